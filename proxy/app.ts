@@ -1,0 +1,157 @@
+import type { FastifyInstance } from 'fastify'
+import type { Logger } from 'pino'
+import { failOpen } from './cache/fail-open.ts'
+import { memoryTier } from './cache/memory.ts'
+import { ReadThrough } from './cache/read-through.ts'
+import { connectRedis, redisTier, untilReady } from './cache/redis.ts'
+import { Variants } from './cache/variants.ts'
+import type { Clock } from './clock.ts'
+import { Ledger } from './coherence/ledger.ts'
+import { InvalidationLog } from './coherence/log.ts'
+import { purger } from './coherence/purge.ts'
+import type { Config } from './config.ts'
+import { describeRoute, prepare, purgedTags, Routing } from './http/prepare.ts'
+import { newServer, publicServer } from './http/server.ts'
+import { observers } from './observation.ts'
+import { adminRoutes } from './ops/admin.ts'
+import { logger } from './ops/log.ts'
+import { metrics } from './ops/metrics.ts'
+import { postgresOrigin } from './origin/postgres.ts'
+
+/** What the process gives to the program. */
+export interface Surroundings {
+  config: Config
+  /** Where `config.postgres.url` leads to: the embedded database has its address only once it runs. */
+  databaseUrl: string
+  /** Reads the configuration anew. Throws a Refusal. */
+  readConfig(): Config
+  pino: Logger
+  clock: Clock
+  random(): number
+  version: string
+  nodeVersion: string
+}
+
+export interface App {
+  public: FastifyInstance
+  admin: FastifyInstance
+  /** What the database could not show of the routes, in sentences. */
+  warnings: readonly string[]
+  /** The tiers, nearest first, and how they are, for people. */
+  tiers: readonly string[]
+  /** From here on /ready says no. */
+  drain(): void
+  /** Ends what `createApp` opened; to be called when both listeners are closed. */
+  close(): Promise<void>
+}
+
+/**
+ * Puts the program together: every part once, given what it needs, in the order a request meets them. Opens connections,
+ * does not listen. Throws a Refusal when the database has something against the configuration.
+ */
+export async function createApp({
+  config,
+  databaseUrl,
+  readConfig,
+  pino,
+  clock,
+  random,
+  version,
+  nodeVersion,
+}: Surroundings): Promise<App> {
+  const counts = metrics(
+    {
+      tiers: () => [{ tier: 'memory', bytes: memory.bytes, entries: memory.entries }],
+      connections: () => origin.connections,
+    },
+    version,
+    nodeVersion,
+  )
+  const observe = observers(counts.observe, logger(pino, config.log.slow / 1000))
+  const origin = postgresOrigin(
+    {
+      url: databaseUrl,
+      connections: config.postgres.connections,
+      statementTimeoutMs: config.postgres.statementTimeout,
+    },
+    clock,
+    observe,
+  )
+  const ledger = new Ledger()
+
+  const memory = memoryTier(config.memory.maxBytes, observe)
+  const variants = new Variants(memory, observe)
+  const { url, keyPrefix, timeout } = config.redis
+  const redis = url === undefined ? undefined : connectRedis(url, timeout, observe)
+  const log = redis && new InvalidationLog(redis, keyPrefix, ledger, observe)
+  const shared = redis && log && redisTier(redis, keyPrefix, () => log.catchUp(), clock, observe)
+  const farther = shared
+    ? [failOpen(shared, { deadlineMs: timeout, failuresToOpen: 5, openMs: 1000 }, clock, observe)]
+    : []
+  const cache = new ReadThrough({
+    memory,
+    farther,
+    ledger,
+    variants,
+    clock,
+    observe,
+    random,
+    deadlineMs: config.request.timeout,
+  })
+  const close = async () => {
+    redis?.disconnect()
+    await origin.close()
+  }
+
+  try {
+    const [prepared, isRedisReady] = await Promise.all([
+      prepare(config, origin),
+      redis && untilReady(redis, clock, 1000),
+    ])
+    const routing = new Routing(config, prepared, origin, observe)
+    const invalidate = purger(ledger, log, clock, observe)
+    const state = () => ({
+      uptimeSeconds: clock.now() / 1000,
+      memory: { bytes: memory.bytes, maxBytes: memory.maxBytes, entries: memory.entries },
+      ...(redis && { redis: { connected: redis.status === 'ready' } }),
+      postgres: origin.connections,
+      flights: cache.flights,
+    })
+    let isDraining = false
+
+    const server = publicServer({
+      routes: () => routing.table,
+      cache,
+      origin,
+      clock,
+      observe,
+      random,
+      maxBodyBytes: config.request.maxBody,
+    })
+    const admin = newServer(config.request.maxBody)
+    adminRoutes(admin, {
+      token: config.admin.token,
+      metrics: counts,
+      memory,
+      state,
+      now: () => clock.now(),
+      notReady: () => (isDraining ? 'it is draining' : undefined),
+      routes: () => routing.table.routes.map(describeRoute),
+      purge: (request) => invalidate(purgedTags(routing.table, request), request.soft),
+      reload: () => routing.reload(readConfig),
+    })
+    return {
+      public: server,
+      admin,
+      warnings: prepared.inspection.warnings,
+      tiers: ['memory', ...(redis ? [isRedisReady ? 'redis' : 'redis (not reachable now)'] : [])],
+      drain: () => {
+        isDraining = true
+      },
+      close,
+    }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}

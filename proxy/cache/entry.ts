@@ -1,0 +1,136 @@
+import { createHash, timingSafeEqual } from 'node:crypto'
+import type { Stamp } from '../coherence/ledger.ts'
+import type { Key } from './key.ts'
+
+export type Encoding = 'br' | 'gzip'
+
+/**
+ * An answer as it is kept: the bytes PostgreSQL wrote, the tags of what they were made from, the stamp of when.
+ *
+ * It holds no lifetime: the route's settings of the moment judge its age.
+ */
+export interface Entry {
+  readonly body: Buffer
+  /** Rows in the answer. None makes it a negative entry, with a lifetime of its own. */
+  readonly rows: number
+  readonly tags: readonly string[]
+  readonly stamp: Stamp
+  /** When it was read, on this host's monotonic clock, in milliseconds; negative if that was before the process began. */
+  readonly readAt: number
+  /** How long the origin took, in milliseconds: an answer that is dear to make is refreshed earlier. */
+  readonly fillMs: number
+  /** 0 to 1, drawn once: how much of the jittered part of its lifetime this entry does without. */
+  readonly jitter: number
+  /** Strong validator of the body as it is, without the quotes. */
+  readonly etag: string
+  /** The body compressed, once something off the hit path has done so. Only ever set on entries in memory. */
+  readonly variants?: Readonly<Partial<Record<Encoding, Buffer>>>
+  /** Not to be refreshed before this moment, on the clock of `readAt`: the last try failed. */
+  refreshNotBefore?: number
+}
+
+/** A strong validator for `body`: the same bytes have the same one, whoever read them. */
+export function etagOf(body: Buffer): string {
+  return createHash('sha256').update(body).digest('base64url').slice(0, 22)
+}
+
+/** A copy of `bytes` in memory of its own: a slice of a pooled or received buffer would keep the whole of it alive. */
+export function ownBytes(bytes: Uint8Array | string): Buffer {
+  const length = typeof bytes === 'string' ? Buffer.byteLength(bytes) : bytes.length
+  const own = Buffer.allocUnsafeSlow(length)
+  if (typeof bytes === 'string') own.write(bytes)
+  else own.set(bytes)
+  return own
+}
+
+/*
+ * The one binary value of an entry in Redis:
+ *
+ *   4 bytes   "onr" and the format version
+ *   16 bytes  SHA-256 of all that follows, cut
+ *   4 bytes   length of the header, big-endian
+ *   n bytes   header, JSON
+ *   the rest  body
+ *
+ * It says its own key, so that a value copied or renamed under another key is not believed. The key holds the version of
+ * the route. Whoever changes the header or its meaning changes the format version: an unknown one is a miss.
+ */
+const format = Buffer.from('onr\x01')
+const digestBytes = 16
+const headerAt = format.length + digestBytes + 4
+
+interface Header {
+  key: string
+  rows: number
+  tags: readonly string[]
+  head: string
+  /** Age when it was sent to Redis, and the lifetime it was given there, in milliseconds: its age later follows from the
+   * lifetime Redis says is left, with no clock of another host. */
+  ageMs: number
+  keepMs: number
+  fillMs: number
+  jitter: number
+  etag: string
+}
+
+/** Writes `entry` as Redis keeps it. `entry.stamp.head` must be known. */
+export function encodeEntry(key: Key, entry: Entry, ageMs: number, keepMs: number): Buffer {
+  const { rows, tags, stamp, fillMs, jitter, etag, body } = entry
+  const header: Header = { key, rows, tags, head: stamp.head as string, ageMs, keepMs, fillMs, jitter, etag }
+  const headerBytes = Buffer.from(JSON.stringify(header))
+  const value = Buffer.allocUnsafe(headerAt + headerBytes.length + body.length)
+  format.copy(value)
+  value.writeUInt32BE(headerBytes.length, headerAt - 4)
+  headerBytes.copy(value, headerAt)
+  body.copy(value, headerAt + headerBytes.length)
+  digestOf(value).copy(value, format.length)
+  return value
+}
+
+/** What is wrong with a value read from Redis; each is a miss and is counted under this word. */
+export type Oddity = 'format' | 'length' | 'digest' | 'header' | 'key' | 'lifetime'
+
+/**
+ * Reads what {@link encodeEntry} wrote, or says what is odd about it. Never throws, whatever `value` holds.
+ *
+ * `leftMs` is the lifetime Redis says the key still has; `now` is this process's clock. The stamp's `seq` is left for
+ * the reader to set: it belongs to the process that serves the entry, not to the one that wrote it.
+ */
+export function decodeEntry(key: Key, value: Buffer, leftMs: number, now: number): Entry | Oddity {
+  if (value.length < headerAt) return 'length'
+  if (!value.subarray(0, format.length).equals(format)) return 'format'
+  if (!timingSafeEqual(digestOf(value), value.subarray(format.length, format.length + digestBytes))) return 'digest'
+  const bodyAt = headerAt + value.readUInt32BE(headerAt - 4)
+  if (bodyAt > value.length) return 'length'
+  const header = parseHeader(value.toString('utf8', headerAt, bodyAt))
+  if (header === undefined) return 'header'
+  if (header.key !== key) return 'key'
+  if (leftMs < 0 || leftMs > header.keepMs) return 'lifetime'
+  const { rows, tags, head, ageMs, keepMs, fillMs, jitter, etag } = header
+  const readAt = now - (ageMs + keepMs - leftMs)
+  return { body: ownBytes(value.subarray(bodyAt)), rows, tags, stamp: { seq: 0, head }, readAt, fillMs, jitter, etag }
+}
+
+function digestOf(value: Buffer): Buffer {
+  return createHash('sha256')
+    .update(value.subarray(format.length + digestBytes))
+    .digest()
+    .subarray(0, digestBytes)
+}
+
+function parseHeader(json: string): Header | undefined {
+  let header: Header
+  try {
+    header = JSON.parse(json)
+  } catch {
+    return undefined // told apart from a good header by the caller, and counted there
+  }
+  if (typeof header !== 'object' || header === null) return undefined
+  const { key, rows, tags, head, ageMs, keepMs, fillMs, jitter, etag } = header
+  const numbers = [rows, ageMs, keepMs, fillMs, jitter].every(
+    (n) => typeof n === 'number' && Number.isFinite(n) && n >= 0,
+  )
+  const strings = [key, head, etag].every((s) => typeof s === 'string')
+  const isTagList = Array.isArray(tags) && tags.every((tag) => typeof tag === 'string')
+  return numbers && strings && isTagList && /^[\w-]{22}$/.test(etag) ? header : undefined
+}

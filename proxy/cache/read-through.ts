@@ -1,0 +1,262 @@
+import type { Clock } from '../clock.ts'
+import type { Ledger, Verdict } from '../coherence/ledger.ts'
+import { Problem } from '../errors.ts'
+import type { Observe } from '../observation.ts'
+import { type Entry, etagOf, ownBytes } from './entry.ts'
+import type { Key } from './key.ts'
+import type { MemoryTier } from './memory.ts'
+import { type Flight, SingleFlight } from './single-flight.ts'
+import type { Tier } from './tier.ts'
+import type { Variants } from './variants.ts'
+
+/** How long entries of a route live, in milliseconds; `stale` and `staleIfError` count from the end of `fresh`. */
+export interface Lifetime {
+  fresh: number
+  stale: number
+  staleIfError: number
+  negative: number
+}
+
+/** What the origin answers: the JSON it wrote, and how many rows that holds. */
+export interface Loaded {
+  json: string
+  rows: number
+}
+
+/** One read: which entry, how long it lives, and how to make it. */
+export interface Read {
+  key: Key
+  route: string
+  tags: readonly string[]
+  lifetime: Lifetime
+  /** Asks the origin. Called at most once a flight, in the tick its stamp is taken. */
+  load(): Promise<Loaded>
+}
+
+export interface Answer {
+  entry: Entry
+  source: 'memory' | 'redis' | 'origin'
+  state: 'fresh' | 'stale' | 'miss'
+  /** Milliseconds of freshness left; negative when stale. */
+  ttlMs: number
+  ageMs: number
+  /** Why the origin was asked, where this answer waited for that: nothing usable, or only an entry too old (RFC 9211 `fwd`). */
+  forwarded?: 'uri-miss' | 'stale'
+  /** Another reader's fill was awaited. */
+  collapsed?: boolean
+  /** What the origin said is kept in memory. */
+  stored?: boolean
+}
+
+export interface Parts {
+  memory: MemoryTier
+  /** The tiers behind memory, nearest first, each failing open. */
+  farther: readonly Tier[]
+  ledger: Ledger
+  variants: Variants
+  clock: Clock
+  observe: Observe
+  /** 0 to 1, evenly spread. */
+  random(): number
+  /** The most a reader waits, in milliseconds. The fill it waits for goes on. */
+  deadlineMs: number
+}
+
+/** How much of `fresh` is jittered away, so that what was filled together does not run out together. */
+const jitterShare = 0.1
+/** A route's origin that has just failed is not asked again for the same key, as long as there is something to serve. */
+const refreshPauseMs = 1000
+
+type Usable = 'fresh' | 'stale' | 'if-error' | 'no'
+
+/**
+ * Reads through the tiers to the origin: search, serve, fill, keep.
+ *
+ * - Fresh is served; stale is served while one refresh runs behind; older than that the reader waits for a fill, and gets what
+ *   there is if the fill fails and the route allows it. What an invalidation has touched is never served.
+ * - One flight a key, for a miss, a refresh and an early refresh alike. It goes on when its readers have gone.
+ * - A fill is kept only if no invalidation touched its tags since its SQL was sent; its readers get it either way.
+ */
+export class ReadThrough {
+  readonly #parts: Parts
+  readonly #flights = new SingleFlight<Answer>()
+
+  constructor(parts: Parts) {
+    this.#parts = parts
+  }
+
+  /** Flights under way. */
+  get flights(): number {
+    return this.#flights.size
+  }
+
+  async read(read: Read): Promise<Answer> {
+    const { memory, clock, variants } = this.#parts
+    const held = memory.get(read.key)
+    const usable = held === undefined ? 'no' : this.#usable(held, read, this.#verdict(held, read))
+    if (held !== undefined && (usable === 'fresh' || usable === 'stale')) {
+      variants.want(read.key, held)
+      const answer = this.#answer(held, read, 'memory', usable)
+      if (usable === 'stale' || this.#isEarlyRefreshDue(held, answer.ttlMs)) this.#refresh(read, held)
+      return answer
+    }
+    const fallback = usable === 'if-error' ? held : undefined
+    if (held !== undefined && fallback === undefined) memory.forget(read.key, held)
+    if (fallback !== undefined && clock.now() < (fallback.refreshNotBefore ?? 0))
+      return this.#lastResort(fallback, read, 'memory')
+    return this.#wait(read, fallback)
+  }
+
+  /** Joins the flight of `read.key`, or starts it, and waits for it: at most the deadline, and not past a failure. */
+  async #wait(read: Read, fallback: Entry | undefined): Promise<Answer> {
+    const { clock, deadlineMs, observe } = this.#parts
+    const joined = this.#flights.current(read.key)
+    if (joined !== undefined) observe({ kind: 'collapsed', route: read.route })
+    const flight = joined ?? this.#fly(read, fallback, true)
+    let cancel = () => {}
+    const late = new Promise<never>((_resolve, reject) => {
+      const tooLate = () => reject(new Problem('origin-timeout', `No answer within ${deadlineMs} ms.`))
+      cancel = clock.after(deadlineMs, tooLate)
+    })
+    try {
+      const answer = await Promise.race([flight.result, late])
+      if (joined === undefined) return answer
+      // What was stored was the leader's doing; a hit in a farther tier was not forwarded, so there was nothing to collapse.
+      return answer.forwarded === undefined ? answer : { ...answer, collapsed: true, stored: false }
+    } catch (error) {
+      if (fallback === undefined || this.#usable(fallback, read, this.#verdict(fallback, read)) === 'no') throw error
+      return this.#lastResort(fallback, read, 'memory')
+    } finally {
+      cancel()
+    }
+  }
+
+  /** Starts a refresh behind the reader's back, unless one is under way or the last one has just failed. */
+  #refresh(read: Read, held: Entry): void {
+    const { clock, observe } = this.#parts
+    if (clock.now() < (held.refreshNotBefore ?? 0) || this.#flights.current(read.key) !== undefined) return
+    // Whoever joins this flight gets its failure; for the one that started it, nothing has failed: it has its answer.
+    this.#fly(read, undefined, false).result.catch((error) =>
+      observe({ kind: 'refresh-failed', route: read.route, error }),
+    )
+  }
+
+  #fly(read: Read, fallback: Entry | undefined, takeStale: boolean): Flight<Answer> {
+    const { ledger, clock } = this.#parts
+    const under = { stamp: ledger.stamp() }
+    const began = clock.now()
+    const mayJoin = () => ledger.verdict(read.key, { stamp: under.stamp, tags: read.tags, readAt: began }) !== 'invalid'
+    return this.#flights.start(read.key, mayJoin, () => this.#search(read, fallback, takeStale, under))
+  }
+
+  /** Looks in the farther tiers, then asks the origin. `takeStale`: a stale entry found is an answer, refreshed behind it. */
+  async #search(
+    read: Read,
+    fallback: Entry | undefined,
+    takeStale: boolean,
+    under: { stamp: Entry['stamp'] },
+  ): Promise<Answer> {
+    const { ledger, memory, variants, farther } = this.#parts
+    let resort = fallback === undefined ? undefined : this.#lastResort(fallback, read, 'memory')
+    for (const tier of farther) {
+      const found = await tier.get(read.key)
+      if (found === undefined) continue
+      const usable = this.#usable(found, read, ledger.verdictShared(read.key, found))
+      if (usable === 'no') continue
+      // Judged current this very moment: it holds every invalidation applied so far.
+      const entry = { ...found, stamp: ledger.stamp() }
+      if (usable === 'fresh' || (usable === 'stale' && takeStale)) {
+        if (memory.set(read.key, entry)) variants.want(read.key, entry)
+        if (usable === 'stale') queueMicrotask(() => this.#refresh(read, entry))
+        return this.#answer(entry, read, tier.name, usable)
+      }
+      if (resort === undefined) resort = this.#lastResort(entry, read, tier.name)
+    }
+    try {
+      return await this.#fill(read, under, resort === undefined ? 'uri-miss' : 'stale')
+    } catch (error) {
+      if (resort === undefined || this.#usable(resort.entry, read, this.#verdict(resort.entry, read)) === 'no') {
+        const held = memory.get(read.key)
+        if (held !== undefined) held.refreshNotBefore = this.#parts.clock.now() + refreshPauseMs
+        throw error
+      }
+      resort.entry.refreshNotBefore = this.#parts.clock.now() + refreshPauseMs
+      if (memory.get(read.key) === undefined) memory.set(read.key, resort.entry)
+      return this.#lastResort(resort.entry, read, resort.source)
+    }
+  }
+
+  /** Asks the origin and keeps the answer, if it is still true when it comes. */
+  async #fill(read: Read, under: { stamp: Entry['stamp'] }, forwarded: 'uri-miss' | 'stale'): Promise<Answer> {
+    const { ledger, clock, random, observe } = this.#parts
+    const readAt = clock.now()
+    const stamp = ledger.stamp()
+    under.stamp = stamp
+    const { json, rows } = await read.load()
+    const body = ownBytes(json)
+    const fillMs = clock.now() - readAt
+    const entry: Entry = { body, rows, tags: read.tags, stamp, readAt, fillMs, jitter: random(), etag: etagOf(body) }
+    const isRaced = ledger.verdict(read.key, entry) === 'invalid'
+    if (isRaced) observe({ kind: 'fill-raced', route: read.route })
+    const stored = !isRaced && this.#keep(read, entry)
+    return { ...this.#answer(entry, read, 'origin', 'miss'), forwarded, stored }
+  }
+
+  #keep(read: Read, entry: Entry): boolean {
+    const { memory, farther, variants } = this.#parts
+    const keepMs = keepFor(entry, read.lifetime)
+    // No reader waits for a farther tier to have taken it; a failure is observed there.
+    for (const tier of farther) void tier.set(read.key, entry, keepMs)
+    const stored = memory.set(read.key, entry)
+    if (stored) variants.want(read.key, entry)
+    return stored
+  }
+
+  #verdict(entry: Entry, read: Read): Verdict {
+    return this.#parts.ledger.verdict(read.key, entry)
+  }
+
+  #usable(entry: Entry, read: Read, verdict: Verdict): Usable {
+    if (verdict === 'invalid') return 'no'
+    const age = this.#parts.clock.now() - entry.readAt
+    const { fresh, stale, staleIfError } = lifetimeOf(entry, read.lifetime)
+    if (age < freshFor(entry, read.lifetime) && verdict === 'current') return 'fresh'
+    if (age < fresh + stale) return 'stale'
+    return age < fresh + staleIfError ? 'if-error' : 'no'
+  }
+
+  #answer(entry: Entry, read: Read, source: Answer['source'], state: Answer['state']): Answer {
+    const ageMs = Math.max(0, this.#parts.clock.now() - entry.readAt)
+    const ttlMs = freshFor(entry, read.lifetime) - ageMs
+    // Stale by a soft invalidation: no freshness is left, whatever its age.
+    return { entry, source, state, ageMs, ttlMs: state === 'stale' ? Math.min(ttlMs, -1) : ttlMs }
+  }
+
+  #lastResort(entry: Entry, read: Read, source: Answer['source']): Answer {
+    return { ...this.#answer(entry, read, source, 'stale'), forwarded: 'stale' }
+  }
+
+  /**
+   * XFetch (Vattani, Chierichetti and Lowenstein, 2015): refresh ahead of the end, by chance, the earlier the dearer the
+   * answer, so that of many processes one or two do it, and no reader ever waits for it.
+   */
+  #isEarlyRefreshDue(entry: Entry, ttlMs: number): boolean {
+    return ttlMs < entry.fillMs * 20 && -entry.fillMs * Math.log(this.#parts.random()) >= ttlMs
+  }
+}
+
+/** A negative entry is never served past its own, short lifetime. */
+function lifetimeOf(entry: Entry, lifetime: Lifetime): Omit<Lifetime, 'negative'> {
+  return entry.rows === 0 ? { fresh: lifetime.negative, stale: 0, staleIfError: 0 } : lifetime
+}
+
+/** The freshness of `entry`, its jitter taken off. */
+function freshFor(entry: Entry, lifetime: Lifetime): number {
+  return lifetimeOf(entry, lifetime).fresh * (1 - jitterShare * entry.jitter)
+}
+
+/** For how long `entry` can be of any use, counted from when it was read. */
+function keepFor(entry: Entry, lifetime: Lifetime): number {
+  const { fresh, stale, staleIfError } = lifetimeOf(entry, lifetime)
+  return fresh + Math.max(stale, staleIfError)
+}

@@ -1,0 +1,98 @@
+import { Redis } from 'ioredis'
+import type { Clock } from '../clock.ts'
+import type { Observe } from '../observation.ts'
+import { decodeEntry, encodeEntry } from './entry.ts'
+import type { Tier } from './tier.ts'
+
+/**
+ * A connection for commands that must be quick or fail. Never throws and never queues: while it is down, commands are
+ * refused at once; while the server is frozen, `socketTimeout` ends the connection. It reconnects by itself, for ever.
+ *
+ * With ioredis' defaults a command against a stopped server is still waiting after eight seconds.
+ */
+export function connectRedis(url: string, timeoutMs: number, observe: Observe): Redis {
+  const client = new Redis(url, {
+    connectTimeout: 500,
+    commandTimeout: timeoutMs,
+    socketTimeout: 1000,
+    maxRetriesPerRequest: 0,
+    enableOfflineQueue: false,
+    autoResendUnfulfilledCommands: false,
+    keepAlive: 5000,
+    enableAutoPipelining: true,
+    connectionName: 'onramp',
+    retryStrategy: (attempt) => Math.min(50 * 2 ** attempt, 1000),
+    // A replica that was a master until a failover: only a new connection finds the new master.
+    reconnectOnError: (error) => error.message.startsWith('READONLY'),
+  })
+  let isReady = false
+  client.on('ready', () => {
+    isReady = true
+    observe({ kind: 'redis-connection', state: 'ready' })
+  })
+  // Each failed attempt emits an error; one fact for the loss is enough.
+  let lastError: unknown
+  let isLost = false
+  client.on('error', (error) => {
+    lastError = error
+    if (!isReady && !isLost) observe({ kind: 'redis-connection', state: 'lost', error })
+    isLost = !isReady
+  })
+  client.on('close', () => {
+    if (isReady) observe({ kind: 'redis-connection', state: 'lost', error: lastError })
+    isLost = isReady || isLost
+    isReady = false
+  })
+  return client
+}
+
+/** Waits until `client` can be used, at most `ms`. Resolves to whether it can. */
+export function untilReady(client: Redis, clock: Clock, ms: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const cancel = clock.after(ms, () => resolve(false))
+    client.once('ready', () => {
+      cancel()
+      resolve(true)
+    })
+  })
+}
+
+/**
+ * The shared tier: one self-describing value a key, with the lifetime Redis counts down.
+ *
+ * Nothing it returns is trusted: a value that is not exactly what {@link encodeEntry} wrote for this key is observed and is a
+ * miss. An entry whose stamp has no head cannot be verified by anyone later, so it is not sent.
+ *
+ * `catchUp` brings the ledger up to date, in the round trip of each `get`: what is found can only be judged after it.
+ */
+export function redisTier(
+  client: Redis,
+  keyPrefix: string,
+  catchUp: () => Promise<void>,
+  clock: Clock,
+  observe: Observe,
+): Tier {
+  return {
+    name: 'redis',
+    async get(key) {
+      // All go out in one write, and Redis runs them one after the other.
+      const [value, leftMs] = await Promise.all([
+        client.getBuffer(keyPrefix + key),
+        client.pttl(keyPrefix + key),
+        catchUp(),
+      ])
+      if (value === null || leftMs === -2) return undefined
+      const entry = decodeEntry(key, value, leftMs, clock.now())
+      if (typeof entry !== 'string') return entry
+      observe({ kind: 'tier-error', tier: 'redis', operation: 'get', reason: entry })
+      return undefined
+    },
+    async set(key, entry, keepMs) {
+      const ageMs = Math.max(0, Math.ceil(clock.now() - entry.readAt))
+      const leftMs = Math.floor(keepMs) - ageMs
+      if (entry.stamp.head === undefined || leftMs < 1) return false
+      await client.set(keyPrefix + key, encodeEntry(key, entry, ageMs, leftMs), 'PX', leftMs)
+      return true
+    },
+  }
+}

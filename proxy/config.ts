@@ -1,0 +1,267 @@
+import { z } from 'zod'
+
+/**
+ * The one description of the configuration: it validates the file, gives the types and the defaults, and is printed as
+ * config/schema.json (for editors) and as the settings table of README.md. Reading a file is `config-file.ts`.
+ */
+
+const millisecondsIn = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
+const bytesIn = { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 } as const
+
+function scaled(units: Record<string, number>) {
+  return (text: string): number => {
+    const [, amount, unit] = /^([\d.]+)(.*)$/.exec(text) as unknown as [string, string, string]
+    return Math.round(Number(amount) * (units[unit] as number))
+  }
+}
+
+/** A duration as people write it; milliseconds once read. */
+const duration = z
+  .string()
+  .regex(/^\d+(\.\d+)?(ms|s|m|h|d)$/, { error: 'is not a duration: write 250ms, 30s, 10m, 1h or 7d' })
+  .transform(scaled(millisecondsIn))
+
+/** A duration that a timer must be able to hold (RFC 9111 has no such limit; Node's timers do, at 24.8 days). */
+const wait = duration.refine((ms) => ms >= 1 && ms <= 600_000, { error: 'must lie between 1ms and 10m' })
+
+/** A size as people write it; bytes once read. */
+const size = z
+  .string()
+  .regex(/^\d+(\.\d+)?(B|KiB|MiB|GiB)$/, { error: 'is not a size: write 512B, 64KiB, 256MiB or 2GiB' })
+  .transform(scaled(bytesIn))
+
+/** An integer, also as the text an environment variable gives. */
+function integer(min: number, max: number) {
+  return z.preprocess(
+    (value) => (typeof value === 'string' && /^-?\d{1,15}$/.test(value) ? Number(value) : value),
+    z.int().min(min).max(max),
+  )
+}
+
+const port = integer(0, 65_535)
+const absent = z.null().optional()
+const secretUrl = (scheme: RegExp, example: string) =>
+  z.string().regex(scheme, { error: `is not an address like ${example}` })
+
+const text = z.strictObject({
+  type: z.literal('string'),
+  pattern: z.string().optional().describe('A regular expression the whole value must match'),
+  minLength: integer(0, 1000).prefault(1),
+  maxLength: integer(1, 1000).prefault(100),
+  lowercase: z.boolean().default(false).describe('Fold the value to lower case first, so that case makes no other key'),
+  default: z.string().nullish().describe('Taken when the value is not given; `null` binds NULL'),
+})
+const whole = z.strictObject({
+  type: z.literal('integer'),
+  min: integer(-2_147_483_648, 2_147_483_647).prefault(0),
+  max: integer(-2_147_483_648, 2_147_483_647).prefault(2_147_483_647),
+  default: integer(-2_147_483_648, 2_147_483_647).nullish(),
+})
+const choice = z.strictObject({
+  type: z.literal('enum'),
+  values: z.array(z.string().min(1)).min(1),
+  default: z.string().nullish(),
+})
+const list = z.strictObject({
+  type: z.literal('list'),
+  items: z.discriminatedUnion('type', [text, whole, choice]),
+  minItems: integer(1, 1000).prefault(1),
+  maxItems: integer(1, 1000).prefault(20),
+  sorted: z.boolean().default(false).describe('Order means nothing: sort, so that it makes no other key'),
+  unique: z.boolean().default(false).describe('A repeated item means nothing: keep one'),
+  default: absent,
+})
+const parameter = z.discriminatedUnion('type', [text, whole, choice, list])
+
+const lifetime = {
+  fresh: duration.refine((ms) => ms >= 1, { error: 'must be at least 1ms' }),
+  stale: duration,
+  staleIfError: duration,
+  negative: duration,
+}
+const cacheControl = z
+  .string()
+  .regex(/^[a-z][a-z0-9=", -]*$/i, { error: 'is not a Cache-Control field value' })
+  .describe('What clients may keep: the Cache-Control of every answer. An invalidation cannot reach a client')
+
+const name = /^[a-z][a-z0-9-]{0,63}$/
+
+const route = z.strictObject({
+  path: z
+    .string()
+    .regex(/^(\/(:[a-z_][a-z0-9_]*|[A-Za-z0-9._~-]+))+$/, { error: 'is not a path like /api/plans/:plan_id' })
+    .describe('Literal segments and :parameters'),
+  methods: z
+    .array(z.enum(['GET', 'POST']))
+    .min(1)
+    .default(['GET'])
+    .describe('GET answers HEAD too; POST takes the same names in a JSON body'),
+  parameters: z
+    .record(z.string().regex(/^[a-z_][a-z0-9_]{0,62}$/), parameter)
+    .default({})
+    .describe('Declared, typed, bound. What is not declared reaches neither key nor SQL'),
+  sql: z
+    .union([z.string().min(1), z.strictObject({ file: z.string().min(1) })], {
+      error: 'must be a SELECT, or { file: path } beside this file',
+    })
+    .describe('One SELECT with :name parameters, or the file it is in'),
+  returns: z.enum(['rows', 'row']).default('rows').describe('A JSON array, or one object (404 when there is none)'),
+  lifetime: z.strictObject(lifetime).partial().default({}).describe('What differs from defaults.lifetime'),
+  cacheControl: cacheControl.optional(),
+  tags: z
+    .array(z.string().min(1).max(200))
+    .default([])
+    .describe('What a purge can name; {parameter} stands for its value'),
+})
+
+export const schema = z.strictObject({
+  listen: z
+    .strictObject({
+      host: z.string().min(1).default('127.0.0.1').describe('Address clients are served on'),
+      port: port.prefault(8080),
+    })
+    .prefault({}),
+  admin: z
+    .strictObject({
+      host: z
+        .string()
+        .min(1)
+        .default('127.0.0.1')
+        .describe('Address of probes, metrics and purges; beyond loopback a token is required'),
+      port: port.prefault(9090),
+      token: z
+        .string()
+        .min(8, { error: 'must have at least 8 characters' })
+        .optional()
+        .describe('Every POST then needs it as Authorization: Bearer'),
+    })
+    .prefault({}),
+  log: z
+    .strictObject({
+      level: z
+        .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
+        .default('info')
+        .describe('`debug` has one line a request'),
+      slow: wait.prefault('500ms').describe('A request that takes longer is logged at warn'),
+    })
+    .prefault({}),
+  memory: z
+    .strictObject({
+      maxBytes: size
+        .refine((bytes) => bytes >= 1024 ** 2, { error: 'must be at least 1MiB' })
+        .prefault('256MiB')
+        .describe('Bound of the memory tier, keys and overhead counted; one entry may take an eighth'),
+    })
+    .prefault({}),
+  redis: z
+    .strictObject({
+      url: secretUrl(/^rediss?:\/\//, 'redis://host:6379')
+        .optional()
+        .describe('Without it there is no Redis tier'),
+      keyPrefix: z
+        .string()
+        .min(1)
+        .max(100)
+        .default('onramp:')
+        .describe('Begins every key; two databases behind one Redis need two'),
+      timeout: wait.prefault('100ms').describe('The most a request ever waits for Redis'),
+    })
+    .prefault({}),
+  postgres: z
+    .strictObject({
+      url: z
+        .union([z.literal('embedded'), secretUrl(/^postgres(ql)?:\/\//, 'postgres://user@host:5432/database')], {
+          error: 'must be embedded, or an address like postgres://user@host:5432/database',
+        })
+        .default('embedded')
+        .describe('`embedded` is the example database'),
+      connections: integer(1, 1000).prefault(10).describe('The most connections of this process'),
+      statementTimeout: wait.prefault('2s').describe('The server gives up on a statement after this'),
+      privateTables: z
+        .array(z.string().min(1))
+        .default([])
+        .describe('Tables and views no route may read, through a view neither'),
+    })
+    .prefault({}),
+  request: z
+    .strictObject({
+      timeout: wait.prefault('3s').describe('The most a request waits for its answer'),
+      maxBody: size.prefault('16KiB').describe('Of a POST to a route'),
+    })
+    .prefault({}),
+  defaults: z
+    .strictObject({
+      lifetime: z
+        .strictObject({
+          fresh: lifetime.fresh.prefault('1m').describe('Served as it is; the last tenth is jittered away'),
+          stale: lifetime.stale.prefault('10m').describe('After that, served while one refresh runs behind'),
+          staleIfError: lifetime.staleIfError.prefault('1d').describe('After fresh, served if the database fails'),
+          negative: lifetime.negative.prefault('10s').describe('`fresh` of a 404 and of an empty list'),
+        })
+        .prefault({}),
+      cacheControl: cacheControl.default('max-age=0, must-revalidate'),
+    })
+    .prefault({}),
+  routes: z.record(z.string().regex(name, { error: 'is not a route name: lower case letters, digits and -' }), route),
+})
+
+export type ScalarParameter = z.output<typeof text> | z.output<typeof whole> | z.output<typeof choice>
+export type Parameter = z.output<typeof parameter>
+
+/** How long an entry of a route lives, in milliseconds; `stale` and `staleIfError` count from the end of `fresh` (RFC 5861). */
+export interface Lifetime {
+  fresh: number
+  stale: number
+  staleIfError: number
+  negative: number
+}
+
+type Read = z.output<typeof schema>
+
+/** A route with nothing left to look up: defaults filled in, SQL read. */
+export interface RouteConfig extends Omit<z.output<typeof route>, 'sql' | 'lifetime' | 'cacheControl'> {
+  name: string
+  sql: string
+  lifetime: Lifetime
+  cacheControl: string
+}
+
+export interface Config extends Omit<Read, 'routes' | 'defaults'> {
+  routes: RouteConfig[]
+}
+
+/** `read` with the defaults in every route, and `sqlOf` it. */
+export function complete(read: Read, sqlOf: (routeName: string) => string): Config {
+  const { routes, defaults, ...rest } = read
+  return {
+    ...rest,
+    routes: Object.entries(routes).map(([name, { cacheControl, lifetime, ...own }]) => ({
+      ...own,
+      name,
+      sql: sqlOf(name),
+      cacheControl: cacheControl ?? defaults.cacheControl,
+      lifetime: { ...defaults.lifetime, ...lifetime } as Lifetime,
+    })),
+  }
+}
+
+/** The configuration as JSON Schema, as editors read it: every scalar may also be a `${NAME:-default}`. */
+export function jsonSchema(): Record<string, unknown> {
+  const fromEnvironment = { type: 'string', pattern: '\\$\\{[A-Z_][A-Z0-9_]*(:-[^}]*)?\\}' }
+  return z.toJSONSchema(schema, {
+    io: 'input',
+    override({ jsonSchema: at }) {
+      const { description, default: preset, ...kind } = at
+      const scalar =
+        kind.type === 'integer' || kind.type === 'boolean' || kind.enum !== undefined || kind.pattern !== undefined
+      if (!scalar || kind.const !== undefined) return
+      for (const key of Object.keys(at)) delete at[key]
+      Object.assign(
+        at,
+        { anyOf: [kind, fromEnvironment] },
+        description && { description },
+        preset !== undefined && { default: preset },
+      )
+    },
+  }) as Record<string, unknown>
+}

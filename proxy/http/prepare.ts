@@ -1,0 +1,137 @@
+import { everything } from '../coherence/ledger.ts'
+import type { PurgeRequest } from '../coherence/purge.ts'
+import type { Config } from '../config.ts'
+import { Problem, Refusal } from '../errors.ts'
+import type { Observe } from '../observation.ts'
+import type { Inspection, Origin } from '../origin/origin.ts'
+import { compileRoute, type Route, type RouteTable, routeTable } from './route.ts'
+
+/** A configuration's routes, ready to be served: compiled, and seen by the database. */
+export interface Prepared {
+  table: RouteTable
+  inspection: Inspection
+}
+
+/**
+ * Compiles the routes of `config` and has the database look at each statement.
+ *
+ * Throws a {@link Refusal} with all the database has against them: a statement it does not take, one that reads a private
+ * table, one whose answer cannot be kept.
+ */
+export async function prepare(config: Config, origin: Origin): Promise<Prepared> {
+  const routes = config.routes.map(compileRoute)
+  const queries = routes.map(({ query }) => query)
+  const inspection = await origin.inspect(queries, config.postgres.privateTables)
+  if (inspection.faults.length > 0) throw new Refusal(inspection.faults)
+  const seen = routes.map((route) => ({ ...route, tables: inspection.routes.get(route.name)?.tables ?? [] }))
+  return { table: routeTable(seen), inspection }
+}
+
+/** The routes being served, and the one way they change while running. */
+export class Routing {
+  #config: Config
+  #prepared: Prepared
+  #reloading: Promise<unknown> = Promise.resolve()
+  readonly #origin: Origin
+  readonly #observe: Observe
+
+  constructor(config: Config, prepared: Prepared, origin: Origin, observe: Observe) {
+    this.#config = config
+    this.#prepared = prepared
+    this.#origin = origin
+    this.#observe = observe
+  }
+
+  get table(): RouteTable {
+    return this.#prepared.table
+  }
+
+  /**
+   * Serves the routes of the configuration that `read` brings, from the next request on; requests under way end on the old
+   * ones. Entries of routes whose statement and parameters are the same stay, and are judged by the new lifetimes.
+   *
+   * Any fault keeps what there is and is thrown. One reload at a time. `needRestart`: sections that differ but are not taken.
+   */
+  reload(read: () => Config): Promise<{ changed: string[]; needRestart: string[] }> {
+    const next = this.#reloading.then(() => this.#take(read))
+    this.#reloading = next.catch(() => {}) // thrown to the one who asked
+    return next
+  }
+
+  async #take(read: () => Config) {
+    try {
+      const config = read()
+      const prepared = await prepare(config, this.#origin)
+      const changed = changedRoutes(this.#prepared.table, prepared.table)
+      const { routes: _before, ...before } = this.#config
+      const needRestart = Object.entries(before).filter(
+        ([name, value]) => JSON.stringify(value) !== JSON.stringify(config[name as keyof Config]),
+      )
+      this.#prepared = prepared
+      this.#observe({ kind: 'config-reloaded', routes: config.routes.length, changed })
+      return { changed, needRestart: needRestart.map(([name]) => name) }
+    } catch (error) {
+      this.#observe({ kind: 'config-refused', error })
+      throw error
+    }
+  }
+}
+
+/** The names of the routes in `after` that are new or not what they were in `before`, and of those that are gone. */
+export function changedRoutes(before: RouteTable, after: RouteTable): string[] {
+  const looks = ({ byName }: RouteTable, name: string) => {
+    const route = byName.get(name)
+    return (
+      route &&
+      JSON.stringify([route.path, route.allow, route.query.version, route.lifetime, route.cacheControl, route.tables])
+    )
+  }
+  const names = new Set([...before.byName.keys(), ...after.byName.keys()])
+  return [...names].filter((name) => looks(before, name) !== looks(after, name))
+}
+
+/** The tags that `request` means. Throws `bad-parameters` for a route, or parameters of it, that do not exist. */
+export function purgedTags(table: RouteTable, request: PurgeRequest): string[] {
+  if ('all' in request) return [everything]
+  if ('tags' in request) return request.tags
+  const route = table.byName.get(request.route)
+  if (route === undefined)
+    throw new Problem('bad-parameters', `There is no route named ${JSON.stringify(request.route)}.`)
+  if (request.params === undefined) return [`route:${route.name}`]
+  const unknown = Object.keys(request.params).filter((name) => !Object.hasOwn(route.parameters, name))
+  const faults = unknown.map((parameter) => ({ parameter, detail: 'is not a parameter of this route' }))
+  const read = route.read(new Map(Object.entries(request.params).map(([name, value]) => [name, [value]])))
+  if ('faults' in read) faults.push(...read.faults)
+  if ('faults' in read || faults.length > 0)
+    throw new Problem('bad-parameters', 'The parameters are not those of an entry of this route.', { faults })
+  return [route.key(read.params)]
+}
+
+/** A route as people look at it: everything its configuration and the database say of it. Durations in milliseconds. */
+export function describeRoute({
+  name,
+  path,
+  allow,
+  parameters,
+  query,
+  lifetime,
+  cacheControl,
+  tagTemplates,
+  tables,
+}: Route) {
+  const { returns, version } = query
+  const sql = query.statement.render((parameter) => `:${parameter}`)
+  return {
+    name,
+    path,
+    methods: allow.split(', '),
+    parameters,
+    returns,
+    lifetime,
+    cacheControl,
+    tags: tagTemplates,
+    tables,
+    version,
+    sql,
+  }
+}

@@ -1,0 +1,120 @@
+import Negotiator from 'negotiator'
+import type { Encoding, Entry } from '../cache/entry.ts'
+import type { Answer } from '../cache/read-through.ts'
+import { isCompressible } from '../cache/variants.ts'
+import { Problem, problems } from '../errors.ts'
+
+/** A response, whole, before anything is written. Pure: a faster way to the socket can use the same. */
+export interface Reply {
+  status: number
+  headers: Record<string, string>
+  body: Buffer
+}
+
+/** What of a request decides how a stored answer is sent. */
+export interface Conditions {
+  method: string
+  ifNoneMatch: string | undefined
+  acceptEncoding: string | undefined
+}
+
+/** The reply that `answer` makes to a GET, HEAD or POST: 200, 304, or 404 where the route's one row does not exist. */
+export function replyWith(
+  answer: Answer,
+  returns: 'rows' | 'row',
+  cacheControl: string,
+  conditions: Conditions,
+): Reply {
+  const { entry } = answer
+  const status = cacheStatus(answer)
+  const age = String(Math.floor(answer.ageMs / 1000))
+  if (returns === 'row' && entry.rows === 0) {
+    const missing = problemReply(new Problem('no-row', 'The database holds no row for these parameters.'))
+    return { ...missing, headers: { ...missing.headers, Age: age, 'Cache-Status': status } }
+  }
+  const encoding = entry.variants && chooseEncoding(conditions.acceptEncoding, entry.variants)
+  const headers: Record<string, string> = {
+    ETag: etag(entry, encoding),
+    'Cache-Control': cacheControl,
+    Age: age,
+    'Cache-Status': status,
+  }
+  // Said of every body that has or will have variants, also while they are being built: a shared cache must not give the
+  // plain one to everybody for good, nor the compressed one to a client that cannot read it.
+  if (isCompressible(entry)) headers.Vary = 'Accept-Encoding'
+  const matched =
+    conditions.method === 'POST' ? undefined : matchingEtag(entry, conditions.ifNoneMatch, headers.ETag as string)
+  if (matched !== undefined) return { status: 304, headers: { ...headers, ETag: matched }, body: nothing }
+  const body = (encoding && entry.variants?.[encoding]) ?? entry.body
+  headers['Content-Type'] = 'application/json'
+  if (encoding !== undefined) headers['Content-Encoding'] = encoding
+  headers['Content-Length'] = String(body.length)
+  return { status: 200, headers, body }
+}
+
+const nothing = Buffer.alloc(0)
+
+/** A problem as RFC 9457 has it. Nobody may keep it. */
+export function problemReply(problem: Problem, headers: Record<string, string> = {}): Reply {
+  const { status, title } = problems[problem.code]
+  const errors = problem.faults.length === 0 ? undefined : problem.faults
+  const body = Buffer.from(JSON.stringify({ type: 'about:blank', title, status, detail: problem.message, errors }))
+  return {
+    status,
+    headers: {
+      'Content-Type': 'application/problem+json',
+      'Content-Length': String(body.length),
+      'Cache-Control': 'no-store',
+      ...headers,
+    },
+    body,
+  }
+}
+
+/** The Cache-Status field (RFC 9211) of an answer. `ttl` in whole seconds, rounded down: negative as soon as it is stale. */
+export function cacheStatus({ state, source, ttlMs, forwarded, collapsed, stored }: Answer): string {
+  const ttl = `ttl=${Math.floor(ttlMs / 1000)}`
+  if (forwarded === undefined) return `onramp; hit; ${ttl}; detail=${source}`
+  // The origin was asked and did not answer: what was there is served, older than its route would like.
+  if (state === 'stale') return `onramp; fwd=stale; ${ttl}; detail=${source}`
+  return `onramp; fwd=${forwarded}${collapsed ? '; collapsed' : ''}${stored ? '; stored' : ''}; detail=${source}`
+}
+
+const suffix: Record<Encoding, string> = { br: '-br', gzip: '-gzip' }
+
+/** A strong validator names bytes, so each variant has its own (RFC 9110, 8.8.3). */
+function etag(entry: Entry, encoding: Encoding | undefined): string {
+  return `"${entry.etag}${encoding === undefined ? '' : suffix[encoding]}"`
+}
+
+/**
+ * The validator in If-None-Match that names these bytes, by weak comparison (RFC 9110, 13.1.2), or nothing.
+ *
+ * A client may hold another variant than the one it would get now, because that was not built yet or has been evicted: what
+ * it holds is just as current, so any variant's validator matches, and is the one confirmed.
+ */
+function matchingEtag(entry: Entry, ifNoneMatch: string | undefined, chosen: string): string | undefined {
+  if (ifNoneMatch === undefined) return undefined
+  if (ifNoneMatch.trim() === '*') return chosen
+  const own = [chosen, etag(entry, undefined), etag(entry, 'br'), etag(entry, 'gzip')]
+  const listed = new Set(ifNoneMatch.match(/"[\x21\x23-\x7e\x80-\xff]*"/g))
+  return own.find((candidate) => listed.has(candidate))
+}
+
+/** The variant to send, by Accept-Encoding with its q-values; `undefined` is the plain body (RFC 9110, 12.5.3). */
+export function chooseEncoding(
+  acceptEncoding: string | undefined,
+  available: Partial<Record<Encoding, unknown>>,
+): Encoding | undefined {
+  if (acceptEncoding === undefined || acceptEncoding === '') return undefined
+  const offered = preference.filter((name) => available[name] !== undefined)
+  const negotiator = new Negotiator({ headers: { 'accept-encoding': acceptEncoding } })
+  const best = (negotiator.encodings.bind(negotiator) as Encodings)([...offered, 'identity'], {
+    preferred: preference,
+  })[0]
+  return offered.find((name) => name === best)
+}
+
+const preference: Encoding[] = ['br', 'gzip']
+// The published types lack the option that settles equal q-values.
+type Encodings = (this: void, available: string[], options: { preferred: string[] }) => string[]

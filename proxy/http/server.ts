@@ -1,0 +1,164 @@
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import type { Answer, ReadThrough } from '../cache/read-through.ts'
+import type { Clock } from '../clock.ts'
+import { messageOf, Problem } from '../errors.ts'
+import type { Observe } from '../observation.ts'
+import type { Origin } from '../origin/origin.ts'
+import { readBody, readQuery } from './input.ts'
+import { problemReply, type Reply, replyWith } from './reply.ts'
+import type { RouteTable } from './route.ts'
+
+export interface Parts {
+  /** The table of the moment: a reload replaces it between two requests. */
+  routes(): RouteTable
+  cache: ReadThrough
+  origin: Origin
+  clock: Clock
+  observe: Observe
+  maxBodyBytes: number
+  /** 0 to 1, evenly spread. */
+  random(): number
+}
+
+/** What is known of a request so far, for the one line and the one count it makes. */
+type Found = NonNullable<ReturnType<RouteTable['find']>>
+
+interface Road {
+  found: Found | undefined
+  answer?: Answer
+  error?: unknown
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    road: Road
+  }
+}
+
+/**
+ * The listener clients meet. Not yet listening.
+ *
+ * Routes are matched here and not by the framework's router, which decodes and normalizes a path before it matches: what is
+ * served from the cache must be named exactly. The framework does the listening, the body, the hooks and the closing.
+ */
+export function publicServer(parts: Parts): FastifyInstance {
+  const server = newServer(parts.maxBodyBytes)
+  server.decorateRequest('road', null as unknown as Road)
+
+  server.addHook('onRequest', async (request, reply) => {
+    const found = parts.routes().find(split(request.raw.url as string).path)
+    request.road = { found }
+    if (found === undefined) throw new Problem('no-route', 'No route has this path.')
+    const { allow } = found.route
+    if (!allow.split(', ').includes(request.method)) {
+      reply.header('Allow', allow)
+      throw new Problem('wrong-method', `This path takes ${allow}.`)
+    }
+  })
+
+  const handle = async (request: FastifyRequest, reply: FastifyReply) => {
+    const { road } = request
+    const { route, given } = road.found as Found
+    const sent = request.method === 'POST' ? readBody(request.body) : readQuery(split(request.raw.url as string).query)
+    // What the path names, nothing else can name again.
+    for (const [name, values] of given) sent.set(name, values)
+    const read = route.read(sent)
+    if ('faults' in read) throw new Problem('bad-parameters', inWords(read.faults), { faults: read.faults })
+    road.answer = await parts.cache.read({
+      key: route.key(read.params),
+      route: route.name,
+      tags: route.tags(read.params),
+      lifetime: route.lifetime,
+      load: () => parts.origin.query(route.query, read.params),
+    })
+    const { 'if-none-match': ifNoneMatch, 'accept-encoding': acceptEncoding } = request.headers
+    const conditions = { method: request.method, ifNoneMatch, acceptEncoding: acceptEncoding?.toString() }
+    return send(reply, replyWith(road.answer, route.query.returns, route.cacheControl, conditions))
+  }
+  server.all('*', handle)
+  // Methods the framework has no name for end here, after the same hook.
+  server.setNotFoundHandler(handle)
+
+  server.setErrorHandler((error, request, reply) => {
+    const problem = asProblem(error)
+    if (request.road !== null) request.road.error = error
+    const headers: Record<string, string> = {}
+    if (problem.status === 503) headers['Retry-After'] = String(1 + Math.floor(parts.random() * 3))
+    if (problem.code.startsWith('origin-')) headers['Cache-Status'] = 'onramp; fwd=uri-miss; detail=origin'
+    return send(reply, problemReply(problem, headers))
+  })
+
+  server.addHook('onResponse', async (request, reply) => {
+    const { found, answer, error } = request.road ?? {}
+    parts.observe({
+      kind: 'response',
+      route: found?.route.name ?? 'none',
+      source: answer?.source ?? 'none',
+      state: answer?.state ?? 'error',
+      status: reply.statusCode,
+      seconds: reply.elapsedTime / 1000,
+      method: request.method,
+      path: split(request.raw.url as string).path,
+      error,
+    })
+  })
+  return server
+}
+
+/** A server with what both listeners share: problems as JSON, JSON bodies as text, nothing logged by the framework. */
+export function newServer(maxBodyBytes: number): FastifyInstance {
+  const server = Fastify({
+    logger: false,
+    bodyLimit: maxBodyBytes,
+    // Requests that arrive on open connections while it closes are answered, and told that the connection ends.
+    return503OnClosing: false,
+    forceCloseConnections: 'idle',
+    routerOptions: { querystringParser: () => ({}) },
+    frameworkErrors: (error, _request, reply) => {
+      send(reply as FastifyReply, problemReply(asProblem(error)))
+    },
+    clientErrorHandler(error, socket) {
+      if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
+      const reply = problemReply(new Problem('bad-request', 'It is not HTTP/1.1 as this server takes it.'))
+      const status = error.code === 'HPE_HEADER_OVERFLOW' ? '431 Request Header Fields Too Large' : '400 Bad Request'
+      const headers = Object.entries({ ...reply.headers, Connection: 'close' }).map(
+        ([name, value]) => `${name}: ${value}\r\n`,
+      )
+      socket.end(`HTTP/1.1 ${status}\r\n${headers.join('')}\r\n${reply.body}`)
+    },
+  })
+  server.removeAllContentTypeParsers()
+  server.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => done(null, body))
+  return server
+}
+
+/** Writes `reply` as it is. */
+export function send(reply: FastifyReply, { status, headers, body }: Reply): FastifyReply {
+  return reply
+    .code(status)
+    .headers(headers)
+    .send(status === 304 ? undefined : body)
+}
+
+/** An error of ours, or of the framework's, as one we have words for. */
+export function asProblem(error: unknown): Problem {
+  if (error instanceof Problem) return error
+  const { code, statusCode } = error as { code?: string; statusCode?: number }
+  const options = { cause: error }
+  if (code === 'FST_ERR_CTP_BODY_TOO_LARGE')
+    return new Problem('body-too-large', 'The body is larger than this server takes.', options)
+  if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE')
+    return new Problem('wrong-media-type', 'Its Content-Type is another, or missing.', options)
+  if (statusCode !== undefined && statusCode >= 400 && statusCode < 500)
+    return new Problem('bad-request', messageOf(error), options)
+  return new Problem('internal', 'It is the fault of this server, whose log says more.', options)
+}
+
+function inWords(faults: readonly { parameter: string; detail: string }[]): string {
+  return `${faults.map(({ parameter, detail }) => `${parameter} ${detail}`).join('; ')}.`
+}
+
+function split(target: string): { path: string; query: string } {
+  const mark = target.indexOf('?')
+  return mark === -1 ? { path: target, query: '' } : { path: target.slice(0, mark), query: target.slice(mark + 1) }
+}

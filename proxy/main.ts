@@ -1,0 +1,243 @@
+#!/usr/bin/env node
+import { readFileSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
+import { relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { pino } from 'pino'
+import { httpAddress, withoutSecrets } from './address.ts'
+import { type App, createApp } from './app.ts'
+import { systemClock } from './clock.ts'
+import type { Config } from './config.ts'
+import { near, readConfig } from './config-file.ts'
+import { messageOf, Refusal, WrongUsage } from './errors.ts'
+import { prepare } from './http/prepare.ts'
+import { type Embedded, startEmbedded } from './origin/embedded.ts'
+import { checkServer, postgresOrigin } from './origin/postgres.ts'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const { version } = JSON.parse(readFileSync(`${root}package.json`, 'utf8')) as { version: string }
+
+const usage = `onramp ${version}: a read-through cache ahead of a web tier, in front of PostgreSQL
+
+  onramp [serve] [--config FILE]         serve, until Ctrl-C
+  onramp check   [--config FILE] [--db]  validate the configuration; with --db, ask the database too
+  onramp --help | --version
+
+FILE is config/onramp.yaml of this program unless given. Exit codes: 0 done, 1 refused, 2 wrong usage.
+`
+
+interface Command {
+  name: 'serve' | 'check' | 'help' | 'version'
+  config: string
+  db: boolean
+}
+
+function readArguments(args: string[]): Command {
+  const options = {
+    config: { type: 'string' },
+    db: { type: 'boolean' },
+    help: { type: 'boolean', short: 'h' },
+    version: { type: 'boolean' },
+  } as const
+  const parse = () => {
+    try {
+      return parseArgs({ args, options, allowPositionals: true })
+    } catch (error) {
+      const unknown = /'--?([^'=]+)'/.exec(messageOf(error))?.[1]
+      throw new WrongUsage(
+        `${messageOf(error).split('. ')[0]}${unknown === undefined ? '' : near(unknown, Object.keys(options))}`,
+      )
+    }
+  }
+  const { values, positionals } = parse()
+  if (values.help) return { name: 'help', config: '', db: false }
+  if (values.version) return { name: 'version', config: '', db: false }
+  const [name = 'serve', ...more] = positionals
+  if (name !== 'serve' && name !== 'check')
+    throw new WrongUsage(`There is no command ${name}${near(name, ['serve', 'check'])}`)
+  if (more.length > 0) throw new WrongUsage(`Nothing is expected after ${name}: ${more.join(' ')}`)
+  if (values.db && name !== 'check') throw new WrongUsage('--db goes with check')
+  return { name, config: values.config ?? `${root}config/onramp.yaml`, db: values.db ?? false }
+}
+
+async function main(): Promise<void> {
+  const command = readArguments(process.argv.slice(2))
+  switch (command.name) {
+    case 'help':
+      return print(usage)
+    case 'version':
+      return print(version)
+    case 'check':
+      return check(command)
+    case 'serve':
+      return serve(command)
+    default:
+      command.name satisfies never
+  }
+}
+
+async function check({ config: file, db }: Command): Promise<void> {
+  const config = readConfig(file, process.env)
+  print(`${relative('', file)}: ${count(config.routes.length, 'route')}, no fault.`)
+  if (!db) return
+  const database = await openDatabase(config)
+  const origin = postgresOrigin(
+    { url: database.url, connections: 1, statementTimeoutMs: 10_000 },
+    systemClock,
+    () => {},
+  )
+  try {
+    const { table, inspection } = await prepare(config, origin)
+    for (const { name, query } of table.routes) {
+      const { parameterTypes = {}, tables = [] } = inspection.routes.get(name) ?? {}
+      const typed = query.statement.names.map((parameter) => `:${parameter} ${parameterTypes[parameter]}`)
+      print(
+        `  ${name}\n    parameters  ${typed.join(', ') || 'none'}\n    reads       ${tables.join(', ') || 'no table'}`,
+      )
+    }
+    for (const warning of inspection.warnings) print(`warning: ${warning}`)
+    print(`${database.shown}: every statement is accepted.`)
+  } finally {
+    await origin.close()
+    await database.stop()
+  }
+}
+
+async function serve({ config: file }: Command): Promise<void> {
+  const config = readConfig(file, process.env)
+  const stopping = stopSignal()
+  const database = await openDatabase(config)
+  try {
+    const app = await createApp({
+      config,
+      databaseUrl: database.url,
+      readConfig: () => readConfig(file, process.env),
+      pino: pino({
+        level: config.log.level,
+        base: null,
+        redact: ['*.token', '*.url', '*.password', '*.authorization'],
+      }),
+      clock: systemClock,
+      random: Math.random,
+      version,
+      nodeVersion: process.version,
+    })
+    try {
+      await listen(app, config)
+      print(banner(app, config, database))
+      print(`\n${await stopping}: finishing what is under way.`)
+      app.drain()
+    } finally {
+      await Promise.all([app.public.close(), app.admin.close()])
+      await app.close()
+    }
+  } finally {
+    await database.stop()
+  }
+}
+
+async function listen(app: App, { listen, admin }: Config): Promise<void> {
+  for (const [server, { host, port }, variable] of [
+    [app.public, listen, 'PORT'],
+    [app.admin, admin, 'ADMIN_PORT'],
+  ] as const) {
+    await server.listen({ host, port }).catch((error: NodeJS.ErrnoException) => {
+      const why = {
+        EADDRINUSE: 'it is in use',
+        EACCES: 'this user may not',
+        EADDRNOTAVAIL: 'this machine has no such address',
+      }[error.code ?? '']
+      throw new Refusal(
+        `onramp cannot listen on ${host}:${port}: ${why ?? messageOf(error)}. Set ${variable} to another port.`,
+        { cause: error },
+      )
+    })
+  }
+}
+
+interface Database {
+  url: string
+  /** The address without its password. */
+  shown: string
+  ownerUrl?: string
+  stop(): Promise<void>
+}
+
+async function openDatabase({ postgres }: Config): Promise<Database> {
+  if (postgres.url !== 'embedded') {
+    const shown = withoutSecrets(postgres.url)
+    await checkServer(postgres.url, shown)
+    return { url: postgres.url, shown, stop: async () => {} }
+  }
+  const began = performance.now()
+  let isBusy = false
+  const progress = (step: string) => {
+    if (!isBusy) print('Preparing the embedded database; the next start takes a second or two.')
+    isBusy = true
+    print(`  ${((performance.now() - began) / 1000).toFixed(1).padStart(4)} s  ${step}`)
+  }
+  const embedded: Embedded = await startEmbedded({
+    dataDir: `${root}.data`,
+    marketplaceDir: `${root}config/marketplace`,
+    progress,
+  })
+  return { ...embedded, shown: `embedded, ${withoutSecrets(embedded.url)}` }
+}
+
+function banner(app: App, { routes, listen, admin }: Config, database: Database): string {
+  const address = (server: App['public'], host: string) =>
+    httpAddress(host, (server.server.address() as AddressInfo).port)
+  const here = address(app.public, listen.host)
+  const lines = [
+    `onramp ${version} is ready: ${count(routes.length, 'route')}`,
+    `  clients   ${here}`,
+    `  admin     ${address(app.admin, admin.host)}`,
+    `  tiers     ${app.tiers.join(', ')}`,
+    `  database  ${database.shown}`,
+    ...(database.ownerUrl === undefined ? [] : [`            change a row: psql ${database.ownerUrl}`]),
+    ...app.warnings.map((warning) => `  warning   ${warning}`),
+    '',
+    'Try:',
+    `  curl -i '${here}/api/states'`,
+    `  curl -i '${here}/api/plans/search?county=51059&ages=34,32,5&metal=Silver'`,
+    `  curl -X POST -H 'Content-Type: application/json' -d '{"tags":["county:51059"]}' ${address(app.admin, admin.host)}/purge`,
+  ]
+  return lines.join('\n')
+}
+
+/**
+ * The name of the first signal that asks this process to end.
+ *
+ * A second one ends it at once; not within a second, because npm passes on the signal that a terminal has already given to
+ * the whole group.
+ */
+function stopSignal(): Promise<string> {
+  return new Promise((resolve) => {
+    let firstAt: number | undefined
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+      process.on(signal, () => {
+        if (firstAt !== undefined && performance.now() - firstAt > 1000) process.exit(1)
+        firstAt ??= performance.now()
+        resolve(signal)
+      })
+    }
+  })
+}
+
+function print(text: string): void {
+  process.stdout.write(`${text.trimEnd()}\n`)
+}
+
+function count(n: number, what: string): string {
+  return `${n} ${what}${n === 1 ? '' : 's'}`
+}
+
+try {
+  await main()
+} catch (error) {
+  const isOurs = error instanceof Refusal || error instanceof WrongUsage
+  process.stderr.write(`${isOurs ? error.message : error instanceof Error ? error.stack : messageOf(error)}\n`)
+  if (error instanceof WrongUsage) process.stderr.write(`\n${usage}`)
+  process.exitCode = error instanceof WrongUsage ? 2 : 1
+}

@@ -1,0 +1,142 @@
+import { createHash, timingSafeEqual } from 'node:crypto'
+import type { FastifyInstance } from 'fastify'
+import { z } from 'zod'
+import { routeOf } from '../cache/key.ts'
+import type { MemoryTier } from '../cache/memory.ts'
+import type { Purged, PurgeRequest } from '../coherence/purge.ts'
+import { Problem, Refusal } from '../errors.ts'
+import type { Metrics } from './metrics.ts'
+
+export interface Parts {
+  token: string | undefined
+  metrics: Metrics
+  memory: MemoryTier
+  now(): number
+  /** Nothing, or why no traffic should come. */
+  notReady(): string | undefined
+  state(): Record<string, unknown>
+  routes(): readonly { name: string }[]
+  /** Throws `bad-parameters` for a route or parameters that do not exist. */
+  purge(request: PurgeRequest): Promise<Purged>
+  /** Throws a Refusal with every fault of the new configuration. */
+  reload(): Promise<{ changed: string[]; needRestart: string[] }>
+}
+
+const tag = z.string().min(1).max(300)
+const soft = z.boolean().default(false)
+const purgeBody = z.union([
+  z.strictObject({ tags: z.array(tag).min(1).max(1000), soft }),
+  z.strictObject({ route: z.string(), params: z.record(z.string(), z.unknown()).optional(), soft }),
+  z.strictObject({ all: z.literal(true), soft }),
+])
+
+/** Adds the routes of the admin listener to `server`. Every POST needs the token, where there is one. */
+export function adminRoutes(server: FastifyInstance, parts: Parts): void {
+  server.addHook('onRequest', async (request, reply) => {
+    if (parts.token === undefined || request.method !== 'POST') return
+    if (isToken(request.headers.authorization, parts.token)) return
+    reply.header('WWW-Authenticate', 'Bearer')
+    throw new Problem('not-authorized', 'Send the token of admin.token as Authorization: Bearer.')
+  })
+  server.addHook('onSend', async (_request, reply) => {
+    reply.header('Cache-Control', 'no-store')
+  })
+
+  server.get('/live', () => ({ status: 'live' }))
+  server.get('/ready', async (_request, reply) => {
+    const why = parts.notReady()
+    reply.code(why === undefined ? 200 : 503)
+    return {
+      status: why === undefined ? 'ready' : 'not ready',
+      ...(why !== undefined && { detail: why }),
+      ...parts.state(),
+    }
+  })
+  server.get('/metrics', async (_request, reply) =>
+    reply.type(parts.metrics.contentType).send(await parts.metrics.text()),
+  )
+  server.get('/stats', () => ({ ...parts.state(), ...withRatios(parts.metrics.counts()) }))
+  server.get('/routes', () => parts.routes())
+  server.get<{ Querystring: { route?: string; limit?: string } }>('/entries', (request) =>
+    entries(parts, request.query),
+  )
+
+  server.post('/purge', async (request, reply) => {
+    const body = purgeBody.safeParse(parseJson(request.body))
+    if (!body.success) {
+      throw new Problem(
+        'bad-body',
+        'A purge is {"tags":[...]}, {"route":"..."}, {"route":"...","params":{...}} or {"all":true}, and may be "soft":true.',
+      )
+    }
+    const purged = await parts.purge(body.data as PurgeRequest)
+    if (!purged.missed.includes('redis')) return purged
+    reply.code(202)
+    return {
+      ...purged,
+      detail: 'Redis did not answer. Until it has heard of this purge, this process neither reads nor writes it.',
+    }
+  })
+  server.post('/reload', async (_request, reply) => {
+    try {
+      return await parts.reload()
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error
+      reply.code(422)
+      return {
+        title: 'The new configuration is refused; the old one stays',
+        status: 422,
+        errors: error.message.split('\n'),
+      }
+    }
+  })
+}
+
+function entries(
+  { memory, now, routes }: Parts,
+  { route, limit = '100' }: { route?: string; limit?: string },
+): unknown {
+  if (!/^[1-9]\d{0,3}$/.test(limit)) throw new Problem('bad-parameters', 'limit is not between 1 and 9999.')
+  if (route !== undefined && !routes().some(({ name }) => name === route))
+    throw new Problem('bad-parameters', `There is no route named ${JSON.stringify(route)}.`)
+  const shown = []
+  for (const { key, entry, bytes } of memory.list()) {
+    if (route !== undefined && routeOf(key) !== route) continue
+    shown.push({
+      key,
+      ageSeconds: (now() - entry.readAt) / 1000,
+      bytes,
+      rows: entry.rows,
+      tags: entry.tags,
+      etag: entry.etag,
+      variants: Object.keys(entry.variants ?? {}),
+    })
+    if (shown.length >= Number(limit)) break
+  }
+  return shown
+}
+
+function withRatios({ total, routes }: ReturnType<Metrics['counts']>): Record<string, unknown> {
+  const ratio = (counts: typeof total) => {
+    const answered = counts.memory + counts.redis + counts.origin
+    return { ...counts, hitRatio: answered === 0 ? null : (counts.memory + counts.redis) / answered }
+  }
+  return {
+    total: ratio(total),
+    routes: Object.fromEntries(Object.entries(routes).map(([name, counts]) => [name, ratio(counts)])),
+  }
+}
+
+function parseJson(text: unknown): unknown {
+  try {
+    return JSON.parse(String(text))
+  } catch {
+    return undefined // no purge, which is then said
+  }
+}
+
+/** Compares in constant time, whatever the lengths. */
+function isToken(authorization: string | undefined, token: string): boolean {
+  const digest = (text: string) => createHash('sha256').update(text).digest()
+  return timingSafeEqual(digest(authorization ?? ''), digest(`Bearer ${token}`))
+}

@@ -1,0 +1,73 @@
+import type { Logger } from 'pino'
+import { messageOf } from '../errors.ts'
+import type { Observe } from '../observation.ts'
+
+/**
+ * Writes observations down: each request at debug, slow and failed ones at warn, a line for each change of state.
+ *
+ * Nothing a client sent is written but the method and the path; of an error, its message and its SQLSTATE. A change of
+ * state is told when it happens, and what it does to each request meanwhile is only counted: a dead Redis is one line, not thousands.
+ */
+export function logger(pino: Logger, slowSeconds: number): Observe {
+  const write: Observe = (fact) => {
+    switch (fact.kind) {
+      case 'response': {
+        const { kind: _kind, error, ...line } = fact
+        const isFailed = fact.status >= 500
+        if (isFailed) pino.warn({ ...line, ...described(error) }, 'failed')
+        else if (fact.seconds > slowSeconds) pino.warn(line, 'slow')
+        else pino.debug(line, 'answered')
+        return
+      }
+      case 'origin-query':
+        if (fact.outcome !== 'ok')
+          pino.warn(
+            { route: fact.route, outcome: fact.outcome, seconds: fact.seconds, ...described(fact.error) },
+            'the statement of a route failed',
+          )
+        return
+      case 'origin-connection-lost':
+        return pino.warn(described(fact.error), 'a connection to PostgreSQL was lost')
+      case 'redis-connection':
+        return fact.state === 'ready'
+          ? pino.info('connected to Redis')
+          : pino.warn(described(fact.error), 'the connection to Redis was lost; going on without it')
+      case 'tier-bypassed':
+        return pino.warn({ tier: fact.tier, forMs: fact.forMs }, 'a tier does not answer and is passed by')
+      case 'tier-back':
+        return pino.info({ tier: fact.tier }, 'a tier answers again')
+      case 'tier-error':
+        return pino.debug(
+          { tier: fact.tier, operation: fact.operation, reason: fact.reason, ...described(fact.error) },
+          'a tier failed',
+        )
+      case 'refresh-failed':
+        return pino.debug({ route: fact.route, ...described(fact.error) }, 'a refresh failed')
+      case 'fill-raced':
+        return pino.debug({ route: fact.route }, 'a fill was overtaken by an invalidation and is not kept')
+      case 'invalidated':
+        return pino.info({ cause: fact.cause, tags: fact.tags.slice(0, 20) }, 'invalidated')
+      case 'variant-failed':
+        return pino.warn(described(fact.error), 'an entry could not be compressed')
+      case 'config-reloaded':
+        return pino.info({ routes: fact.routes, changed: fact.changed }, 'the configuration was reloaded')
+      case 'config-refused':
+        return pino.error(described(fact.error), 'the new configuration is refused; the old one stays')
+      case 'evicted':
+      case 'collapsed':
+        return
+      default:
+        fact satisfies never
+    }
+  }
+  return write
+}
+
+/** Why: the innermost cause's message, and its code if it has one. */
+function described(error: unknown): { reason?: string; sqlState?: string } {
+  let innermost = error
+  while (innermost instanceof Error && innermost.cause !== undefined) innermost = innermost.cause
+  if (innermost === undefined) return {}
+  const sqlState = (innermost as { code?: unknown }).code
+  return { reason: messageOf(innermost), ...(typeof sqlState === 'string' && { sqlState }) }
+}

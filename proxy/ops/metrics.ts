@@ -1,0 +1,177 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import type { Observe } from '../observation.ts'
+
+/** What is read when metrics are, rather than counted as it happens. */
+export interface Gauges {
+  tiers(): { tier: string; bytes: number; entries: number }[]
+  connections(): { total: number; idle: number; waiting: number }
+}
+
+/** The counts of one route since the start, as /stats shows them. */
+export interface RouteCounts {
+  requests: number
+  memory: number
+  redis: number
+  origin: number
+  stale: number
+  errors: number
+  collapsed: number
+  queries: number
+  failedQueries: number
+}
+
+export interface Metrics {
+  observe: Observe
+  /** The Prometheus text format. */
+  text(): Promise<string>
+  readonly contentType: string
+  counts(): { total: RouteCounts; routes: Record<string, RouteCounts> }
+}
+
+// From a memory hit (tens of microseconds) to the day everything is slow.
+const buckets = [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
+
+/** Counts every observation. Labels hold names from the configuration and words of this program, never what a client sent. */
+export function metrics(gauges: Gauges, version: string, nodeVersion: string): Metrics {
+  const registry = new Registry()
+  const registers = [registry]
+  collectDefaultMetrics({ register: registry })
+  const counter = <L extends string>(name: string, help: string, labelNames: L[] = []) =>
+    new Counter({ name: `onramp_${name}`, help, labelNames, registers })
+  const histogram = <L extends string>(name: string, help: string, labelNames: L[]) =>
+    new Histogram({ name: `onramp_${name}`, help, labelNames, buckets, registers })
+  const gauge = (
+    name: string,
+    help: string,
+    labelNames: string[],
+    collect: (set: (labels: Record<string, string>, value: number) => void) => void,
+  ) =>
+    new Gauge({
+      name: `onramp_${name}`,
+      help,
+      labelNames,
+      registers,
+      collect() {
+        collect((labels, value) => this.set(labels, value))
+      },
+    })
+
+  const responses = counter(
+    'responses_total',
+    'Responses, by where their bytes came from and what state they were in.',
+    ['route', 'source', 'state', 'status'],
+  )
+  const responseSeconds = histogram(
+    'response_seconds',
+    'From the end of the request head to the end of the response.',
+    ['route', 'source'],
+  )
+  const queries = counter('origin_queries_total', 'Statements sent to PostgreSQL.', ['route', 'outcome'])
+  const querySeconds = histogram('origin_query_seconds', 'Waiting for a connection included.', ['route'])
+  const tierErrors = counter('tier_errors_total', 'Times a tier failed, or held something odd.', [
+    'tier',
+    'operation',
+    'reason',
+  ])
+  const evictions = counter('evictions_total', 'Entries dropped from memory for room.')
+  const invalidations = counter('invalidations_total', 'Invalidations applied.', ['cause'])
+  const collapsed = counter('collapsed_total', 'Requests that waited for the fill of another.', ['route'])
+  const raced = counter(
+    'raced_fills_total',
+    'Fills kept nowhere, because an invalidation came while they were under way.',
+    ['route'],
+  )
+  const refreshFailures = counter('refresh_failures_total', 'Refreshes behind a stale answer that failed.', ['route'])
+  const reloads = counter('config_reloads_total', 'Configurations taken over, or refused, while running.', ['outcome'])
+  gauge('tier_bytes', 'Bytes held, keys and overhead counted.', ['tier'], (set) => {
+    for (const { tier, bytes } of gauges.tiers()) set({ tier }, bytes)
+  })
+  gauge('tier_entries', 'Entries held.', ['tier'], (set) => {
+    for (const { tier, entries } of gauges.tiers()) set({ tier }, entries)
+  })
+  gauge('pool_connections', 'Connections to PostgreSQL; waiting are those who would like one.', ['state'], (set) => {
+    const { total, idle, waiting } = gauges.connections()
+    set({ state: 'active' }, total - idle)
+    set({ state: 'idle' }, idle)
+    set({ state: 'waiting' }, waiting)
+  })
+  gauge('build_info', 'Always 1.', ['version', 'node'], (set) => set({ version, node: nodeVersion }, 1))
+
+  const total = noCounts()
+  const routes: Record<string, RouteCounts> = {}
+  const both = (route: string, add: (counts: RouteCounts) => void) => {
+    routes[route] ??= noCounts()
+    add(routes[route])
+    add(total)
+  }
+
+  const observe: Observe = (fact) => {
+    switch (fact.kind) {
+      case 'response': {
+        const { route, source, state, status } = fact
+        responses.inc({ route, source, state, status })
+        responseSeconds.observe({ route, source }, fact.seconds)
+        return both(route, (counts) => {
+          counts.requests += 1
+          if (source === 'memory' || source === 'redis' || source === 'origin') counts[source] += 1
+          if (state === 'stale') counts.stale += 1
+          if (status >= 500) counts.errors += 1
+        })
+      }
+      case 'origin-query':
+        queries.inc({ route: fact.route, outcome: fact.outcome })
+        querySeconds.observe({ route: fact.route }, fact.seconds)
+        return both(fact.route, (counts) => {
+          counts.queries += 1
+          if (fact.outcome !== 'ok') counts.failedQueries += 1
+        })
+      case 'collapsed':
+        collapsed.inc({ route: fact.route })
+        return both(fact.route, (counts) => {
+          counts.collapsed += 1
+        })
+      case 'tier-error':
+        return tierErrors.inc({ tier: fact.tier, operation: fact.operation, reason: fact.reason })
+      case 'evicted':
+        return evictions.inc()
+      case 'invalidated':
+        return invalidations.inc({ cause: fact.cause })
+      case 'fill-raced':
+        return raced.inc({ route: fact.route })
+      case 'refresh-failed':
+        return refreshFailures.inc({ route: fact.route })
+      case 'config-reloaded':
+        return reloads.inc({ outcome: 'taken' })
+      case 'config-refused':
+        return reloads.inc({ outcome: 'refused' })
+      case 'origin-connection-lost':
+      case 'redis-connection':
+      case 'tier-bypassed':
+      case 'tier-back':
+      case 'variant-failed':
+        return
+      default:
+        fact satisfies never
+    }
+  }
+  return {
+    observe,
+    text: () => registry.metrics(),
+    contentType: registry.contentType,
+    counts: () => ({ total, routes }),
+  }
+}
+
+function noCounts(): RouteCounts {
+  return {
+    requests: 0,
+    memory: 0,
+    redis: 0,
+    origin: 0,
+    stale: 0,
+    errors: 0,
+    collapsed: 0,
+    queries: 0,
+    failedQueries: 0,
+  }
+}

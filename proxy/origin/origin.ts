@@ -1,0 +1,37 @@
+import type { Statement } from '../statement.ts'
+
+/** A prepared read: what to ask, under which name, and what comes back. */
+export interface Query {
+  route: string
+  /** Names the prepared statement on the server: changes with the SQL. */
+  version: string
+  statement: Statement
+  /** `rows`: a JSON array of all rows. `row`: one JSON object, or no row. */
+  returns: 'rows' | 'row'
+}
+
+/** Bound by name; a list becomes a PostgreSQL array, `null` a NULL. */
+export type Values = Readonly<Record<string, string | number | readonly (string | number)[] | null>>
+
+/** The database, seen from the cache. */
+export interface Origin {
+  /**
+   * Runs one read. `json` is what PostgreSQL wrote (empty for no row), `rows` how many rows it holds. Rejects with a Problem: `origin-unavailable` when there is no
+   * connection to be had, `origin-timeout` when the answer took too long, `origin-failed` when the statement failed.
+   */
+  query(query: Query, values: Values): Promise<{ json: string; rows: number }>
+  /** What the server says of `queries` before they are served. See `origin/inspect`. */
+  inspect(queries: readonly Query[], privateTables: readonly string[]): Promise<Inspection>
+  /** Whether the server answers, within a second. */
+  isReachable(): Promise<boolean>
+  readonly connections: { total: number; idle: number; waiting: number }
+  close(): Promise<void>
+}
+
+export interface Inspection {
+  /** Whole sentences; any of them refuses the configuration. */
+  faults: string[]
+  /** Whole sentences; what could not be seen. */
+  warnings: string[]
+  routes: Map<string, { parameterTypes: Record<string, string>; tables: string[] }>
+}

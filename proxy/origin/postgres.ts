@@ -1,0 +1,164 @@
+import pg from 'pg'
+import type { Clock } from '../clock.ts'
+import { messageOf, Problem, Refusal } from '../errors.ts'
+import type { Observe } from '../observation.ts'
+import { inspect } from './inspect.ts'
+import type { Origin, Query, Values } from './origin.ts'
+
+export interface Settings {
+  url: string
+  connections: number
+  statementTimeoutMs: number
+}
+
+// The server gives up first; this is for a server, or a network, that does not answer at all.
+const clientGraceMs = 250
+
+/**
+ * Reads from PostgreSQL: a pool of read-only sessions, each route's statement prepared once a session under its own name.
+ *
+ * PostgreSQL writes the JSON, so int8, numeric, dates and timestamps arrive as it spells them and no object is made of them
+ * here. A connection is given up only when it is the connection that failed: an SQL error, a timeout of the server's
+ * included, leaves it in the pool.
+ */
+export function postgresOrigin(settings: Settings, clock: Clock, observe: Observe): Origin {
+  const { statementTimeoutMs } = settings
+  const pool = new pg.Pool({
+    connectionString: settings.url,
+    max: settings.connections,
+    application_name: 'onramp',
+    statement_timeout: statementTimeoutMs,
+    query_timeout: statementTimeoutMs + clientGraceMs,
+    connectionTimeoutMillis: statementTimeoutMs,
+    idleTimeoutMillis: 60_000,
+    keepAlive: true,
+    options: '-c default_transaction_read_only=on',
+  })
+  // A connection that breaks says so by an event; without a listener that ends the process.
+  pool.on('error', (error) => observe({ kind: 'origin-connection-lost', error }))
+  pool.on('connect', (client) => client.on('error', () => {})) // while checked out: its query rejects with the same error
+
+  async function run(query: Query, values: Values): Promise<[text: string | null, rows: number]> {
+    const client = await pool.connect()
+    let failure: unknown
+    try {
+      const { rows } = await client.query<[string | null, number]>({
+        name: `r${query.version}`,
+        text: wrap(query),
+        values: query.statement.names.map((name) => values[name] ?? null),
+        rowMode: 'array',
+      })
+      return rows[0] as [string | null, number]
+    } catch (error) {
+      failure = error
+      throw error
+    } finally {
+      client.release(isOfConnection(failure) ? true : undefined)
+    }
+  }
+
+  return {
+    async query(query, values) {
+      const began = clock.now()
+      const seconds = () => (clock.now() - began) / 1000
+      try {
+        const [text, rows] = await run(query, values)
+        if (query.returns === 'row' && rows > 1)
+          throw new Problem('origin-failed', 'The statement of this route found more than one row.')
+        observe({ kind: 'origin-query', route: query.route, outcome: 'ok', seconds: seconds() })
+        return { json: text ?? (query.returns === 'rows' ? '[]' : ''), rows }
+      } catch (error) {
+        const problem = asProblem(error)
+        const outcome = outcomes[problem.code] ?? 'failed'
+        observe({ kind: 'origin-query', route: query.route, outcome, seconds: seconds(), error })
+        throw problem
+      }
+    },
+    async inspect(queries, privateTables) {
+      const client = await pool.connect()
+      let failure: unknown
+      try {
+        return await inspect(client, queries, privateTables, wrap)
+      } catch (error) {
+        failure = error
+        throw error
+      } finally {
+        client.release(failure === undefined ? undefined : true)
+      }
+    },
+    async isReachable() {
+      try {
+        const client = await pool.connect()
+        client.release()
+        return true
+      } catch (error) {
+        observe({ kind: 'origin-connection-lost', error })
+        return false
+      }
+    },
+    get connections() {
+      return { total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }
+    },
+    close: () => pool.end(),
+  }
+}
+
+/** Opens and closes one connection, and refuses what is not PostgreSQL 14 or later. `shown` is the address without secrets. */
+export async function checkServer(url: string, shown: string): Promise<{ version: string }> {
+  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 5000, application_name: 'onramp' })
+  client.on('error', () => {}) // the call under way rejects with it
+  try {
+    await client.connect()
+    const { rows } = await client.query<{ number: number; version: string }>(
+      `select current_setting('server_version_num')::int as number, current_setting('server_version') as version`,
+    )
+    const { number, version } = rows[0] as { number: number; version: string }
+    if (number < 140_000)
+      throw new Refusal(`The database at ${shown} is PostgreSQL ${version}; onramp needs 14 or later.`)
+    return { version }
+  } catch (error) {
+    if (error instanceof Refusal) throw error
+    throw new Refusal(`The database at ${shown} cannot be reached: ${messageOf(error)}`, { cause: error })
+  } finally {
+    await client.end().catch(() => {}) // it may never have begun
+  }
+}
+
+/** A route's SELECT, made to answer one row: the JSON as text, and how many rows are in it. */
+function wrap(
+  { statement, returns }: Query,
+  placeholder: (name: string, index: number) => string = (_name, i) => `$${i + 1}`,
+): string {
+  const json = returns === 'rows' ? `'[' || string_agg(row_to_json(t)::text, ',') || ']'` : `min(row_to_json(t)::text)`
+  return `select ${json}, count(*)::int from (\n${statement.render(placeholder)}\n) t`
+}
+
+const outcomes: Partial<Record<Problem['code'], 'timeout' | 'unavailable'>> = {
+  'origin-timeout': 'timeout',
+  'origin-unavailable': 'unavailable',
+}
+
+/** Whether it was the connection that failed, rather than the statement: no SQLSTATE, class 08, or an administrator's 57P0x. */
+function isOfConnection(error: unknown): boolean {
+  if (error === undefined) return false
+  const state = sqlState(error)
+  return state === undefined || /^(08|57P0)/.test(state)
+}
+
+function asProblem(error: unknown): Problem {
+  if (error instanceof Problem) return error
+  const state = sqlState(error)
+  // 57014 is a cancelled query: the server's statement_timeout.
+  if (state === '57014' || messageOf(error) === 'Query read timeout') {
+    return new Problem('origin-timeout', 'The statement took too long.', { cause: error })
+  }
+  // 53xxx: out of connections, memory or disk.
+  if (isOfConnection(error) || state?.startsWith('53')) {
+    return new Problem('origin-unavailable', 'There is no connection to the database.', { cause: error })
+  }
+  return new Problem('origin-failed', 'The statement of this route failed.', { cause: error })
+}
+
+function sqlState(error: unknown): string | undefined {
+  return error instanceof pg.DatabaseError ? error.code : undefined
+}

@@ -1,0 +1,63 @@
+/**
+ * A route's SQL, cut at its `:name` parameters.
+ *
+ * The values never meet the text: `render` puts `$1`, `$2` … (or, for a check, typed NULLs) where the names stood.
+ */
+export interface Statement {
+  /** The distinct parameter names, in the order of their first use: `$1` is `names[0]`. */
+  readonly names: readonly string[]
+  render(placeholder: (name: string, index: number) => string): string
+}
+
+// What may hold a colon that is not a parameter, in the order PostgreSQL's lexer would see it: comments (block ones nest,
+// but one that nests holds no parameter before its first end either way), dollar quotes, strings (with escapes after E),
+// quoted names, casts, assignments and array slices written with spaces. What is left, `:name`, is a parameter.
+const token =
+  /--[^\n]*|\/\*|\$([A-Za-z_\u0080-\uffff][\w\u0080-\uffff]*)?\$|\b[eE]'(?:[^'\\]|\\[\s\S]|'')*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|::|:=|:([A-Za-z_]\w*)/g
+
+/**
+ * Finds the `:name` parameters of `sql`. Comments, string constants, quoted names, dollar quotes and casts are left alone.
+ *
+ * A trailing semicolon is dropped; PostgreSQL itself refuses a second statement, because every statement is prepared.
+ */
+export function parseStatement(sql: string): Statement {
+  const pieces: string[] = []
+  const used: string[] = []
+  let from = 0
+  token.lastIndex = 0
+  for (let match = token.exec(sql); match !== null; match = token.exec(sql)) {
+    const [text, dollarTag, name] = match
+    if (text === '/*') token.lastIndex = endOfComment(sql, token.lastIndex)
+    else if (text.startsWith('$')) token.lastIndex = endOf(sql, `$${dollarTag ?? ''}$`, token.lastIndex)
+    if (name === undefined) continue
+    pieces.push(sql.slice(from, match.index))
+    used.push(name)
+    from = token.lastIndex
+  }
+  pieces.push(sql.slice(from).replace(/[;\s]+$/, ''))
+  const names = [...new Set(used)]
+  return {
+    names,
+    render(placeholder) {
+      let text = pieces[0] as string
+      for (const [i, name] of used.entries()) text += placeholder(name, names.indexOf(name)) + pieces[i + 1]
+      return text
+    },
+  }
+}
+
+function endOf(sql: string, mark: string, from: number): number {
+  const at = sql.indexOf(mark, from)
+  return at === -1 ? sql.length : at + mark.length
+}
+
+function endOfComment(sql: string, from: number): number {
+  const edge = /\/\*|\*\//g
+  edge.lastIndex = from
+  for (let depth = 1; depth > 0; ) {
+    const match = edge.exec(sql)
+    if (match === null) return sql.length
+    depth += match[0] === '/*' ? 1 : -1
+  }
+  return edge.lastIndex
+}
