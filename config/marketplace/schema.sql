@@ -46,7 +46,7 @@ create index counties_by_state on counties (state, county_fips);
 comment on column counties.rating_area is
   'Prices are set by rating area, numbered within the state. Null where the federal marketplace sells nothing.';
 comment on column counties.plan_selections is
-  'People who chose a plan here. No answer shows it: benchmarks draw counties by it, so that load has the shape of real load.';
+  'People who chose a plan here. No answer shows it: benchmarks draw counties by it, to have the shape of real load.';
 
 create table zip_county (
   zip          text collate "C" not null check (zip ~ '^[0-9]{5}$'),

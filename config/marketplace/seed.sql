@@ -11,7 +11,7 @@ create function pg_temp.draw(what text) returns integer language sql immutable
 
 insert into metal_levels (metal_level, sort_order, actuarial_value, description) values
   ('Bronze', 1, 0.60, 'The plan pays about 60 % of costs. Low premiums, high deductibles.'),
-  ('Silver', 2, 0.70, 'The plan pays about 70 % of costs, and more with cost-sharing reductions. Tax credits are measured by it.'),
+  ('Silver', 2, 0.70, 'The plan pays about 70 % of costs, and more with cost-sharing reductions.'),
   ('Gold', 3, 0.80, 'The plan pays about 80 % of costs. High premiums, low deductibles.'),
   ('Platinum', 4, 0.90, 'The plan pays about 90 % of costs. The highest premiums.'),
   ('Catastrophic', 5, null, 'Covers the worst case only. For people under 30, and others with a hardship exemption.');
@@ -85,8 +85,8 @@ insert into seed_state values
 -- place: the county's popularity within its state; rank: within the country. Popularity and population fall with rank
 -- along straight lines between the corners of `bend`, so that 1 % of the counties hold 30.6 % of the selections.
 create temporary table seed_county as
-select s.state, k, s.fips || lpad((2 * k - 1)::text, 3, '0') as county_fips, 1 + (k - 1) * s.areas / s.counties as rating_area,
-  s.people, s.counties, row_number() over (
+select s.state, k, s.fips || lpad((2 * k - 1)::text, 3, '0') as county_fips,
+  1 + (k - 1) * s.areas / s.counties as rating_area, s.people, s.counties, row_number() over (
     partition by s.state order by (s.state, k) <> ('VA', 30), md5('county' || s.state || k) collate "C"
   )::integer as place
 from seed_state s, generate_series(1, s.counties) k;
@@ -95,7 +95,8 @@ alter table seed_county add primary key (county_fips);
 alter table seed_county add column rank integer;
 update seed_county c set rank = ranked.rank
 from (
-  select county_fips, row_number() over (order by people * 1000000 / (place + 2) desc, county_fips) as rank from seed_county
+  select county_fips, row_number() over (order by people * 1000000 / (place + 2) desc, county_fips) as rank
+  from seed_county
 ) ranked
 where ranked.county_fips = c.county_fips;
 
@@ -106,7 +107,8 @@ with bend(rank, population, selections) as (
     (26, 960000, 26000), (51, 620000, 16000), (101, 400000, 9400), (259, 171000, 3450), (701, 54000, 960),
     (1301, 24000, 360), (1801, 13000, 140), (2301, 5300, 12), (2589, 90, 0)
 ), lines as (
-  select *, lead(rank) over w as next_rank, lead(population) over w as next_population, lead(selections) over w as next_selections
+  select *, lead(rank) over w as next_rank, lead(population) over w as next_population,
+    lead(selections) over w as next_selections
   from bend
   window w as (order by rank)
 ), words as (
@@ -151,11 +153,11 @@ with quotas as (
   from seed_county
 ), runs as (
   select z.*, q.zip_low, q.span, q.quota,
-    (q.quota * sum(size) over (partition by z.state order by turn) / sum(size) over (partition by z.state))::integer as run_end,
-    (q.quota * (sum(size) over (partition by z.state order by turn) - size) / sum(size) over (partition by z.state))::integer
-      as run_start
+    (q.quota * (sum(size) over upto - size) / sum(size) over whole)::integer as run_start,
+    (q.quota * sum(size) over upto / sum(size) over whole)::integer as run_end
   from sized z
   join quotas q on q.state = z.state
+  window whole as (partition by z.state), upto as (partition by z.state order by turn)
 ), homes as (
   select zip, state, counties, turn,
     row_number() over (order by counties < 6, md5('zip' || zip) collate "C") as place
@@ -164,8 +166,8 @@ with quotas as (
   cross join lateral (select lpad((zip_low * 100 + i * span * 100 / quota)::text, 5, '0') as zip) coded
 ), spilled as (
   select h.*, case
-    when place <= 6 then 6 when place <= 43 then 5 when place <= 451 then 4 when place <= 2657 then 3 when place <= 9580 then 2
-    else 1
+    when place <= 6 then 6 when place <= 43 then 5 when place <= 451 then 4 when place <= 2657 then 3
+    when place <= 9580 then 2 else 1
   end as lies_in
   from homes h
 )
@@ -269,8 +271,9 @@ cross join lateral (
 ) made;
 
 -- step: plans by county
--- shelf: how many plans the county has room for, between the state's least and most, the more popular the more. The
--- plans nearest to it fill the shelf: far is how far the issuer, the plan and chance keep a plan from being sold there.
+-- shelf: how many plans the county has room for, between the state's least and most; more where it is popular, and much
+-- the same throughout a rating area. The nearest plans fill it: far is how far its issuer, its metal and chance keep a
+-- plan from being sold there. Each plan has one county, of the state's best supplied, where it is sold in any case.
 create temporary table seed_shelf as
 with drawn as (
   select c.state, c.county_fips, c.rating_area, c.k, s.plans, s.least, s.typical, s.most, c.counties,
@@ -283,16 +286,19 @@ with drawn as (
 ), shaped as (
   select d.*, least + case
     when 2 * rise < counties - 1 then (typical - least) * 2 * rise / (counties - 1)
-    else typical - least + (most - typical) * (2 * rise - counties + 1) * (2 * rise - counties + 1) / (counties - 1) / (counties - 1)
+    else typical - least + (most - typical) * above * above / (counties - 1) / (counties - 1)
   end as shelf
   from drawn d
+  cross join lateral (select 2 * rise - counties + 1 as above) half
 ), counted as (
   select h.*, 81013 - sum(shelf) over () as missing,
-    row_number() over (order by shelf < 20 or shelf >= plans - 2 or shelf = most, md5('room' || county_fips) collate "C") as place
+    row_number() over (
+      order by shelf < 20 or shelf >= plans - 2 or shelf = most, md5('room' || county_fips) collate "C"
+    ) as place
   from shaped h
 )
 select state, county_fips, rating_area, k, counties, row_number() over (partition by state order by rise desc) as turn,
-  (shelf + case when place <= abs(missing) then sign(missing) else 0 end)::integer as shelf
+  (shelf + case when place > abs(missing) then 0 when missing < 0 then -1 else 1 end)::integer as shelf
 from counted;
 
 create temporary table seed_sold as
@@ -301,7 +307,8 @@ from (
   select p.plan_id, h.county_fips, h.state, h.rating_area, h.shelf,
     row_number() over (
       partition by h.county_fips
-      order by not p.everywhere, (p.turn - 1) % ((h.counties + 4) / 5) + 1 <> h.turn, a.far + (p.n * 7919 + h.k * 10473) % 8, p.n
+      order by not p.everywhere, (p.turn - 1) % ((h.counties + 4) / 5) + 1 <> h.turn,
+        a.far + (p.n * 7919 + h.k * 10473) % 8, p.n
     ) as place
   from seed_plan p
   join (select distinct state, rating_area from seed_shelf) area on area.state = p.state
@@ -309,7 +316,9 @@ from (
     select p.reach * 5 / 10
       + pg_temp.draw('area' || p.issuer_id || area.rating_area) * 5 / 10
       + pg_temp.draw('plan' || p.code) * 2 / 10
-      + case p.metal when 'Silver' then 5 when 'Bronze' then -8 when 'Platinum' then 48 when 'Catastrophic' then -4 else -2 end as far
+      + case p.metal
+        when 'Silver' then 5 when 'Bronze' then -8 when 'Platinum' then 48 when 'Catastrophic' then -4 else -2
+      end as far
     offset 0  -- worked out once for an area, not for each of its counties
   ) a
   join seed_shelf h on h.state = p.state and h.rating_area = area.rating_area
@@ -350,8 +359,10 @@ with designs(metal, variant, deductible, maximum, share, visit, specialist, emer
 select plan_id, 2014, variant, benefit, cost
 from priced
 cross join lateral (
-  select '$' || to_char(deductible, 'FM999,990') as one_deductible, '$' || to_char(2 * deductible, 'FM999,990') as family_deductible,
-    '$' || to_char(maximum, 'FM999,990') as one_maximum, '$' || to_char(2 * maximum, 'FM999,990') as family_maximum,
+  select '$' || to_char(deductible, 'FM999,990') as one_deductible,
+    '$' || to_char(2 * deductible, 'FM999,990') as family_deductible,
+    '$' || to_char(maximum, 'FM999,990') as one_maximum,
+    '$' || to_char(2 * maximum, 'FM999,990') as family_maximum,
     share || '% Coinsurance after deductible' as coinsurance,
     'No Charge after Deductible' as free
 ) say
@@ -376,7 +387,10 @@ cross join lateral (
     ('generic_drugs', case when all_free then free else '$' || generic end),
     ('preferred_brand_drugs', case when all_free then free when shared then coinsurance else '$' || brand end),
     ('non_preferred_brand_drugs',
-      case when all_free then free when shared then '50% Coinsurance after deductible' else '$' || rare || ' Copay after deductible' end),
+      case
+        when all_free then free when shared then '50% Coinsurance after deductible'
+        else '$' || rare || ' Copay after deductible'
+      end),
     ('specialty_drugs', case when all_free then free when drugs_apart then share || '%' else coinsurance end)
 ) costs(benefit, cost)
 order by plan_id, variant, benefit;
@@ -388,7 +402,9 @@ alter table rates drop constraint rates_pkey;
 insert into rates (plan_id, plan_year, age, rating_area, premium)
 with priced as materialized (
   select sold.plan_id, sold.rating_area,
-    (case p.metal when 'Catastrophic' then 15600 when 'Bronze' then 19900 when 'Silver' then 24100 when 'Gold' then 28100 else 31500 end)::bigint
+    case p.metal
+      when 'Catastrophic' then 15600 when 'Bronze' then 19900 when 'Silver' then 24100 when 'Gold' then 28100 else 31500
+    end::bigint
       * p.price / 1000 * p.cost / 1000
       * (860 + pg_temp.draw('price' || p.state || sold.rating_area) * 28 / 100) / 1000
       * (930 + pg_temp.draw('plan price' || p.code) * 14 / 100) / 1000 as cents

@@ -1,5 +1,5 @@
 import { Problem } from '../errors.ts'
-import { decode, undecodable } from './route.ts'
+import { decode, undecodable } from './parameters.ts'
 
 /** What was sent for each name; more than one value where a name came more than once. */
 type Sent = Map<string, unknown[]>

@@ -1,0 +1,180 @@
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { isLoopback } from './address.ts'
+import { type Parameter, schema } from './config.ts'
+import { messageOf, quote } from './errors.ts'
+import { near } from './near.ts'
+import { parseStatement } from './statement.ts'
+
+/** Where in the configuration something is: names of settings, indexes of lists. */
+export type Path = readonly (string | number)[]
+
+/** Takes one fault: where, what, and the bad value where it helps to see it. */
+export type TellFault = (path: Path, sentence: string, value?: unknown) => void
+
+/**
+ * Checks what one schema cannot see: SQL against parameters, paths against each other, addresses against tokens.
+ *
+ * Works on the file as it was parsed, before and whether or not it fits the schema, so that all faults come at once. SQL files
+ * are found in `folder`; the SQL of each route is put into `sqlOf`.
+ */
+export function crossCheck(raw: unknown, folder: string, sqlOf: Map<string, string>, tell: TellFault): void {
+  const admin = recordAt(raw, ['admin'])
+  const host = admin.host
+  if (typeof host === 'string' && !isLoopback(host) && !admin.token) {
+    tell(['admin', 'host'], 'is not a loopback address, so admin.token must be set', host)
+  }
+  const pathOwners = new Map<string, string>()
+  for (const [name, route] of Object.entries(recordAt(raw, ['routes']))) {
+    const at = (...rest: (string | number)[]): Path => ['routes', name, ...rest]
+    const parameters = parametersOf(route)
+    checkPath(recordAt(route, []).path, parameters, name, pathOwners, (sentence, value) =>
+      tell(at('path'), sentence, value),
+    )
+    checkSql(
+      recordAt(route, []).sql,
+      parameters,
+      folder,
+      (sentence) => tell(at('sql'), sentence),
+      (sql) => sqlOf.set(name, sql),
+    )
+    for (const [parameter, declared] of Object.entries(parameters)) {
+      for (const problem of contradictions(declared)) tell(at('parameters', parameter), problem)
+    }
+    const tags = recordAt(route, []).tags
+    for (const tag of Array.isArray(tags) ? tags : []) {
+      for (const [, used] of String(tag).matchAll(/\{([^}]*)\}/g)) {
+        if (!Object.hasOwn(parameters, used as string))
+          tell(
+            at('tags'),
+            `names no parameter of this route: {${used}}${near(used as string, Object.keys(parameters))}`,
+            tag,
+          )
+      }
+    }
+  }
+}
+
+/** The parameters of a route that are well-formed themselves, whatever is wrong with the rest of it. */
+function parametersOf(route: unknown): Record<string, Parameter> {
+  const shape = schema.shape.routes.valueType.shape.parameters.unwrap().valueType
+  const found: Record<string, Parameter> = {}
+  for (const [name, value] of Object.entries(recordAt(route, ['parameters']))) {
+    const read = shape.safeParse(value)
+    if (read.success) found[name] = read.data
+    else found[name] = { type: 'enum', values: [] } // its own fault is told already; the name is known
+  }
+  return found
+}
+
+type Tell = (sentence: string, value?: unknown) => void
+
+function checkPath(
+  path: unknown,
+  parameters: Record<string, Parameter>,
+  route: string,
+  owners: Map<string, string>,
+  tell: Tell,
+): void {
+  if (typeof path !== 'string') return
+  const shape = path.replace(/:[^/]+/g, ':')
+  const owner = owners.get(shape)
+  if (owner !== undefined) tell(`is taken by route ${owner} already`, path)
+  owners.set(shape, route)
+  const names = [...path.matchAll(/:([^/]+)/g)].map(([, name]) => name as string)
+  for (const name of names) {
+    const parameter = Object.hasOwn(parameters, name) ? parameters[name] : undefined
+    if (parameter === undefined)
+      tell(`has a parameter that is not declared: :${name}${near(name, Object.keys(parameters))}`, path)
+    else if (parameter.type === 'list' || parameter.default !== undefined)
+      tell(`cannot hold :${name}: a list, or a parameter with a default, belongs in the query`, path)
+  }
+  if (new Set(names).size < names.length) tell('names a parameter twice', path)
+}
+
+function checkSql(
+  sql: unknown,
+  parameters: Record<string, Parameter>,
+  folder: string,
+  tell: Tell,
+  keep: (sql: string) => void,
+): void {
+  const file = recordAt(sql, []).file
+  let text: string
+  if (typeof file === 'string') {
+    try {
+      text = readFileSync(resolve(folder, file), 'utf8')
+    } catch (error) {
+      tell(`names a file that cannot be read: ${messageOf(error)}`)
+      return
+    }
+  } else if (typeof sql === 'string') text = sql
+  else return
+  keep(text)
+  const { names } = parseStatement(text)
+  for (const name of names) {
+    if (!Object.hasOwn(parameters, name))
+      tell(`uses :${name}, which is not declared in parameters${near(name, Object.keys(parameters))}`)
+  }
+  for (const name of Object.keys(parameters)) {
+    if (!names.includes(name)) tell(`never uses the declared parameter :${name}${near(name, names)}`)
+  }
+}
+
+/** What a parameter's settings say against each other. */
+function contradictions(parameter: Parameter): string[] {
+  const found: string[] = []
+  const must = (holds: boolean, sentence: string) => holds || found.push(sentence)
+  const preset = parameter.default
+  switch (parameter.type) {
+    case 'string': {
+      must(parameter.minLength <= parameter.maxLength, 'has a minLength above its maxLength')
+      if (parameter.pattern === undefined) break
+      try {
+        new RegExp(parameter.pattern, 'v')
+      } catch (error) {
+        must(false, `has a pattern that is no regular expression: ${messageOf(error)}`)
+        break
+      }
+      must(
+        typeof preset !== 'string' || new RegExp(`^(?:${parameter.pattern})$`, 'v').test(preset),
+        `has a default that its pattern refuses: ${quote(preset)}`,
+      )
+      break
+    }
+    case 'integer':
+      must(parameter.min <= parameter.max, 'has a min above its max')
+      must(
+        typeof preset !== 'number' || (preset >= parameter.min && preset <= parameter.max),
+        `has a default outside its bounds: ${quote(preset)}`,
+      )
+      break
+    case 'enum':
+      must(
+        typeof preset !== 'string' || parameter.values.includes(preset),
+        `has a default that is none of its values: ${quote(preset)}`,
+      )
+      break
+    case 'list':
+      must(parameter.minItems <= parameter.maxItems, 'has a minItems above its maxItems')
+      must(parameter.items.default === undefined, 'has items with a default')
+      found.push(...contradictions(parameter.items))
+      break
+    default:
+      parameter satisfies never
+  }
+  return found
+}
+
+function recordAt(value: unknown, path: Path): Record<string, unknown> {
+  const found = valueAt(value, path)
+  return typeof found === 'object' && found !== null && !Array.isArray(found) ? (found as Record<string, unknown>) : {}
+}
+
+/** What is at `path` in `value`, if anything is. */
+export function valueAt(value: unknown, path: Path): unknown {
+  return path.reduce<unknown>(
+    (at, part) => (typeof at === 'object' && at !== null ? (at as Record<string | number, unknown>)[part] : undefined),
+    value,
+  )
+}

@@ -1,0 +1,61 @@
+import type { Clock } from '../proxy/clock.ts'
+import type { Observation, Observe } from '../proxy/observation.ts'
+
+/** Something a test waits for, or holds back: `opened` resolves once `open` is called. */
+export function gate(): { opened: Promise<void>; open: () => void } {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  return { opened: promise, open: resolve }
+}
+
+/** A clock that stands still until it is told to go on; timers fire in their order as it passes them. */
+export class ManualClock implements Clock {
+  #now: number
+  #timers: { at: number; run: () => void }[] = []
+
+  constructor(now = 1_000_000) {
+    this.#now = now
+  }
+
+  now(): number {
+    return this.#now
+  }
+
+  after(ms: number, run: () => void): () => void {
+    const timer = { at: this.#now + ms, run }
+    this.#timers.push(timer)
+    return () => {
+      this.#timers = this.#timers.filter((other) => other !== timer)
+    }
+  }
+
+  pass(ms: number): void {
+    const until = this.#now + ms
+    for (;;) {
+      const next = this.#timers.filter(({ at }) => at <= until).sort((a, b) => a.at - b.at)[0]
+      if (next === undefined) break
+      this.#timers = this.#timers.filter((other) => other !== next)
+      this.#now = Math.max(this.#now, next.at)
+      next.run()
+    }
+    this.#now = until
+  }
+
+  get timers(): number {
+    return this.#timers.length
+  }
+}
+
+/** An observer that remembers. */
+export function recorder(): {
+  observe: Observe
+  facts: Observation[]
+  of: (kind: Observation['kind']) => Observation[]
+} {
+  const facts: Observation[] = []
+  return { observe: (fact) => void facts.push(fact), facts, of: (kind) => facts.filter((fact) => fact.kind === kind) }
+}
+
+/** Lets everything that is ready to run do so: promises settled, their continuations, and what those start. */
+export function settled(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
+}

@@ -1,0 +1,20 @@
+import { defineConfig } from 'vitest/config'
+
+export default defineConfig({
+  test: {
+    projects: [
+      { test: { name: 'fast', include: ['test/**/*.test.ts'], exclude: ['test/**/*.live.test.ts'] } },
+      {
+        test: {
+          name: 'live',
+          include: ['test/**/*.live.test.ts'],
+          globalSetup: 'test/servers.ts',
+          testTimeout: 30_000,
+          hookTimeout: 60_000,
+          // They share one PostgreSQL, and measure: side by side they would disturb each other.
+          fileParallelism: false,
+        },
+      },
+    ],
+  },
+})
