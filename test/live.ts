@@ -52,7 +52,7 @@ export async function startApp(
   return {
     url,
     adminUrl,
-    get: (path, headers = {}) => ask(url + path, { headers }),
+    get: (path, headers = {}) => ask(url + path, { headers: { 'Accept-Encoding': 'identity', ...headers } }),
     post: (path, body, headers) => post(url + path, body, headers),
     admin: (path) => ask(adminUrl + path),
     purge: (body) => post(`${adminUrl}/purge`, body),

@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.ts'
-import type { Ledger, Verdict } from '../coherence/ledger.ts'
+import type { Ledger, Stamp, Verdict } from '../coherence/ledger.ts'
 import { Problem } from '../errors.ts'
 import type { Observe } from '../observation.ts'
 import { type Entry, etagOf, ownBytes } from './entry.ts'
@@ -67,6 +67,12 @@ const jitterShare = 0.1
 /** A route's origin that has just failed is not asked again for the same key, as long as there is something to serve. */
 const refreshPauseMs = 1000
 
+/** What a flight is for: a reader who waits and may have something to fall back on, or the refresh of what is held. */
+interface Purpose {
+  fallback?: Entry | undefined
+  refreshed?: Entry
+}
+
 type Usable = 'fresh' | 'stale' | 'if-error' | 'no'
 
 /**
@@ -112,7 +118,7 @@ export class ReadThrough {
     const { clock, deadlineMs, observe } = this.#parts
     const joined = this.#flights.current(read.key)
     if (joined !== undefined) observe({ kind: 'collapsed', route: read.route })
-    const flight = joined ?? this.#fly(read, fallback, true)
+    const flight = joined ?? this.#fly(read, { fallback })
     let cancel = () => {}
     const late = new Promise<never>((_resolve, reject) => {
       const tooLate = () => reject(new Problem('origin-timeout', `No answer within ${deadlineMs} ms.`))
@@ -120,7 +126,10 @@ export class ReadThrough {
     })
     try {
       const answer = await Promise.race([flight.result, late])
-      if (joined === undefined) return answer
+      if (joined === undefined) {
+        if (answer.state === 'stale' && answer.forwarded === undefined) this.#refresh(read, answer.entry)
+        return answer
+      }
       // What was stored was the leader's doing; a hit in a farther tier was not forwarded, so there was nothing to collapse.
       return answer.forwarded === undefined ? answer : { ...answer, collapsed: true, stored: false }
     } catch (error) {
@@ -136,27 +145,22 @@ export class ReadThrough {
     const { clock, observe } = this.#parts
     if (clock.now() < (held.refreshNotBefore ?? 0) || this.#flights.current(read.key) !== undefined) return
     // Whoever joins this flight gets its failure; for the one that started it, nothing has failed: it has its answer.
-    this.#fly(read, undefined, false).result.catch((error) =>
+    this.#fly(read, { refreshed: held }).result.catch((error) =>
       observe({ kind: 'refresh-failed', route: read.route, error }),
     )
   }
 
-  #fly(read: Read, fallback: Entry | undefined, takeStale: boolean): Flight<Answer> {
+  #fly(read: Read, purpose: Purpose): Flight<Answer> {
     const { ledger, clock } = this.#parts
     const under = { stamp: ledger.stamp() }
     const began = clock.now()
     const mayJoin = () => ledger.verdict(read.key, { stamp: under.stamp, tags: read.tags, readAt: began }) !== 'invalid'
-    return this.#flights.start(read.key, mayJoin, () => this.#search(read, fallback, takeStale, under))
+    return this.#flights.start(read.key, mayJoin, () => this.#search(read, purpose, under))
   }
 
-  /** Looks in the farther tiers, then asks the origin. `takeStale`: a stale entry found is an answer, refreshed behind it. */
-  async #search(
-    read: Read,
-    fallback: Entry | undefined,
-    takeStale: boolean,
-    under: { stamp: Entry['stamp'] },
-  ): Promise<Answer> {
-    const { ledger, memory, variants, farther } = this.#parts
+  /** Looks in the farther tiers, then asks the origin. */
+  async #search(read: Read, { fallback, refreshed }: Purpose, under: { stamp: Stamp }): Promise<Answer> {
+    const { ledger, memory, variants, farther, clock } = this.#parts
     let resort = fallback === undefined ? undefined : this.#lastResort(fallback, read, 'memory')
     for (const tier of farther) {
       const found = await tier.get(read.key)
@@ -165,29 +169,27 @@ export class ReadThrough {
       if (usable === 'no') continue
       // Judged current this very moment: it holds every invalidation applied so far.
       const entry = { ...found, stamp: ledger.stamp() }
-      if (usable === 'fresh' || (usable === 'stale' && takeStale)) {
+      const isWanted = refreshed === undefined ? usable !== 'if-error' : usable === 'fresh' && isNewer(entry, refreshed)
+      if (isWanted && usable !== 'if-error') {
         if (memory.set(read.key, entry)) variants.want(read.key, entry)
-        if (usable === 'stale') queueMicrotask(() => this.#refresh(read, entry))
         return this.#answer(entry, read, tier.name, usable)
       }
-      if (resort === undefined) resort = this.#lastResort(entry, read, tier.name)
+      resort ??= this.#lastResort(entry, read, tier.name)
     }
     try {
       return await this.#fill(read, under, resort === undefined ? 'uri-miss' : 'stale')
     } catch (error) {
-      if (resort === undefined || this.#usable(resort.entry, read, this.#verdict(resort.entry, read)) === 'no') {
-        const held = memory.get(read.key)
-        if (held !== undefined) held.refreshNotBefore = this.#parts.clock.now() + refreshPauseMs
-        throw error
-      }
-      resort.entry.refreshNotBefore = this.#parts.clock.now() + refreshPauseMs
-      if (memory.get(read.key) === undefined) memory.set(read.key, resort.entry)
+      const isStillUsable = resort && this.#usable(resort.entry, read, this.#verdict(resort.entry, read)) !== 'no'
+      if (resort && isStillUsable && memory.get(read.key) === undefined) memory.set(read.key, resort.entry)
+      const held = memory.get(read.key)
+      if (held !== undefined) held.refreshNotBefore = clock.now() + refreshPauseMs
+      if (!resort || !isStillUsable) throw error
       return this.#lastResort(resort.entry, read, resort.source)
     }
   }
 
   /** Asks the origin and keeps the answer, if it is still true when it comes. */
-  async #fill(read: Read, under: { stamp: Entry['stamp'] }, forwarded: 'uri-miss' | 'stale'): Promise<Answer> {
+  async #fill(read: Read, under: { stamp: Stamp }, forwarded: 'uri-miss' | 'stale'): Promise<Answer> {
     const { ledger, clock, random, observe } = this.#parts
     const readAt = clock.now()
     const stamp = ledger.stamp()
@@ -259,4 +261,9 @@ function freshFor(entry: Entry, lifetime: Lifetime): number {
 function keepFor(entry: Entry, lifetime: Lifetime): number {
   const { fresh, stale, staleIfError } = lifetimeOf(entry, lifetime)
   return fresh + Math.max(stale, staleIfError)
+}
+
+/** Whether `found` is another fill than `held` (which may be what a farther tier gives back), and a later one. */
+function isNewer(found: Entry, held: Entry): boolean {
+  return found.jitter !== held.jitter && found.readAt > held.readAt
 }

@@ -163,7 +163,8 @@ async function createCluster(tools: Tools, cluster: string, passwordFile: string
     `--pwfile=${passwordFile}`,
     '-E',
     'UTF8',
-    '--locale=C',
+    '--locale-provider=builtin',
+    '--locale=C.UTF-8',
   ])
   await writeFile(join(unfinished, 'pg_hba.conf'), hostBasedAuthentication)
   await writeFile(join(unfinished, 'postgresql.conf'), `include 'onramp.conf'\n`, { flag: 'a' })

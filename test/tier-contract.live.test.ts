@@ -1,0 +1,160 @@
+import type { Redis } from 'ioredis'
+import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
+import { type Entry, etagOf, ownBytes } from '../proxy/cache/entry.ts'
+import { failOpen } from '../proxy/cache/fail-open.ts'
+import type { Key } from '../proxy/cache/key.ts'
+import { memoryTier } from '../proxy/cache/memory.ts'
+import { connectRedis, redisTier, untilReady } from '../proxy/cache/redis.ts'
+import type { Tier } from '../proxy/cache/tier.ts'
+import { systemClock } from '../proxy/clock.ts'
+import { recorder } from './support.ts'
+
+const prefix = `contract-${process.pid}:`
+const seen = recorder()
+let client: Redis
+
+beforeAll(async () => {
+  client = connectRedis(inject('redisUrl'), 1000, seen.observe)
+  expect(await untilReady(client, systemClock, 5000)).toBe(true)
+})
+afterAll(() => client.disconnect())
+beforeEach(() => {
+  seen.facts.length = 0
+})
+
+const newRedisTier = () => redisTier(client, prefix, async () => {}, systemClock, seen.observe)
+const tiers: [string, () => Tier][] = [
+  ['memory', () => memoryTier(16 * 1024 ** 2, seen.observe)],
+  ['redis', newRedisTier],
+  [
+    'redis, failing open',
+    () => failOpen(newRedisTier(), { deadlineMs: 1000, failuresToOpen: 5, openMs: 1000 }, systemClock, seen.observe),
+  ],
+]
+
+let keys = 0
+function newKey(): Key {
+  keys += 1
+  return `plan@1?n=${keys}` as Key
+}
+
+function newEntry(over: Partial<Entry> = {}): Entry {
+  const body = over.body ?? ownBytes('[{"plan_name":"Plan d’essai"}]')
+  return {
+    body,
+    rows: 1,
+    tags: ['route:plan', 'county:51059'],
+    stamp: { seq: 3, head: 'h' },
+    readAt: systemClock.now(),
+    fillMs: 1.5,
+    jitter: 0.25,
+    etag: etagOf(body),
+    ...over,
+  }
+}
+
+describe.each(tiers)('the tier contract: %s', (_name, make) => {
+  test('gives back what was kept: bytes, rows, tags, validator, jitter, and its age within 50 ms', async () => {
+    const [tier, key, entry] = [make(), newKey(), newEntry({ readAt: systemClock.now() - 5000 })]
+    expect(await tier.set(key, entry, 60_000)).toBe(true)
+    const found = (await tier.get(key)) as Entry
+    const { body, rows, tags, etag, jitter, fillMs } = found
+    expect({ body, rows, tags, etag, jitter, fillMs }).toEqual({
+      body: entry.body,
+      rows: 1,
+      tags: entry.tags,
+      etag: entry.etag,
+      jitter: 0.25,
+      fillMs: 1.5,
+    })
+    expect(Math.abs(found.readAt - entry.readAt)).toBeLessThan(50)
+    expect(seen.facts).toEqual([])
+  })
+
+  test('gives nothing for a key it was not given, though it begins or ends alike', async () => {
+    const [tier, key] = [make(), newKey()]
+    await tier.set(key, newEntry(), 60_000)
+    expect(await tier.get(`${key}0` as Key)).toBeUndefined()
+    expect(await tier.get(key.slice(0, -1) as Key)).toBeUndefined()
+  })
+
+  test('keeps the last of two entries under one key', async () => {
+    const [tier, key] = [make(), newKey()]
+    await tier.set(key, newEntry(), 60_000)
+    await tier.set(key, newEntry({ body: ownBytes('[2]'), etag: etagOf(Buffer.from('[2]')) }), 60_000)
+    expect((await tier.get(key))?.body.toString()).toBe('[2]')
+  })
+
+  test('keeps an empty body, a negative entry, and a body of every byte there is', async () => {
+    const tier = make()
+    for (const body of [Buffer.alloc(0), Buffer.from(Array.from({ length: 256 }, (_, i) => i))]) {
+      const key = newKey()
+      await tier.set(key, newEntry({ body, rows: 0, etag: etagOf(body), tags: [] }), 60_000)
+      const found = await tier.get(key)
+      expect([found?.body.equals(body), found?.rows, found?.tags]).toEqual([true, 0, []])
+    }
+  })
+
+  test('takes a megabyte', async () => {
+    const [tier, key, body] = [make(), newKey(), Buffer.alloc(1024 ** 2, 'x')]
+    expect(await tier.set(key, newEntry({ body, etag: etagOf(body) }), 60_000)).toBe(true)
+    expect((await tier.get(key))?.body.equals(body)).toBe(true)
+  })
+})
+
+describe('in Redis', () => {
+  test('an entry lives no longer than it may be of use', async () => {
+    const [tier, key] = [newRedisTier(), newKey()]
+    await tier.set(key, newEntry({ readAt: systemClock.now() - 4000 }), 10_000)
+    const left = await client.pttl(prefix + key)
+    expect(left).toBeGreaterThan(5000)
+    expect(left).toBeLessThanOrEqual(6000)
+    expect(await tier.set(key, newEntry({ readAt: systemClock.now() - 4000 }), 4000)).toBe(false)
+  })
+
+  test('an entry that nobody could verify is not sent', async () => {
+    const [tier, key] = [newRedisTier(), newKey()]
+    expect(await tier.set(key, newEntry({ stamp: { seq: 1, head: undefined } }), 10_000)).toBe(false)
+    expect(await client.exists(prefix + key)).toBe(0)
+  })
+
+  test.each([
+    ['a string of somebody else', 'format', (key: string) => client.set(key, 'x'.repeat(100), 'PX', 9000)],
+    ['something too short', 'length', (key: string) => client.set(key, 'onr', 'PX', 9000)],
+    ['a lifetime that was taken away', 'lifetime', (key: string) => client.persist(key)],
+    [
+      'a value cut short',
+      'digest',
+      async (key: string) => client.set(key, (await client.getBuffer(key))?.subarray(0, -1) as Buffer, 'PX', 9000),
+    ],
+    ['a byte changed', 'digest', (key: string) => client.setrange(key, 40, 'X')],
+    [
+      'another key’s value',
+      'key',
+      async (key: string) => {
+        await newRedisTier().set('other' as Key, newEntry(), 60_000)
+        await client.copy(`${prefix}other`, key, 'REPLACE')
+      },
+    ],
+  ])('%s is a miss and is counted', async (_what, reason, spoil) => {
+    const [tier, key] = [newRedisTier(), newKey()]
+    await tier.set(key, newEntry(), 60_000)
+    await spoil(prefix + key)
+    expect(await tier.get(key)).toBeUndefined()
+    expect(seen.facts).toEqual([{ kind: 'tier-error', tier: 'redis', operation: 'get', reason }])
+  })
+
+  test('another type of value under the key is a failure, which failing open makes a miss', async () => {
+    const key = newKey()
+    await client.lpush(prefix + key, 'a')
+    await expect(newRedisTier().get(key)).rejects.toThrow('WRONGTYPE')
+    const tier = failOpen(
+      newRedisTier(),
+      { deadlineMs: 1000, failuresToOpen: 5, openMs: 1000 },
+      systemClock,
+      seen.observe,
+    )
+    expect(await tier.get(key)).toBeUndefined()
+    expect(seen.of('tier-error')).toHaveLength(1)
+  })
+})
