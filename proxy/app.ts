@@ -83,8 +83,8 @@ export async function createApp({
   const variants = new Variants(memory, observe)
   const { url, keyPrefix, timeout } = config.redis
   const redis = url === undefined ? undefined : connectRedis(url, timeout, observe)
-  const log = redis && new InvalidationLog(redis, keyPrefix, ledger, observe)
-  const shared = redis && log && redisTier(redis, keyPrefix, () => log.catchUp(), clock, observe)
+  const log = redis && new InvalidationLog(redis.client, keyPrefix, ledger, observe)
+  const shared = redis && log && redisTier(redis.client, keyPrefix, () => log.catchUp(), clock, observe)
   const farther = shared
     ? [failOpen(shared, { deadlineMs: timeout, failuresToOpen: 5, openMs: 1000 }, clock, observe)]
     : []
@@ -99,21 +99,21 @@ export async function createApp({
     deadlineMs: config.request.timeout,
   })
   const close = async () => {
-    redis?.disconnect()
+    redis?.close()
     await origin.close()
   }
 
   try {
     const [prepared, isRedisReady] = await Promise.all([
       prepare(config, origin),
-      redis && untilReady(redis, clock, 1000),
+      redis && untilReady(redis.client, clock, 1000),
     ])
     const routing = new Routing(config, prepared, origin, observe)
     const invalidate = purger(ledger, log, clock, observe)
     const state = () => ({
       uptimeSeconds: clock.now() / 1000,
       memory: { bytes: memory.bytes, maxBytes: memory.maxBytes, entries: memory.entries },
-      ...(redis && { redis: { connected: redis.status === 'ready' } }),
+      ...(redis && { redis: { connected: redis.client.status === 'ready' } }),
       postgres: origin.connections,
       flights: cache.flights,
     })

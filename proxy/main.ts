@@ -130,7 +130,7 @@ async function serve({ config: file }: Command): Promise<void> {
       print(`\n${await stopping}: finishing what is under way.`)
       app.drain()
     } finally {
-      await Promise.all([app.public.close(), app.admin.close()])
+      await closeListeners(app, config.request.timeout + 1000)
       await app.close()
     }
   } finally {
@@ -155,6 +155,16 @@ async function listen(app: App, { listen, admin }: Config): Promise<void> {
       )
     })
   }
+}
+
+/** Lets every request under way have its answer; what is still open after `graceMs`, longer than any answer takes, is cut. */
+async function closeListeners(app: App, graceMs: number): Promise<void> {
+  const cut = setTimeout(() => {
+    app.public.server.closeAllConnections()
+    app.admin.server.closeAllConnections()
+  }, graceMs)
+  await Promise.all([app.public.close(), app.admin.close()])
+  clearTimeout(cut)
 }
 
 interface Database {

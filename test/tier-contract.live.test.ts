@@ -12,12 +12,15 @@ import { recorder } from './support.ts'
 const prefix = `contract-${process.pid}:`
 const seen = recorder()
 let client: Redis
+let close: () => void
 
 beforeAll(async () => {
-  client = connectRedis(inject('redisUrl'), 1000, seen.observe)
+  const connection = connectRedis(inject('redisUrl'), 1000, seen.observe)
+  client = connection.client
+  close = connection.close
   expect(await untilReady(client, systemClock, 5000)).toBe(true)
 })
-afterAll(() => client.disconnect())
+afterAll(() => close())
 beforeEach(() => {
   seen.facts.length = 0
 })

@@ -4,13 +4,18 @@ import type { Observe } from '../observation.ts'
 import { decodeEntry, encodeEntry } from './entry.ts'
 import type { Tier } from './tier.ts'
 
+export interface RedisConnection {
+  client: Redis
+  close(): void
+}
+
 /**
  * A connection for commands that must be quick or fail. Never throws and never queues: while it is down, commands are
  * refused at once; while the server is frozen, `socketTimeout` ends the connection. It reconnects by itself, for ever.
  *
  * With ioredis' defaults a command against a stopped server is still waiting after eight seconds.
  */
-export function connectRedis(url: string, timeoutMs: number, observe: Observe): Redis {
+export function connectRedis(url: string, timeoutMs: number, observe: Observe): RedisConnection {
   const client = new Redis(url, {
     connectTimeout: 500,
     commandTimeout: timeoutMs,
@@ -43,7 +48,11 @@ export function connectRedis(url: string, timeoutMs: number, observe: Observe): 
     isLost = isReady || isLost
     isReady = false
   })
-  return client
+  const close = () => {
+    isReady = false // nothing is lost that was given up
+    client.disconnect()
+  }
+  return { client, close }
 }
 
 /** Waits until `client` can be used, at most `ms`. Resolves to whether it can. */

@@ -127,6 +127,14 @@ export function newServer(maxBodyBytes: number): FastifyInstance {
       socket.end(`HTTP/1.1 ${status}\r\n${headers.join('')}\r\n${reply.body}`)
     },
   })
+  let isClosing = false
+  server.addHook('preClose', async () => {
+    isClosing = true
+  })
+  // A response to a request from before the closing: without this its connection would be kept open, and closing wait for it.
+  server.addHook('onSend', async (_request, reply) => {
+    if (isClosing) reply.header('Connection', 'close')
+  })
   server.removeAllContentTypeParsers()
   server.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => done(null, body))
   return server

@@ -92,10 +92,10 @@ const settings = [
   `timezone = 'UTC'`,
 ]
 
-// The superuser needs its password; the two others can do nothing but read, or change, the example.
+// Two roles that can do nothing but read, or change, the example come in as they are; everybody else needs a password.
 const hostBasedAuthentication = `
-host  all  postgres     127.0.0.1/32  scram-sha-256
-host  all  onramp,dba   127.0.0.1/32  trust
+host  all  onramp,dba  127.0.0.1/32  trust
+host  all  all         127.0.0.1/32  scram-sha-256
 `
 
 interface Tools {

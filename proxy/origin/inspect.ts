@@ -16,6 +16,8 @@ type Wrap = (query: Query, placeholder?: (name: string, index: number) => string
  * Where no temporary view can be made (a hot standby, a role without TEMPORARY) tables are read from the plan and volatile
  * functions are not looked for; a warning says so. That nothing is written is the server's doing: a statement in a FROM
  * cannot write, and every session is read-only.
+ *
+ * `client` is not to be used any more: statements it has prepared outlive the transaction.
  */
 export async function inspect(
   client: PoolClient,
@@ -37,10 +39,10 @@ export async function inspect(
         `Volatile functions are not looked for, and tables inside functions are not seen: ${why}.`,
       )
     }
-    for (const query of queries) {
+    for (const [i, query] of queries.entries()) {
       await client.query('savepoint route')
       try {
-        await inspectOne(client, query, forbidden, mayMakeViews, wrap, inspection)
+        await inspectOne(client, `onramp_inspected_${i}`, query, forbidden, mayMakeViews, wrap, inspection)
       } catch (error) {
         inspection.faults.push(`Route ${query.route}: the database refuses its statement: ${messageOf(error)}.`)
       }
@@ -48,13 +50,13 @@ export async function inspect(
     }
   } finally {
     await client.query('rollback')
-    await client.query('deallocate all')
   }
   return inspection
 }
 
 async function inspectOne(
   client: PoolClient,
+  name: string,
   query: Query,
   forbidden: Map<number, string>,
   mayMakeViews: boolean,
@@ -62,9 +64,9 @@ async function inspectOne(
   { faults, warnings, routes }: Inspection,
 ): Promise<void> {
   const { names } = query.statement
-  await client.query(`prepare onramp_inspected as ${wrap(query)}`)
+  await client.query(`prepare ${name} as ${wrap(query)}`)
   const { rows } = await client.query<{ types: string[] }>(
-    `select parameter_types::text[] as types from pg_prepared_statements where name = 'onramp_inspected'`,
+    `select parameter_types::text[] as types from pg_prepared_statements where name = '${name}'`,
   )
   const types = rows[0]?.types ?? []
   const seen = mayMakeViews
@@ -73,17 +75,16 @@ async function inspectOne(
         wrap(query, (_name, i) => `null::${types[i]}`),
         query.statement.render((_name, i) => `null::${types[i]}`),
       )
-    : await seenInPlan(client, names.length)
-  await client.query('deallocate onramp_inspected')
+    : await seenInPlan(client, name, names.length)
 
   const touched = [...seen.tables.keys()].flatMap((oid) => forbidden.get(oid) ?? [])
   for (const table of new Set(touched))
     faults.push(`Route ${query.route}: its statement reads ${table}, which is private.`)
-  for (const name of seen.volatile)
-    faults.push(`Route ${query.route}: its statement calls ${name}, which is volatile: its answer cannot be kept.`)
+  for (const called of seen.volatile)
+    faults.push(`Route ${query.route}: its statement calls ${called}, which is volatile: its answer cannot be kept.`)
   if (seen.locks) faults.push(`Route ${query.route}: its statement locks rows (FOR UPDATE or FOR SHARE).`)
-  for (const name of seen.opaque) warnings.push(`Route ${query.route}: tables that ${name} reads are not seen.`)
-  const parameterTypes = Object.fromEntries(names.map((name, i) => [name, types[i] as string]))
+  for (const called of seen.opaque) warnings.push(`Route ${query.route}: tables that ${called} reads are not seen.`)
+  const parameterTypes = Object.fromEntries(names.map((parameter, i) => [parameter, types[i] as string]))
   routes.set(query.route, { parameterTypes, tables: [...seen.tables.values()].sort() })
 }
 
@@ -135,11 +136,11 @@ async function seenInTree(client: PoolClient, wrapped: string, sql: string): Pro
 }
 
 /** The relations in the generic plan of the prepared statement; views are expanded in it. */
-async function seenInPlan(client: PoolClient, parameters: number): Promise<Seen> {
+async function seenInPlan(client: PoolClient, name: string, parameters: number): Promise<Seen> {
   await client.query('set local plan_cache_mode = force_generic_plan')
   const values = parameters === 0 ? '' : `(${Array(parameters).fill('null').join(', ')})`
   const { rows } = await client.query<{ 'QUERY PLAN': unknown }>(
-    `explain (verbose, format json) execute onramp_inspected${values}`,
+    `explain (verbose, format json) execute ${name}${values}`,
   )
   const plan = JSON.stringify(rows[0]?.['QUERY PLAN'])
   const named = [...plan.matchAll(/"Relation Name":"((?:[^"\\]|\\.)*)","Schema":"((?:[^"\\]|\\.)*)"/g)]

@@ -76,14 +76,10 @@ export function postgresOrigin(settings: Settings, clock: Clock, observe: Observ
     },
     async inspect(queries, privateTables) {
       const client = await pool.connect()
-      let failure: unknown
       try {
         return await inspect(client, queries, privateTables, wrap)
-      } catch (error) {
-        failure = error
-        throw error
       } finally {
-        client.release(failure === undefined ? undefined : true)
+        client.release(true)
       }
     },
     async isReachable() {

@@ -1,0 +1,367 @@
+import { type ChildProcessByStdio, spawn } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Readable } from 'node:stream'
+import pg from 'pg'
+import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest'
+import { freePort } from './servers.ts'
+
+/*
+ * The program as people run it: its own process, its arguments, its environment, its signals, its exit codes.
+ */
+
+const main = new URL('../proxy/main.ts', import.meta.url).pathname
+const shipped = new URL('../config/onramp.yaml', import.meta.url).pathname
+const folder = mkdtempSync(join(tmpdir(), 'onramp-program-'))
+const started: Program[] = []
+let superuser: pg.Client
+/** Another session: inside a transaction, pg_stat_activity stands still. */
+let watcher: pg.Client
+
+beforeAll(async () => {
+  superuser = new pg.Client({ connectionString: inject('superuserUrl') })
+  watcher = new pg.Client({ connectionString: inject('superuserUrl') })
+  await Promise.all([superuser.connect(), watcher.connect()])
+})
+afterEach(() => {
+  for (const { child } of started.splice(0)) child.kill('SIGKILL')
+})
+afterAll(async () => {
+  await Promise.all([superuser.end(), watcher.end()])
+  rmSync(folder, { recursive: true, force: true })
+})
+
+interface Program {
+  child: ChildProcessByStdio<null, Readable, Readable>
+  output(): string
+  errors(): string
+  ended: Promise<number | null>
+}
+
+function run(args: string[], environment: Record<string, string> = {}): Program {
+  const child = spawn(process.execPath, [main, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { PATH: process.env.PATH, DATABASE_URL: inject('databaseUrl'), PORT: '0', ADMIN_PORT: '0', ...environment },
+  })
+  let [output, errors] = ['', '']
+  child.stdout.on('data', (text) => (output += text))
+  child.stderr.on('data', (text) => (errors += text))
+  const ended = new Promise<number | null>((resolve) => child.on('close', resolve))
+  const program = { child, output: () => output, errors: () => errors, ended }
+  started.push(program)
+  return program
+}
+
+/** Runs to the end. */
+async function result(args: string[], environment?: Record<string, string>) {
+  const program = run(args, environment)
+  return { code: await program.ended, output: program.output(), errors: program.errors() }
+}
+
+/** Runs until it says it is ready; the addresses it gives. */
+async function ready(
+  args: string[] = [],
+  environment?: Record<string, string>,
+): Promise<Program & { url: string; adminUrl: string }> {
+  const program = run(args, environment)
+  const told = new Promise<void>((resolve) =>
+    program.child.stdout.on('data', () => program.output().includes('\nTry:') && resolve()),
+  )
+  await Promise.race([told, program.ended])
+  const address = (name: string) =>
+    new RegExp(`${name} +(http://\\S+)`).exec(program.output())?.[1] ??
+    `${name}: ${program.output()}${program.errors()}`
+  return { ...program, url: address('clients'), adminUrl: address('admin') }
+}
+
+function configuration(name: string, text: string): string {
+  const file = join(folder, name)
+  writeFileSync(file, text)
+  return file
+}
+
+describe('onramp', () => {
+  test('says what it is: addresses, tiers, database without its password, routes, three things to try', async () => {
+    const withPassword = inject('superuserUrl')
+    const program = await ready([], { DATABASE_URL: withPassword })
+    expect(program.output()).toMatch(/14 routes/)
+    expect(program.output()).toMatch(/tiers +memory\n/)
+    expect(program.output().match(/^ {2}curl /gm)).toHaveLength(3)
+    const password = new URL(withPassword).password
+    if (password !== '') expect(program.output()).not.toContain(password)
+    expect((await fetch(`${program.url}/api/states`)).status).toBe(200)
+  })
+
+  test.each(['SIGTERM', 'SIGINT'] as const)(
+    'ends on %s with code 0, after the request under way has its answer',
+    async (signal) => {
+      const program = await ready()
+      await superuser.query('begin')
+      await superuser.query('lock table plan_county in access exclusive mode')
+      const asking = fetch(`${program.url}/api/plans/search?county=51059&ages=34`)
+      for (;;) {
+        const { rows } = await watcher.query(
+          `select count(*)::int as n from pg_stat_activity where wait_event_type = 'Lock'`,
+        )
+        if (rows[0].n > 0) break
+      }
+      program.child.kill(signal)
+      const refused = async () =>
+        fetch(`${program.url}/api/states`).then(
+          () => false,
+          () => true,
+        )
+      while (!(await refused()));
+      await superuser.query('commit')
+      const answer = await asking
+      expect([answer.status, Array.isArray(await answer.json())]).toEqual([200, true])
+      expect(await program.ended).toBe(0)
+      expect(program.errors()).toBe('')
+    },
+  )
+
+  test('takes a changed configuration while it runs: new lifetimes judge what is held, new routes are there, a fault keeps the old one', async () => {
+    const text = (fresh: string, extra = '') => `
+listen: { port: 0 }
+admin: { port: 0 }
+postgres: { url: "${inject('databaseUrl')}" }
+routes:
+  one: { path: /one, sql: "select county_fips from counties where county_fips = '51059'", lifetime: { fresh: ${fresh} } }
+${extra}`
+    const file = configuration('reload.yaml', text('1h'))
+    const program = await ready(['--config', file])
+    const get = async (path: string) => (await fetch(program.url + path)).headers.get('cache-status')
+    const reload = async () => {
+      const response = await fetch(`${program.adminUrl}/reload`, { method: 'POST' })
+      return { status: response.status, body: await response.json() }
+    }
+    await get('/one')
+    expect(await get('/one')).toMatch(/^onramp; hit; ttl=3\d\d\d; detail=memory$/)
+    configuration('reload.yaml', text('1m', '  two: { path: /two, sql: "select 2 as n" }'))
+    expect(await reload()).toEqual({ status: 200, body: { changed: ['one', 'two'], needRestart: [] } })
+    expect(await get('/one')).toMatch(/^onramp; hit; ttl=5\d; detail=memory$/)
+    expect(await get('/two')).toContain('stored')
+    configuration('reload.yaml', text('1 minute'))
+    expect(await reload()).toMatchObject({
+      status: 422,
+      body: { errors: [expect.stringContaining('routes.one.lifetime.fresh')] },
+    })
+    configuration('reload.yaml', text('1m', '  two: { path: /two, sql: "select no_such_column" }'))
+    expect(await reload()).toMatchObject({ status: 422, body: { errors: [expect.stringContaining('no_such_column')] } })
+    expect(await get('/two')).toContain('detail=memory')
+  })
+})
+
+describe('what keeps it from starting is one plain sentence, and a code', () => {
+  const sentence = (errors: string) => {
+    expect(errors.trim().split('\n')).toHaveLength(1)
+    return errors
+  }
+
+  test('a port in use: 1', async () => {
+    const port = await freePort()
+    const squatter = createServer().listen(port, '127.0.0.1')
+    for (const variable of ['PORT', 'ADMIN_PORT']) {
+      const { code, errors } = await result([], { [variable]: String(port) })
+      expect([code, sentence(errors)]).toEqual([
+        1,
+        `onramp cannot listen on 127.0.0.1:${port}: it is in use. Set ${variable} to another port.\n`,
+      ])
+    }
+    squatter.close()
+  })
+
+  test('a database that is not there: 1, and its password is not shown', async () => {
+    const { code, errors } = await result([], {
+      DATABASE_URL: `postgres://me:hunter22@127.0.0.1:${await freePort()}/x`,
+    })
+    expect(code).toBe(1)
+    expect(sentence(errors)).toMatch(/^The database at postgres:\/\/me@127\.0\.0\.1:\d+\/x cannot be reached: /)
+    expect(errors).not.toContain('hunter22')
+  })
+
+  test('a database without the tables: 1, each route and table named', async () => {
+    const { code, errors } = await result([], { DATABASE_URL: inject('superuserUrl').replace(/\/[^/]*$/, '/postgres') })
+    expect(code).toBe(1)
+    expect(errors).toContain('Route states: the database refuses its statement: relation "plans" does not exist')
+  })
+
+  test('a missing file: 1', async () => {
+    const { code, errors } = await result(['--config', 'nowhere.yaml'])
+    expect([code, sentence(errors)]).toEqual([
+      1,
+      expect.stringMatching(/^The configuration file nowhere\.yaml cannot be read: ENOENT/),
+    ])
+  })
+
+  test.each([
+    [['--confg', 'x'], 'did you mean config?'],
+    [['chekc'], 'did you mean check?'],
+    [['serve', 'more'], 'Nothing is expected after serve'],
+    [['--db'], '--db goes with check'],
+    [['--config'], "'--config <value>' argument missing"],
+  ])('wrong usage %j: 2, with the usage', async (args, words) => {
+    const { code, errors, output } = await result(args)
+    expect([code, output]).toEqual([2, ''])
+    expect(errors).toContain(words)
+    expect(errors).toContain('onramp [serve] [--config FILE]')
+  })
+
+  test('a non-loopback admin address without a token: 1', async () => {
+    const file = configuration('open.yaml', 'admin: { host: 0.0.0.0 }\nroutes: {}\n')
+    const { code, errors } = await result(['--config', file])
+    expect([code, sentence(errors)]).toEqual([
+      1,
+      expect.stringContaining('admin.host: "0.0.0.0" is not a loopback address'),
+    ])
+  })
+})
+
+describe('onramp check', () => {
+  test('accepts the shipped configuration, and with --db shows each parameter’s type and each route’s tables', async () => {
+    const plain = await result(['check'], { DATABASE_URL: 'postgres://nobody@127.0.0.1:1/x' })
+    expect([plain.code, plain.errors, plain.output]).toEqual([
+      0,
+      '',
+      expect.stringMatching(/onramp\.yaml: 14 routes, no fault\.\n$/),
+    ])
+    const { code, output, errors } = await result(['check', '--db', '--config', shipped])
+    expect([code, errors]).toEqual([0, ''])
+    expect(output).toContain('plan-search')
+    expect(output).toMatch(/:ages integer\[\]/)
+    expect(output).toMatch(/reads +.*\bplan_county\b.*\brates\b/)
+    expect(output).not.toContain('warning')
+  })
+
+  test('names six different faults at once', async () => {
+    const file = configuration(
+      'six.yaml',
+      `
+lisen: { port: 1 }
+log: { level: chatty }
+routes:
+  a: { path: /a, sql: { file: nowhere.sql } }
+  b: { path: "/b/:x", sql: "select 1" }
+  c: { path: /a, sql: "select :y", lifetime: { fresh: soon } }
+`,
+    )
+    const { code, errors } = await result(['check', '--config', file])
+    expect(code).toBe(1)
+    for (const words of [
+      'lisen: is not a setting here; did you mean listen?',
+      'log.level: "chatty" is none of',
+      'routes.a.sql: names a file that cannot be read',
+      'routes.b.path: "/b/:x" has a parameter that is not declared: :x',
+      'routes.c.path: "/a" is taken by route a already',
+      'routes.c.sql: uses :y, which is not declared',
+      'routes.c.lifetime.fresh: "soon" is not a duration',
+    ]) {
+      expect(errors).toContain(words)
+    }
+  })
+
+  test('--db refuses what writes, what is volatile, what locks, and what reads a private table, through views and functions too', async () => {
+    await superuser.query(`
+      create or replace view onramp_test_view as select application_id as id from applications;
+      create or replace view onramp_test_view_of_view as select id from onramp_test_view;
+      create or replace function onramp_test_sql() returns bigint stable begin atomic select count(*) from applications; end;
+      create or replace function onramp_test_volatile() returns int language sql volatile as 'select 1';
+      create or replace function onramp_test_opaque() returns int language plpgsql stable as 'begin return 1; end';
+      create or replace view onramp_test_random as select random() as r`)
+    const file = configuration(
+      'private.yaml',
+      `
+postgres: { url: "${inject('superuserUrl')}", privateTables: [applications] }
+routes:
+  direct: { path: /1, sql: "select application_id from applications" }
+  view: { path: /2, sql: "select id from onramp_test_view_of_view" }
+  function: { path: /3, sql: "select onramp_test_sql() as n" }
+  volatile: { path: /4, sql: "select onramp_test_volatile() as n" }
+  built-in: { path: /5, sql: "select r from onramp_test_random" }
+  operator: { path: /6, sql: "select nextval('x') as n from counties" }
+  writes: { path: /7, sql: "delete from counties returning county_fips" }
+  writes-within: { path: /8, sql: "with gone as (delete from counties returning county_fips) select * from gone" }
+  locks: { path: /9, sql: "select county_fips from counties for update" }
+  two: { path: /10, sql: "select 1 as n; select 2 as n" }
+  twice: { path: /11, sql: "select 1 as n, 2 as n" }
+  fine: { path: /12, sql: "select now() as at, upper(county_name) as name from counties where county_fips = :fips", parameters: { fips: { type: string } } }
+  opaque: { path: /13, sql: "select onramp_test_opaque() as n" }
+`,
+    )
+    const { code, errors } = await result(['check', '--db', '--config', file])
+    const said = (route: string) =>
+      errors
+        .split('\n')
+        .filter((line) => line.startsWith(`Route ${route}:`))
+        .join('\n')
+    expect(code).toBe(1)
+    for (const route of ['direct', 'view', 'function'])
+      expect([route, said(route)]).toEqual([route, expect.stringContaining('reads applications, which is private')])
+    expect(said('volatile')).toContain('onramp_test_volatile(), which is volatile')
+    expect(said('built-in')).toContain('random(), which is volatile')
+    for (const route of ['operator', 'writes', 'writes-within', 'two'])
+      expect([route, said(route)]).toEqual([route, expect.stringContaining('the database refuses its statement')])
+    expect(said('locks')).toContain('locks rows')
+    expect(said('twice')).toContain('"n" specified more than once')
+    expect([said('fine'), said('opaque')]).toEqual(['', ''])
+    await superuser.query(`
+      drop view onramp_test_view_of_view, onramp_test_view, onramp_test_random;
+      drop function onramp_test_sql, onramp_test_volatile, onramp_test_opaque`)
+  })
+
+  test('--db sees tables in the plan where the role may not make views, and says what it does not see', async () => {
+    const database = new URL(inject('superuserUrl')).pathname.slice(1)
+    await superuser.query(`
+      create or replace view onramp_test_view as select application_id as id from applications;
+      drop role if exists onramp_test_weak;
+      create role onramp_test_weak login password 'weak-password';
+      grant select on all tables in schema public to onramp_test_weak;
+      revoke temporary on database ${database} from public`)
+    try {
+      const weakUrl = inject('superuserUrl').replace(/\/\/[^@]*@/, '//onramp_test_weak:weak-password@')
+      const file = configuration(
+        'weak.yaml',
+        `
+postgres: { url: "${weakUrl}", privateTables: [applications] }
+routes:
+  view: { path: /1, sql: "select id from onramp_test_view where id = :id::int", parameters: { id: { type: integer } } }
+  fine: { path: /2, sql: "select county_name from counties" }
+`,
+      )
+      const refused = await result(['check', '--db', '--config', file])
+      expect([refused.code, refused.errors]).toEqual([
+        1,
+        'Route view: its statement reads applications, which is private.\n',
+      ])
+      configuration(
+        'weak.yaml',
+        `postgres: { url: "${weakUrl}" }\nroutes:\n  fine: { path: /2, sql: "select county_name from counties" }\n`,
+      )
+      const accepted = await result(['check', '--db', '--config', file])
+      expect(accepted.output).toMatch(
+        /reads +counties\nwarning: Volatile functions are not looked for.*lacks TEMPORARY/,
+      )
+      expect(accepted.code).toBe(0)
+    } finally {
+      await superuser.query(`
+        grant temporary on database ${database} to public;
+        drop owned by onramp_test_weak;
+        drop role onramp_test_weak;
+        drop view onramp_test_view`)
+    }
+  })
+
+  test('--db refuses a private table that does not exist: a misspelt one would protect nothing', async () => {
+    const file = configuration(
+      'typo.yaml',
+      `postgres: { url: "${inject('databaseUrl')}", privateTables: [aplications] }\nroutes: {}\n`,
+    )
+    const { code, errors } = await result(['check', '--db', '--config', file])
+    expect([code, errors]).toEqual([
+      1,
+      'postgres.privateTables names aplications, but the database has no such relation.\n',
+    ])
+  })
+})
