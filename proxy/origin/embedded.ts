@@ -52,8 +52,7 @@ export async function startEmbedded(place: Place): Promise<Embedded> {
     place.progress('creating the database files')
     await createCluster(tools, cluster, passwordFile)
   }
-  await writeFile(join(cluster, 'onramp.conf'), `${[...settings, ...(place.settings ?? [])].join('\n')}\n`)
-  const port = (await runningPort(tools, cluster)) ?? (await startServer(tools, cluster))
+  const port = (await runningPort(tools, cluster)) ?? (await startServer(tools, cluster, place.settings ?? []))
   const password = (await readFile(passwordFile, 'utf8')).trim()
   const superuserUrl = (name: string) => `postgres://postgres:${password}@127.0.0.1:${port}/${name}`
 
@@ -67,7 +66,10 @@ export async function startEmbedded(place: Place): Promise<Embedded> {
   }
   const stop = async () => {
     await keeper.end()
-    await run(tools, 'pg_ctl', ['stop', '-D', cluster, '-m', 'fast', '-w'])
+    await run(tools, 'pg_ctl', ['stop', '-D', cluster, '-m', 'fast', '-w']).catch(async (error) => {
+      const isGone = (await runningPort(tools, cluster)) === undefined
+      if (!isGone) throw new Refusal(`The embedded database did not stop: ${messageOf(error)}`, { cause: error })
+    })
   }
   try {
     await load(keeper, superuserUrl, place)
@@ -192,11 +194,14 @@ async function runningPort(tools: Tools, cluster: string): Promise<number | unde
 }
 
 /** Starts the server in a session of its own, as pg_ctl does: a Ctrl-C that ends onramp leaves it to be stopped after the drain. */
-async function startServer(tools: Tools, cluster: string): Promise<number> {
-  const port = await freePort()
+async function startServer(tools: Tools, cluster: string, more: readonly string[]): Promise<number> {
+  const configuration = join(cluster, 'onramp.conf')
+  const before = /^port = (\d+)$/m.exec(await readFile(configuration, 'utf8').catch(() => ''))?.[1]
+  const port = await freePort(before === undefined ? preferredPort : Number(before))
+  await writeFile(configuration, [`port = ${port}`, ...settings, ...more, ''].join('\n'))
   const log = join(cluster, 'server.log')
   try {
-    await run(tools, 'pg_ctl', ['start', '-D', cluster, '-l', log, '-o', `-p ${port}`, '-w', '-t', '60'])
+    await run(tools, 'pg_ctl', ['start', '-D', cluster, '-l', log, '-w', '-t', '60'])
   } catch (error) {
     const said = await readFile(log, 'utf8').then(
       (text) => text.trim().split('\n').at(-1),
@@ -207,8 +212,8 @@ async function startServer(tools: Tools, cluster: string): Promise<number> {
   return port
 }
 
-/** The usual port, so that a note of it stays true, or any free one. */
-async function freePort(): Promise<number> {
+/** The port of last time, so that a note of it stays true, or any free one. */
+async function freePort(wanted: number): Promise<number> {
   const tryPort = (port: number) =>
     new Promise<number | undefined>((resolve) => {
       const server = createServer()
@@ -218,7 +223,7 @@ async function freePort(): Promise<number> {
         server.close(() => resolve(taken))
       })
     })
-  return (await tryPort(preferredPort)) ?? ((await tryPort(0)) as number)
+  return (await tryPort(wanted)) ?? ((await tryPort(0)) as number)
 }
 
 async function run(tools: Tools, tool: 'initdb' | 'pg_ctl', args: string[]): Promise<void> {
