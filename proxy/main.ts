@@ -108,7 +108,7 @@ async function check({ config: file, db }: Command): Promise<void> {
 async function serve({ config: file }: Command): Promise<void> {
   const config = readConfig(file, process.env)
   const stopping = stopSignal()
-  const database = await openDatabase(config)
+  const database = await openDatabase(config, () => stopping.isAsked)
   try {
     const app = await createApp({
       config,
@@ -127,7 +127,7 @@ async function serve({ config: file }: Command): Promise<void> {
     try {
       await listen(app, config)
       print(banner(app, config, database))
-      print(`\n${await stopping}: finishing what is under way.`)
+      print(`\n${await stopping.signal}: finishing what is under way.`)
       app.drain()
     } finally {
       await closeListeners(app, config.request.timeout + 1000)
@@ -175,7 +175,7 @@ interface Database {
   stop(): Promise<void>
 }
 
-async function openDatabase({ postgres }: Config): Promise<Database> {
+async function openDatabase({ postgres }: Config, isAskedToStop = () => false): Promise<Database> {
   if (postgres.url !== 'embedded') {
     const shown = withoutSecrets(postgres.url)
     await checkServer(postgres.url, shown)
@@ -184,6 +184,8 @@ async function openDatabase({ postgres }: Config): Promise<Database> {
   const began = performance.now()
   let isBusy = false
   const progress = (step: string) => {
+    if (isAskedToStop())
+      throw new Refusal('Stopped before the example database was ready; the next start begins where it has to.')
     if (!isBusy) print('Preparing the embedded database; the next start takes a second or two.')
     isBusy = true
     print(`  ${((performance.now() - began) / 1000).toFixed(1).padStart(4)} s  ${step}`)
@@ -218,22 +220,24 @@ function banner(app: App, { routes, listen, admin }: Config, database: Database)
 }
 
 /**
- * The name of the first signal that asks this process to end.
+ * Listens for the signals that ask this process to end: the first is for `serve` to heed.
  *
  * A second one ends it at once; not within a second, because npm passes on the signal that a terminal has already given to
  * the whole group.
  */
-function stopSignal(): Promise<string> {
-  return new Promise((resolve) => {
-    let firstAt: number | undefined
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-      process.on(signal, () => {
-        if (firstAt !== undefined && performance.now() - firstAt > 1000) process.exit(1)
-        firstAt ??= performance.now()
-        resolve(signal)
-      })
-    }
-  })
+function stopSignal(): { signal: Promise<string>; isAsked: boolean } {
+  const { promise, resolve } = Promise.withResolvers<string>()
+  const asked = { signal: promise, isAsked: false }
+  let firstAt: number | undefined
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => {
+      if (firstAt !== undefined && performance.now() - firstAt > 1000) process.exit(1)
+      firstAt ??= performance.now()
+      asked.isAsked = true
+      resolve(signal)
+    })
+  }
+  return asked
 }
 
 function print(text: string): void {

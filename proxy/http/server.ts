@@ -1,4 +1,9 @@
-import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import Fastify, {
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  type FastifyServerOptions,
+} from 'fastify'
 import type { Answer, ReadThrough } from '../cache/read-through.ts'
 import type { Clock } from '../clock.ts'
 import { messageOf, Problem } from '../errors.ts'
@@ -38,15 +43,16 @@ declare module 'fastify' {
 /**
  * The listener clients meet. Not yet listening.
  *
- * Routes are matched here and not by the framework's router, which decodes and normalizes a path before it matches: what is
- * served from the cache must be named exactly. The framework does the listening, the body, the hooks and the closing.
+ * Routes are matched here and not by the framework's router: what is served from the cache must be named exactly. The
+ * framework does the listening, the body, the hooks and the closing.
  */
 export function publicServer(parts: Parts): FastifyInstance {
-  const server = newServer(parts.maxBodyBytes)
+  // To the framework every target is one: it must not decode, normalize or refuse what is not its to judge.
+  const server = newServer(parts.maxBodyBytes, { rewriteUrl: () => '/' })
   server.decorateRequest('road', null as unknown as Road)
 
   server.addHook('onRequest', async (request, reply) => {
-    const found = parts.routes().find(split(request.raw.url as string).path)
+    const found = parts.routes().find(split(request.originalUrl).path)
     request.road = { found }
     if (found === undefined) throw new Problem('no-route', 'No route has this path.')
     const { allow } = found.route
@@ -59,7 +65,7 @@ export function publicServer(parts: Parts): FastifyInstance {
   const handle = async (request: FastifyRequest, reply: FastifyReply) => {
     const { road } = request
     const { route, given } = road.found as Found
-    const sent = request.method === 'POST' ? readBody(request.body) : readQuery(split(request.raw.url as string).query)
+    const sent = request.method === 'POST' ? readBody(request.body) : readQuery(split(request.originalUrl).query)
     // What the path names, nothing else can name again.
     for (const [name, values] of given) sent.set(name, values)
     const read = route.read(sent)
@@ -75,7 +81,7 @@ export function publicServer(parts: Parts): FastifyInstance {
     const conditions = { method: request.method, ifNoneMatch, acceptEncoding: acceptEncoding?.toString() }
     return send(reply, replyWith(road.answer, route.query.returns, route.cacheControl, conditions))
   }
-  server.all('*', handle)
+  server.all('/', handle)
   // Methods the framework has no name for end here, after the same hook.
   server.setNotFoundHandler(handle)
 
@@ -98,7 +104,7 @@ export function publicServer(parts: Parts): FastifyInstance {
       status: reply.statusCode,
       seconds: reply.elapsedTime / 1000,
       method: request.method,
-      path: split(request.raw.url as string).path,
+      path: split(request.originalUrl).path,
       error,
     })
   })
@@ -106,8 +112,12 @@ export function publicServer(parts: Parts): FastifyInstance {
 }
 
 /** A server with what both listeners share: problems as JSON, JSON bodies as text, nothing logged by the framework. */
-export function newServer(maxBodyBytes: number): FastifyInstance {
+export function newServer(
+  maxBodyBytes: number,
+  options: Pick<FastifyServerOptions, 'rewriteUrl'> = {},
+): FastifyInstance {
   const server = Fastify({
+    ...options,
     logger: false,
     bodyLimit: maxBodyBytes,
     // Requests that arrive on open connections while it closes are answered, and told that the connection ends.

@@ -1,0 +1,288 @@
+import type { InjectOptions } from 'fastify'
+import { describe, expect, test } from 'vitest'
+import { memoryTier } from '../proxy/cache/memory.ts'
+import { ReadThrough } from '../proxy/cache/read-through.ts'
+import { Variants } from '../proxy/cache/variants.ts'
+import { Ledger } from '../proxy/coherence/ledger.ts'
+import { Problem } from '../proxy/errors.ts'
+import { compileRoute, routeTable } from '../proxy/http/route.ts'
+import { publicServer } from '../proxy/http/server.ts'
+import type { Origin, Values } from '../proxy/origin/origin.ts'
+import { ManualClock, recorder } from './support.ts'
+
+const lifetime = { fresh: 60_000, stale: 600_000, staleIfError: 3_600_000, negative: 10_000 }
+const common = { lifetime, cacheControl: 'max-age=0, must-revalidate', tags: [] }
+const string = { type: 'string', minLength: 1, maxLength: 20, lowercase: false } as const
+
+/** The public listener over real parts, with an origin that answers what it was asked. */
+function setup() {
+  const clock = new ManualClock()
+  const seen = recorder()
+  const asked: Values[] = []
+  const origin: Pick<Origin, 'query'> & { answer: (values: Values) => { json: string; rows: number } } = {
+    answer: (values) => ({ json: JSON.stringify(values), rows: 1 }),
+    async query(_query, values) {
+      asked.push(values)
+      return this.answer(values)
+    },
+  }
+  const memory = memoryTier(1024 ** 2, seen.observe)
+  const cache = new ReadThrough({
+    memory,
+    farther: [],
+    ledger: new Ledger(),
+    variants: new Variants(memory, seen.observe),
+    clock,
+    observe: seen.observe,
+    random: () => 0.5,
+    deadlineMs: 3000,
+  })
+  const table = routeTable([
+    compileRoute({
+      ...common,
+      name: 'county',
+      path: '/api/counties/:fips',
+      methods: ['GET'],
+      returns: 'row',
+      sql: 'select :fips',
+      parameters: { fips: string },
+    }),
+    compileRoute({
+      ...common,
+      name: 'search',
+      path: '/api/search',
+      methods: ['GET', 'POST'],
+      returns: 'rows',
+      sql: 'select :q, :n',
+      parameters: { q: string, n: { type: 'integer', min: 0, max: 9, default: 1 } },
+    }),
+  ])
+  const server = publicServer({
+    routes: () => table,
+    cache,
+    origin: origin as unknown as Origin,
+    clock,
+    observe: seen.observe,
+    random: () => 0.5,
+    maxBodyBytes: 200,
+  })
+  return { server, asked, origin, clock, seen }
+}
+
+const json = { 'content-type': 'application/json' }
+
+describe('a route', () => {
+  test('answers GET with everything a client needs to keep and check it', async () => {
+    const { server } = setup()
+    const answer = await server.inject('/api/counties/51059')
+    expect(answer.statusCode).toBe(200)
+    expect(answer.headers).toMatchObject({
+      'content-type': 'application/json',
+      'content-length': String(Buffer.byteLength('{"fips":"51059"}')),
+      'cache-control': 'max-age=0, must-revalidate',
+      age: '0',
+      'cache-status': 'onramp; fwd=uri-miss; stored; detail=origin',
+      etag: expect.stringMatching(/^"[\w-]{22}"$/),
+    })
+    expect(answer.headers.vary).toBeUndefined()
+    expect(answer.body).toBe('{"fips":"51059"}')
+  })
+
+  test('says the age of what it gives, in whole seconds', async () => {
+    const { server, clock } = setup()
+    await server.inject('/api/counties/51059')
+    clock.pass(5999)
+    const { headers } = await server.inject('/api/counties/51059')
+    expect([headers.age, headers['cache-status']]).toEqual(['5', 'onramp; hit; ttl=51; detail=memory'])
+  })
+
+  test('fills a cold key for HEAD with the whole answer', async () => {
+    const { server, asked } = setup()
+    const head = await server.inject({ method: 'HEAD', url: '/api/counties/51059' })
+    expect([head.statusCode, head.headers['content-length'], head.body]).toEqual([200, '16', ''])
+    const get = await server.inject('/api/counties/51059')
+    expect([get.body, get.headers.etag, asked.length]).toEqual(['{"fips":"51059"}', head.headers.etag, 1])
+  })
+
+  test('answers 304 from memory, and asks nobody', async () => {
+    const { server, asked } = setup()
+    const { headers } = await server.inject('/api/counties/51059')
+    for (const value of [headers.etag, `W/${headers.etag}`, `"other", ${headers.etag}`, '*']) {
+      const answer = await server.inject({ url: '/api/counties/51059', headers: { 'if-none-match': value as string } })
+      expect([value, answer.statusCode, answer.body, answer.headers.etag]).toEqual([value, 304, '', headers.etag])
+      expect(answer.headers['content-length']).toBeUndefined()
+    }
+    expect(
+      (await server.inject({ url: '/api/counties/51059', headers: { 'if-none-match': '"other"' } })).statusCode,
+    ).toBe(200)
+    expect(asked).toHaveLength(1)
+  })
+
+  test('serves GET and POST from one entry, and binds only what is declared', async () => {
+    const { server, asked } = setup()
+    const get = await server.inject('/api/search?q=a%20b&n=2&utm=x&n%5B%5D=3')
+    const post = await server.inject({
+      method: 'POST',
+      url: '/api/search?q=other',
+      headers: json,
+      payload: '{"n":2,"x":{"q":"z"},"q":"a b"}',
+    })
+    expect(post.body).toBe(get.body)
+    expect(post.headers['cache-status']).toContain('hit')
+    expect(asked).toEqual([{ q: 'a b', n: 2 }])
+  })
+
+  test('ignores what a client says about cookies, authorization and caching', async () => {
+    const { server, asked } = setup()
+    const first = await server.inject('/api/counties/51059')
+    const headers = {
+      cookie: 'a=b',
+      authorization: 'Bearer x',
+      'cache-control': 'no-cache',
+      pragma: 'no-cache',
+      range: 'bytes=0-1',
+      'x-forwarded-host': 'evil',
+    }
+    const answer = await server.inject({ url: '/api/counties/51059', headers })
+    expect([answer.statusCode, answer.body, asked.length]).toEqual([200, first.body, 1])
+  })
+
+  test('names nothing twice: what the path says, the query cannot', async () => {
+    const { server, asked } = setup()
+    expect((await server.inject('/api/counties/51059?fips=99999')).statusCode).toBe(200)
+    expect(asked).toEqual([{ fips: '51059' }])
+  })
+})
+
+describe('what is refused', () => {
+  const problem = async (request: string | InjectOptions) => {
+    const { server, asked, seen } = setup()
+    const answer = await server.inject(request)
+    expect(answer.headers).toMatchObject({ 'content-type': 'application/problem+json', 'cache-control': 'no-store' })
+    expect(asked).toEqual([])
+    const body = answer.json()
+    expect(body).toMatchObject({
+      type: 'about:blank',
+      status: answer.statusCode,
+      title: expect.any(String),
+      detail: expect.any(String),
+    })
+    expect(seen.of('response')).toEqual([
+      expect.objectContaining({ source: 'none', state: 'error', status: answer.statusCode }),
+    ])
+    return {
+      status: answer.statusCode,
+      headers: answer.headers,
+      body,
+      named: body.errors?.map(({ parameter }: { parameter: string }) => parameter),
+    }
+  }
+
+  test.each([
+    ['a missing parameter', '/api/search', ['q']],
+    ['a repeated one', '/api/search?q=a&q=a', ['q']],
+    ['one repeated in another spelling', '/api/search?q=a&%71=b', ['q']],
+    ['two that do not fit', '/api/search?n=x', ['q', 'n']],
+    ['bytes that are not UTF-8', '/api/search?q=%ff', ['q']],
+    ['a NUL', '/api/search?q=%00', ['q']],
+    ['an over-long value', `/api/search?q=${'a'.repeat(21)}`, ['q']],
+    ['an over-long value in the path', `/api/counties/${'1'.repeat(500)}`, ['fips']],
+    ['a path that is not UTF-8', '/api/counties/%ff', ['fips']],
+  ])('%s: 400, by name', async (_what, url, names) => {
+    const { status, named } = await problem(url)
+    expect([status, named]).toEqual([400, names])
+  })
+
+  test.each([
+    '/',
+    '/api',
+    '/api/counties',
+    '/api/counties/',
+    '/api/counties/51059/',
+    '//api/counties/51059',
+    '/api/%63ounties/51059',
+    '/api/counties/51059%2f',
+    '/API/counties/51059',
+    '/api/counties/51059/x',
+  ])('%s is not there: 404', async (url) => {
+    expect((await problem(url)).status).toBe(404)
+  })
+
+  test.each(['POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'TRACE'] as const)(
+    '%s where only GET is taken: 405, with Allow',
+    async (method) => {
+      const { status, headers } = await problem({ method: method as 'POST', url: '/api/counties/51059' })
+      expect([status, headers.allow]).toEqual([405, 'GET, HEAD'])
+    },
+  )
+
+  test.each([
+    ['another media type', 415, { headers: { 'content-type': 'text/plain' }, payload: 'q=a' }],
+    ['no media type', 415, { payload: Buffer.from('{"q":"a"}') }],
+    ['no body', 400, { headers: json }],
+    ['a body that is not JSON', 400, { headers: json, payload: '{"q":' }],
+    ['a body that is not an object', 400, { headers: json, payload: '["q"]' }],
+    ['a member given twice', 400, { headers: json, payload: '{"q":"a","\\u0071":"b"}' }],
+    ['a body over the limit', 413, { headers: json, payload: JSON.stringify({ q: 'a'.repeat(200) }) }],
+  ])('POST with %s: %d', async (_what, status, request) => {
+    expect((await problem({ method: 'POST', url: '/api/search', ...request })).status).toBe(status)
+  })
+})
+
+describe('what the origin says', () => {
+  test('no row is a 404 that is kept for its own lifetime, and that nobody else may keep', async () => {
+    const { server, origin, asked } = setup()
+    origin.answer = () => ({ json: '', rows: 0 })
+    const first = await server.inject('/api/counties/00000')
+    const second = await server.inject('/api/counties/00000')
+    expect([first.statusCode, first.headers['cache-status']]).toEqual([
+      404,
+      'onramp; fwd=uri-miss; stored; detail=origin',
+    ])
+    expect([second.statusCode, second.headers['cache-status']]).toEqual([404, 'onramp; hit; ttl=9; detail=memory'])
+    expect(second.headers).toMatchObject({ 'content-type': 'application/problem+json', 'cache-control': 'no-store' })
+    expect(asked).toHaveLength(1)
+  })
+
+  test.each([
+    ['origin-unavailable', 503],
+    ['origin-timeout', 504],
+    ['origin-failed', 500],
+  ] as const)('%s is a problem, kept nowhere, and says nothing of the database', async (code, status) => {
+    const { server, origin, asked } = setup()
+    origin.answer = () => {
+      throw new Problem(code, 'In a word.', { cause: new Error('relation "secret" at 10.0.0.1') })
+    }
+    for (let i = 0; i < 2; i += 1) {
+      const answer = await server.inject('/api/counties/51059')
+      expect([answer.statusCode, answer.headers['cache-control']]).toEqual([status, 'no-store'])
+      expect(answer.body).not.toMatch(/secret|10\.0/)
+      expect(answer.headers['retry-after']).toBe(status === 503 ? '2' : undefined)
+    }
+    expect(asked).toHaveLength(2)
+  })
+
+  test('an error of ours is a 500 that shows nothing', async () => {
+    const { server, origin } = setup()
+    origin.answer = () => {
+      throw new TypeError('cannot read secret of undefined')
+    }
+    const answer = await server.inject('/api/counties/51059')
+    expect([answer.statusCode, answer.headers['content-type']]).toEqual([500, 'application/problem+json'])
+    expect(answer.body).not.toContain('secret')
+  })
+})
+
+test('each request is one observation, with what it was and no query', async () => {
+  const { server, seen } = setup()
+  await server.inject('/api/search?q=secret')
+  await server.inject('/api/search?q=secret')
+  await server.inject('/nowhere?q=secret')
+  const of = (over: object) => expect.objectContaining({ kind: 'response', method: 'GET', ...over })
+  expect(seen.of('response')).toEqual([
+    of({ route: 'search', source: 'origin', state: 'miss', status: 200, path: '/api/search' }),
+    of({ route: 'search', source: 'memory', state: 'fresh', status: 200, path: '/api/search' }),
+    of({ route: 'none', source: 'none', state: 'error', status: 404, path: '/nowhere' }),
+  ])
+  expect(JSON.stringify(seen.of('response'))).not.toContain('secret')
+})
