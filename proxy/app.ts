@@ -15,7 +15,7 @@ import { newServer, publicServer } from './http/server.ts'
 import { observers } from './observation.ts'
 import { adminRoutes } from './ops/admin.ts'
 import { logger } from './ops/log.ts'
-import { metrics } from './ops/metrics.ts'
+import { eventLoopLag, type Gauges, metrics } from './ops/metrics.ts'
 import { postgresOrigin } from './origin/postgres.ts'
 
 /** What the process gives to the program. */
@@ -59,14 +59,14 @@ export async function createApp({
   version,
   nodeVersion,
 }: Surroundings): Promise<App> {
-  const counts = metrics(
-    {
-      tiers: () => [{ tier: 'memory', bytes: memory.bytes, entries: memory.entries }],
-      connections: () => origin.connections,
-    },
-    version,
-    nodeVersion,
-  )
+  const lag = eventLoopLag()
+  const gauges: Gauges = {
+    tiers: () => [{ tier: 'memory', bytes: memory.bytes, entries: memory.entries }],
+    connections: () => origin.connections,
+    breakers: () => farther.map(({ name, isOpen }) => ({ name, state: isOpen ? 'open' : 'closed' })),
+    eventLoopLagSeconds: lag.read,
+  }
+  const counts = metrics(gauges, version, nodeVersion)
   const observe = observers(counts.observe, logger(pino, config.log.slow / 1000))
   const origin = postgresOrigin(
     {
@@ -99,6 +99,7 @@ export async function createApp({
     deadlineMs: config.request.timeout,
   })
   const close = async () => {
+    lag.stop()
     redis?.close()
     await origin.close()
   }
@@ -128,7 +129,7 @@ export async function createApp({
       random,
       maxBodyBytes: config.request.maxBody,
     })
-    const admin = newServer(config.request.maxBody)
+    const admin = newServer(1024 ** 2, random)
     adminRoutes(admin, {
       token: config.admin.token,
       metrics: counts,

@@ -118,7 +118,7 @@ export const schema = z.strictObject({
   listen: z
     .strictObject({
       host: z.string().min(1).default('127.0.0.1').describe('Address clients are served on'),
-      port: port.prefault(8080),
+      port: port.prefault(8080).describe('0 is any free one'),
     })
     .prefault({}),
   admin: z
@@ -128,7 +128,7 @@ export const schema = z.strictObject({
         .min(1)
         .default('127.0.0.1')
         .describe('Address of probes, metrics and purges; beyond loopback a token is required'),
-      port: port.prefault(9090),
+      port: port.prefault(9090).describe('0 is any free one'),
       token: z
         .string()
         .min(8, { error: 'must have at least 8 characters' })

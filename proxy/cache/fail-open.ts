@@ -2,6 +2,11 @@ import type { Clock } from '../clock.ts'
 import type { Observe } from '../observation.ts'
 import type { Tier } from './tier.ts'
 
+export interface FailOpenTier extends Tier {
+  /** Whether the tier is passed by. */
+  readonly isOpen: boolean
+}
+
 export interface Limits {
   /** The most one operation may take, in milliseconds. */
   deadlineMs: number
@@ -22,7 +27,7 @@ const lateMs = 50
  * of one deadline each; then the first operation tries it again, while the others still pass it by. A deadline whose own
  * timer fired late is not held against the tier.
  */
-export function failOpen(tier: Tier, limits: Limits, clock: Clock, observe: Observe): Tier {
+export function failOpen(tier: Tier, limits: Limits, clock: Clock, observe: Observe): FailOpenTier {
   let failures = 0
   let openUntil = Number.NEGATIVE_INFINITY
   let isTrying = false
@@ -57,6 +62,9 @@ export function failOpen(tier: Tier, limits: Limits, clock: Clock, observe: Obse
 
   return {
     name: tier.name,
+    get isOpen() {
+      return failures >= limits.failuresToOpen
+    },
     get: (key) => guarded('get', () => tier.get(key), undefined),
     set: (key, entry, keepMs) => guarded('set', () => tier.set(key, entry, keepMs), false),
   }

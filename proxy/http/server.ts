@@ -1,3 +1,4 @@
+import { STATUS_CODES } from 'node:http'
 import Fastify, {
   type FastifyInstance,
   type FastifyReply,
@@ -6,7 +7,7 @@ import Fastify, {
 } from 'fastify'
 import type { Answer, ReadThrough } from '../cache/read-through.ts'
 import type { Clock } from '../clock.ts'
-import { messageOf, Problem } from '../errors.ts'
+import { messageOf, Problem, type ProblemCode } from '../errors.ts'
 import type { Observe } from '../observation.ts'
 import type { Origin } from '../origin/origin.ts'
 import { readBody, readQuery } from './input.ts'
@@ -48,7 +49,7 @@ declare module 'fastify' {
  */
 export function publicServer(parts: Parts): FastifyInstance {
   // To the framework every target is one: it must not decode, normalize or refuse what is not its to judge.
-  const server = newServer(parts.maxBodyBytes, { rewriteUrl: () => '/' })
+  const server = newServer(parts.maxBodyBytes, parts.random, { rewriteUrl: () => '/' })
   server.decorateRequest('road', null as unknown as Road)
 
   server.addHook('onRequest', async (request, reply) => {
@@ -82,16 +83,9 @@ export function publicServer(parts: Parts): FastifyInstance {
     return send(reply, replyWith(road.answer, route.query.returns, route.cacheControl, conditions))
   }
   server.all('/', handle)
-  // Methods the framework has no name for end here, after the same hook.
-  server.setNotFoundHandler(handle)
 
-  server.setErrorHandler((error, request, reply) => {
-    const problem = asProblem(error)
-    if (request.road !== null) request.road.error = error
-    const headers: Record<string, string> = {}
-    if (problem.status === 503) headers['Retry-After'] = String(1 + Math.floor(parts.random() * 3))
-    if (problem.code.startsWith('origin-')) headers['Cache-Status'] = 'onramp; fwd=uri-miss; detail=origin'
-    return send(reply, problemReply(problem, headers))
+  server.addHook('onError', async (request, _reply, error) => {
+    request.road.error = error
   })
 
   server.addHook('onResponse', async (request, reply) => {
@@ -114,6 +108,7 @@ export function publicServer(parts: Parts): FastifyInstance {
 /** A server with what both listeners share: problems as JSON, JSON bodies as text, nothing logged by the framework. */
 export function newServer(
   maxBodyBytes: number,
+  random: () => number,
   options: Pick<FastifyServerOptions, 'rewriteUrl'> = {},
 ): FastifyInstance {
   const server = Fastify({
@@ -123,19 +118,28 @@ export function newServer(
     // Requests that arrive on open connections while it closes are answered, and told that the connection ends.
     return503OnClosing: false,
     forceCloseConnections: 'idle',
-    routerOptions: { querystringParser: () => ({}) },
     frameworkErrors: (error, _request, reply) => {
       send(reply as FastifyReply, problemReply(asProblem(error)))
     },
     clientErrorHandler(error, socket) {
       if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
-      const reply = problemReply(new Problem('bad-request', 'It is not HTTP/1.1 as this server takes it.'))
-      const status = error.code === 'HPE_HEADER_OVERFLOW' ? '431 Request Header Fields Too Large' : '400 Bad Request'
-      const headers = Object.entries({ ...reply.headers, Connection: 'close' }).map(
-        ([name, value]) => `${name}: ${value}\r\n`,
+      const { status, headers, body } = problemReply(
+        new Problem(clientErrors[error.code ?? ''] ?? 'bad-request', 'The request ends here.'),
       )
-      socket.end(`HTTP/1.1 ${status}\r\n${headers.join('')}\r\n${reply.body}`)
+      const fields = Object.entries({ ...headers, Connection: 'close' }).map(([name, value]) => `${name}: ${value}\r\n`)
+      socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${fields.join('')}\r\n${body}`)
     },
+  })
+  server.setErrorHandler((error, _request, reply) => {
+    const problem = asProblem(error)
+    const headers: Record<string, string> = {}
+    if (problem.status === 503) headers['Retry-After'] = String(1 + Math.floor(random() * 3))
+    if (problem.code.startsWith('origin-')) headers['Cache-Status'] = 'onramp; fwd=uri-miss; detail=origin'
+    return send(reply, problemReply(problem, headers))
+  })
+  // For the public listener: a method that the framework has no name for.
+  server.setNotFoundHandler(() => {
+    throw new Problem('no-route', 'There is nothing at this path.')
   })
   let isClosing = false
   server.addHook('preClose', async () => {
@@ -148,6 +152,12 @@ export function newServer(
   server.removeAllContentTypeParsers()
   server.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => done(null, body))
   return server
+}
+
+/** What Node's parser gives up on, by its code; everything else is a bad request. */
+const clientErrors: Record<string, ProblemCode> = {
+  HPE_HEADER_OVERFLOW: 'header-too-large',
+  ERR_HTTP_REQUEST_TIMEOUT: 'request-timeout',
 }
 
 /** Writes `reply` as it is. */

@@ -1,3 +1,4 @@
+import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { Observe } from '../observation.ts'
 
@@ -5,7 +6,13 @@ import type { Observe } from '../observation.ts'
 export interface Gauges {
   tiers(): { tier: string; bytes: number; entries: number }[]
   connections(): { total: number; idle: number; waiting: number }
+  breakers(): { name: string; state: BreakerState }[]
+  /** The 99th percentile since the last time it was read. */
+  eventLoopLagSeconds(): number
 }
+
+/** Closed: in use. Open: passed by. */
+export type BreakerState = 'closed' | 'open'
 
 /** The counts of one route since the start, as /stats shows them. */
 export interface RouteCounts {
@@ -95,6 +102,12 @@ export function metrics(gauges: Gauges, version: string, nodeVersion: string): M
     set({ state: 'idle' }, idle)
     set({ state: 'waiting' }, waiting)
   })
+  gauge('breaker_state', '0 closed (in use), 1 open (passed by).', ['name'], (set) => {
+    for (const { name, state } of gauges.breakers()) set({ name }, state === 'open' ? 1 : 0)
+  })
+  gauge('event_loop_lag_seconds', 'The 99th percentile since the last scrape.', [], (set) =>
+    set({}, gauges.eventLoopLagSeconds()),
+  )
   gauge('build_info', 'Always 1.', ['version', 'node'], (set) => set({ version, node: nodeVersion }, 1))
 
   const total = noCounts()
@@ -173,5 +186,19 @@ function noCounts(): RouteCounts {
     collapsed: 0,
     queries: 0,
     failedQueries: 0,
+  }
+}
+
+/** Measures how late this process' timers are, every 10 ms, until stopped. */
+export function eventLoopLag(): { read(): number; stop(): void } {
+  const histogram = monitorEventLoopDelay({ resolution: 10 })
+  histogram.enable()
+  return {
+    read() {
+      const seconds = histogram.count === 0 ? 0 : histogram.percentile(99) / 1e9
+      histogram.reset()
+      return seconds
+    },
+    stop: () => histogram.disable(),
   }
 }

@@ -1,0 +1,94 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { jsonSchema } from '../proxy/config.ts'
+
+/*
+ * Writes what is made from the configuration's schema: config/schema.json, for editors, and the tables of README.md.
+ * `npm run docs`; test/docs.test.ts fails when they are stale.
+ */
+
+interface Node {
+  type?: string
+  description?: string
+  default?: unknown
+  const?: unknown
+  enum?: unknown[]
+  properties?: Record<string, Node>
+  additionalProperties?: Node | false
+  anyOf?: Node[]
+  oneOf?: Node[]
+  required?: string[]
+  items?: Node
+}
+
+export function schemaJson(): string {
+  return `${JSON.stringify({ title: 'onramp', ...jsonSchema() }, null, 2)}\n`
+}
+
+/** `readme` with what stands between `<!-- NAME -->` and `<!-- /NAME -->` made anew, for each table there is. */
+export function withTables(readme: string): string {
+  const root = jsonSchema() as Node
+  const route = eachOf(child(root, 'routes'))
+  const parameters = eachOf(child(route, 'parameters')).oneOf ?? []
+  const tables = {
+    settings: table(['setting', 'default', 'what it is'], settings(root)),
+    'route-settings': table(['setting of a route', 'default', 'what it is'], settings(route)),
+    parameters: table(
+      ['type', 'settings of its own'],
+      parameters.map((parameter) => [`\`${parameter.properties?.type?.const}\``, ownSettings(parameter)]),
+    ),
+  }
+  return Object.entries(tables).reduce((text, [name, rows]) => {
+    const between = new RegExp(`(<!-- ${name} -->\n)[\\s\\S]*?(<!-- /${name} -->)`)
+    if (!between.test(text)) throw new Error(`README.md has no place for the table ${name}.`)
+    return text.replace(between, (_all, open, close) => `${open}${rows}\n${close}`)
+  }, readme)
+}
+
+/** One row a setting; sections of the file are walked into, mappings of named things are not. */
+function settings(node: Node, path = ''): string[][] {
+  return Object.entries(node.properties ?? {}).flatMap(([name, setting]) => {
+    const at = path === '' ? name : `${path}.${name}`
+    if (setting.properties !== undefined && setting.description === undefined) return settings(setting, at)
+    if (at === 'routes') return []
+    return [[`\`${at}\``, presetOf(node, name, setting), setting.description ?? '']]
+  })
+}
+
+function child({ properties }: Node, name: string): Node {
+  const found = properties?.[name]
+  if (found === undefined) throw new Error(`The schema has no ${name}.`)
+  return found
+}
+
+/** What each named thing of a mapping looks like. */
+function eachOf({ additionalProperties }: Node): Node {
+  if (!additionalProperties) throw new Error('The schema describes no mapping here.')
+  return additionalProperties
+}
+
+function presetOf(parent: Node, name: string, setting: Node): string {
+  if (setting.default !== undefined)
+    return `\`${typeof setting.default === 'string' ? setting.default : JSON.stringify(setting.default)}\``
+  return parent.required?.includes(name) ? 'required' : 'none'
+}
+
+function ownSettings(parameter: Node): string {
+  return Object.entries(parameter.properties ?? {})
+    .filter(([name]) => name !== 'type')
+    .map(([name, setting]) => {
+      const preset = presetOf(parameter, name, setting)
+      return `\`${name}\`${preset === 'none' ? '' : ` (${preset})`}`
+    })
+    .join(', ')
+}
+
+function table(head: string[], rows: string[][]): string {
+  const line = (cells: string[]) => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`
+  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n')
+}
+
+if (import.meta.main) {
+  const readme = new URL('../README.md', import.meta.url)
+  writeFileSync(new URL('schema.json', import.meta.url), schemaJson())
+  writeFileSync(readme, withTables(readFileSync(readme, 'utf8')))
+}

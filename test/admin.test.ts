@@ -1,0 +1,272 @@
+import { describe, expect, test } from 'vitest'
+import { etagOf, ownBytes } from '../proxy/cache/entry.ts'
+import type { Key } from '../proxy/cache/key.ts'
+import { memoryTier } from '../proxy/cache/memory.ts'
+import type { Purged, PurgeRequest } from '../proxy/coherence/purge.ts'
+import { Refusal } from '../proxy/errors.ts'
+import { newServer } from '../proxy/http/server.ts'
+import { adminRoutes } from '../proxy/ops/admin.ts'
+import { metrics } from '../proxy/ops/metrics.ts'
+import { ManualClock, recorder } from './support.ts'
+
+function setup({ token }: { token?: string } = {}) {
+  const clock = new ManualClock()
+  const memory = memoryTier(1024 ** 2, recorder().observe)
+  const counts = metrics(
+    {
+      tiers: () => [{ tier: 'memory', bytes: memory.bytes, entries: memory.entries }],
+      connections: () => ({ total: 3, idle: 1, waiting: 2 }),
+      breakers: () => [{ name: 'redis', state: 'closed' }],
+      eventLoopLagSeconds: () => 0.004,
+    },
+    '1.2.3',
+    'v26',
+  )
+  const purges: PurgeRequest[] = []
+  const outcome: {
+    missed: Purged['missed']
+    notReady: string | undefined
+    reload: () => Promise<{ changed: string[]; needRestart: string[] }>
+  } = {
+    missed: [],
+    notReady: undefined,
+    reload: async () => ({ changed: ['plan'], needRestart: [] }),
+  }
+  const server = newServer(10_000, () => 0.5)
+  adminRoutes(server, {
+    token,
+    metrics: counts,
+    memory,
+    now: () => clock.now(),
+    notReady: () => outcome.notReady,
+    state: () => ({ flights: 0 }),
+    routes: () => [{ name: 'plan' }, { name: 'county' }],
+    async purge(request) {
+      purges.push(request)
+      return { tags: ['x'], soft: request.soft, position: purges.length, reached: ['memory'], missed: outcome.missed }
+    },
+    reload: () => outcome.reload(),
+  })
+  const post = (url: string, payload: unknown, headers = {}) =>
+    server.inject({
+      method: 'POST',
+      url,
+      headers: { 'content-type': 'application/json', ...headers },
+      payload: JSON.stringify(payload),
+    })
+  return { server, post, purges, outcome, memory, clock, counts }
+}
+
+describe('purge', () => {
+  test.each([
+    [{ tags: ['county:51059', 'table:plans'] }, { tags: ['county:51059', 'table:plans'], soft: false }],
+    [{ route: 'plan' }, { route: 'plan', soft: false }],
+    [
+      { route: 'plan', params: { plan_id: 'x' } },
+      { route: 'plan', params: { plan_id: 'x' }, soft: false },
+    ],
+    [
+      { all: true, soft: true },
+      { all: true, soft: true },
+    ],
+  ])('takes %j', async (body, understood) => {
+    const { post, purges } = setup()
+    const answer = await post('/purge', body)
+    expect([answer.statusCode, purges]).toEqual([200, [understood]])
+    expect(answer.json()).toEqual({ tags: ['x'], soft: understood.soft, position: 1, reached: ['memory'], missed: [] })
+  })
+
+  test.each([
+    {},
+    { tags: [] },
+    { tags: 'x' },
+    { tags: ['x'], route: 'plan' },
+    { all: false },
+    { all: 'true' },
+    { route: 'plan', parameters: {} },
+    { tags: ['x'], soft: 'yes' },
+    { tags: [''] },
+    [],
+    null,
+    'all',
+    { tag: ['x'] },
+  ])('refuses %j: nothing is purged that was not asked for', async (body) => {
+    const { post, purges } = setup()
+    expect([(await post('/purge', body)).statusCode, purges]).toEqual([400, []])
+  })
+
+  test('that did not reach Redis is 202 and says what follows', async () => {
+    const { post, outcome } = setup()
+    outcome.missed = ['redis']
+    const answer = await post('/purge', { all: true })
+    expect([answer.statusCode, answer.json().missed, answer.json().detail]).toEqual([
+      202,
+      ['redis'],
+      expect.stringContaining('Redis did not answer'),
+    ])
+  })
+
+  test('cannot be sent by a page in somebody’s browser: only application/json is taken', async () => {
+    const { server, purges } = setup()
+    for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=x']) {
+      const answer = await server.inject({
+        method: 'POST',
+        url: '/purge',
+        headers: { 'content-type': type },
+        payload: '{"all":true}',
+      })
+      expect([type, answer.statusCode, purges]).toEqual([type, 415, []])
+    }
+  })
+})
+
+describe('with a token', () => {
+  test('every POST needs it, and no GET does', async () => {
+    const { server, post, purges } = setup({ token: 'long-enough' })
+    for (const authorization of [
+      undefined,
+      '',
+      'Bearer',
+      'Bearer long-enoug',
+      'Bearer long-enough2',
+      'Basic long-enough',
+      'long-enough',
+    ]) {
+      for (const url of ['/purge', '/reload']) {
+        const answer = await post(url, { all: true }, authorization === undefined ? {} : { authorization })
+        expect([answer.statusCode, answer.headers['www-authenticate'], answer.headers['content-type']]).toEqual([
+          401,
+          'Bearer',
+          'application/problem+json',
+        ])
+      }
+    }
+    expect(purges).toEqual([])
+    expect((await post('/purge', { all: true }, { authorization: 'Bearer long-enough' })).statusCode).toBe(200)
+    expect((await server.inject('/stats')).statusCode).toBe(200)
+  })
+})
+
+describe('reload', () => {
+  test('says what changed, or every fault of the new configuration', async () => {
+    const { post, outcome } = setup()
+    expect((await post('/reload', {})).json()).toEqual({ changed: ['plan'], needRestart: [] })
+    outcome.reload = () => Promise.reject(new Refusal(['one', 'two']))
+    const refused = await post('/reload', {})
+    expect([refused.statusCode, refused.json().errors]).toEqual([422, ['one', 'two']])
+  })
+
+  test('needs no body', async () => {
+    const { server } = setup()
+    expect((await server.inject({ method: 'POST', url: '/reload' })).statusCode).toBe(200)
+  })
+})
+
+describe('probes', () => {
+  test('live is always; ready is not while it drains', async () => {
+    const { server, outcome } = setup()
+    expect((await server.inject('/ready')).json()).toEqual({ status: 'ready', flights: 0 })
+    outcome.notReady = 'it is draining'
+    const answer = await server.inject('/ready')
+    expect([answer.statusCode, answer.json()]).toEqual([
+      503,
+      { status: 'not ready', detail: 'it is draining', flights: 0 },
+    ])
+    expect((await server.inject('/live')).statusCode).toBe(200)
+  })
+})
+
+describe('entries', () => {
+  test('shows keys, ages and sizes of a route, and no bodies', async () => {
+    const { server, memory, clock } = setup()
+    const body = ownBytes('secret bytes')
+    const entry = {
+      body,
+      rows: 1,
+      tags: ['route:plan'],
+      stamp: { seq: 0, head: undefined },
+      readAt: clock.now(),
+      fillMs: 1,
+      jitter: 0,
+      etag: etagOf(body),
+    }
+    for (const key of ['plan@1?plan_id=a', 'plan@1?plan_id=b', 'county@1?fips=1']) memory.set(key as Key, entry)
+    clock.pass(1500)
+    const answer = await server.inject('/entries?route=plan')
+    expect(answer.json()).toEqual([
+      expect.objectContaining({
+        key: 'plan@1?plan_id=b',
+        ageSeconds: 1.5,
+        bytes: expect.any(Number),
+        tags: ['route:plan'],
+      }),
+      expect.objectContaining({ key: 'plan@1?plan_id=a' }),
+    ])
+    expect(answer.body).not.toContain('secret')
+    expect((await server.inject('/entries?limit=1')).json()).toHaveLength(1)
+    expect((await server.inject('/entries?route=nowhere')).statusCode).toBe(400)
+    expect((await server.inject('/entries?limit=x')).statusCode).toBe(400)
+  })
+})
+
+describe('metrics', () => {
+  test('count what was observed, under the names of the contract', async () => {
+    const { server, counts } = setup()
+    const response = { kind: 'response', route: 'plan', method: 'GET', path: '/x', seconds: 0.002 } as const
+    counts.observe({ ...response, source: 'memory', state: 'fresh', status: 200 })
+    counts.observe({ ...response, source: 'memory', state: 'stale', status: 200 })
+    counts.observe({ ...response, source: 'origin', state: 'miss', status: 200 })
+    counts.observe({ ...response, source: 'none', state: 'error', status: 503 })
+    counts.observe({ kind: 'origin-query', route: 'plan', outcome: 'ok', seconds: 0.01 })
+    counts.observe({ kind: 'origin-query', route: 'plan', outcome: 'timeout', seconds: 2 })
+    counts.observe({ kind: 'collapsed', route: 'plan' })
+    counts.observe({ kind: 'evicted' })
+    counts.observe({ kind: 'invalidated', cause: 'purge', tags: ['x'] })
+    counts.observe({ kind: 'tier-error', tier: 'redis', operation: 'get', reason: 'timeout' })
+    const { body, headers } = await server.inject('/metrics')
+    expect(headers['content-type']).toContain('text/plain')
+    for (const line of [
+      'onramp_responses_total{route="plan",source="memory",state="fresh",status="200"} 1',
+      'onramp_responses_total{route="plan",source="none",state="error",status="503"} 1',
+      'onramp_response_seconds_count{route="plan",source="memory"} 2',
+      'onramp_origin_queries_total{route="plan",outcome="ok"} 1',
+      'onramp_origin_query_seconds_count{route="plan"} 2',
+      'onramp_tier_errors_total{tier="redis",operation="get",reason="timeout"} 1',
+      'onramp_tier_bytes{tier="memory"} 0',
+      'onramp_tier_entries{tier="memory"} 0',
+      'onramp_evictions_total 1',
+      'onramp_invalidations_total{cause="purge"} 1',
+      'onramp_collapsed_total{route="plan"} 1',
+      'onramp_breaker_state{name="redis"} 0',
+      'onramp_pool_connections{state="active"} 2',
+      'onramp_pool_connections{state="waiting"} 2',
+      'onramp_event_loop_lag_seconds 0.004',
+      'onramp_build_info{version="1.2.3",node="v26"} 1',
+    ]) {
+      expect(body.split('\n')).toContain(line)
+    }
+    const stats = (await server.inject('/stats')).json()
+    expect(stats.total).toEqual({
+      requests: 4,
+      memory: 2,
+      redis: 0,
+      origin: 1,
+      stale: 1,
+      errors: 1,
+      collapsed: 1,
+      queries: 2,
+      failedQueries: 1,
+      hitRatio: 2 / 3,
+    })
+    expect(stats.routes.plan).toEqual(stats.total)
+  })
+})
+
+test('what is not there is a problem too', async () => {
+  const { server } = setup()
+  for (const url of ['/', '/api/states', '/%ff']) {
+    const answer = await server.inject(url)
+    expect([url, answer.headers['content-type']]).toEqual([url, 'application/problem+json'])
+    expect(answer.statusCode).toBeGreaterThanOrEqual(400)
+  }
+})
