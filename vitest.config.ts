@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: 'fast', include: ['test/**/*.test.ts'], exclude: ['test/**/*.live.test.ts'] } },
+      { test: { name: 'fast', isolate: false, include: ['test/**/*.test.ts'], exclude: ['test/**/*.live.test.ts'] } },
       {
         test: {
           name: 'live',

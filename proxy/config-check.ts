@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { isLoopback } from './address.ts'
-import { type Parameter, schema } from './config.ts'
+import { type Parameter, parameterName, routeName, schema } from './config.ts'
 import { messageOf, quote } from './errors.ts'
 import { near } from './near.ts'
 import { parseStatement } from './statement.ts'
@@ -27,6 +27,7 @@ export function crossCheck(raw: unknown, folder: string, sqlOf: Map<string, stri
   const pathOwners = new Map<string, string>()
   for (const [name, route] of Object.entries(recordAt(raw, ['routes']))) {
     const at = (...rest: (string | number)[]): Path => ['routes', name, ...rest]
+    if (!routeName.test(name)) tell(at(), 'is not a route name: a lower case letter, then letters, digits and -')
     const parameters = parametersOf(route)
     checkPath(recordAt(route, []).path, parameters, name, pathOwners, (sentence, value) =>
       tell(at('path'), sentence, value),
@@ -39,10 +40,14 @@ export function crossCheck(raw: unknown, folder: string, sqlOf: Map<string, stri
       (sql) => sqlOf.set(name, sql),
     )
     for (const [parameter, declared] of Object.entries(parameters)) {
+      if (!parameterName.test(parameter)) {
+        tell(at('parameters', parameter), 'is not a parameter name: a lower case letter, then letters, digits and _')
+      }
       for (const problem of contradictions(declared)) tell(at('parameters', parameter), problem)
     }
     const tags = recordAt(route, []).tags
     for (const tag of Array.isArray(tags) ? tags : []) {
+      if (/[{}]/.test(String(tag).replaceAll(/\{[^{}]*\}/g, ''))) tell(at('tags'), 'has a brace without its other', tag)
       for (const [, used] of String(tag).matchAll(/\{([^}]*)\}/g)) {
         if (!Object.hasOwn(parameters, used as string))
           tell(
@@ -128,7 +133,13 @@ function contradictions(parameter: Parameter): string[] {
   const preset = parameter.default
   switch (parameter.type) {
     case 'string': {
-      must(parameter.minLength <= parameter.maxLength, 'has a minLength above its maxLength')
+      const { minLength, maxLength, lowercase } = parameter
+      must(minLength <= maxLength, 'has a minLength above its maxLength')
+      if (typeof preset === 'string') {
+        const isFitting = preset.length >= minLength && preset.length <= maxLength && preset.isWellFormed()
+        must(isFitting && !preset.includes('\0'), `has a default that it would refuse: ${quote(preset)}`)
+        must(!lowercase || preset === preset.toLowerCase(), `has a default that is not in lower case: ${quote(preset)}`)
+      }
       if (parameter.pattern === undefined) break
       try {
         new RegExp(parameter.pattern, 'v')

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { basename, dirname } from 'node:path'
-import { type Document, LineCounter, parseDocument, visit } from 'yaml'
+import { type Document, isMap, isScalar, LineCounter, parseDocument, visit } from 'yaml'
 import type { z } from 'zod'
 import { type Config, complete, schema } from './config.ts'
 import { crossCheck, type Path, valueAt } from './config-check.ts'
@@ -20,7 +20,7 @@ export function readConfig(file: string, environment: Environment): Config {
   const faults = new Faults(file)
   const document = parseYaml(file, faults)
   substitute(document, environment, faults)
-  const raw: unknown = document.toJS() ?? {}
+  const raw = withoutNotGiven(document.toJS() ?? {})
 
   const checked = schema.safeParse(raw, { error: sentence })
   for (const issue of checked.error?.issues ?? []) {
@@ -40,25 +40,33 @@ class Faults {
   readonly #sentences = new Map<string, number>()
   readonly #file: string
   lineOf: (path: Path) => number | undefined = () => undefined
+  lineAt: (node: unknown) => number | undefined = () => undefined
 
   constructor(file: string) {
     this.#file = basename(file)
   }
 
-  add(path: Path, sentence: string, value?: unknown): void {
-    const line = this.lineOf(path)
+  add(path: Path, sentence: string, value?: unknown, line = this.lineOf(path)): void {
     const where = `${this.#file}${line === undefined ? '' : `:${line}`}`
     const name = path.length === 0 ? '' : ` ${path.join('.')}:`
-    // A secret may be spelled wrongly: what it was is not shown.
-    const isSecret = path.some((part) => part === 'token' || part === 'url')
-    const quoted = value === undefined || isSecret ? '' : ` ${quote(value)}`
+    const quoted = value === undefined || mayBeSecret(path) ? '' : ` ${quote(value)}`
     this.#sentences.set(`${where}${name}${quoted} ${sentence}`, line ?? 0)
+  }
+
+  get count(): number {
+    return this.#sentences.size
   }
 
   throwIfAny(): void {
     if (this.#sentences.size === 0) return
     throw new Refusal([...this.#sentences].sort(([, a], [, b]) => a - b).map(([text]) => text))
   }
+}
+
+/** Whether what stands at `path` may hold an address with a password, or a token: misplaced ones too. */
+function mayBeSecret([section, ...rest]: Path): boolean {
+  if (section !== 'admin' && section !== 'redis' && section !== 'postgres') return false
+  return rest.length === 0 || rest[0] === 'token' || rest[0] === 'url'
 }
 
 function parseYaml(file: string, faults: Faults): Document {
@@ -70,42 +78,65 @@ function parseYaml(file: string, faults: Faults): Document {
   }
   const lineCounter = new LineCounter()
   const document = parseDocument(source, { lineCounter, prettyErrors: false })
+  const lineAt = (node: unknown) => {
+    const range = (node as { range?: [number, number, number] } | undefined)?.range
+    return range && lineCounter.linePos(range[0]).line
+  }
+  faults.lineAt = lineAt
   faults.lineOf = (path) => {
     for (let depth = path.length; depth > 0; depth -= 1) {
-      const node = document.getIn(path.slice(0, depth), true) as { range?: [number, number, number] } | undefined
-      if (node?.range) return lineCounter.linePos(node.range[0]).line
+      // The name where there is one, for a value may begin lines below it.
+      const parent = depth === 1 ? document.contents : document.getIn(path.slice(0, depth - 1), true)
+      const name = isMap(parent) && parent.items.find(({ key }) => isScalar(key) && key.value === path[depth - 1])?.key
+      const line = lineAt(name) ?? lineAt(document.getIn(path.slice(0, depth), true))
+      if (line !== undefined) return line
     }
     return undefined
   }
   for (const error of document.errors) {
-    const { line } = lineCounter.linePos(error.pos[0])
-    faults.add([], `line ${line} is not YAML: ${error.message}`)
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: it is what the file says
+    const hint = source.includes('${') ? '. Within { } and [ ], ${NAME:-default} needs quotes' : ''
+    faults.add([], `is not YAML: ${error.message}${hint}`, undefined, lineCounter.linePos(error.pos[0]).line)
   }
+  visit(document, {
+    Alias(_key, alias) {
+      if (alias.resolve(document) === undefined) {
+        faults.add([], `names an anchor that is not there: *${alias.source}`, undefined, lineAt(alias))
+      }
+    },
+  })
   // A file whose structure is broken would only give misleading faults further on; a repeated key does not break it.
-  if (document.errors.some((error) => error.code !== 'DUPLICATE_KEY')) faults.throwIfAny()
+  const isBroken = document.errors.some((error) => error.code !== 'DUPLICATE_KEY')
+  if (isBroken || faults.count > document.errors.length) faults.throwIfAny()
   return document
 }
 
+/** Stands where a variable came out empty; aliases may refer to it. */
+const notGiven = Symbol('not given')
+
+/** `value` without the settings that are not given. */
+function withoutNotGiven(value: unknown): unknown {
+  if (Array.isArray(value)) return value.filter((item) => item !== notGiven).map(withoutNotGiven)
+  if (typeof value !== 'object' || value === null) return value
+  const given = Object.entries(value).filter(([, setting]) => setting !== notGiven)
+  return Object.fromEntries(given.map(([name, setting]) => [name, withoutNotGiven(setting)]))
+}
+
+/** Replaces what is taken from the environment. What comes out empty counts as not given: the default holds. */
 function substitute(document: Document, environment: Environment, faults: Faults): void {
   visit(document, {
     Scalar(_key, node) {
       if (typeof node.value !== 'string' || !node.value.includes('${')) return
       const value = node.value.replace(/\$\{([A-Za-z_]\w*)(?::-([^}]*))?\}/g, (_all, name: string, preset?: string) => {
-        const given = environment[name]
+        const given = Object.hasOwn(environment, name) ? environment[name] : undefined
         if (given !== undefined && (given !== '' || preset === undefined)) return given
-        if (preset === undefined)
-          faults.add([], `\${${name}} is not set in the environment and has no default: write \${${name}:-default}`)
+        if (preset === undefined) {
+          const advice = `\${${name}} is not set in the environment and has no default: write \${${name}:-default}`
+          faults.add([], advice, undefined, faults.lineAt(node))
+        }
         return preset ?? ''
       })
-      node.value = value
-      if (value === '') return
-    },
-  })
-  // A setting that comes out empty counts as not given: the default holds.
-  visit(document, {
-    Pair(_key, pair) {
-      const value = pair.value as { value?: unknown; source?: string } | null
-      if (value?.value === '' && value.source?.startsWith('${')) return visit.REMOVE
+      node.value = value === '' ? notGiven : value
     },
   })
 }
@@ -129,10 +160,6 @@ function sentence(issue: z.core.$ZodRawIssue): string | undefined {
       return issue.origin === 'number' || issue.origin === 'int' ? `must be at least ${issue.minimum}` : 'is too short'
     case 'too_big':
       return issue.origin === 'number' || issue.origin === 'int' ? `must be at most ${issue.maximum}` : 'is too long'
-    case 'invalid_key':
-      return issue.issues[0]?.message.startsWith('is ')
-        ? issue.issues[0].message
-        : 'is not a name: lower case letters, digits and _'
     default:
       return undefined
   }

@@ -38,6 +38,9 @@ function integer(min: number, max: number) {
   )
 }
 
+/** True or false, also as the text an environment variable gives. */
+const flag = z.preprocess((value) => (value === 'true' ? true : value === 'false' ? false : value), z.boolean())
+
 const port = integer(0, 65_535)
 const absent = z.null().optional()
 const secretUrl = (scheme: RegExp, example: string) =>
@@ -48,7 +51,7 @@ const text = z.strictObject({
   pattern: z.string().optional().describe('A regular expression the whole value must match'),
   minLength: integer(0, 1000).prefault(1),
   maxLength: integer(1, 1000).prefault(100),
-  lowercase: z.boolean().default(false).describe('Fold the value to lower case first, so that case makes no other key'),
+  lowercase: flag.prefault(false).describe('Fold the value to lower case first, so that case makes no other key'),
   default: z.string().nullish().describe('Taken when the value is not given; `null` binds NULL'),
 })
 const whole = z.strictObject({
@@ -67,8 +70,8 @@ const list = z.strictObject({
   items: z.discriminatedUnion('type', [text, whole, choice]),
   minItems: integer(1, 1000).prefault(1),
   maxItems: integer(1, 1000).prefault(20),
-  sorted: z.boolean().default(false).describe('Order means nothing: sort, so that it makes no other key'),
-  unique: z.boolean().default(false).describe('A repeated item means nothing: keep one'),
+  sorted: flag.prefault(false).describe('Order means nothing: sort, so that it makes no other key'),
+  unique: flag.prefault(false).describe('A repeated item means nothing: keep one'),
   default: absent,
 })
 const parameter = z.discriminatedUnion('type', [text, whole, choice, list])
@@ -84,12 +87,14 @@ const cacheControl = z
   .regex(/^[a-z][a-z0-9=", -]*$/i, { error: 'is not a Cache-Control field value' })
   .describe('What clients may keep: the Cache-Control of every answer. An invalidation cannot reach a client')
 
-const name = /^[a-z][a-z0-9-]{0,63}$/
+/** What a route, and what a parameter, may be called. */
+export const routeName = /^[a-z][a-z0-9-]{0,63}$/
+export const parameterName = /^[a-z][a-z0-9_]{0,62}$/
 
 const route = z.strictObject({
   path: z
     .string()
-    .regex(/^(\/(:[a-z_][a-z0-9_]*|[A-Za-z0-9._~-]+))+$/, { error: 'is not a path like /api/plans/:plan_id' })
+    .regex(/^(\/(:[a-z][a-z0-9_]*|[A-Za-z0-9._~-]+))+$/, { error: 'is not a path like /api/plans/:plan_id' })
     .describe('Literal segments and :parameters'),
   methods: z
     .array(z.enum(['GET', 'POST']))
@@ -97,7 +102,7 @@ const route = z.strictObject({
     .default(['GET'])
     .describe('GET answers HEAD too; POST takes the same names in a JSON body'),
   parameters: z
-    .record(z.string().regex(/^[a-z_][a-z0-9_]{0,62}$/), parameter)
+    .record(z.string(), parameter)
     .default({})
     .describe('Declared, typed, bound. What is not declared reaches neither key nor SQL'),
   sql: z
@@ -202,7 +207,7 @@ export const schema = z.strictObject({
       cacheControl: cacheControl.default('max-age=0, must-revalidate'),
     })
     .prefault({}),
-  routes: z.record(z.string().regex(name, { error: 'is not a route name: lower case letters, digits and -' }), route),
+  routes: z.record(z.string(), route),
 })
 
 export type ScalarParameter = z.output<typeof text> | z.output<typeof whole> | z.output<typeof choice>

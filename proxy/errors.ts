@@ -1,25 +1,21 @@
-/**
- * Every error a caller can meet: its HTTP status, and the sentence it starts with (RFC 9457 `title`).
- *
- * What is particular to one occurrence goes into the `detail` of the {@link Problem}.
- */
+/** Every error a caller can meet, with its HTTP status. What is particular to one occurrence is its `detail`, a sentence. */
 export const problems = {
-  'bad-parameters': { status: 400, title: 'The parameters do not fit' },
-  'bad-body': { status: 400, title: 'The body is not what this route takes' },
-  'bad-request': { status: 400, title: 'The request could not be read' },
-  'not-authorized': { status: 401, title: 'A valid token is needed' },
-  'no-route': { status: 404, title: 'Nothing is served here' },
-  'no-row': { status: 404, title: 'There is no such row' },
-  'wrong-method': { status: 405, title: 'This method is not allowed here' },
-  'request-timeout': { status: 408, title: 'The request took too long to arrive' },
-  'body-too-large': { status: 413, title: 'The body is too large' },
-  'wrong-media-type': { status: 415, title: 'The body must be application/json' },
-  'header-too-large': { status: 431, title: 'The header is too large' },
-  'origin-failed': { status: 500, title: 'The database could not answer this statement' },
-  internal: { status: 500, title: 'Something went wrong here' },
-  'origin-unavailable': { status: 503, title: 'The database is not reachable' },
-  'origin-timeout': { status: 504, title: 'The database did not answer in time' },
-} as const satisfies Record<string, { status: number; title: string }>
+  'bad-parameters': 400,
+  'bad-body': 400,
+  'bad-request': 400,
+  'not-authorized': 401,
+  'no-route': 404,
+  'no-row': 404,
+  'wrong-method': 405,
+  'request-timeout': 408,
+  'body-too-large': 413,
+  'wrong-media-type': 415,
+  'header-too-large': 431,
+  'origin-failed': 500,
+  internal: 500,
+  'origin-unavailable': 503,
+  'origin-timeout': 504,
+} as const satisfies Record<string, number>
 
 export type ProblemCode = keyof typeof problems
 
@@ -42,7 +38,7 @@ export class Problem extends Error {
   }
 
   get status(): number {
-    return problems[this.code].status
+    return problems[this.code]
   }
 }
 

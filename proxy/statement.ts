@@ -9,32 +9,53 @@ export interface Statement {
   render(placeholder: (name: string, index: number) => string): string
 }
 
-// What may hold a colon that is not a parameter, in the order PostgreSQL's lexer would see it: comments (block ones nest,
-// but one that nests holds no parameter before its first end either way), dollar quotes, strings (with escapes after E),
-// quoted names, casts, assignments and array slices written with spaces. What is left, `:name`, is a parameter.
-const token =
-  /--[^\n]*|\/\*|\$([A-Za-z_\u0080-\uffff][\w\u0080-\uffff]*)?\$|\b[eE]'(?:[^'\\]|\\[\s\S]|'')*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|::|:=|:([A-Za-z_]\w*)/g
+// What may hold a colon that is not a parameter, in the order PostgreSQL's lexer would see it: comments, dollar quotes, strings
+// (with escapes after E, also where they go on after a line end), quoted names, plain names (which may hold a $), casts and
+// assignments. What is left, `:name`, is a parameter. PostgreSQL 18, 4.1.
+const escaped = /'(?:[^'\\]|\\[\s\S]|'')*'/.source
+const letter = 'A-Za-z_\\u0080-\\uffff'
+const token = new RegExp(
+  [
+    '--[^\\n\\r]*',
+    '/\\*',
+    `\\$([${letter}][\\w\\u0080-\\uffff]*)?\\$`,
+    `[eE]${escaped}(?:\\s*[\\n\\r]\\s*${escaped})*`,
+    `'(?:[^']|'')*'`,
+    `"(?:[^"]|"")*"`,
+    `[${letter}][\\w$\\u0080-\\uffff]*`,
+    '::|:=',
+    ':([A-Za-z_]\\w*)',
+    ';',
+  ].join('|'),
+  'g',
+)
+const onlyEnd = /(?:[;\s]|--[^\n\r]*|\/\*[\s\S]*?\*\/)*$/y
 
 /**
- * Finds the `:name` parameters of `sql`. Comments, string constants, quoted names, dollar quotes and casts are left alone.
+ * Finds the `:name` parameters of `sql`. Comments, string constants, names, dollar quotes and casts are left alone.
  *
- * A trailing semicolon is dropped; PostgreSQL itself refuses a second statement, because every statement is prepared.
+ * A semicolon at the end is dropped; PostgreSQL itself refuses a second statement, because every statement is prepared.
  */
 export function parseStatement(sql: string): Statement {
   const pieces: string[] = []
   const used: string[] = []
   let from = 0
+  let end = sql.length
   token.lastIndex = 0
   for (let match = token.exec(sql); match !== null; match = token.exec(sql)) {
     const [text, dollarTag, name] = match
     if (text === '/*') token.lastIndex = endOfComment(sql, token.lastIndex)
     else if (text.startsWith('$')) token.lastIndex = endOf(sql, `$${dollarTag ?? ''}$`, token.lastIndex)
+    else if (text === ';' && isEnd(sql, match.index)) {
+      end = match.index
+      break
+    }
     if (name === undefined) continue
     pieces.push(sql.slice(from, match.index))
     used.push(name)
     from = token.lastIndex
   }
-  pieces.push(sql.slice(from).replace(/[;\s]+$/, ''))
+  pieces.push(sql.slice(from, end).trimEnd())
   const names = [...new Set(used)]
   return {
     names,
@@ -46,11 +67,18 @@ export function parseStatement(sql: string): Statement {
   }
 }
 
+/** Whether nothing but semicolons, white space and comments follows. */
+function isEnd(sql: string, from: number): boolean {
+  onlyEnd.lastIndex = from
+  return onlyEnd.test(sql)
+}
+
 function endOf(sql: string, mark: string, from: number): number {
   const at = sql.indexOf(mark, from)
   return at === -1 ? sql.length : at + mark.length
 }
 
+/** Block comments nest. */
 function endOfComment(sql: string, from: number): number {
   const edge = /\/\*|\*\//g
   edge.lastIndex = from

@@ -132,5 +132,5 @@ function parseHeader(json: string): Header | undefined {
   )
   const strings = [key, head, etag].every((s) => typeof s === 'string')
   const isTagList = Array.isArray(tags) && tags.every((tag) => typeof tag === 'string')
-  return numbers && strings && isTagList && /^[\w-]{22}$/.test(etag) ? header : undefined
+  return numbers && jitter <= 1 && strings && isTagList && /^[\w-]{22}$/.test(etag) ? header : undefined
 }

@@ -29,41 +29,50 @@ const lateMs = 50
  */
 export function failOpen(tier: Tier, limits: Limits, clock: Clock, observe: Observe): FailOpenTier {
   let failures = 0
-  let openUntil = Number.NEGATIVE_INFINITY
+  let isOpen = false
+  let openUntil = 0
   let isTrying = false
+  /** Raised by each opening: what was asked before one says nothing about the time after it. */
+  let openings = 0
+
+  function succeeded(): void {
+    failures = 0
+    if (isOpen) observe({ kind: 'tier-back', tier: tier.name })
+    isOpen = false
+  }
+
+  function failed(): void {
+    failures += 1
+    if (failures < limits.failuresToOpen) return
+    if (!isOpen) observe({ kind: 'tier-bypassed', tier: tier.name, forMs: limits.openMs })
+    isOpen = true
+    openings += 1
+    openUntil = clock.now() + limits.openMs
+  }
 
   async function guarded<T>(operation: 'get' | 'set', run: () => T | Promise<T>, otherwise: T): Promise<T> {
-    const isOpen = failures >= limits.failuresToOpen
-    if (isOpen && (isTrying || clock.now() < openUntil)) return otherwise
-    if (isOpen) isTrying = true
+    const isTry = isOpen
+    if (isTry && (isTrying || clock.now() < openUntil)) return otherwise
+    if (isTry) isTrying = true
+    const asked = openings
     try {
       const result = await within(limits.deadlineMs, clock, run)
-      if (isOpen) observe({ kind: 'tier-back', tier: tier.name })
-      failures = 0
+      if (asked === openings) succeeded()
       return result
     } catch (error) {
-      observe({
-        kind: 'tier-error',
-        tier: tier.name,
-        operation,
-        reason: error instanceof Outlasted ? 'timeout' : 'error',
-        error,
-      })
-      if (!(error instanceof Outlasted && error.isOurFault)) failures += 1
-      if (failures >= limits.failuresToOpen) {
-        openUntil = clock.now() + limits.openMs
-        if (!isOpen) observe({ kind: 'tier-bypassed', tier: tier.name, forMs: limits.openMs })
-      }
+      const isTimeout = error instanceof Outlasted
+      observe({ kind: 'tier-error', tier: tier.name, operation, reason: isTimeout ? 'timeout' : 'error', error })
+      if (asked === openings && !(isTimeout && error.isOurFault)) failed()
       return otherwise
     } finally {
-      if (isOpen) isTrying = false
+      if (isTry) isTrying = false
     }
   }
 
   return {
     name: tier.name,
     get isOpen() {
-      return failures >= limits.failuresToOpen
+      return isOpen
     },
     get: (key) => guarded('get', () => tier.get(key), undefined),
     set: (key, entry, keepMs) => guarded('set', () => tier.set(key, entry, keepMs), false),

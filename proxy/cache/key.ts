@@ -6,10 +6,10 @@ export type Scalar = string | number
 export type Params = Readonly<Record<string, Scalar | readonly Scalar[] | null>>
 
 /**
- * Spells the one key that `params` have: `plan-search@3f2a9c01d4e7?county=51059&ages=5%2C32` and so on.
+ * Spells the one key that `params` have: `plan-search@3f2a9c01d4e7?county=51059&ages=5,32` and so on.
  *
- * Two different parameter sets of a route never share a key: names and values are escaped, list items once more than the
- * list, and a parameter that was not given is left out where an empty one is not. Nothing is cut or hashed. A number and a
+ * Two different parameter sets of a route never share a key: values and list items are escaped, the
+ * comma between items is not, and a parameter that was not given is left out where an empty one is not. Nothing is cut or hashed. A number and a
  * string of the same digits do share a spelling, but a parameter's type is part of `version`.
  */
 export function spellKey(route: string, version: string, params: Params): Key {

@@ -67,7 +67,7 @@ export function memoryTier(maxBytes: number, observe: Observe): MemoryTier {
 /** Bytes `entry` takes under `key`: body, variants, key, tags, and a fixed overhead. */
 export function sizeOf(key: Key, entry: Entry): number {
   let bytes = overheadBytes + key.length + entry.body.length
-  for (const tag of entry.tags) bytes += tag.length + 16
+  for (const tag of entry.tags) bytes += tag.length * 2 + 16
   for (const variant of Object.values(entry.variants ?? {})) bytes += variant.length
   return bytes
 }

@@ -26,10 +26,8 @@ function listReader(list: Extract<Parameter, { type: 'list' }>): Reader {
   const readItem = scalarReader(list.items)
   const { minItems, maxItems, sorted, unique } = list
   return (value) => {
-    const items = typeof value === 'string' ? value.split(',', maxItems + 1) : value
+    const items = typeof value === 'string' ? value.split(',') : value
     if (!Array.isArray(items)) return { fault: 'is not a list' }
-    if (items.length < minItems) return { fault: `has fewer than ${minItems} items` }
-    if (items.length > maxItems) return { fault: `has more than ${maxItems} items` }
     let read: Scalar[] = []
     for (const item of items) {
       const outcome = readItem(item)
@@ -37,6 +35,8 @@ function listReader(list: Extract<Parameter, { type: 'list' }>): Reader {
       read.push(outcome.value)
     }
     if (unique) read = [...new Set(read)]
+    if (read.length < minItems) return { fault: `has fewer than ${minItems} items` }
+    if (read.length > maxItems) return { fault: `has more than ${maxItems} items` }
     if (sorted) read.sort((a, b) => (a < b ? -1 : Number(a > b)))
     return { value: read }
   }

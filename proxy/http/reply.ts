@@ -1,8 +1,9 @@
+import { STATUS_CODES } from 'node:http'
 import Negotiator from 'negotiator'
 import type { Encoding, Entry } from '../cache/entry.ts'
 import type { Answer } from '../cache/read-through.ts'
 import { isCompressible } from '../cache/variants.ts'
-import { Problem, problems } from '../errors.ts'
+import { Problem } from '../errors.ts'
 
 /** A response, whole, before anything is written. Pure: a faster way to the socket can use the same. */
 export interface Reply {
@@ -54,9 +55,10 @@ export function replyWith(
 
 const nothing = Buffer.alloc(0)
 
-/** A problem as RFC 9457 has it. Nobody may keep it. */
+/** A problem as RFC 9457 has it: `about:blank` says that there is no more to its type than its status. Nobody may keep it. */
 export function problemReply(problem: Problem, headers: Record<string, string> = {}): Reply {
-  const { status, title } = problems[problem.code]
+  const { status } = problem
+  const title = STATUS_CODES[status]
   const errors = problem.faults.length === 0 ? undefined : problem.faults
   const body = Buffer.from(JSON.stringify({ type: 'about:blank', title, status, detail: problem.message, errors }))
   return {
@@ -76,7 +78,7 @@ export function cacheStatus({ state, source, ttlMs, forwarded, collapsed, stored
   const ttl = `ttl=${Math.floor(ttlMs / 1000)}`
   if (forwarded === undefined) return `onramp; hit; ${ttl}; detail=${source}`
   // The origin was asked and did not answer: what was there is served, older than its route would like.
-  if (state === 'stale') return `onramp; fwd=stale; ${ttl}; detail=${source}`
+  if (state === 'stale') return `onramp; fwd=stale${collapsed ? '; collapsed' : ''}; ${ttl}; detail=${source}`
   return `onramp; fwd=${forwarded}${collapsed ? '; collapsed' : ''}${stored ? '; stored' : ''}; detail=${source}`
 }
 

@@ -51,7 +51,8 @@ export function compileRoute(config: RouteConfig): Route {
     tagTemplates: templates,
     tables: [],
     read(given) {
-      const params: Record<string, Params[string]> = {}
+      // Without a prototype: a parameter may have any name.
+      const params: Record<string, Params[string]> = Object.create(null)
       const faults: Fault[] = []
       for (const [parameter, read, preset] of readers) {
         const values = given.get(parameter)
@@ -79,13 +80,15 @@ export function compileRoute(config: RouteConfig): Route {
 
 /** `county:{county}` filled in; one tag for each item of a list, none for a parameter that was not given. */
 function fillTemplate(template: string, params: Params): string[] {
-  let tags = [template]
-  for (const [placeholder, name] of template.matchAll(/\{([^}]*)\}/g)) {
-    const value = params[name as string] ?? []
-    const items = typeof value === 'object' ? value : [value]
-    tags = tags.flatMap((tag) => items.map((item) => tag.replaceAll(placeholder, String(item))))
-  }
-  return tags
+  // Odd pieces are the names: `a{b}c` is cut into a, b, c.
+  return template.split(/\{([^}]*)\}/).reduce<string[]>(
+    (tags, piece, i) => {
+      const value = i % 2 === 0 ? piece : (params[piece] ?? [])
+      const items = typeof value === 'object' ? value : [value]
+      return tags.flatMap((tag) => items.map((item) => tag + item))
+    },
+    [''],
+  )
 }
 
 interface Branch {
@@ -128,6 +131,7 @@ export function routeTable(routes: readonly Route[]): RouteTable {
     routes,
     byName: new Map(routes.map((route) => [route.name, route])),
     find(path) {
+      if (!path.startsWith('/')) return undefined
       const values: unknown[] = []
       const found = descend(root, path.split('/'), 1, values)
       return found && { route: found.route, given: new Map(found.names.map((name, i) => [name, [values[i]]])) }

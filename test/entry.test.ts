@@ -1,0 +1,259 @@
+import { createHash } from 'node:crypto'
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { decodeEntry, type Entry, encodeEntry, etagOf, ownBytes } from '../proxy/cache/entry.ts'
+import type { Key } from '../proxy/cache/key.ts'
+
+// Lone surrogates too. Not fast-check's own unit of this: that takes a second to make.
+const character = fc
+  .oneof(fc.integer({ min: 0, max: 0x7f }), fc.integer({ min: 0, max: 0x10ffff }))
+  .map((point) => String.fromCodePoint(point))
+
+const key = 'county@0123456789ab?fips=51059' as Key
+const body = Buffer.from('{"county_name":"Fairfax — é"}')
+const entry: Entry = {
+  body,
+  rows: 1,
+  tags: ['route:county', 'county:51059'],
+  stamp: { seq: 7, head: 'head-1' },
+  readAt: 1000,
+  fillMs: 12.5,
+  jitter: 0.25,
+  etag: etagOf(body),
+}
+const ageMs = 500
+const keepMs = 60_000
+const value = encodeEntry(key, entry, ageMs, keepMs)
+const decode = (bytes: Buffer, leftMs = keepMs, now = 9000) => decodeEntry(key, bytes, leftMs, now)
+
+/** A value that is whole and says `header`, as a writer with faults of its own would make it. */
+function valueWith(header: string, bodyBytes: Buffer = body, headerLength = Buffer.byteLength(header)): Buffer {
+  const length = Buffer.alloc(4)
+  length.writeUInt32BE(headerLength)
+  const rest = Buffer.concat([length, Buffer.from(header), bodyBytes])
+  return Buffer.concat([value.subarray(0, 4), createHash('sha256').update(rest).digest().subarray(0, 16), rest])
+}
+const header = JSON.parse(value.toString('utf8', 24, 24 + value.readUInt32BE(20))) as Record<string, unknown>
+
+describe('what was encoded', () => {
+  test('comes back as it was, but for what belongs to one process', () => {
+    const { stamp, readAt, ...same } = entry
+    expect(decode(value)).toEqual({ ...same, stamp: { seq: 0, head: stamp.head }, readAt: 9000 - ageMs })
+  })
+
+  test('comes back without variants, and may be refreshed at once', () => {
+    const served: Entry = { ...entry, variants: { br: Buffer.from('x') }, refreshNotBefore: 99_999 }
+    const back = decode(encodeEntry(key, served, ageMs, keepMs))
+    expect(back).toEqual(decode(value))
+    expect(Object.keys(back)).not.toContain('variants')
+  })
+
+  test('comes back empty where it was empty', () => {
+    const none: Entry = { ...entry, body: Buffer.alloc(0), rows: 0, tags: [], etag: etagOf(Buffer.alloc(0)) }
+    expect(decode(encodeEntry(key, none, 0, 1), 1)).toMatchObject({ body: Buffer.alloc(0), rows: 0, tags: [] })
+  })
+
+  test('says its key, its head and its etag in itself, and holds the body as it was', () => {
+    expect(value.subarray(0, 3).toString()).toBe('onr')
+    expect(value.subarray(-body.length)).toEqual(body)
+    expect(header).toMatchObject({ key, head: 'head-1', etag: entry.etag })
+  })
+
+  test('property: any entry comes back', () => {
+    const any = fc.record({
+      body: fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes)),
+      rows: fc.nat(),
+      tags: fc.array(fc.string({ unit: character })),
+      stamp: fc.record({ seq: fc.constant(0), head: fc.string({ unit: character }) }),
+      fillMs: fc.double({ min: 0, max: 1e6, noNaN: true }).map((ms) => ms + 0),
+      jitter: fc.double({ min: 0, max: 1, noNaN: true }).map((share) => share + 0),
+    })
+    fc.assert(
+      fc.property(any, fc.nat(), fc.integer({ min: 1, max: 1e9 }), (some, age, keep) => {
+        const whole = { ...some, readAt: 0, etag: etagOf(some.body) }
+        expect(decodeEntry(key, encodeEntry(key, whole, age, keep), keep, age)).toEqual(whole)
+      }),
+    )
+  })
+})
+
+describe('its age', () => {
+  const ageAt = (leftMs: number, now = 9000) => {
+    const back = decode(value, leftMs, now)
+    return typeof back === 'string' ? back : now - back.readAt
+  }
+
+  test('is what it had, and what Redis has counted down since', () => {
+    expect([keepMs, keepMs - 1, 1, 0].map((left) => ageAt(left))).toEqual([500, 501, 60_499, 60_500])
+  })
+
+  test('does not depend on the clock of any host', () => {
+    expect(ageAt(20_000, 5)).toBe(ageAt(20_000, 9_000_000))
+  })
+
+  test('cannot be told from a lifetime that Redis does not have, or that is longer than the one it was given', () => {
+    expect([-1, -2, keepMs + 1, Number.MAX_SAFE_INTEGER].map((left) => ageAt(left))).toEqual(Array(4).fill('lifetime'))
+  })
+})
+
+describe('a value that is not what was written', () => {
+  test('is a miss at every length it can be cut to', () => {
+    for (let length = 0; length < value.length; length += 1)
+      expect(decode(value.subarray(0, length))).toBeTypeOf('string')
+    expect([0, 23].map((length) => decode(value.subarray(0, length)))).toEqual(['length', 'length'])
+  })
+
+  test('is a miss with anything behind it', () => {
+    expect(decode(Buffer.concat([value, Buffer.from(' ')]))).toBe('digest')
+  })
+
+  test('is a miss with any one byte changed, by any one bit or by all', () => {
+    for (let at = 0; at < value.length; at += 1) {
+      for (const change of [1, 2, 4, 8, 16, 32, 64, 128, 255]) {
+        const changed = Buffer.from(value)
+        changed[at] = (changed[at] as number) ^ change
+        // Which word it is depends on where: the format comes first, all else is under the digest.
+        expect(decode(changed)).toBe(at < 4 ? 'format' : 'digest')
+      }
+    }
+  })
+
+  test('is a miss with two bytes swapped', () => {
+    const swapped = Buffer.from(value)
+    swapped[30] = value[31] as number
+    swapped[31] = value[30] as number
+    expect(swapped).not.toEqual(value)
+    expect(decode(swapped)).toBe('digest')
+  })
+
+  test('is a miss under the key of another', () => {
+    for (const other of ['county@0123456789ab?fips=51001', 'county@ffffffffffff?fips=51059', '', `${key} `])
+      expect(decodeEntry(other as Key, value, keepMs, 0)).toBe('key')
+  })
+
+  test('is a miss in any other version of the format', () => {
+    for (const version of [0, 2, 0x31, 255]) {
+      const other = Buffer.from(value)
+      other[3] = version
+      expect(decode(other)).toBe('format')
+    }
+  })
+
+  test.each([
+    'onramp',
+    '{"json":true}'.repeat(9),
+    'a much longer value that somebody else has kept here under this key',
+  ])('is a miss if it is of somebody else: %s', (text) => {
+    expect(['length', 'format']).toContain(decode(Buffer.from(text)))
+  })
+
+  test('property: never throws and is a miss, whatever the bytes', () => {
+    const start = fc.constantFrom(Buffer.alloc(0), value.subarray(0, 4), value.subarray(0, 20), value.subarray(0, 40))
+    fc.assert(
+      fc.property(start, fc.uint8Array({ maxLength: 200 }), fc.integer(), (begin, bytes, leftMs) => {
+        expect(decode(Buffer.concat([begin, bytes]), leftMs)).toBeTypeOf('string')
+      }),
+    )
+  })
+})
+
+describe('a whole value with an odd header', () => {
+  test('is taken as long as nothing is odd about it', () => {
+    expect(decode(valueWith(JSON.stringify(header)))).toEqual(decode(value))
+  })
+
+  test.each(['', '{', 'null', '[]', '1', '"header"', '{}', 'undefined', '{"__proto__":{}}'])(
+    'is a miss: %j',
+    (text) => {
+      expect(decode(valueWith(text))).toBe('header')
+    },
+  )
+
+  test.each(Object.keys(header))('is a miss without its %s', (name) => {
+    expect(decode(valueWith(JSON.stringify({ ...header, [name]: undefined })))).toBe('header')
+  })
+
+  const odd: [string, unknown][] = [
+    ...['rows', 'ageMs', 'keepMs', 'fillMs', 'jitter'].flatMap((name): [string, unknown][] => [
+      [name, -1],
+      [name, '1'],
+      [name, null],
+    ]),
+    ['tags', 'county:51059'],
+    ['tags', [1]],
+    ['tags', null],
+    ['key', 1],
+    ['head', null],
+    ['head', 1],
+    ['etag', 1],
+    ['etag', ''],
+    ['etag', 'x'.repeat(21)],
+    ['etag', `${'x'.repeat(21)}"`],
+    ['etag', `${'x'.repeat(22)}\r\nSet-Cookie: a=b`],
+  ]
+  test.each(odd)('is a miss with %s %j', (name, bad) => {
+    expect(decode(valueWith(JSON.stringify({ ...header, [name]: bad })))).toBe('header')
+  })
+
+  test('is a miss if it is said to be longer than all there is', () => {
+    expect(decode(valueWith(JSON.stringify(header), body, value.length))).toBe('length')
+    expect(decode(valueWith(JSON.stringify(header), body, 0xffffffff))).toBe('length')
+  })
+
+  test('property: never throws, whatever the header says', () => {
+    const names = fc.constantFrom(...Object.keys(header))
+    const change = fc.dictionary(names, fc.oneof(fc.jsonValue({ stringUnit: character }), fc.constant(undefined)), {
+      minKeys: 1,
+      maxKeys: 3,
+    })
+    fc.assert(
+      fc.property(change, (changed) => {
+        const read = decode(valueWith(JSON.stringify({ ...header, ...changed })))
+        if (typeof read !== 'string') expect(read.body).toEqual(body)
+      }),
+    )
+  })
+})
+
+describe('ownBytes', () => {
+  test('is a copy in memory of its own, neither shared nor larger than it needs', () => {
+    const pooled = Buffer.from('a small text from the pool')
+    for (const given of [
+      pooled,
+      pooled.subarray(2, 7),
+      new Uint8Array([1, 2, 3]),
+      'text é \u{1f600}',
+      '',
+      Buffer.alloc(0),
+    ]) {
+      const own = ownBytes(given)
+      expect(own).toEqual(Buffer.from(given))
+      expect(own.byteOffset).toBe(0)
+      expect(own.buffer.byteLength).toBe(own.length)
+      if (typeof given !== 'string') expect(own.buffer).not.toBe(given.buffer)
+    }
+  })
+
+  test('does not change with what it was made of', () => {
+    const given = Buffer.from('before')
+    const own = ownBytes(given)
+    given.fill('x')
+    expect(own.toString()).toBe('before')
+  })
+})
+
+test('the body of a decoded entry keeps nothing else alive', () => {
+  const back = decode(value)
+  expect(typeof back !== 'string' && back.body.buffer.byteLength).toBe(body.length)
+})
+
+describe('etagOf', () => {
+  test('is the same for the same bytes, another for others', () => {
+    expect(etagOf(Buffer.from('a'))).toBe(etagOf(Buffer.from('xa').subarray(1)))
+    expect(new Set(['', 'a', 'b', 'aa'].map((text) => etagOf(Buffer.from(text)))).size).toBe(4)
+  })
+
+  test('is made of characters an entity tag may have (RFC 9110, 8.8.3)', () => {
+    expect(etagOf(body)).toMatch(/^[\x21\x23-\x7e]+$/)
+  })
+})

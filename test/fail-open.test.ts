@@ -1,0 +1,298 @@
+import { describe, expect, test } from 'vitest'
+import type { Entry } from '../proxy/cache/entry.ts'
+import { failOpen } from '../proxy/cache/fail-open.ts'
+import type { Key } from '../proxy/cache/key.ts'
+import type { Tier } from '../proxy/cache/tier.ts'
+import { ManualClock, recorder, settled } from './support.ts'
+
+const key = 'plans@0123456789ab' as Key
+const stamp = { seq: 0, head: 'head' }
+const entry: Entry = { body: Buffer.from('1'), rows: 1, tags: [], stamp, readAt: 0, fillMs: 1, jitter: 0, etag: 'x' }
+const limits = { deadlineMs: 100, failuresToOpen: 3, openMs: 1000 }
+
+type Asked = PromiseWithResolvers<Entry | undefined> & { operation: 'get' | 'set' }
+
+/** A tier that answers when it is told to, behind failOpen. */
+function setup(clock = new ManualClock()) {
+  const asked: Asked[] = []
+  function ask(operation: Asked['operation']) {
+    const answer = { operation, ...Promise.withResolvers<Entry | undefined>() }
+    asked.push(answer)
+    return answer.promise
+  }
+  const tier: Tier = { name: 'redis', get: () => ask('get'), set: () => ask('set').then(() => true) }
+  const { observe, of } = recorder()
+  const guarded = failOpen(tier, limits, clock, observe)
+  const last = () => asked.at(-1) as Asked
+  /** One get that the tier fails. */
+  async function fail() {
+    const reading = guarded.get(key)
+    last().reject(new Error('refused'))
+    expect(await reading).toBeUndefined()
+  }
+  return {
+    clock,
+    asked,
+    guarded,
+    of,
+    last,
+    fail,
+    async open() {
+      for (let i = 0; i < limits.failuresToOpen; i += 1) await fail()
+    },
+    /** Whether the tier is asked at all by a get; the answer is left open. */
+    async asks() {
+      const before = asked.length
+      const reading = guarded.get(key)
+      if (asked.length > before) return true
+      expect(await reading).toBeUndefined()
+      return false
+    },
+  }
+}
+
+describe('while the tier answers', () => {
+  test('its answers are passed on, its timers are ended, and nothing is observed', async () => {
+    const { guarded, last, clock, of } = setup()
+    const reading = guarded.get(key)
+    last().resolve(entry)
+    expect(await reading).toBe(entry)
+    const writing = guarded.set(key, entry, 1)
+    last().resolve(undefined)
+    expect(await writing).toBe(true)
+    expect(clock.timers).toBe(0)
+    expect([of('tier-error'), of('tier-back'), of('tier-bypassed')]).toEqual([[], [], []])
+  })
+
+  test('what it says at once is passed on as well', async () => {
+    const plain: Tier = { name: 'redis', get: () => entry, set: () => false }
+    const guarded = failOpen(plain, limits, new ManualClock(), recorder().observe)
+    expect(await guarded.get(key)).toBe(entry)
+    expect(await guarded.set(key, entry, 1)).toBe(false)
+    expect(guarded.name).toBe('redis')
+  })
+})
+
+describe('the deadline', () => {
+  test.each(['get', 'set'] as const)('of a %s is passed at its bound, not before', async (operation) => {
+    const { guarded, clock, of } = setup()
+    let answer: unknown = 'waiting'
+    void Promise.resolve(operation === 'get' ? guarded.get(key) : guarded.set(key, entry, 1)).then((given) => {
+      answer = given
+    })
+    clock.pass(limits.deadlineMs - 1)
+    await settled()
+    expect(answer).toBe('waiting')
+    clock.pass(1)
+    await settled()
+    expect(answer).toBe(operation === 'get' ? undefined : false)
+    expect(of('tier-error')).toMatchObject([{ tier: 'redis', operation, reason: 'timeout' }])
+  })
+
+  test('once passed lets go of what comes later, an answer or a failure', async () => {
+    const { guarded, clock, asked, of } = setup()
+    const readings = [guarded.get(key), guarded.get(key)]
+    clock.pass(limits.deadlineMs)
+    expect(await Promise.all(readings)).toEqual([undefined, undefined])
+    asked[0]?.resolve(entry)
+    asked[1]?.reject(new Error('too late'))
+    await settled()
+    expect(of('tier-error')).toHaveLength(2)
+    expect(clock.timers).toBe(0)
+  })
+})
+
+describe('a failure', () => {
+  test('of a get is a miss, of a set is dropped; both are observed with their error', async () => {
+    const { guarded, last, of } = setup()
+    const error = new Error('refused')
+    const reading = guarded.get(key)
+    last().reject(error)
+    expect(await reading).toBeUndefined()
+    const writing = guarded.set(key, entry, 1)
+    last().reject(error)
+    expect(await writing).toBe(false)
+    expect(of('tier-error')).toEqual([
+      { kind: 'tier-error', tier: 'redis', operation: 'get', reason: 'error', error },
+      { kind: 'tier-error', tier: 'redis', operation: 'set', reason: 'error', error },
+    ])
+  })
+
+  test('that is thrown at once is a miss too', async () => {
+    const fail = () => {
+      throw new Error('closed')
+    }
+    const clock = new ManualClock()
+    const { observe, of } = recorder()
+    const guarded = failOpen({ name: 'redis', get: fail, set: fail }, limits, clock, observe)
+    expect([await guarded.get(key), await guarded.set(key, entry, 1)]).toEqual([undefined, false])
+    expect([of('tier-error').length, clock.timers]).toEqual([2, 0])
+  })
+})
+
+describe('failures in a row', () => {
+  test('up to the limit, and no fewer, leave the tier alone', async () => {
+    const { fail, asks, of } = setup()
+    for (let i = 1; i < limits.failuresToOpen; i += 1) await fail()
+    expect(of('tier-bypassed')).toEqual([])
+    await fail()
+    expect(of('tier-bypassed')).toEqual([{ kind: 'tier-bypassed', tier: 'redis', forMs: limits.openMs }])
+    expect(await asks()).toBe(false)
+  })
+
+  test('are gets and sets alike, and both are then passed by at once', async () => {
+    const { guarded, clock, asked } = setup()
+    const waiting = [guarded.get(key), guarded.set(key, entry, 1), guarded.get(key)]
+    clock.pass(limits.deadlineMs)
+    await Promise.all(waiting)
+    expect(asked).toHaveLength(3)
+    expect([await guarded.get(key), await guarded.set(key, entry, 1)]).toEqual([undefined, false])
+    expect([asked.length, clock.timers]).toEqual([3, 0])
+  })
+
+  test('with a success between them are not in a row', async () => {
+    const { guarded, last, fail, asks } = setup()
+    await fail()
+    await fail()
+    const reading = guarded.get(key)
+    last().resolve(undefined)
+    await reading
+    await fail()
+    await fail()
+    expect(await asks()).toBe(true)
+  })
+
+  test('beyond the limit, of operations that were under way, are still one bypass', async () => {
+    const { guarded, asked, of } = setup()
+    const waiting = Array.from({ length: 8 }, () => guarded.get(key))
+    for (const { reject } of asked) reject(new Error('connection lost'))
+    await Promise.all(waiting)
+    expect(of('tier-error')).toHaveLength(8)
+    expect(of('tier-bypassed')).toHaveLength(1)
+  })
+
+  test('are not undone by an answer to what was asked before them', async () => {
+    const { guarded, asked, open, asks, of, clock } = setup()
+    const early = guarded.get(key)
+    await open()
+    asked[0]?.resolve(entry)
+    expect(await early).toBe(entry)
+    clock.pass(limits.openMs - 1)
+    expect(await asks()).toBe(false)
+    expect(of('tier-bypassed')).toHaveLength(1)
+  })
+})
+
+describe('while the tier is left alone', () => {
+  test('it is asked again at the end of openMs, not before', async () => {
+    const { open, asks, clock } = setup()
+    await open()
+    clock.pass(limits.openMs - 1)
+    expect(await asks()).toBe(false)
+    clock.pass(1)
+    expect(await asks()).toBe(true)
+  })
+
+  test('one operation tries it while the others pass by', async () => {
+    const { guarded, open, asked, clock } = setup()
+    await open()
+    clock.pass(limits.openMs)
+    const before = asked.length
+    const trying = guarded.set(key, entry, 1)
+    expect(await Promise.all([guarded.get(key), guarded.set(key, entry, 1)])).toEqual([undefined, false])
+    expect(asked.length - before).toBe(1)
+    asked.at(-1)?.resolve(undefined)
+    expect(await trying).toBe(true)
+  })
+
+  test('a try that succeeds brings it back, and that is observed, once', async () => {
+    const { guarded, open, last, asks, clock, of } = setup()
+    await open()
+    clock.pass(limits.openMs)
+    const trying = guarded.get(key)
+    expect(of('tier-back')).toEqual([])
+    last().resolve(entry)
+    expect(await trying).toBe(entry)
+    expect(of('tier-back')).toEqual([{ kind: 'tier-back', tier: 'redis' }])
+    expect([await asks(), await asks()]).toEqual([true, true])
+  })
+
+  test('a tier that is back has all its failures before it again', async () => {
+    const { guarded, open, fail, last, asks, clock } = setup()
+    await open()
+    clock.pass(limits.openMs)
+    const trying = guarded.get(key)
+    last().resolve(undefined)
+    await trying
+    await fail()
+    await fail()
+    expect(await asks()).toBe(true)
+  })
+
+  test('a try that fails leaves it alone for openMs more', async () => {
+    const { open, fail, asks, clock, of } = setup()
+    await open()
+    clock.pass(limits.openMs)
+    await fail()
+    clock.pass(limits.openMs - 1)
+    expect(await asks()).toBe(false)
+    clock.pass(1)
+    expect(await asks()).toBe(true)
+    expect(of('tier-back')).toEqual([])
+  })
+
+  test('a try that outlasts its deadline makes room for another', async () => {
+    const { guarded, open, asks, clock } = setup()
+    await open()
+    clock.pass(limits.openMs)
+    const trying = guarded.get(key)
+    clock.pass(limits.deadlineMs)
+    expect(await trying).toBeUndefined()
+    clock.pass(limits.openMs)
+    expect(await asks()).toBe(true)
+  })
+})
+
+/** A clock whose timers fire as late as it is told. */
+class BusyClock extends ManualClock {
+  lateMs = 0
+  override after(ms: number, run: () => void): () => void {
+    return super.after(ms + this.lateMs, run)
+  }
+}
+
+describe('a deadline whose timer fired late', () => {
+  async function outlast(times: number, lateMs: number) {
+    const clock = new BusyClock()
+    const { guarded, asks, of } = setup(clock)
+    clock.lateMs = lateMs
+    for (let i = 0; i < times; i += 1) {
+      const reading = guarded.get(key)
+      clock.pass(limits.deadlineMs + lateMs)
+      expect(await reading).toBeUndefined()
+    }
+    return { isAsked: await asks(), errors: of('tier-error').length, bypassed: of('tier-bypassed').length }
+  }
+
+  test('is a miss and is observed, but is not held against the tier', async () => {
+    expect(await outlast(10, 1000)).toEqual({ isAsked: true, errors: 10, bypassed: 0 })
+  })
+
+  test('is held against it up to 50 ms late, and no longer', async () => {
+    expect(await outlast(limits.failuresToOpen, 50)).toMatchObject({ isAsked: false, bypassed: 1 })
+    expect(await outlast(limits.failuresToOpen, 51)).toMatchObject({ isAsked: true, bypassed: 0 })
+  })
+
+  test('neither counts as a success: failures before it and after it are in a row', async () => {
+    const clock = new BusyClock()
+    const { guarded, fail, asks } = setup(clock)
+    await fail()
+    await fail()
+    clock.lateMs = 1000
+    const reading = guarded.get(key)
+    clock.pass(2000)
+    await reading
+    await fail()
+    expect(await asks()).toBe(false)
+  })
+})

@@ -1,0 +1,229 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import type { Entry } from '../proxy/cache/entry.ts'
+import type { Key } from '../proxy/cache/key.ts'
+import { memoryTier, sizeOf } from '../proxy/cache/memory.ts'
+import { recorder } from './support.ts'
+
+const keyOf = (name: string | number) => `plans@0123456789ab?n=${name}` as Key
+
+function entryOf(bytes: number, more: Partial<Entry> = {}): Entry {
+  const stamp = { seq: 0, head: undefined }
+  return { body: Buffer.alloc(bytes), rows: 1, tags: [], stamp, readAt: 0, fillMs: 1, jitter: 0, etag: 'x', ...more }
+}
+
+function setup(maxBytes = 80_000) {
+  const { observe, of } = recorder()
+  return { memory: memoryTier(maxBytes, observe), evicted: () => of('evicted').length }
+}
+
+/** Keys by recency, latest first. */
+const held = (memory: ReturnType<typeof memoryTier>) => [...memory.list()].map(({ key }) => key)
+
+describe('the bound', () => {
+  test('holds: room for N keys, and the one after them drops the one unused for longest', () => {
+    const n = 10
+    const size = sizeOf(keyOf('00'), entryOf(1000))
+    const { memory, evicted } = setup(n * size)
+    const keys = Array.from({ length: n + 1 }, (_, i) => keyOf(String(i).padStart(2, '0')))
+    for (const key of keys.slice(0, n)) memory.set(key, entryOf(1000))
+    expect([memory.entries, memory.bytes, evicted()]).toEqual([n, n * size, 0])
+    memory.get(keys[0] as Key)
+    memory.set(keys[n] as Key, entryOf(1000))
+    expect([memory.entries, memory.bytes, evicted()]).toEqual([n, n * size, 1])
+    expect(memory.get(keys[0] as Key)).toBeDefined()
+    expect(memory.get(keys[1] as Key)).toBeUndefined()
+  })
+
+  test('holds one byte below room for N', () => {
+    const size = sizeOf(keyOf('00'), entryOf(1000))
+    const { memory } = setup(10 * size - 1)
+    for (let i = 10; i < 20; i += 1) memory.set(keyOf(i), entryOf(1000))
+    expect([memory.entries, memory.bytes]).toEqual([9, 9 * size])
+  })
+
+  test('property: holds whatever is done, and the bytes told are those of what is held', () => {
+    const name = fc.nat(9).map(keyOf)
+    const step = fc.oneof(
+      fc.record({ does: fc.constant('set' as const), name, bytes: fc.nat(12_000) }),
+      fc.record({ does: fc.constantFrom('get' as const, 'forget' as const), name, bytes: fc.constant(0) }),
+      fc.record({ does: fc.constant('attach' as const), name, bytes: fc.nat(9000) }),
+    )
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+        const { memory } = setup(50_000)
+        for (const { does, name: key, bytes } of steps) {
+          const now = [...memory.list()].find((one) => one.key === key)?.entry
+          if (does === 'set') memory.set(key, entryOf(bytes, { tags: ['t'.repeat(bytes % 50)] }))
+          else if (does === 'get') expect(memory.get(key)).toBe(now)
+          else if (does === 'forget') now && memory.forget(key, now)
+          else now && memory.attach(key, now, { br: Buffer.alloc(bytes) })
+          const all = [...memory.list()]
+          expect(memory.bytes).toBeLessThanOrEqual(50_000)
+          expect(memory.bytes).toBe(all.reduce((sum, one) => sum + one.bytes, 0))
+          expect(all.every((one) => one.bytes === sizeOf(one.key, one.entry))).toBe(true)
+          expect(memory.entries).toBe(all.length)
+        }
+      }),
+    )
+  })
+
+  test('counts body, key, tags and variants, and something for what all of them are kept in', () => {
+    const plain = sizeOf(keyOf(''), entryOf(0))
+    expect(plain).toBeGreaterThan(keyOf('').length)
+    expect(sizeOf(keyOf(''), entryOf(100)) - plain).toBe(100)
+    expect(sizeOf(keyOf('x'.repeat(100)), entryOf(0)) - plain).toBe(100)
+    const tags = ['a'.repeat(30), 'b'.repeat(70)]
+    expect(sizeOf(keyOf(''), entryOf(0, { tags })) - plain).toBeGreaterThanOrEqual(100)
+    const variants = { br: Buffer.alloc(30), gzip: Buffer.alloc(70) }
+    expect(sizeOf(keyOf(''), entryOf(0, { variants })) - plain).toBe(100)
+  })
+
+  test('counts many keys with nothing in them', () => {
+    const { memory } = setup(80_000)
+    for (let i = 0; i < 10_000; i += 1) memory.set(keyOf(i), entryOf(0))
+    expect(memory.bytes).toBeLessThanOrEqual(80_000)
+    expect(memory.entries).toBeLessThan(80_000 / keyOf(0).length)
+    expect(memory.get(keyOf(9999))).toBeDefined()
+  })
+})
+
+describe('one entry', () => {
+  const eighth = 10_000
+  const bodyOf = (bytes: number) => bytes - sizeOf(keyOf('a'), entryOf(0))
+
+  test('may take an eighth of the whole, and no byte more', () => {
+    const { memory } = setup(8 * eighth)
+    const largest = entryOf(bodyOf(eighth))
+    expect(memory.set(keyOf('a'), largest)).toBe(true)
+    expect(memory.get(keyOf('a'))).toBe(largest)
+    expect(memory.set(keyOf('b'), entryOf(bodyOf(eighth) + 1))).toBe(false)
+    expect(memory.get(keyOf('b'))).toBeUndefined()
+  })
+
+  test('that is refused leaves none before it to be taken for it', () => {
+    const { memory, evicted } = setup(8 * eighth)
+    memory.set(keyOf('a'), entryOf(1))
+    expect(memory.set(keyOf('a'), entryOf(eighth))).toBe(false)
+    expect(memory.get(keyOf('a'))).toBeUndefined()
+    expect([memory.entries, memory.bytes, evicted()]).toEqual([0, 0, 0])
+  })
+
+  test('that is refused drops no other', () => {
+    const { memory, evicted } = setup(8 * eighth)
+    memory.set(keyOf('a'), entryOf(1))
+    memory.set(keyOf('b'), entryOf(8 * eighth))
+    expect([memory.entries, evicted()]).toEqual([1, 0])
+  })
+
+  test('takes the place, and the bytes, of the one before it', () => {
+    const { memory, evicted } = setup()
+    memory.set(keyOf('a'), entryOf(5000))
+    const next = entryOf(10)
+    memory.set(keyOf('a'), next)
+    expect(memory.get(keyOf('a'))).toBe(next)
+    expect([memory.entries, memory.bytes, evicted()]).toEqual([1, sizeOf(keyOf('a'), next), 0])
+  })
+})
+
+test('each entry dropped for room is observed, and no other', () => {
+  const { memory, evicted } = setup(8 * 2000)
+  for (let i = 10; i < 40; i += 1) memory.set(keyOf(i), entryOf(500))
+  expect(memory.entries + evicted()).toBe(30)
+  const before = evicted()
+  const [one] = memory.list()
+  if (one !== undefined) memory.forget(one.key, one.entry)
+  expect([memory.entries, evicted()]).toEqual([30 - before - 1, before])
+})
+
+describe('forget', () => {
+  test('forgets the entry it was shown', () => {
+    const { memory } = setup()
+    const entry = entryOf(1)
+    memory.set(keyOf('a'), entry)
+    memory.forget(keyOf('a'), entry)
+    expect([memory.get(keyOf('a')), memory.bytes]).toEqual([undefined, 0])
+  })
+
+  test('leaves one that has come in between', () => {
+    const { memory } = setup()
+    const [before, after] = [entryOf(1), entryOf(1)]
+    memory.set(keyOf('a'), before)
+    memory.set(keyOf('a'), after)
+    memory.forget(keyOf('a'), before)
+    expect(memory.get(keyOf('a'))).toBe(after)
+  })
+})
+
+describe('variants', () => {
+  const variants = { br: Buffer.alloc(300), gzip: Buffer.alloc(400) }
+
+  test('are attached to the entry they were built from, and counted', () => {
+    const { memory } = setup()
+    const entry = entryOf(1000)
+    memory.set(keyOf('a'), entry)
+    const before = memory.bytes
+    memory.attach(keyOf('a'), entry, variants)
+    expect(memory.get(keyOf('a'))).toEqual({ ...entry, variants })
+    expect(memory.bytes - before).toBe(700)
+  })
+
+  test('are not attached to an entry that has come in between', () => {
+    const { memory } = setup()
+    const [before, after] = [entryOf(1000), entryOf(1000)]
+    memory.set(keyOf('a'), before)
+    memory.set(keyOf('a'), after)
+    memory.attach(keyOf('a'), before, variants)
+    expect(memory.get(keyOf('a'))).toBe(after)
+    expect(memory.get(keyOf('a'))?.variants).toBeUndefined()
+  })
+
+  test('do not bring back an entry that is gone', () => {
+    const { memory } = setup()
+    const entry = entryOf(1000)
+    memory.set(keyOf('a'), entry)
+    memory.forget(keyOf('a'), entry)
+    memory.attach(keyOf('a'), entry, variants)
+    expect([memory.entries, memory.bytes]).toEqual([0, 0])
+  })
+
+  test('that would make it too large are left off, and the plain body stays', () => {
+    const { memory } = setup(80_000)
+    const entry = entryOf(5000)
+    memory.set(keyOf('a'), entry)
+    memory.attach(keyOf('a'), entry, { br: Buffer.alloc(5000) })
+    expect(memory.get(keyOf('a'))).toBe(entry)
+  })
+
+  test('that need the room of others drop them', () => {
+    const size = sizeOf(keyOf('10'), entryOf(1000))
+    const { memory, evicted } = setup(10 * size)
+    for (let i = 10; i < 20; i += 1) memory.set(keyOf(i), entryOf(1000))
+    const latest = memory.get(keyOf(19)) as Entry
+    memory.attach(keyOf(19), latest, { br: Buffer.alloc(300) })
+    expect(memory.get(keyOf(19))?.variants).toEqual({ br: Buffer.alloc(300) })
+    expect([memory.entries, evicted()]).toEqual([9, 1])
+    expect(memory.bytes).toBeLessThanOrEqual(10 * size)
+  })
+})
+
+describe('list', () => {
+  test('is what is held, most recently used first', () => {
+    const { memory } = setup()
+    for (const name of ['a', 'b', 'c']) memory.set(keyOf(name), entryOf(10))
+    memory.get(keyOf('a'))
+    expect(held(memory)).toEqual(['a', 'c', 'b'].map(keyOf))
+    const [first] = memory.list()
+    expect(first).toEqual({ key: keyOf('a'), entry: memory.get(keyOf('a')), bytes: sizeOf(keyOf('a'), entryOf(10)) })
+  })
+
+  test('does not touch that order, so looking does not keep an entry alive', () => {
+    const size = sizeOf(keyOf('10'), entryOf(1000))
+    const { memory } = setup(10 * size)
+    for (let i = 10; i < 20; i += 1) memory.set(keyOf(i), entryOf(1000))
+    const before = held(memory)
+    expect(held(memory)).toEqual(before)
+    memory.set(keyOf(20), entryOf(1000))
+    expect(memory.get(keyOf(10))).toBeUndefined()
+  })
+})
