@@ -163,7 +163,9 @@ async function closeListeners(app: App, graceMs: number): Promise<void> {
     app.public.server.closeAllConnections()
     app.admin.server.closeAllConnections()
   }, graceMs)
-  await Promise.all([app.public.close(), app.admin.close()])
+  // The admin listener last: /ready says that it is draining.
+  await app.public.close()
+  await app.admin.close()
   clearTimeout(cut)
 }
 

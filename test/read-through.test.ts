@@ -53,7 +53,7 @@ function setup({ random = () => 0.999_999 }: { random?: () => number } = {}) {
     cache.read({
       key,
       route: 'plans',
-      tags: ['route:plans', 'table:plans'],
+      tags: () => ['route:plans', 'table:plans'],
       lifetime,
       load: () => {
         origin.asked += 1

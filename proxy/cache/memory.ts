@@ -5,7 +5,7 @@ import type { Key } from './key.ts'
 import type { Tier } from './tier.ts'
 
 /** What an entry costs beside its bytes: its objects, its buffer headers, its place in the LRU's map and lists. Measured
- * (test/memory.live.test.ts) as resident memory by a million small entries, rounded up. */
+ * as resident memory: test/memory.live.test.ts. */
 const overheadBytes = 900
 /** What one entry may take of the whole: one big answer must not empty the cache. */
 const largestShare = 1 / 8

@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.ts'
-import type { Ledger, Stamp, Verdict } from '../coherence/ledger.ts'
+import type { Judged, Ledger, Verdict } from '../coherence/ledger.ts'
 import { Problem } from '../errors.ts'
 import type { Observe } from '../observation.ts'
 import { type Entry, etagOf, ownBytes } from './entry.ts'
@@ -27,7 +27,8 @@ export interface Loaded {
 export interface Read {
   key: Key
   route: string
-  tags: readonly string[]
+  /** What a purge can name; asked for only when an entry is to be made. */
+  tags(): readonly string[]
   lifetime: Lifetime
   /** Asks the origin. Called at most once a flight, in the tick its stamp is taken. */
   load(): Promise<Loaded>
@@ -152,14 +153,14 @@ export class ReadThrough {
 
   #fly(read: Read, purpose: Purpose): Flight<Answer> {
     const { ledger, clock } = this.#parts
-    const under = { stamp: ledger.stamp() }
-    const began = clock.now()
-    const mayJoin = () => ledger.verdict(read.key, { stamp: under.stamp, tags: read.tags, readAt: began }) !== 'invalid'
+    const tags = read.tags()
+    const under = { stamp: ledger.stamp(), tags, readAt: clock.now() }
+    const mayJoin = () => ledger.verdict(read.key, under) !== 'invalid'
     return this.#flights.start(read.key, mayJoin, () => this.#search(read, purpose, under))
   }
 
   /** Looks in the farther tiers, then asks the origin. */
-  async #search(read: Read, { fallback, refreshed }: Purpose, under: { stamp: Stamp }): Promise<Answer> {
+  async #search(read: Read, { fallback, refreshed }: Purpose, under: Judged): Promise<Answer> {
     const { ledger, memory, variants, farther, clock } = this.#parts
     let resort = fallback === undefined ? undefined : this.#lastResort(fallback, read, 'memory')
     for (const tier of farther) {
@@ -189,7 +190,7 @@ export class ReadThrough {
   }
 
   /** Asks the origin and keeps the answer, if it is still true when it comes. */
-  async #fill(read: Read, under: { stamp: Stamp }, forwarded: 'uri-miss' | 'stale'): Promise<Answer> {
+  async #fill(read: Read, under: Judged, forwarded: 'uri-miss' | 'stale'): Promise<Answer> {
     const { ledger, clock, random, observe } = this.#parts
     const readAt = clock.now()
     const stamp = ledger.stamp()
@@ -197,7 +198,7 @@ export class ReadThrough {
     const { json, rows } = await read.load()
     const body = ownBytes(json)
     const fillMs = clock.now() - readAt
-    const entry: Entry = { body, rows, tags: read.tags, stamp, readAt, fillMs, jitter: random(), etag: etagOf(body) }
+    const entry: Entry = { body, rows, tags: under.tags, stamp, readAt, fillMs, jitter: random(), etag: etagOf(body) }
     const isRaced = ledger.verdict(read.key, entry) === 'invalid'
     if (isRaced) observe({ kind: 'fill-raced', route: read.route })
     const stored = !isRaced && this.#keep(read, entry)

@@ -16,7 +16,7 @@ export interface Invalidation {
   soft: boolean
 }
 
-/** What the ledger needs to know of an entry. `readAt`: milliseconds on this host's monotonic clock. */
+/** What the ledger needs to know of an entry, or of a fill under way. `readAt`: milliseconds on this host's monotonic clock. */
 export interface Judged {
   stamp: Stamp
   tags: readonly string[]

@@ -83,7 +83,7 @@ export function changedRoutes(before: RouteTable, after: RouteTable): string[] {
     const route = byName.get(name)
     return (
       route &&
-      JSON.stringify([route.path, route.allow, route.query.version, route.lifetime, route.cacheControl, route.tables])
+      JSON.stringify([route.path, route.methods, route.query.version, route.lifetime, route.cacheControl, route.tables])
     )
   }
   const names = new Set([...before.byName.keys(), ...after.byName.keys()])
@@ -111,7 +111,7 @@ export function purgedTags(table: RouteTable, request: PurgeRequest): string[] {
 export function describeRoute({
   name,
   path,
-  allow,
+  methods,
   parameters,
   query,
   lifetime,
@@ -124,7 +124,7 @@ export function describeRoute({
   return {
     name,
     path,
-    methods: allow.split(', '),
+    methods,
     parameters,
     returns,
     lifetime,

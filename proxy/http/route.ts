@@ -10,8 +10,8 @@ import { decode, type Given, readerOf } from './parameters.ts'
 export interface Route {
   readonly name: string
   readonly path: string
-  readonly allow: string
-  readonly takesPost: boolean
+  /** As `Allow` lists them. */
+  readonly methods: readonly string[]
   readonly parameters: Readonly<Record<string, Parameter>>
   readonly lifetime: RouteConfig['lifetime']
   readonly cacheControl: string
@@ -37,16 +37,17 @@ export function compileRoute(config: RouteConfig): Route {
   const readers = Object.entries(parameters).map(
     ([parameter, declared]) => [parameter, readerOf(declared), declared.default] as const,
   )
-  const takesPost = config.methods.includes('POST')
-  const methods = [...(config.methods.includes('GET') ? ['GET', 'HEAD'] : []), ...(takesPost ? ['POST'] : [])]
+  const methods = [
+    ...(config.methods.includes('GET') ? ['GET', 'HEAD'] : []),
+    ...(config.methods.includes('POST') ? ['POST'] : []),
+  ]
   return {
     name,
     path,
     parameters,
     lifetime,
     cacheControl,
-    takesPost,
-    allow: methods.join(', '),
+    methods,
     query: { route: name, version, statement, returns },
     tagTemplates: templates,
     tables: [],

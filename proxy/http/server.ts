@@ -56,10 +56,10 @@ export function publicServer(parts: Parts): FastifyInstance {
     const found = parts.routes().find(split(request.originalUrl).path)
     request.road = { found }
     if (found === undefined) throw new Problem('no-route', 'No route has this path.')
-    const { allow } = found.route
-    if (!allow.split(', ').includes(request.method)) {
-      reply.header('Allow', allow)
-      throw new Problem('wrong-method', `This path takes ${allow}.`)
+    const { methods } = found.route
+    if (!methods.includes(request.method)) {
+      reply.header('Allow', methods.join(', '))
+      throw new Problem('wrong-method', `This path takes ${methods.join(', ')}.`)
     }
   })
 
@@ -74,7 +74,7 @@ export function publicServer(parts: Parts): FastifyInstance {
     road.answer = await parts.cache.read({
       key: route.key(read.params),
       route: route.name,
-      tags: route.tags(read.params),
+      tags: () => route.tags(read.params),
       lifetime: route.lifetime,
       load: () => parts.origin.query(route.query, read.params),
     })
@@ -186,7 +186,9 @@ function inWords(faults: readonly { parameter: string; detail: string }[]): stri
   return `${faults.map(({ parameter, detail }) => `${parameter} ${detail}`).join('; ')}.`
 }
 
-function split(target: string): { path: string; query: string } {
+/** A request target in its two parts. The absolute form says no more than Host does (RFC 9112, 3.2.2). */
+function split(given: string): { path: string; query: string } {
+  const target = given.startsWith('/') ? given : given.replace(/^https?:\/\/[^/?#]*/i, '')
   const mark = target.indexOf('?')
   return mark === -1 ? { path: target, query: '' } : { path: target.slice(0, mark), query: target.slice(mark + 1) }
 }
