@@ -97,10 +97,21 @@ describe('onramp', () => {
   test.each(['SIGTERM', 'SIGINT'] as const)(
     'ends on %s with code 0, after the request under way has its answer',
     async (signal) => {
-      const program = await ready()
+      const file = configuration(
+        'patient.yaml',
+        `
+listen: { port: 0 }
+admin: { port: 0 }
+postgres: { url: "${inject('databaseUrl')}", statementTimeout: 20s }
+request: { timeout: 25s }
+routes:
+  held: { path: /held, sql: "select plan_id from plan_county limit 1" }
+`,
+      )
+      const program = await ready(['--config', file])
       await superuser.query('begin')
       await superuser.query('lock table plan_county in access exclusive mode')
-      const asking = fetch(`${program.url}/api/plans/search?county=51059&ages=34`)
+      const asking = fetch(`${program.url}/held`)
       for (;;) {
         const { rows } = await watcher.query(
           `select count(*)::int as n from pg_stat_activity where wait_event_type = 'Lock'`,
@@ -109,7 +120,7 @@ describe('onramp', () => {
       }
       program.child.kill(signal)
       const refused = async () =>
-        fetch(`${program.url}/api/states`).then(
+        fetch(`${program.url}/nowhere`).then(
           () => false,
           () => true,
         )
