@@ -67,7 +67,7 @@ export async function createApp({
     eventLoopLagSeconds: lag.read,
   }
   const counts = metrics(gauges, version, nodeVersion)
-  const observe = observers(counts.observe, logger(pino, config.log.slow / 1000))
+  const observe = observers(counts.observe, logger(pino, config.log.slow / 1000, clock))
   const origin = postgresOrigin(
     {
       url: databaseUrl,

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
 import { afterAll, afterEach, expect, test } from 'vitest'
-import { type Embedded, startEmbedded, stepsOf } from '../proxy/origin/embedded.ts'
+import { type Embedded, startEmbedded } from '../proxy/origin/embedded.ts'
+import { stepsOf } from '../proxy/origin/marketplace.ts'
 import { startApp } from './live.ts'
 
 /*

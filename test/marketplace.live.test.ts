@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import { readConfig } from '../proxy/config-file.ts'
-import { stepsOf } from '../proxy/origin/embedded.ts'
+import { stepsOf } from '../proxy/origin/marketplace.ts'
 import { type Running, startApp } from './live.ts'
 import { charged, dollars, exact } from './marketplace-2014.ts'
 

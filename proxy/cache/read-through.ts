@@ -1,21 +1,14 @@
 import type { Clock } from '../clock.ts'
-import type { Judged, Ledger, Verdict } from '../coherence/ledger.ts'
+import type { Judged, Ledger } from '../coherence/ledger.ts'
 import { Problem } from '../errors.ts'
 import type { Observe } from '../observation.ts'
 import { type Entry, etagOf, ownBytes } from './entry.ts'
 import type { Key } from './key.ts'
+import { freshFor, isEarlyRefreshDue, keepFor, type Lifetime, type Use, useOf } from './lifetime.ts'
 import type { MemoryTier } from './memory.ts'
 import { type Flight, SingleFlight } from './single-flight.ts'
 import type { Tier } from './tier.ts'
 import type { Variants } from './variants.ts'
-
-/** How long entries of a route live, in milliseconds; `stale` and `staleIfError` count from the end of `fresh`. */
-export interface Lifetime {
-  fresh: number
-  stale: number
-  staleIfError: number
-  negative: number
-}
 
 /** What the origin answers: the JSON it wrote, and how many rows that holds. */
 export interface Loaded {
@@ -63,8 +56,6 @@ export interface Parts {
   deadlineMs: number
 }
 
-/** How much of `fresh` is jittered away, so that what was filled together does not run out together. */
-const jitterShare = 0.1
 /** A route's origin that has just failed is not asked again for the same key, as long as there is something to serve. */
 const refreshPauseMs = 1000
 
@@ -73,8 +64,6 @@ interface Purpose {
   fallback?: Entry | undefined
   refreshed?: Entry
 }
-
-type Usable = 'fresh' | 'stale' | 'if-error' | 'no'
 
 /**
  * Reads through the tiers to the origin: search, serve, fill, keep.
@@ -98,16 +87,16 @@ export class ReadThrough {
   }
 
   async read(read: Read): Promise<Answer> {
-    const { memory, clock, variants } = this.#parts
+    const { memory, clock, variants, random } = this.#parts
     const held = memory.get(read.key)
-    const usable = held === undefined ? 'no' : this.#usable(held, read, this.#verdict(held, read))
-    if (held !== undefined && (usable === 'fresh' || usable === 'stale')) {
+    const use = held === undefined ? 'no' : this.#useOf(held, read)
+    if (held !== undefined && (use === 'fresh' || use === 'stale')) {
       variants.want(read.key, held)
-      const answer = this.#answer(held, read, 'memory', usable)
-      if (usable === 'stale' || this.#isEarlyRefreshDue(held, answer.ttlMs)) this.#refresh(read, held)
+      const answer = this.#answer(held, read, 'memory', use)
+      if (use === 'stale' || isEarlyRefreshDue(held, answer.ttlMs, random)) this.#refresh(read, held)
       return answer
     }
-    const fallback = usable === 'if-error' ? held : undefined
+    const fallback = use === 'if-error' ? held : undefined
     if (held !== undefined && fallback === undefined) memory.forget(read.key, held)
     if (fallback !== undefined && clock.now() < (fallback.refreshNotBefore ?? 0))
       return this.#lastResort(fallback, read, 'memory')
@@ -134,7 +123,7 @@ export class ReadThrough {
       // What was stored was the leader's doing; a hit in a farther tier was not forwarded, so there was nothing to collapse.
       return answer.forwarded === undefined ? answer : { ...answer, collapsed: true, stored: false }
     } catch (error) {
-      if (fallback === undefined || this.#usable(fallback, read, this.#verdict(fallback, read)) === 'no') throw error
+      if (fallback === undefined || this.#useOf(fallback, read) === 'no') throw error
       return this.#lastResort(fallback, read, 'memory')
     } finally {
       cancel()
@@ -166,21 +155,21 @@ export class ReadThrough {
     for (const tier of farther) {
       const found = await tier.get(read.key)
       if (found === undefined) continue
-      const usable = this.#usable(found, read, ledger.verdictShared(read.key, found))
-      if (usable === 'no') continue
+      const use = useOf(found, read.lifetime, ledger.verdictShared(read.key, found), clock.now())
+      if (use === 'no') continue
       // Judged current this very moment: it holds every invalidation applied so far.
       const entry = { ...found, stamp: ledger.stamp() }
-      const isWanted = refreshed === undefined ? usable !== 'if-error' : usable === 'fresh' && isNewer(entry, refreshed)
-      if (isWanted && usable !== 'if-error') {
+      const isWanted = refreshed === undefined || (use === 'fresh' && isNewer(entry, refreshed))
+      if (isWanted && use !== 'if-error') {
         if (memory.set(read.key, entry)) variants.want(read.key, entry)
-        return this.#answer(entry, read, tier.name, usable)
+        return this.#answer(entry, read, tier.name, use)
       }
       resort ??= this.#lastResort(entry, read, tier.name)
     }
     try {
       return await this.#fill(read, under, resort === undefined ? 'uri-miss' : 'stale')
     } catch (error) {
-      const isStillUsable = resort && this.#usable(resort.entry, read, this.#verdict(resort.entry, read)) !== 'no'
+      const isStillUsable = resort && this.#useOf(resort.entry, read) !== 'no'
       if (resort && isStillUsable && memory.get(read.key) === undefined) memory.set(read.key, resort.entry)
       const held = memory.get(read.key)
       if (held !== undefined) held.refreshNotBefore = clock.now() + refreshPauseMs
@@ -215,17 +204,10 @@ export class ReadThrough {
     return stored
   }
 
-  #verdict(entry: Entry, read: Read): Verdict {
-    return this.#parts.ledger.verdict(read.key, entry)
-  }
-
-  #usable(entry: Entry, read: Read, verdict: Verdict): Usable {
-    if (verdict === 'invalid') return 'no'
-    const age = this.#parts.clock.now() - entry.readAt
-    const { fresh, stale, staleIfError } = lifetimeOf(entry, read.lifetime)
-    if (age < freshFor(entry, read.lifetime) && verdict === 'current') return 'fresh'
-    if (age < fresh + stale) return 'stale'
-    return age < fresh + staleIfError ? 'if-error' : 'no'
+  /** What an entry of this process may be used for now. */
+  #useOf(entry: Entry, read: Read): Use {
+    const { ledger, clock } = this.#parts
+    return useOf(entry, read.lifetime, ledger.verdict(read.key, entry), clock.now())
   }
 
   #answer(entry: Entry, read: Read, source: Answer['source'], state: Answer['state']): Answer {
@@ -238,30 +220,6 @@ export class ReadThrough {
   #lastResort(entry: Entry, read: Read, source: Answer['source']): Answer {
     return { ...this.#answer(entry, read, source, 'stale'), forwarded: 'stale' }
   }
-
-  /**
-   * XFetch (Vattani, Chierichetti and Lowenstein, 2015): refresh ahead of the end, by chance, the earlier the dearer the
-   * answer, so that of many processes one or two do it, and no reader ever waits for it.
-   */
-  #isEarlyRefreshDue(entry: Entry, ttlMs: number): boolean {
-    return ttlMs < entry.fillMs * 20 && -entry.fillMs * Math.log(this.#parts.random()) >= ttlMs
-  }
-}
-
-/** A negative entry is never served past its own, short lifetime. */
-function lifetimeOf(entry: Entry, lifetime: Lifetime): Omit<Lifetime, 'negative'> {
-  return entry.rows === 0 ? { fresh: lifetime.negative, stale: 0, staleIfError: 0 } : lifetime
-}
-
-/** The freshness of `entry`, its jitter taken off. */
-function freshFor(entry: Entry, lifetime: Lifetime): number {
-  return lifetimeOf(entry, lifetime).fresh * (1 - jitterShare * entry.jitter)
-}
-
-/** For how long `entry` can be of any use, counted from when it was read. */
-function keepFor(entry: Entry, lifetime: Lifetime): number {
-  const { fresh, stale, staleIfError } = lifetimeOf(entry, lifetime)
-  return fresh + Math.max(stale, staleIfError)
 }
 
 /** Whether `found` is another fill than `held` (which may be what a farther tier gives back), and a later one. */

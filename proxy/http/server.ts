@@ -26,9 +26,9 @@ export interface Parts {
   random(): number
 }
 
-/** What is known of a request so far, for the one line and the one count it makes. */
 type Found = NonNullable<ReturnType<RouteTable['find']>>
 
+/** What is known of a request so far, for the one line and the one count it makes. */
 interface Road {
   found: Found | undefined
   answer?: Answer
@@ -115,6 +115,8 @@ export function newServer(
     ...options,
     logger: false,
     bodyLimit: maxBodyBytes,
+    // A request that trickles in must not hold its connection for ever.
+    requestTimeout: 30_000,
     // Requests that arrive on open connections while it closes are answered, and told that the connection ends.
     return503OnClosing: false,
     forceCloseConnections: 'idle',

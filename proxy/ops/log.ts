@@ -1,4 +1,5 @@
 import type { Logger } from 'pino'
+import type { Clock } from '../clock.ts'
 import { messageOf } from '../errors.ts'
 import type { Observe } from '../observation.ts'
 
@@ -8,7 +9,15 @@ import type { Observe } from '../observation.ts'
  * Nothing a client sent is written but the method and the path; of an error, its message and its SQLSTATE. A change of
  * state is told when it happens, and what it does to each request meanwhile is only counted: a dead Redis is one line, not thousands.
  */
-export function logger(pino: Logger, slowSeconds: number): Observe {
+export function logger(pino: Logger, slowSeconds: number, clock: Clock): Observe {
+  const told = new Map<string, number>()
+  /** Whether `what`, a name from the configuration, was not told in the last ten seconds. */
+  const isNews = (what: string): boolean => {
+    const at = told.get(what)
+    if (at !== undefined && clock.now() - at < 10_000) return false
+    told.set(what, clock.now())
+    return true
+  }
   const write: Observe = (fact) => {
     switch (fact.kind) {
       case 'response': {
@@ -20,7 +29,7 @@ export function logger(pino: Logger, slowSeconds: number): Observe {
         return
       }
       case 'origin-query':
-        if (fact.outcome !== 'ok')
+        if (fact.outcome !== 'ok' && isNews(`${fact.route} ${fact.outcome}`))
           pino.warn(
             { route: fact.route, outcome: fact.outcome, seconds: fact.seconds, ...described(fact.error) },
             'the statement of a route failed',

@@ -1,13 +1,13 @@
 import { execFile } from 'node:child_process'
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { chown, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { arch, platform, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import pg from 'pg'
 import { messageOf, Refusal } from '../errors.ts'
+import { connect, database, type Loading, load } from './marketplace.ts'
 
 /** The example database, running. */
 export interface Embedded {
@@ -20,18 +20,13 @@ export interface Embedded {
   stop(): Promise<void>
 }
 
-export interface Place {
+export interface Place extends Loading {
   /** Where PostgreSQL keeps its files; made when it is not there. */
   dataDir: string
-  /** Where schema.sql and seed.sql are. */
-  marketplaceDir: string
-  /** Told each step that takes time, in a few words. */
-  progress(step: string): void
   /** Further settings, as postgresql.conf has them. */
   settings?: readonly string[]
 }
 
-const database = 'marketplace'
 const preferredPort = 54_329
 /** Any number: the advisory lock that says "an onramp is using this data directory". */
 const ownerLock = 79_101_114
@@ -229,65 +224,4 @@ async function freePort(wanted: number): Promise<number> {
 async function run(tools: Tools, tool: 'initdb' | 'pg_ctl', args: string[]): Promise<void> {
   const [command, ...rest] = [...tools.prefix, tools[tool], ...args] as [string, ...string[]]
   await promisify(execFile)(command, rest)
-}
-
-async function connect(url: string): Promise<pg.Client> {
-  const client = new pg.Client({
-    connectionString: url,
-    connectionTimeoutMillis: 10_000,
-    application_name: 'onramp embedded',
-  })
-  client.on('error', () => {}) // the server has stopped; whoever reads from it says so
-  await client.connect()
-  return client
-}
-
-async function load(
-  keeper: pg.Client,
-  urlOf: (name: string) => string,
-  { marketplaceDir, progress }: Place,
-): Promise<void> {
-  const read = (name: string) => readFile(join(marketplaceDir, name), 'utf8')
-  const [schema, seed] = [await read('schema.sql'), await read('seed.sql')]
-  const identity = `onramp ${createHash('sha256').update(`${schema}\0${seed}\0${grants}`).digest('hex').slice(0, 16)}`
-  const { rows } = await keeper.query<{ identity: string }>(
-    `select shobj_description(oid, 'pg_database') as identity from pg_database where datname = $1`,
-    [database],
-  )
-  if (rows[0]?.identity === identity) return
-
-  const unfinished = `${database}_unfinished`
-  await keeper.query(`drop database if exists ${unfinished} with (force)`)
-  for (const role of ['onramp', 'dba'])
-    await keeper.query(`do $$ begin create role ${role} login; exception when duplicate_object then null; end $$`)
-  await keeper.query(`create database ${unfinished} owner dba`)
-  const client = await connect(urlOf(unfinished))
-  try {
-    await client.query('set role dba')
-    progress('schema')
-    await client.query(schema)
-    for (const [step, sql] of stepsOf(seed)) {
-      progress(step)
-      await client.query(sql)
-    }
-    await client.query(grants)
-    progress('vacuum')
-    await client.query('vacuum (analyze)')
-  } finally {
-    await client.end()
-  }
-  await keeper.query(`comment on database ${unfinished} is '${identity}'`)
-  await keeper.query(`drop database if exists ${database} with (force)`)
-  await keeper.query(`alter database ${unfinished} rename to ${database}`)
-}
-
-const grants = 'grant select on all tables in schema public to onramp; revoke all on applications from onramp'
-
-/** The seed cut at its `-- step: ...` lines. */
-export function stepsOf(seed: string): [step: string, sql: string][] {
-  const pieces = seed.split(/^-- step: (.*)$/m)
-  const steps: [string, string][] = []
-  if ((pieces[0] as string).trim() !== '') steps.push(['preparations', pieces[0] as string])
-  for (let i = 1; i < pieces.length; i += 2) steps.push([pieces[i] as string, pieces[i + 1] as string])
-  return steps
 }

@@ -22,8 +22,6 @@ export interface Origin {
   query(query: Query, values: Values): Promise<{ json: string; rows: number }>
   /** What the server says of `queries` before they are served. See `origin/inspect`. */
   inspect(queries: readonly Query[], privateTables: readonly string[]): Promise<Inspection>
-  /** Whether the server answers, within a second. */
-  isReachable(): Promise<boolean>
   readonly connections: { total: number; idle: number; waiting: number }
   close(): Promise<void>
 }

@@ -82,16 +82,6 @@ export function postgresOrigin(settings: Settings, clock: Clock, observe: Observ
         client.release(true)
       }
     },
-    async isReachable() {
-      try {
-        const client = await pool.connect()
-        client.release()
-        return true
-      } catch (error) {
-        observe({ kind: 'origin-connection-lost', error })
-        return false
-      }
-    },
     get connections() {
       return { total: pool.totalCount, idle: pool.idleCount, waiting: pool.waitingCount }
     },

@@ -1,0 +1,84 @@
+import { createHash } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import pg from 'pg'
+
+export interface Loading {
+  /** Where schema.sql and seed.sql are. */
+  marketplaceDir: string
+  /** Told each step that takes time, in a few words. */
+  progress(step: string): void
+}
+
+/** The database the example marketplace lives in. */
+export const database = 'marketplace'
+
+/** Whose tables they are, and who may read them. */
+const roles = ['dba', 'onramp']
+const grants = 'grant select on all tables in schema public to onramp; revoke all on applications from onramp'
+
+/**
+ * Loads the example marketplace, unless what is there was made by the same SQL.
+ *
+ * `superuser` is connected to any database of the server, and `urlOf` gives a superuser's address of another. It is loaded
+ * under another name, which it keeps until it is complete: nobody ever finds half of it.
+ */
+export async function load(
+  superuser: pg.Client,
+  urlOf: (name: string) => string,
+  { marketplaceDir, progress }: Loading,
+): Promise<void> {
+  const read = (name: string) => readFile(join(marketplaceDir, name), 'utf8')
+  const [schema, seed] = [await read('schema.sql'), await read('seed.sql')]
+  const identity = `onramp ${createHash('sha256').update(`${schema}\0${seed}\0${grants}`).digest('hex').slice(0, 16)}`
+  const { rows } = await superuser.query<{ identity: string }>(
+    `select shobj_description(oid, 'pg_database') as identity from pg_database where datname = $1`,
+    [database],
+  )
+  if (rows[0]?.identity === identity) return
+
+  const unfinished = `${database}_unfinished`
+  await superuser.query(`drop database if exists ${unfinished} with (force)`)
+  for (const role of roles)
+    await superuser.query(`do $$ begin create role ${role} login; exception when duplicate_object then null; end $$`)
+  await superuser.query(`create database ${unfinished} owner dba`)
+  const client = await connect(urlOf(unfinished))
+  try {
+    await client.query('set role dba')
+    progress('schema')
+    await client.query(schema)
+    for (const [step, sql] of stepsOf(seed)) {
+      progress(step)
+      await client.query(sql)
+    }
+    await client.query(grants)
+    progress('vacuum')
+    await client.query('vacuum (analyze)')
+  } finally {
+    await client.end()
+  }
+  await superuser.query(`comment on database ${unfinished} is '${identity}'`)
+  await superuser.query(`drop database if exists ${database} with (force)`)
+  await superuser.query(`alter database ${unfinished} rename to ${database}`)
+}
+
+/** The seed cut at its `-- step: ...` lines. */
+export function stepsOf(seed: string): [step: string, sql: string][] {
+  const pieces = seed.split(/^-- step: (.*)$/m)
+  const steps: [string, string][] = []
+  if ((pieces[0] as string).trim() !== '') steps.push(['preparations', pieces[0] as string])
+  for (let i = 1; i < pieces.length; i += 2) steps.push([pieces[i] as string, pieces[i + 1] as string])
+  return steps
+}
+
+/** A connection whose loss is told by the query that meets it. */
+export async function connect(url: string): Promise<pg.Client> {
+  const client = new pg.Client({
+    connectionString: url,
+    connectionTimeoutMillis: 10_000,
+    application_name: 'onramp embedded',
+  })
+  client.on('error', () => {}) // without a listener it would end the process
+  await client.connect()
+  return client
+}

@@ -1,0 +1,116 @@
+import { pino } from 'pino'
+import { expect, test } from 'vitest'
+import { Problem } from '../proxy/errors.ts'
+import type { Observation } from '../proxy/observation.ts'
+import { logger } from '../proxy/ops/log.ts'
+import { ManualClock } from './support.ts'
+
+/** What is written, at debug, for the facts given one after the other. */
+function written(...facts: Observation[]) {
+  const { clock, lines, observe } = setup()
+  for (const fact of facts) {
+    observe(fact)
+    clock.pass(1)
+  }
+  return lines()
+}
+
+function setup() {
+  const clock = new ManualClock()
+  const texts: string[] = []
+  const observe = logger(pino({ level: 'debug' }, { write: (text) => void texts.push(text) }), 0.5, clock)
+  return { clock, observe, lines: () => texts.map((text) => JSON.parse(text)) }
+}
+
+const response = {
+  kind: 'response',
+  route: 'plan',
+  method: 'GET',
+  path: '/api/plans/1',
+  source: 'memory',
+  state: 'fresh',
+  status: 200,
+  seconds: 0.001,
+} as const
+const [debug, info, warn] = [20, 30, 40]
+
+test('a request is one line at debug; a slow one and a failed one are at warn', () => {
+  const failed = {
+    ...response,
+    status: 503,
+    state: 'error',
+    source: 'none',
+    error: new Problem('origin-unavailable', 'gone', { cause: new Error('connect ECONNREFUSED') }),
+  } as const
+  const lines = written(response, { ...response, seconds: 0.5 }, { ...response, seconds: 0.501 }, failed, {
+    ...response,
+    status: 404,
+  })
+  expect(lines.map(({ level, msg }) => [level, msg])).toEqual([
+    [debug, 'answered'],
+    [debug, 'answered'],
+    [warn, 'slow'],
+    [warn, 'failed'],
+    [debug, 'answered'],
+  ])
+  expect(lines[0]).toMatchObject({
+    route: 'plan',
+    method: 'GET',
+    path: '/api/plans/1',
+    source: 'memory',
+    state: 'fresh',
+    status: 200,
+    seconds: 0.001,
+  })
+  expect(lines[3]).toMatchObject({ reason: 'connect ECONNREFUSED' })
+})
+
+test('a failing statement is told once in ten seconds a route and outcome, not once a request', () => {
+  const { clock, observe, lines } = setup()
+  const failure = {
+    kind: 'origin-query',
+    route: 'plan',
+    outcome: 'unavailable',
+    seconds: 1,
+    error: Object.assign(new Error('no'), { code: '57P03' }),
+  } as const
+  observe(failure)
+  clock.pass(9999)
+  observe(failure)
+  observe({ ...failure, route: 'county' })
+  observe({ ...failure, outcome: 'timeout' })
+  expect(lines()).toHaveLength(3)
+  expect(lines()[0]).toMatchObject({
+    level: warn,
+    route: 'plan',
+    outcome: 'unavailable',
+    reason: 'no',
+    sqlState: '57P03',
+  })
+  clock.pass(1)
+  observe(failure)
+  expect(lines()).toHaveLength(4)
+  observe({ ...failure, outcome: 'ok' })
+  expect(lines()).toHaveLength(4)
+})
+
+test('each change of state is a line with its reason', () => {
+  const lines = written(
+    { kind: 'redis-connection', state: 'lost', error: new Error('read ECONNRESET') },
+    { kind: 'redis-connection', state: 'ready' },
+    { kind: 'tier-bypassed', tier: 'redis', forMs: 1000 },
+    { kind: 'tier-back', tier: 'redis' },
+    { kind: 'invalidated', cause: 'purge', tags: ['county:51059'] },
+    { kind: 'config-reloaded', routes: 14, changed: ['plan'] },
+    { kind: 'config-refused', error: new Error('routes.plan.sql: is missing') },
+  )
+  expect(lines.map(({ level, reason }) => [level, reason])).toEqual([
+    [warn, 'read ECONNRESET'],
+    [info, undefined],
+    [warn, undefined],
+    [info, undefined],
+    [info, undefined],
+    [info, undefined],
+    [50, 'routes.plan.sql: is missing'],
+  ])
+})
