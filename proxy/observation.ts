@@ -40,7 +40,8 @@ export type Observation =
   | { kind: 'fill-raced'; route: string }
   | { kind: 'refresh-failed'; route: string; error: unknown }
   | { kind: 'variant-failed'; error: unknown }
-  | { kind: 'invalidated'; cause: 'purge' | 'soft-purge'; tags: readonly string[] }
+  /** `lagSeconds`: from when it was asked for to when every tier it is for has heard of it, or could not. */
+  | { kind: 'invalidated'; cause: 'purge' | 'soft-purge'; tags: readonly string[]; lagSeconds: number }
   | { kind: 'config-reloaded'; routes: number; changed: readonly string[] }
   | { kind: 'config-refused'; error: unknown }
 

@@ -221,7 +221,7 @@ describe('metrics', () => {
     counts.observe({ kind: 'origin-query', route: 'plan', outcome: 'timeout', seconds: 2 })
     counts.observe({ kind: 'collapsed', route: 'plan' })
     counts.observe({ kind: 'evicted' })
-    counts.observe({ kind: 'invalidated', cause: 'purge', tags: ['x'] })
+    counts.observe({ kind: 'invalidated', cause: 'purge', tags: ['x'], lagSeconds: 0.02 })
     counts.observe({ kind: 'tier-error', tier: 'redis', operation: 'get', reason: 'timeout' })
     const { body, headers } = await server.inject('/metrics')
     expect(headers['content-type']).toContain('text/plain')
@@ -236,6 +236,7 @@ describe('metrics', () => {
       'onramp_tier_entries{tier="memory"} 0',
       'onramp_evictions_total 1',
       'onramp_invalidations_total{cause="purge"} 1',
+      'onramp_invalidation_lag_seconds_count 1',
       'onramp_collapsed_total{route="plan"} 1',
       'onramp_breaker_state{name="redis"} 0',
       'onramp_pool_connections{state="active"} 2',

@@ -52,7 +52,7 @@ export interface RedisServer {
 
 /** Starts a Redis of the test's own, empty and without persistence; `args` are added to its command line. */
 export async function startRedis(args: string[] = []): Promise<RedisServer> {
-  const binary = findRedis()
+  const binary = findProgram('redis-server', 'redis-server', ', or its address in REDIS_URL')
   const port = await freePort()
   const server = spawn(
     binary,
@@ -76,31 +76,26 @@ export async function startRedis(args: string[] = []): Promise<RedisServer> {
   }
 }
 
-/** Redis' own binary: from PATH, else installed from Debian's packages where that is possible. */
-function findRedis(): string {
+/** The path of a program: from PATH, else installed from the Debian package `from` where that is possible. */
+export function findProgram(name: string, from: string, otherwise: string): string {
   const onPath = () => {
     try {
-      return execFileSync('which', ['redis-server'], { encoding: 'utf8' }).trim()
+      return execFileSync('which', [name], { encoding: 'utf8' }).trim()
     } catch {
       return undefined // `which` found nothing
     }
   }
   const found = onPath()
   if (found !== undefined) return found
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
   try {
     execFileSync('apt-get', ['update'], { stdio: 'ignore' })
-    execFileSync('apt-get', ['install', '-y', '--no-install-recommends', 'redis-server'], {
-      stdio: 'ignore',
-      env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
-    })
+    execFileSync('apt-get', ['install', '-y', '--no-install-recommends', from], { stdio: 'ignore', env })
   } catch (cause) {
-    throw new Error(
-      'The live tests need redis-server on PATH, or its address in REDIS_URL; it could not be installed with apt-get.',
-      { cause },
-    )
+    throw new Error(`The live tests need ${name} on PATH${otherwise}; apt-get could not install it.`, { cause })
   }
   const installed = onPath()
-  if (installed === undefined) throw new Error('redis-server was installed but is not on PATH.')
+  if (installed === undefined) throw new Error(`${from} was installed, but ${name} is not on PATH.`)
   return installed
 }
 

@@ -29,16 +29,13 @@ export interface Purged {
  */
 export function purger(ledger: Ledger, log: InvalidationLog | undefined, clock: Clock, observe: Observe) {
   return async (tags: readonly string[], soft: boolean): Promise<Purged> => {
-    const position = ledger.apply({ tags, soft }, clock.now())
-    observe({ kind: 'invalidated', cause: soft ? 'soft-purge' : 'purge', tags })
-    if (log === undefined || soft) return { tags, soft, position, reached: ['memory'], missed: [] }
-    const isHeard = await log.publish()
-    return {
-      tags,
-      soft,
-      position,
-      reached: isHeard ? ['memory', 'redis'] : ['memory'],
-      missed: isHeard ? [] : ['redis'],
-    }
+    const asked = clock.now()
+    const position = ledger.apply({ tags, soft }, asked)
+    const isShared = log !== undefined && !soft
+    const isHeard = isShared && (await log.publish())
+    const lagSeconds = (clock.now() - asked) / 1000
+    observe({ kind: 'invalidated', cause: soft ? 'soft-purge' : 'purge', tags, lagSeconds })
+    const reached: TierName[] = isHeard ? ['memory', 'redis'] : ['memory']
+    return { tags, soft, position, reached, missed: isShared && !isHeard ? ['redis'] : [] }
   }
 }

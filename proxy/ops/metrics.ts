@@ -82,6 +82,11 @@ export function metrics(gauges: Gauges, version: string, nodeVersion: string): M
   ])
   const evictions = counter('evictions_total', 'Entries dropped from memory for room.')
   const invalidations = counter('invalidations_total', 'Invalidations applied.', ['cause'])
+  const invalidationLag = histogram(
+    'invalidation_lag_seconds',
+    'From when it was asked for to when the tiers had heard of it.',
+    [],
+  )
   const collapsed = counter('collapsed_total', 'Requests that waited for the fill of another.', ['route'])
   const raced = counter(
     'raced_fills_total',
@@ -148,6 +153,7 @@ export function metrics(gauges: Gauges, version: string, nodeVersion: string): M
       case 'evicted':
         return evictions.inc()
       case 'invalidated':
+        invalidationLag.observe({}, fact.lagSeconds)
         return invalidations.inc({ cause: fact.cause })
       case 'fill-raced':
         return raced.inc({ route: fact.route })
