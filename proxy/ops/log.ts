@@ -21,10 +21,12 @@ export function logger(pino: Logger, slowSeconds: number, clock: Clock): Observe
   const write: Observe = (fact) => {
     switch (fact.kind) {
       case 'response': {
-        const { kind: _kind, error, ...line } = fact
         const isFailed = fact.status >= 500
+        const isSlow = fact.seconds > slowSeconds
+        if (!isFailed && !isSlow && !pino.isLevelEnabled('debug')) return
+        const { kind: _kind, error, ...line } = fact
         if (isFailed) pino.warn({ ...line, ...described(error) }, 'failed')
-        else if (fact.seconds > slowSeconds) pino.warn(line, 'slow')
+        else if (isSlow) pino.warn(line, 'slow')
         else pino.debug(line, 'answered')
         return
       }
