@@ -4,6 +4,7 @@ export const problems = {
   'bad-body': 400,
   'bad-request': 400,
   'not-authorized': 401,
+  'cross-site': 403,
   'no-route': 404,
   'no-row': 404,
   'wrong-method': 405,

@@ -231,7 +231,7 @@ function stopSignal(): { signal: Promise<string>; isAsked: boolean } {
   const { promise, resolve } = Promise.withResolvers<string>()
   const asked = { signal: promise, isAsked: false }
   let firstAt: number | undefined
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
       if (firstAt !== undefined && performance.now() - firstAt > 1000) process.exit(1)
       firstAt ??= performance.now()

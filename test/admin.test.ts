@@ -120,6 +120,19 @@ describe('purge', () => {
   })
 })
 
+test('no POST is taken from a page of another site', async () => {
+  const { post, purges } = setup()
+  for (const url of ['/purge', '/reload']) {
+    for (const origin of ['https://evil.example', 'null', 'http://127.0.0.1:1']) {
+      const answer = await post(url, { all: true }, { origin, host: '127.0.0.1:9090' })
+      expect([answer.statusCode, purges]).toEqual([403, []])
+    }
+  }
+  expect(
+    (await post('/purge', { all: true }, { origin: 'http://127.0.0.1:9090', host: '127.0.0.1:9090' })).statusCode,
+  ).toBe(200)
+})
+
 describe('with a token', () => {
   test('every POST needs it, and no GET does', async () => {
     const { server, post, purges } = setup({ token: 'long-enough' })

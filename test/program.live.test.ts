@@ -280,7 +280,13 @@ routes:
       create or replace function onramp_test_sql() returns bigint stable begin atomic select count(*) from applications; end;
       create or replace function onramp_test_volatile() returns int language sql volatile as 'select 1';
       create or replace function onramp_test_opaque() returns int language plpgsql stable as 'begin return 1; end';
-      create or replace view onramp_test_random as select random() as r`)
+      create or replace view onramp_test_random as select random() as r;
+      create materialized view onramp_test_kept as select application_id as id from applications;
+      create materialized view onramp_test_drawn as select random() as r;
+      create function onramp_test_step(bigint, int) returns bigint stable begin atomic select count(*) from applications; end;
+      create aggregate onramp_test_sum (int) (sfunc = onramp_test_step, stype = bigint, initcond = 0);
+      create view onramp_test_ruled as select county_fips from counties;
+      create rule onramp_test_rule as on insert to onramp_test_ruled do instead insert into applications select from generate_series(1, 0)`)
     const file = configuration(
       'private.yaml',
       `
@@ -299,6 +305,15 @@ routes:
   twice: { path: /11, sql: "select 1 as n, 2 as n" }
   fine: { path: /12, sql: "select now() as at, upper(county_name) as name from counties where county_fips = :fips", parameters: { fips: { type: string } } }
   opaque: { path: /13, sql: "select onramp_test_opaque() as n" }
+  kept: { path: /14, sql: "select id from onramp_test_kept" }
+  drawn: { path: /15, sql: "select r from onramp_test_drawn" }
+  aggregate: { path: /16, sql: "select onramp_test_sum(1) as n" }
+  xml: { path: /17, sql: "select table_to_xml('counties', true, false, '')::text as x" }
+  statistics: { path: /18, sql: "select tablename from pg_stats" }
+  sample: { path: /19, sql: "select county_fips from counties tablesample bernoulli (50)" }
+  same-sample: { path: /20, sql: "select county_fips from counties tablesample bernoulli (50) repeatable (1)" }
+  ruled: { path: /21, sql: "select county_fips from onramp_test_ruled" }
+  escapes: { path: /22, sql: "select 1) t; commit; begin read write; create table onramp_test_escaped (n int); commit; begin; savepoint attempt; select count(*) from (select 1" }
 `,
     )
     const { code, errors } = await result(['check', '--db', '--config', file])
@@ -308,24 +323,32 @@ routes:
         .filter((line) => line.startsWith(`Route ${route}:`))
         .join('\n')
     expect(code).toBe(1)
-    for (const route of ['direct', 'view', 'function'])
+    for (const route of ['direct', 'view', 'function', 'kept', 'aggregate'])
       expect([route, said(route)]).toEqual([route, expect.stringContaining('reads applications, which is private')])
     expect(said('volatile')).toContain('onramp_test_volatile(), which is volatile')
     expect(said('built-in')).toContain('random(), which is volatile')
-    for (const route of ['operator', 'writes', 'writes-within', 'two'])
+    for (const route of ['operator', 'writes', 'writes-within', 'two', 'escapes'])
       expect([route, said(route)]).toEqual([route, expect.stringContaining('the database refuses its statement')])
     expect(said('locks')).toContain('locks rows')
     expect(said('twice')).toContain('"n" specified more than once')
-    expect([said('fine'), said('opaque')]).toEqual(['', ''])
+    expect(said('xml')).toContain('reads whatever table it is given')
+    expect(said('statistics')).toContain('reads pg_statistic, which is private')
+    expect(said('sample')).toContain('a random sample')
+    for (const route of ['fine', 'opaque', 'drawn', 'same-sample', 'ruled'])
+      expect([route, said(route)]).toEqual([route, ''])
+    expect((await superuser.query(`select to_regclass('onramp_test_escaped') as it`)).rows[0].it).toBeNull()
     await superuser.query(`
-      drop view onramp_test_view_of_view, onramp_test_view, onramp_test_random;
-      drop function onramp_test_sql, onramp_test_volatile, onramp_test_opaque`)
+      drop view onramp_test_view_of_view, onramp_test_view, onramp_test_random, onramp_test_ruled;
+      drop materialized view onramp_test_kept, onramp_test_drawn;
+      drop aggregate onramp_test_sum (int);
+      drop function onramp_test_step, onramp_test_sql, onramp_test_volatile, onramp_test_opaque`)
   })
 
   test('--db sees tables in the plan where the role may not make views, and says what it does not see', async () => {
     const database = new URL(inject('superuserUrl')).pathname.slice(1)
     await superuser.query(`
-      create or replace view onramp_test_view as select application_id as id from applications;
+      create or replace view onramp_test_plan_view as select application_id as id from applications;
+      create materialized view onramp_test_plan_kept as select application_id as id from applications;
       drop role if exists onramp_test_weak;
       create role onramp_test_weak login password 'weak-password';
       grant select on all tables in schema public to onramp_test_weak;
@@ -337,14 +360,15 @@ routes:
         `
 postgres: { url: "${weakUrl}", privateTables: [applications] }
 routes:
-  view: { path: /1, sql: "select id from onramp_test_view where id = :id::int", parameters: { id: { type: integer } } }
+  view: { path: /1, sql: "select id from onramp_test_plan_view where id = :id::int", parameters: { id: { type: integer } } }
+  kept: { path: /3, sql: "select id from onramp_test_plan_kept" }
   fine: { path: /2, sql: "select county_name from counties" }
 `,
       )
       const refused = await result(['check', '--db', '--config', file])
       expect([refused.code, refused.errors]).toEqual([
         1,
-        'Route view: its statement reads applications, which is private.\n',
+        'Route view: its statement reads applications, which is private.\nRoute kept: its statement reads applications, which is private.\n',
       ])
       configuration(
         'weak.yaml',
@@ -360,9 +384,51 @@ routes:
         grant temporary on database ${database} to public;
         drop owned by onramp_test_weak;
         drop role onramp_test_weak;
-        drop view onramp_test_view`)
+        drop view onramp_test_plan_view;
+        drop materialized view onramp_test_plan_kept`)
     }
   })
+
+  test('--db refuses a table that the role may not read', async () => {
+    const file = configuration(
+      'denied.yaml',
+      `postgres: { url: "${inject('databaseUrl')}" }\nroutes:\n  a: { path: /a, sql: "select application_id from applications" }\n`,
+    )
+    const isSuperuser =
+      (await superuser.query('select current_user as me')).rows[0].me === new URL(inject('databaseUrl')).username
+    const { code, errors } = await result(['check', '--db', '--config', file])
+    if (isSuperuser) expect(code).toBe(0)
+    else
+      expect([code, errors]).toEqual([
+        1,
+        'Route a: the database refuses its statement: permission denied for table applications.\n',
+      ])
+  })
+
+  test('an address with options of its own still gives read-only sessions', async () => {
+    const url = `${inject('superuserUrl')}?options=-c%20search_path%3Dpublic&query_timeout=0`
+    const file = configuration(
+      'options.yaml',
+      `
+listen: { port: 0 }
+admin: { port: 0 }
+postgres: { url: "${url}" }
+routes:
+  a: { path: /a, sql: "select current_setting('transaction_read_only') as ro, current_setting('search_path') as path", returns: row }
+`,
+    )
+    const program = await ready(['--config', file])
+    expect(await (await fetch(`${program.url}/a`)).json()).toEqual({ ro: 'on', path: 'public' })
+  })
+
+  test.each(['postgres://u:%zz@h/d', 'postgres://u:p/w@h/d'])(
+    'an address that is none (%s) is refused in a sentence',
+    async (url) => {
+      const { code, errors } = await result([], { DATABASE_URL: url })
+      expect([code, errors.trim().split('\n').length]).toEqual([1, 1])
+      expect(errors).not.toContain('    at ')
+    },
+  )
 
   test('--db refuses a private table that does not exist: a misspelt one would protect nothing', async () => {
     const file = configuration(
@@ -372,7 +438,7 @@ routes:
     const { code, errors } = await result(['check', '--db', '--config', file])
     expect([code, errors]).toEqual([
       1,
-      'postgres.privateTables names aplications, but the database has no such relation.\n',
+      'postgres.privateTables names aplications: the database has no relation of that name.\n',
     ])
   })
 })

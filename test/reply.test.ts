@@ -253,13 +253,28 @@ describe('If-None-Match (RFC 9110, 13.1.2)', () => {
     expect(reply(built, { ifNoneMatch: field })).toMatchObject({ status: 200, body: built.body })
   })
 
-  test('of any variant is a 304, and that variant is the one confirmed', () => {
-    for (const held of [undefined, 'br', 'gzip'])
-      for (const acceptEncoding of [undefined, 'br', 'gzip', 'br;q=0, gzip;q=0', '*']) {
+  test('of any variant that the client can read is a 304, and that variant is the one confirmed', () => {
+    for (const [held, fields] of [
+      [undefined, [undefined, 'br', 'gzip', 'br;q=0, gzip;q=0', '*', 'identity']],
+      ['br', [undefined, 'br', '*', 'gzip;q=0.5, br']],
+      ['gzip', [undefined, 'gzip', '*', 'br, gzip;q=0.1']],
+    ] as const)
+      for (const acceptEncoding of fields) {
         const ifNoneMatch = etagOf(built, held)
         const confirmed = reply(built, { ifNoneMatch, acceptEncoding })
         expect([confirmed.status, confirmed.headers.ETag]).toEqual([304, ifNoneMatch])
       }
+  })
+
+  test('of a variant that the client cannot read is not confirmed, so that no cache gives it to that client', () => {
+    for (const [held, acceptEncoding] of [
+      ['br', 'identity'],
+      ['br', 'gzip'],
+      ['gzip', 'br'],
+      ['br', 'br;q=0'],
+      ['gzip', ''],
+    ] as const)
+      expect(reply(built, { ifNoneMatch: etagOf(built, held), acceptEncoding }).status).toBe(200)
   })
 
   test('of a variant that is gone from memory is a 304 still', () => {

@@ -17,7 +17,9 @@ export interface MemoryTier extends Tier {
   set(key: Key, entry: Entry, keepMs?: number): boolean
   /** Forgets `key`, if it still holds `entry`. */
   forget(key: Key, entry: Entry): void
-  /** Adds variants to `entry`, if it is still the one under `key`, and counts their bytes. */
+  /** What is under `key`, without that counting as a use of it. */
+  peek(key: Key): Entry | undefined
+  /** Adds variants to `entry`, if it is still the one under `key`, and counts their bytes; as many as it may hold. */
   attach(key: Key, entry: Entry, variants: Partial<Record<Encoding, Buffer>>): void
   readonly bytes: number
   readonly entries: number
@@ -39,6 +41,7 @@ export function memoryTier(maxBytes: number, observe: Observe): MemoryTier {
     name: 'memory',
     maxBytes,
     get: (key) => lru.get(key),
+    peek: (key) => lru.peek(key),
     set(key, entry) {
       lru.set(key, entry, { size: sizeOf(key, entry) })
       return lru.peek(key) === entry
@@ -48,9 +51,13 @@ export function memoryTier(maxBytes: number, observe: Observe): MemoryTier {
     },
     attach(key, entry, variants) {
       if (lru.peek(key) !== entry) return
-      const whole = { ...entry, variants }
-      // Too large with its variants: the plain body stays.
-      if (sizeOf(key, whole) <= lru.maxEntrySize) lru.set(key, whole, { size: sizeOf(key, whole) })
+      const { br, gzip } = variants
+      for (const held of [variants, br && { br }, gzip && { gzip }, {}]) {
+        const whole = held && { ...entry, variants: held }
+        if (whole === undefined || sizeOf(key, whole) > lru.maxEntrySize) continue
+        lru.set(key, whole, { size: sizeOf(key, whole) })
+        return
+      }
     },
     get bytes() {
       return lru.calculatedSize

@@ -98,8 +98,9 @@ export class ReadThrough {
     }
     const fallback = use === 'if-error' ? held : undefined
     if (held !== undefined && fallback === undefined) memory.forget(read.key, held)
+    // The origin has just failed and is not asked: for this request nothing is forwarded.
     if (fallback !== undefined && clock.now() < (fallback.refreshNotBefore ?? 0))
-      return this.#lastResort(fallback, read, 'memory')
+      return this.#answer(fallback, read, 'memory', 'stale')
     return this.#wait(read, fallback)
   }
 
@@ -132,12 +133,10 @@ export class ReadThrough {
 
   /** Starts a refresh behind the reader's back, unless one is under way or the last one has just failed. */
   #refresh(read: Read, held: Entry): void {
-    const { clock, observe } = this.#parts
+    const { clock } = this.#parts
     if (clock.now() < (held.refreshNotBefore ?? 0) || this.#flights.current(read.key) !== undefined) return
     // Whoever joins this flight gets its failure; for the one that started it, nothing has failed: it has its answer.
-    this.#fly(read, { refreshed: held }).result.catch((error) =>
-      observe({ kind: 'refresh-failed', route: read.route, error }),
-    )
+    this.#fly(read, { refreshed: held }).result.catch(() => {}) // observed where it failed
   }
 
   #fly(read: Read, purpose: Purpose): Flight<Answer> {
@@ -150,7 +149,7 @@ export class ReadThrough {
 
   /** Looks in the farther tiers, then asks the origin. */
   async #search(read: Read, { fallback, refreshed }: Purpose, under: Judged): Promise<Answer> {
-    const { ledger, memory, variants, farther, clock } = this.#parts
+    const { ledger, memory, variants, farther, clock, observe } = this.#parts
     let resort = fallback === undefined ? undefined : this.#lastResort(fallback, read, 'memory')
     for (const tier of farther) {
       const found = await tier.get(read.key)
@@ -169,6 +168,7 @@ export class ReadThrough {
     try {
       return await this.#fill(read, under, resort === undefined ? 'uri-miss' : 'stale')
     } catch (error) {
+      if (refreshed !== undefined) observe({ kind: 'refresh-failed', route: read.route, error })
       const isStillUsable = resort && this.#useOf(resort.entry, read) !== 'no'
       if (resort && isStillUsable && memory.get(read.key) === undefined) memory.set(read.key, resort.entry)
       const held = memory.get(read.key)

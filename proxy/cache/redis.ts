@@ -84,10 +84,11 @@ export function redisTier(
   return {
     name: 'redis',
     async get(key) {
-      // All go out in one write, and Redis runs them one after the other.
-      const [value, leftMs] = await Promise.all([
-        client.getBuffer(keyPrefix + key),
+      // In one write, but other clients' commands may come between them. The lifetime first: if the value is replaced after
+      // it was told, the new one looks older than it is, never younger. The head last, for what it says of the value.
+      const [leftMs, value] = await Promise.all([
         client.pttl(keyPrefix + key),
+        client.getBuffer(keyPrefix + key),
         catchUp(),
       ])
       if (value === null || leftMs === -2) return undefined

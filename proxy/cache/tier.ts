@@ -5,7 +5,7 @@ import type { Key } from './key.ts'
 /**
  * A place an entry may be found. It keeps entries and does not judge them; it may forget any of them at any moment.
  *
- * The same suite checks every tier: test/tier-contract.ts.
+ * The same suite checks every tier: test/tier-contract.live.test.ts.
  */
 export interface Tier {
   readonly name: TierName

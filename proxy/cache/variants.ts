@@ -29,8 +29,9 @@ const maxWaiting = 1000
 export class Variants {
   readonly #memory: MemoryTier
   readonly #observe: Observe
-  readonly #waiting = new Map<Key, Entry>()
-  readonly #building = new Set<Entry>()
+  /** Keys only: an entry that is evicted meanwhile must not be kept alive, nor be compressed. */
+  readonly #waiting = new Set<Key>()
+  readonly #building = new Set<Key>()
 
   constructor(memory: MemoryTier, observe: Observe) {
     this.#memory = memory
@@ -40,20 +41,22 @@ export class Variants {
   /** Sees to it that `entry`, kept in memory under `key`, gets its variants. */
   want(key: Key, entry: Entry): void {
     if (!isCompressible(entry) || entry.variants !== undefined) return
-    if (this.#building.has(entry) || this.#waiting.size >= maxWaiting) return
-    this.#waiting.set(key, entry)
+    if (this.#building.has(key) || this.#waiting.size >= maxWaiting) return
+    this.#waiting.add(key)
     this.#next()
   }
 
   #next(): void {
-    for (const [key, entry] of this.#waiting) {
+    for (const key of this.#waiting) {
       if (this.#building.size >= atOnce) return
       this.#waiting.delete(key)
-      this.#building.add(entry)
+      const entry = this.#memory.peek(key)
+      if (entry === undefined || entry.variants !== undefined) continue
+      this.#building.add(key)
       this.#build(key, entry)
         .catch((error) => this.#observe({ kind: 'variant-failed', error }))
         .finally(() => {
-          this.#building.delete(entry)
+          this.#building.delete(key)
           this.#next()
         })
     }

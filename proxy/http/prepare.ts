@@ -63,13 +63,18 @@ export class Routing {
       const config = read()
       const prepared = await prepare(config, this.#origin)
       const changed = changedRoutes(this.#prepared.table, prepared.table)
-      const { routes: _before, ...before } = this.#config
-      const needRestart = Object.entries(before).filter(
-        ([name, value]) => JSON.stringify(value) !== JSON.stringify(config[name as keyof Config]),
-      )
+      const sections = (of: Config) => {
+        const { routes: _taken, postgres, ...rest } = of
+        return { ...rest, postgres: { ...postgres, privateTables: [] } }
+      }
+      const [before, after] = [sections(this.#config), sections(config)]
+      const needRestart = Object.keys(after).filter((name) => {
+        const section = name as keyof typeof after
+        return JSON.stringify(before[section]) !== JSON.stringify(after[section])
+      })
       this.#prepared = prepared
       this.#observe({ kind: 'config-reloaded', routes: config.routes.length, changed })
-      return { changed, needRestart: needRestart.map(([name]) => name) }
+      return { changed, needRestart }
     } catch (error) {
       this.#observe({ kind: 'config-refused', error })
       throw error

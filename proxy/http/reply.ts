@@ -43,8 +43,7 @@ export function replyWith(
   // Said of every body that has or will have variants, also while they are being built: a shared cache must not give the
   // plain one to everybody for good, nor the compressed one to a client that cannot read it.
   if (isCompressible(entry)) headers.Vary = 'Accept-Encoding'
-  const matched =
-    conditions.method === 'POST' ? undefined : matchingEtag(entry, conditions.ifNoneMatch, headers.ETag as string)
+  const matched = conditions.method === 'POST' ? undefined : matchingEtag(entry, conditions, headers.ETag as string)
   if (matched !== undefined) return { status: 304, headers: { ...headers, ETag: matched }, body: nothing }
   const body = (encoding && entry.variants?.[encoding]) ?? entry.body
   headers['Content-Type'] = 'application/json'
@@ -93,14 +92,17 @@ function etag(entry: Entry, encoding: Encoding | undefined): string {
  * The validator in If-None-Match that names these bytes, by weak comparison (RFC 9110, 13.1.2), or nothing.
  *
  * A client may hold another variant than the one it would get now, because that was not built yet or has been evicted: what
- * it holds is just as current, so any variant's validator matches, and is the one confirmed.
+ * it holds is just as current, so the validator of any variant that it can read matches, and is the one confirmed.
  */
-function matchingEtag(entry: Entry, ifNoneMatch: string | undefined, chosen: string): string | undefined {
+function matchingEtag(entry: Entry, { ifNoneMatch, acceptEncoding }: Conditions, chosen: string): string | undefined {
   if (ifNoneMatch === undefined) return undefined
   if (ifNoneMatch.trim() === '*') return chosen
-  const own = [chosen, etag(entry, undefined), etag(entry, 'br'), etag(entry, 'gzip')]
   const listed = new Set(ifNoneMatch.match(/"[\x21\x23-\x7e\x80-\xff]*"/g))
-  return own.find((candidate) => listed.has(candidate))
+  // Without the field, any coding is acceptable (12.5.3).
+  const isReadable = (name: Encoding) =>
+    acceptEncoding === undefined || chooseEncoding(acceptEncoding, { [name]: true })
+  const readable = preference.filter(isReadable)
+  return [chosen, etag(entry, undefined), ...readable.map((name) => etag(entry, name))].find((own) => listed.has(own))
 }
 
 /** The variant to send, by Accept-Encoding with its q-values; `undefined` is the plain body (RFC 9110, 12.5.3). */

@@ -124,7 +124,9 @@ export function newServer(
       send(reply as FastifyReply, problemReply(asProblem(error)))
     },
     clientErrorHandler(error, socket) {
-      if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
+      // A response under way on this connection must not be mistaken for this one, nor this one for it.
+      const isAnswering = (socket as { _httpMessage?: unknown })._httpMessage != null
+      if (error.code === 'ECONNRESET' || !socket.writable || isAnswering) return void socket.destroy()
       const { status, headers, body } = problemReply(
         new Problem(clientErrors[error.code ?? ''] ?? 'bad-request', 'The request ends here.'),
       )

@@ -33,7 +33,13 @@ const purgeBody = z.union([
 /** Adds the routes of the admin listener to `server`. Every POST needs the token, where there is one. */
 export function adminRoutes(server: FastifyInstance, parts: Parts): void {
   server.addHook('onRequest', async (request, reply) => {
-    if (parts.token === undefined || request.method !== 'POST') return
+    if (request.method !== 'POST') return
+    // A page somebody has open can send a POST to their loopback; a browser says then where the page is from.
+    const { origin, host } = request.headers
+    if (origin !== undefined && URL.parse(origin)?.host !== host) {
+      throw new Problem('cross-site', 'It was sent by a page of another site.')
+    }
+    if (parts.token === undefined) return
     if (isToken(request.headers.authorization, parts.token)) return
     reply.header('WWW-Authenticate', 'Bearer')
     throw new Problem('not-authorized', 'Send the token of admin.token as Authorization: Bearer.')

@@ -74,11 +74,13 @@ export function logger(pino: Logger, slowSeconds: number, clock: Clock): Observe
   return write
 }
 
-/** Why: the innermost cause's message, and its code if it has one. */
+/** Why: the innermost cause's message, and its code if it has one. PostgreSQL quotes values in errors of class 22: not those. */
 function described(error: unknown): { reason?: string; sqlState?: string } {
   let innermost = error
   while (innermost instanceof Error && innermost.cause !== undefined) innermost = innermost.cause
   if (innermost === undefined) return {}
   const sqlState = (innermost as { code?: unknown }).code
-  return { reason: messageOf(innermost), ...(typeof sqlState === 'string' && { sqlState }) }
+  const isAboutValue = typeof sqlState === 'string' && /^22\w{3}$/.test(sqlState)
+  const reason = isAboutValue ? 'a value does not fit' : messageOf(innermost)
+  return { reason, ...(typeof sqlState === 'string' && { sqlState }) }
 }

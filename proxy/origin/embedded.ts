@@ -1,10 +1,10 @@
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { chown, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { chown, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { arch, platform, userInfo } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { messageOf, Refusal } from '../errors.ts'
 import { connect, database, type Loading, load } from './marketplace.ts'
@@ -39,16 +39,24 @@ const ownerLock = 79_101_114
  * taken over; one in use is refused. Nothing half-made is ever found: files and database get their names when complete.
  */
 export async function startEmbedded(place: Place): Promise<Embedded> {
+  try {
+    return await start(place)
+  } catch (error) {
+    if (error instanceof Refusal) throw error
+    throw new Refusal(`The embedded database cannot be started: ${messageOf(error).trim()}`, { cause: error })
+  }
+}
+
+async function start(place: Place): Promise<Embedded> {
   const tools = await findTools()
   const cluster = join(place.dataDir, 'postgres')
-  const passwordFile = join(place.dataDir, 'superuser-password')
   await mkdir(place.dataDir, { recursive: true })
   if (!existsSync(join(cluster, 'PG_VERSION'))) {
     place.progress('creating the database files')
-    await createCluster(tools, cluster, passwordFile)
+    await createCluster(tools, cluster)
   }
   const port = (await runningPort(tools, cluster)) ?? (await startServer(tools, cluster, place.settings ?? []))
-  const password = (await readFile(passwordFile, 'utf8')).trim()
+  const password = (await readFile(join(cluster, passwordFile), 'utf8')).trim()
   const superuserUrl = (name: string) => `postgres://postgres:${password}@127.0.0.1:${port}/${name}`
 
   const keeper = await connect(superuserUrl('postgres'))
@@ -67,12 +75,11 @@ export async function startEmbedded(place: Place): Promise<Embedded> {
     })
   }
   try {
+    await removeUnfinished(place.dataDir)
     await load(keeper, superuserUrl, place)
   } catch (error) {
     await stop()
-    throw error instanceof Refusal
-      ? error
-      : new Refusal(`The example marketplace could not be loaded: ${messageOf(error)}`, { cause: error })
+    throw error
   }
   const url = (role: string) => `postgres://${role}@127.0.0.1:${port}/${database}`
   return { url: url('onramp'), ownerUrl: url('dba'), superuserUrl: superuserUrl(database), stop }
@@ -144,28 +151,33 @@ async function asNobody(): Promise<string[]> {
   }
 }
 
-async function createCluster(tools: Tools, cluster: string, passwordFile: string): Promise<void> {
-  const unfinished = `${cluster}.unfinished`
-  await rm(unfinished, { recursive: true, force: true })
-  await mkdir(unfinished, { mode: 0o700 })
-  if (tools.prefix.length > 0) await chown(unfinished, nobody, nobody)
-  await writeFile(passwordFile, `${randomBytes(24).toString('base64url')}\n`, { mode: 0o600 })
-  await run(tools, 'initdb', [
-    '-D',
-    unfinished,
-    '-U',
-    'postgres',
-    '-A',
-    'scram-sha-256',
-    `--pwfile=${passwordFile}`,
-    '-E',
-    'UTF8',
-    '--locale-provider=builtin',
-    '--locale=C.UTF-8',
-  ])
-  await writeFile(join(unfinished, 'pg_hba.conf'), hostBasedAuthentication)
-  await writeFile(join(unfinished, 'postgresql.conf'), `include 'onramp.conf'\n`, { flag: 'a' })
-  await rename(unfinished, cluster)
+const passwordFile = 'superuser-password'
+const unfinished = 'unfinished-'
+
+/** Makes the files under a name of their own, which they lose when complete. Of several that do so at once, one wins. */
+async function createCluster(tools: Tools, cluster: string): Promise<void> {
+  const making = await mkdtemp(join(dirname(cluster), unfinished))
+  const [files, password] = [join(making, 'postgres'), join(making, passwordFile)]
+  await mkdir(files, { mode: 0o700 })
+  if (tools.prefix.length > 0) await chown(files, nobody, nobody)
+  await writeFile(password, `${randomBytes(24).toString('base64url')}\n`, { mode: 0o600 })
+  const locale = ['-E', 'UTF8', '--locale-provider=builtin', '--locale=C.UTF-8']
+  await run(tools, 'initdb', ['-D', files, '-U', 'postgres', '-A', 'scram-sha-256', `--pwfile=${password}`, ...locale])
+  await rename(password, join(files, passwordFile))
+  await writeFile(join(files, 'pg_hba.conf'), hostBasedAuthentication)
+  await writeFile(join(files, 'postgresql.conf'), `include 'onramp.conf'\n`, { flag: 'a' })
+  try {
+    await rename(files, cluster)
+  } catch (error) {
+    if (!existsSync(join(cluster, 'PG_VERSION'))) throw error // else somebody else was first
+  }
+}
+
+/** What starts that did not get to their end have left. */
+async function removeUnfinished(dataDir: string): Promise<void> {
+  for (const name of await readdir(dataDir)) {
+    if (name.startsWith(unfinished)) await rm(join(dataDir, name), { recursive: true, force: true })
+  }
 }
 
 /** The port of a server that runs on these files already: another onramp's, or one that a crash left behind. */

@@ -8,49 +8,61 @@ type Wrap = (query: Query, placeholder?: (name: string, index: number) => string
  * Asks the server what each route's statement is, without running it: the types of its parameters, the tables it reads, and
  * whether it may be cached at all.
  *
- * Every statement is prepared, then made into a temporary view (typed NULLs in place of its parameters) in a transaction
- * that is rolled back. PostgreSQL keeps a view as the tree it parsed, which names every relation and every function in it by
- * oid; views are followed through their own trees, SQL-standard function bodies too. So a private table is found however
- * deep it lies, and a volatile function even if it is a built-in one, for which no dependency is recorded.
+ * Every statement is prepared, explained (which checks privileges too), then made into a temporary view, with typed NULLs in
+ * place of its parameters, in a transaction that is rolled back. PostgreSQL keeps a view as the tree it parsed, which names
+ * every relation and every function in it by oid. Those are followed: views and materialized views through their own trees,
+ * SQL-standard function bodies through theirs, aggregates to the functions they are made of. So a private table is found
+ * below all of these, and a volatile function even if it is a built-in one, for which no dependency is recorded.
  *
- * Where no temporary view can be made (a hot standby, a role without TEMPORARY) tables are read from the plan and volatile
- * functions are not looked for; a warning says so. That nothing is written is the server's doing: a statement in a FROM
+ * Where no temporary view can be made (a hot standby, a role without TEMPORARY) the relations of the plan are followed in the
+ * same way, and volatile functions are not looked for; a warning says so. What a function in another language reads cannot be
+ * seen; a warning names each that may read anything. That nothing is written is the server's doing: a statement in a FROM
  * cannot write, and every session is read-only.
  *
- * `client` is not to be used any more: statements it has prepared outlive the transaction.
+ * `client` is not to be used any more: statements it has prepared outlive the transaction. Rejects when it is the connection
+ * that fails (`isOfConnection`).
  */
 export async function inspect(
   client: PoolClient,
   queries: readonly Query[],
   privateTables: readonly string[],
   wrap: Wrap,
+  isOfConnection: (error: unknown) => boolean,
 ): Promise<Inspection> {
   const inspection: Inspection = { faults: [], warnings: [], routes: new Map() }
-  const isStandby = (await client.query('select pg_is_in_recovery() as yes')).rows[0].yes as boolean
-  await client.query(isStandby ? 'begin' : 'begin read write')
-  try {
-    const forbidden = await privateOids(client, privateTables, inspection)
-    const mayMakeViews =
-      !isStandby &&
-      (await client.query(`select has_database_privilege(current_database(), 'TEMPORARY') as yes`)).rows[0].yes === true
-    if (!mayMakeViews) {
-      const why = isStandby ? 'the server is a standby' : 'the role lacks TEMPORARY on the database'
-      inspection.warnings.push(
-        `Volatile functions are not looked for, and tables inside functions are not seen: ${why}.`,
-      )
+  const attempt = async (subject: string, run: () => Promise<void>) => {
+    await client.query('savepoint attempt')
+    try {
+      await run()
+    } catch (error) {
+      if (isOfConnection(error)) throw error
+      inspection.faults.push(`${subject}: ${messageOf(error)}.`)
     }
-    for (const [i, query] of queries.entries()) {
-      await client.query('savepoint route')
-      try {
-        await inspectOne(client, `onramp_inspected_${i}`, query, forbidden, mayMakeViews, wrap, inspection)
-      } catch (error) {
-        inspection.faults.push(`Route ${query.route}: the database refuses its statement: ${messageOf(error)}.`)
-      }
-      await client.query('rollback to savepoint route')
-    }
-  } finally {
-    await client.query('rollback')
+    await client.query('rollback to savepoint attempt')
   }
+  const isStandby = await isTrue(client, 'pg_is_in_recovery()')
+  await client.query(isStandby ? 'begin' : 'begin read write')
+  const mayMakeViews = !isStandby && (await isTrue(client, `has_database_privilege(current_database(), 'TEMPORARY')`))
+  if (!mayMakeViews) {
+    const why = isStandby ? 'the server is a standby' : 'the role lacks TEMPORARY on the database'
+    inspection.warnings.push(`Volatile functions are not looked for, and tables inside functions are not seen: ${why}.`)
+  }
+  const forbidden = new Map<string, string>()
+  for (const name of privateTables) {
+    const subject = `postgres.privateTables names ${name}`
+    await attempt(subject, async () => {
+      const isThere = await addPrivate(client, name, forbidden)
+      if (!isThere) inspection.faults.push(`${subject}: the database has no relation of that name.`)
+    })
+  }
+  // Every generic plan, so that none is made for the NULLs it is explained with.
+  await client.query('set local plan_cache_mode = force_generic_plan')
+  for (const [i, query] of queries.entries()) {
+    await attempt(`Route ${query.route}: the database refuses its statement`, () =>
+      inspectOne(client, `onramp_inspected_${i}`, query, forbidden, mayMakeViews, wrap, inspection),
+    )
+  }
+  await client.query('rollback')
   return inspection
 }
 
@@ -58,122 +70,157 @@ async function inspectOne(
   client: PoolClient,
   name: string,
   query: Query,
-  forbidden: Map<number, string>,
+  forbidden: Map<string, string>,
   mayMakeViews: boolean,
   wrap: Wrap,
   { faults, warnings, routes }: Inspection,
 ): Promise<void> {
   const { names } = query.statement
-  await client.query(`prepare ${name} as ${wrap(query)}`)
+  await one(client, `prepare ${name} as ${wrap(query)}`)
   const { rows } = await client.query<{ types: string[] }>(
     `select parameter_types::text[] as types from pg_prepared_statements where name = '${name}'`,
   )
   const types = rows[0]?.types ?? []
-  const seen = mayMakeViews
-    ? await seenInTree(
-        client,
-        wrap(query, (_name, i) => `null::${types[i]}`),
-        query.statement.render((_name, i) => `null::${types[i]}`),
-      )
-    : await seenInPlan(client, name, names.length)
+  const values = names.length === 0 ? '' : `(${names.map(() => 'null').join(', ')})`
+  const explained = await one(client, `explain (verbose, format json) execute ${name}${values}`)
+  const typedNull = (_name: string, i: number) => `null::${types[i]}`
+  const start = mayMakeViews
+    ? await viewOf(client, query.statement.render(typedNull), wrap(query, typedNull))
+    : await relationsOf(client, JSON.stringify(explained.rows[0]))
+  const seen = await follow(client, start)
 
-  const touched = [...seen.tables.keys()].flatMap((oid) => forbidden.get(oid) ?? [])
+  const says = (kind: Seen['kind'], sentence: (name: string) => string) =>
+    seen.filter((found) => found.kind === kind).map((found) => `Route ${query.route}: ${sentence(found.name)}`)
+  const touched = seen.flatMap(({ kind, oid }) => (kind === 'table' ? (forbidden.get(oid) ?? []) : []))
   for (const table of new Set(touched))
     faults.push(`Route ${query.route}: its statement reads ${table}, which is private.`)
-  for (const called of seen.volatile)
-    faults.push(`Route ${query.route}: its statement calls ${called}, which is volatile: its answer cannot be kept.`)
-  if (seen.locks) faults.push(`Route ${query.route}: its statement locks rows (FOR UPDATE or FOR SHARE).`)
-  for (const called of seen.opaque) warnings.push(`Route ${query.route}: tables that ${called} reads are not seen.`)
+  if (mayMakeViews) {
+    faults.push(
+      ...says('volatile', (called) => `its statement calls ${called}, which is volatile: its answer cannot be kept.`),
+    )
+    faults.push(
+      ...says('any-table', (called) => `its statement calls ${called}, which reads whatever table it is given.`),
+    )
+    faults.push(...says('sample', () => 'its statement takes a random sample: its answer cannot be kept.'))
+    faults.push(...says('lock', () => 'its statement locks rows (FOR UPDATE or FOR SHARE).'))
+    warnings.push(...says('opaque', (called) => `tables that ${called} reads are not seen.`))
+  }
   const parameterTypes = Object.fromEntries(names.map((parameter, i) => [parameter, types[i] as string]))
-  routes.set(query.route, { parameterTypes, tables: [...seen.tables.values()].sort() })
+  const tables = seen.filter(({ kind, name }) => kind === 'table' && !name.includes('onramp_inspected'))
+  routes.set(query.route, { parameterTypes, tables: tables.map(({ name }) => name) })
 }
 
 interface Seen {
-  tables: Map<number, string>
-  volatile: string[]
-  opaque: string[]
-  locks: boolean
+  kind: 'table' | 'volatile' | 'any-table' | 'sample' | 'lock' | 'opaque'
+  /** As text: an oid may be larger than an int4. */
+  oid: string
+  name: string
+}
+
+/** Makes views of a statement; their oids. */
+async function viewOf(client: PoolClient, sql: string, wrapped: string): Promise<string[]> {
+  // The statement itself first: a view refuses two columns of one name, as JSON should; then as it is really run.
+  await one(client, `create temporary view onramp_inspected_columns as\n${sql}`)
+  await one(client, `create temporary view onramp_inspected (a, b) as ${wrapped}`)
+  const { rows } = await client.query<{ oid: string }>(`select 'onramp_inspected'::regclass::oid::text as oid`)
+  return rows.map(({ oid }) => oid)
+}
+
+/** The oids of the relations in a plan; views are expanded in it. */
+async function relationsOf(client: PoolClient, plan: string): Promise<string[]> {
+  const named = [...plan.matchAll(/"Relation Name":"((?:[^"\\]|\\.)*)","Schema":"((?:[^"\\]|\\.)*)"/g)]
+  const text = (json: string | undefined): string => JSON.parse(`"${json}"`)
+  const { rows } = await client.query<{ oid: string }>(
+    `select c.oid::text as oid from pg_class c join pg_namespace n on n.oid = relnamespace
+      join unnest($1::text[], $2::text[]) as r (schema, name) on (nspname, relname) = (r.schema, r.name)`,
+    [named.map(([, , schema]) => text(schema)), named.map(([, table]) => text(table))],
+  )
+  return rows.map(({ oid }) => oid)
+}
+
+const aggregateParts = 'array[aggtransfn, aggfinalfn, aggmtransfn, aggminvtransfn, aggmfinalfn]::oid[]'
+
+/**
+ * What the relations `start` are made of, all the way down. What lies below a materialized view is read when that is
+ * refreshed, not when it is queried: its tables count, its volatile functions do not.
+ *
+ * `:relid`, `:funcid`, `:opfuncid`, `:aggfnoid` and `:winfnoid` are PostgreSQL's own field names (src/include/nodes) in the
+ * text form of a tree, from 14 to 18.
+ */
+async function follow(client: PoolClient, start: readonly string[]): Promise<Seen[]> {
+  const { rows } = await client.query<Seen>(
+    `
+    with recursive reached (tree, is_live) as (
+        select ev_action::text, relkind <> 'm' from pg_rewrite join pg_class c on c.oid = ev_class
+          where ev_type = '1' and c.oid = any ($1::oid[])
+      union
+        select next.tree, reached.is_live and next.is_live from reached, lateral (
+          select ev_action::text as tree, relkind <> 'm' as is_live from pg_rewrite join pg_class c on c.oid = ev_class
+            where ev_type = '1' and c.oid in (select m[1]::oid from regexp_matches(reached.tree, ':relid (\\d+)', 'g') m)
+          union all
+          select prosqlbody::text, true from pg_proc where prosqlbody is not null and oid in (
+            select made_of.oid from regexp_matches(reached.tree, ':(?:funcid|opfuncid|aggfnoid|winfnoid) (\\d+)', 'g') m, lateral (
+              select m[1]::oid as oid union all
+              select unnest(${aggregateParts}) from pg_aggregate where aggfnoid = m[1]::oid
+            ) made_of)
+        ) next
+    ),
+    relations as (
+      select unnest($1::oid[]) as oid union
+      select m[1]::oid from reached, regexp_matches(tree, ':relid (\\d+)', 'g') m
+    ),
+    called as (
+      select m[1]::oid as oid, bool_or(is_live) as is_live
+        from reached, regexp_matches(tree, ':(?:funcid|opfuncid|aggfnoid|winfnoid) (\\d+)', 'g') m group by 1
+    ),
+    functions as (
+      select oid, is_live from called union
+      select made_of, is_live from called join pg_aggregate on aggfnoid = called.oid,
+        lateral unnest(${aggregateParts}) as made_of
+    )
+    select 'table' as kind, c.oid::text as oid, c.oid::regclass::text as name from pg_class c join relations using (oid)
+    union
+    select case when provolatile = 'v' then 'volatile' when proname ~ '^(table|schema|database)_to_xml' then 'any-table' else 'opaque' end,
+        p.oid::text, p.oid::regprocedure::text
+      from pg_proc p join functions f on f.oid = p.oid and f.is_live join pg_language l on l.oid = prolang
+      where provolatile = 'v'
+        or (pronamespace = 'pg_catalog'::regnamespace and proname ~ '^(table|schema|database)_to_xml')
+        or (provolatile = 's' and prosqlbody is null and lanname <> 'internal' and pronamespace <> 'pg_catalog'::regnamespace)
+    union
+    select 'lock', '', '' from reached where is_live and tree ~ ':rowMarks \\('
+    union
+    select 'sample', '', '' from reached where is_live and tree ~ ':tablesample \\{' and tree ~ ':repeatable <>'
+    order by 1, 3`,
+    [start],
+  )
+  return rows
 }
 
 /**
- * What the parse tree of `sql` names, followed through views and SQL functions. `:relid`, `:funcid`, `:opfuncid`, `:aggfnoid`
- * and `:winfnoid` are PostgreSQL's own field names (src/include/nodes) in the text form of a tree, from 14 to 18.
+ * Adds a private relation: its oid, those of its partitions and children, and of the tables it is a part of. Resolves to
+ * whether there is one.
  */
-async function seenInTree(client: PoolClient, wrapped: string, sql: string): Promise<Seen> {
-  // The statement itself first: a view refuses two columns of one name, as JSON should; then as it is really run.
-  await client.query(`create temporary view onramp_inspected_columns as\n${sql}`)
-  await client.query(`create temporary view onramp_inspected (a, b) as ${wrapped}`)
-  const { rows } = await client.query<{ kind: 'table' | 'volatile' | 'opaque' | 'lock'; oid: number; name: string }>(`
-    with recursive reached (tree) as (
-        select ev_action::text from pg_rewrite where ev_class = 'onramp_inspected'::regclass
-      union
-        select next.tree from reached,
-          lateral (
-            select ev_action::text as tree from pg_rewrite
-              where ev_class in (select m[1]::oid from regexp_matches(reached.tree, ':relid (\\d+)', 'g') m)
-            union all
-            select prosqlbody::text from pg_proc
-              where prosqlbody is not null and oid in (select m[1]::oid from regexp_matches(reached.tree, ':(?:func|opfunc|aggfno|winfno)id (\\d+)', 'g') m)
-          ) next
-    ),
-    relations as (select distinct m[1]::oid as oid from reached, regexp_matches(tree, ':relid (\\d+)', 'g') m),
-    functions as (select distinct m[1]::oid as oid from reached, regexp_matches(tree, ':(?:funcid|opfuncid|aggfnoid|winfnoid) (\\d+)', 'g') m)
-    select 'table' as kind, c.oid::int8::int as oid, c.oid::regclass::text as name from pg_class c join relations using (oid)
-      where c.relname not like 'onramp\\_inspected%'
-    union all
-    select case when provolatile = 'v' then 'volatile' else 'opaque' end, 0, p.oid::regprocedure::text
-      from pg_proc p join functions using (oid) join pg_language l on l.oid = prolang
-      where provolatile = 'v' or (lanname not in ('internal', 'c') and prosqlbody is null)
-    union all
-    select 'lock', 0, '' from reached where tree ~ ':rowMarks \\('
-    order by 1, 3`)
-  return {
-    tables: new Map(rows.filter(({ kind }) => kind === 'table').map(({ oid, name }) => [oid, name])),
-    volatile: rows.filter(({ kind }) => kind === 'volatile').map(({ name }) => name),
-    opaque: rows.filter(({ kind }) => kind === 'opaque').map(({ name }) => name),
-    locks: rows.some(({ kind }) => kind === 'lock'),
-  }
+async function addPrivate(client: PoolClient, name: string, forbidden: Map<string, string>): Promise<boolean> {
+  const { rows } = await client.query<{ oid: string }>(
+    `with recursive up (oid) as (select to_regclass($1)::oid union select inhparent from pg_inherits join up on inhrelid = up.oid),
+       down (oid) as (select to_regclass($1)::oid union select inhrelid from pg_inherits join down on inhparent = down.oid)
+     select oid::text from up where oid is not null union select oid::text from down where oid is not null`,
+    [name],
+  )
+  for (const { oid } of rows) forbidden.set(oid, name)
+  // The planner's statistics hold values of every table.
+  const statistics = await client.query<{ oid: string; name: string }>(
+    `select oid::text, relname as name from pg_class where oid in ('pg_statistic'::regclass, 'pg_statistic_ext_data'::regclass)`,
+  )
+  for (const { oid, name: table } of statistics.rows) forbidden.set(oid, table)
+  return rows.length > 0
 }
 
-/** The relations in the generic plan of the prepared statement; views are expanded in it. */
-async function seenInPlan(client: PoolClient, name: string, parameters: number): Promise<Seen> {
-  await client.query('set local plan_cache_mode = force_generic_plan')
-  const values = parameters === 0 ? '' : `(${Array(parameters).fill('null').join(', ')})`
-  const { rows } = await client.query<{ 'QUERY PLAN': unknown }>(
-    `explain (verbose, format json) execute ${name}${values}`,
-  )
-  const plan = JSON.stringify(rows[0]?.['QUERY PLAN'])
-  const named = [...plan.matchAll(/"Relation Name":"((?:[^"\\]|\\.)*)","Schema":"((?:[^"\\]|\\.)*)"/g)]
-  const relations = named.map(([, table, schema]) => [JSON.parse(`"${schema}"`), JSON.parse(`"${table}"`)])
-  const found = await client.query<{ oid: number; name: string }>(
-    `select c.oid::int8::int as oid, c.oid::regclass::text as name from pg_class c join pg_namespace n on n.oid = relnamespace
-      join unnest($1::text[], $2::text[]) as r (schema, name) on (nspname, relname) = (r.schema, r.name)`,
-    [relations.map(([schema]) => schema), relations.map(([, table]) => table)],
-  )
-  return {
-    tables: new Map(found.rows.map(({ oid, name }) => [oid, name])),
-    volatile: [],
-    opaque: [],
-    locks: plan.includes('"LockRows"'),
-  }
+/** Runs one statement: the extended protocol takes no second one. */
+function one(client: PoolClient, text: string) {
+  return client.query<Record<string, unknown>>({ text, queryMode: 'extended' } as { text: string })
 }
 
-/** The private relations by oid, with their partitions and children, and the tables they are a part of. */
-async function privateOids(
-  client: PoolClient,
-  names: readonly string[],
-  { faults }: Inspection,
-): Promise<Map<number, string>> {
-  const oids = new Map<number, string>()
-  for (const name of names) {
-    const { rows } = await client.query<{ oid: number }>(
-      `with recursive up (oid) as (select to_regclass($1)::oid union select inhparent from pg_inherits join up on inhrelid = up.oid),
-         down (oid) as (select to_regclass($1)::oid union select inhrelid from pg_inherits join down on inhparent = down.oid)
-       select oid::int8::int as oid from up where oid is not null union select oid::int8::int from down where oid is not null`,
-      [name],
-    )
-    if (rows.length === 0) faults.push(`postgres.privateTables names ${name}, but the database has no such relation.`)
-    for (const { oid } of rows) oids.set(oid, name)
-  }
-  return oids
+async function isTrue(client: PoolClient, condition: string): Promise<boolean> {
+  return (await client.query<{ yes: boolean }>(`select ${condition} as yes`)).rows[0]?.yes === true
 }

@@ -24,7 +24,7 @@ const clientGraceMs = 250
 export function postgresOrigin(settings: Settings, clock: Clock, observe: Observe): Origin {
   const { statementTimeoutMs } = settings
   const pool = new pg.Pool({
-    connectionString: settings.url,
+    connectionString: readOnly(settings.url),
     max: settings.connections,
     application_name: 'onramp',
     statement_timeout: statementTimeoutMs,
@@ -32,14 +32,21 @@ export function postgresOrigin(settings: Settings, clock: Clock, observe: Observ
     connectionTimeoutMillis: statementTimeoutMs,
     idleTimeoutMillis: 60_000,
     keepAlive: true,
-    options: '-c default_transaction_read_only=on',
   })
   // A connection that breaks says so by an event; without a listener that ends the process.
   pool.on('error', (error) => observe({ kind: 'origin-connection-lost', error }))
   pool.on('connect', (client) => client.on('error', () => {})) // while checked out: its query rejects with the same error
 
+  async function connect(): Promise<pg.PoolClient> {
+    try {
+      return await pool.connect()
+    } catch (error) {
+      throw new Problem('origin-unavailable', 'There is no connection to the database.', { cause: error })
+    }
+  }
+
   async function run(query: Query, values: Values): Promise<[text: string | null, rows: number]> {
-    const client = await pool.connect()
+    const client = await connect()
     let failure: unknown
     try {
       const { rows } = await client.query<[string | null, number]>({
@@ -75,11 +82,16 @@ export function postgresOrigin(settings: Settings, clock: Clock, observe: Observ
       }
     },
     async inspect(queries, privateTables) {
-      const client = await pool.connect()
       try {
-        return await inspect(client, queries, privateTables, wrap)
-      } finally {
-        client.release(true)
+        const client = await connect()
+        try {
+          return await inspect(client, queries, privateTables, wrap, isOfConnection)
+        } finally {
+          client.release(true)
+        }
+      } catch (error) {
+        const cause = error instanceof Problem ? error.cause : error
+        throw new Refusal(`The database cannot be asked about the routes: ${messageOf(cause)}`, { cause })
       }
     },
     get connections() {
@@ -89,11 +101,29 @@ export function postgresOrigin(settings: Settings, clock: Clock, observe: Observ
   }
 }
 
+/**
+ * `url` with read-only sessions asked for, after whatever options it has itself. What it says of timeouts is dropped: in a
+ * pg client, settings in the address go before all others.
+ */
+function readOnly(url: string): string {
+  const address = new URL(url)
+  for (const name of ['statement_timeout', 'query_timeout', 'connectionTimeoutMillis', 'max'])
+    address.searchParams.delete(name)
+  const options = `${address.searchParams.get('options') ?? ''} -c default_transaction_read_only=on`
+  address.searchParams.set('options', options.trim())
+  return address.href
+}
+
 /** Opens and closes one connection, and refuses what is not PostgreSQL 14 or later. `shown` is the address without secrets. */
-export async function checkServer(url: string, shown: string): Promise<{ version: string }> {
-  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 5000, application_name: 'onramp' })
-  client.on('error', () => {}) // the call under way rejects with it
+export async function checkServer(url: string, shown: string): Promise<void> {
+  let client: pg.Client | undefined
   try {
+    client = new pg.Client({
+      connectionString: readOnly(url),
+      connectionTimeoutMillis: 5000,
+      application_name: 'onramp',
+    })
+    client.on('error', () => {}) // the call under way rejects with it
     await client.connect()
     const { rows } = await client.query<{ number: number; version: string }>(
       `select current_setting('server_version_num')::int as number, current_setting('server_version') as version`,
@@ -101,12 +131,11 @@ export async function checkServer(url: string, shown: string): Promise<{ version
     const { number, version } = rows[0] as { number: number; version: string }
     if (number < 140_000)
       throw new Refusal(`The database at ${shown} is PostgreSQL ${version}; onramp needs 14 or later.`)
-    return { version }
   } catch (error) {
     if (error instanceof Refusal) throw error
     throw new Refusal(`The database at ${shown} cannot be reached: ${messageOf(error)}`, { cause: error })
   } finally {
-    await client.end().catch(() => {}) // it may never have begun
+    await client?.end().catch(() => {}) // it may never have begun
   }
 }
 
