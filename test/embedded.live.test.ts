@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
@@ -87,6 +87,27 @@ test('a second onramp on the same files is refused in one sentence, and the firs
     /^The data directory .* is in use by another onramp; stop that one, or set DATABASE_URL\.$/,
   )
   expect(await count(url)).toBe(3)
+})
+
+test('of two first starts at once one wins, and the other says so in a sentence', async () => {
+  rmSync(dataDir, { recursive: true, force: true })
+  const outcomes = await Promise.allSettled([start(), start()])
+  const refused = outcomes.flatMap((outcome) =>
+    outcome.status === 'rejected' ? [outcome.reason.message as string] : [],
+  )
+  expect(refused).toHaveLength(1)
+  expect(refused[0]).toMatch(
+    /^The (embedded database cannot be started: .*starting up|data directory .* is in use by another onramp.*)$/,
+  )
+  expect(await count((running[0] as Embedded).url)).toBe(3)
+  await running.pop()?.stop()
+  await start()
+  expect(readdirSync(dataDir)).toEqual(['postgres'])
+})
+
+test('a data directory that cannot be made is said in a sentence', async () => {
+  const place = { dataDir: join(marketplaceDir, 'schema.sql', 'data'), marketplaceDir, progress: () => {} }
+  await expect(startEmbedded(place)).rejects.toThrow(/^The embedded database cannot be started: ENOTDIR: .*$/)
 })
 
 test('is loaded anew when its SQL has changed', async () => {

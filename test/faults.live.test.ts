@@ -1,3 +1,7 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Redis } from 'ioredis'
 import pg from 'pg'
 import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest'
 import { type Running, startApp } from './live.ts'
@@ -139,6 +143,38 @@ describe('Redis gone', () => {
     } finally {
       await rename('Fairfax County')
       await owner.end()
+    }
+  })
+
+  test('restarted with what it had saved before a purge, it gives that to nobody', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'onramp-redis-'))
+    redis.stop()
+    redis = await startRedis(['--dir', folder])
+    const owner = new pg.Client({ connectionString: inject('ownerUrl') })
+    await owner.connect()
+    const rename = (name: string) =>
+      owner.query(`update counties set county_name = $1 where county_fips = '51059'`, [name])
+    const name = async (asked: Running) =>
+      ((await asked.get('/api/counties/51059')).json() as { county_name: string }).county_name
+    try {
+      const app = await start()
+      expect(await name(app)).toBe('Fairfax County')
+      const client = new Redis(redis.url)
+      while ((await client.keys('onramp:county*')).length === 0);
+      await client.save()
+      client.disconnect()
+      await rename('Fairest County')
+      expect((await app.purge({ tags: ['county:51059'] })).json()).toMatchObject({ reached: ['memory', 'redis'] })
+      process.kill(redis.pid, 'SIGKILL')
+      redis = await startRedis(['--dir', folder], Number(new URL(redis.url).port))
+      while (!((await app.admin('/ready')).json() as { redis: { connected: boolean } }).redis.connected);
+      await other(app) // a miss: its search tells the process which head Redis has now
+      expect(await name(app)).toBe('Fairest County')
+      expect(await name(await start())).toBe('Fairest County')
+    } finally {
+      await rename('Fairfax County')
+      await owner.end()
+      rmSync(folder, { recursive: true, force: true })
     }
   })
 

@@ -50,10 +50,10 @@ export interface RedisServer {
   stop(): void
 }
 
-/** Starts a Redis of the test's own, empty and without persistence; `args` are added to its command line. */
-export async function startRedis(args: string[] = []): Promise<RedisServer> {
+/** Starts a Redis of the test's own, saving nothing by itself; `args` are added to its command line. */
+export async function startRedis(args: string[] = [], wantedPort?: number): Promise<RedisServer> {
   const binary = findProgram('redis-server', 'redis-server', ', or its address in REDIS_URL')
-  const port = await freePort()
+  const port = wantedPort ?? (await freePort())
   const server = spawn(
     binary,
     ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', ...args],

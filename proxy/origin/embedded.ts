@@ -210,6 +210,9 @@ async function startServer(tools: Tools, cluster: string, more: readonly string[
   try {
     await run(tools, 'pg_ctl', ['start', '-D', cluster, '-l', log, '-w', '-t', '60'])
   } catch (error) {
+    // Started by somebody else in this moment: whose it is, the lock will say.
+    const running = await runningPort(tools, cluster)
+    if (running !== undefined) return running
     const said = await readFile(log, 'utf8').then(
       (text) => text.trim().split('\n').at(-1),
       () => messageOf(error),
