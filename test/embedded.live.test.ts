@@ -1,5 +1,15 @@
 import { spawn } from 'node:child_process'
-import { chmodSync, cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
@@ -100,7 +110,11 @@ test('of two first starts at once one wins, and the other says so in a sentence'
     /^The (embedded database cannot be started: .*starting up|data directory .* is in use by another onramp.*)$/,
   )
   expect(await count((running[0] as Embedded).url)).toBe(3)
+  expect(readdirSync(dataDir)).toEqual(['postgres'])
   await running.pop()?.stop()
+  const left = join(dataDir, 'unfinished-by-a-crash')
+  mkdirSync(left)
+  utimesSync(left, 0, 0)
   await start()
   expect(readdirSync(dataDir)).toEqual(['postgres'])
 })

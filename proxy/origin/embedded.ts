@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { chown, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { chown, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { arch, platform, userInfo } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -157,26 +157,40 @@ const unfinished = 'unfinished-'
 /** Makes the files under a name of their own, which they lose when complete. Of several that do so at once, one wins. */
 async function createCluster(tools: Tools, cluster: string): Promise<void> {
   const making = await mkdtemp(join(dirname(cluster), unfinished))
-  const [files, password] = [join(making, 'postgres'), join(making, passwordFile)]
-  await mkdir(files, { mode: 0o700 })
-  if (tools.prefix.length > 0) await chown(files, nobody, nobody)
-  await writeFile(password, `${randomBytes(24).toString('base64url')}\n`, { mode: 0o600 })
-  const locale = ['-E', 'UTF8', '--locale-provider=builtin', '--locale=C.UTF-8']
-  await run(tools, 'initdb', ['-D', files, '-U', 'postgres', '-A', 'scram-sha-256', `--pwfile=${password}`, ...locale])
-  await rename(password, join(files, passwordFile))
-  await writeFile(join(files, 'pg_hba.conf'), hostBasedAuthentication)
-  await writeFile(join(files, 'postgresql.conf'), `include 'onramp.conf'\n`, { flag: 'a' })
   try {
+    const [files, password] = [join(making, 'postgres'), join(making, passwordFile)]
+    await mkdir(files, { mode: 0o700 })
+    if (tools.prefix.length > 0) await chown(files, nobody, nobody)
+    await writeFile(password, `${randomBytes(24).toString('base64url')}\n`, { mode: 0o600 })
+    const locale = ['-E', 'UTF8', '--locale-provider=builtin', '--locale=C.UTF-8']
+    await run(tools, 'initdb', [
+      '-D',
+      files,
+      '-U',
+      'postgres',
+      '-A',
+      'scram-sha-256',
+      `--pwfile=${password}`,
+      ...locale,
+    ])
+    await rename(password, join(files, passwordFile))
+    await writeFile(join(files, 'pg_hba.conf'), hostBasedAuthentication)
+    await writeFile(join(files, 'postgresql.conf'), `include 'onramp.conf'\n`, { flag: 'a' })
     await rename(files, cluster)
   } catch (error) {
     if (!existsSync(join(cluster, 'PG_VERSION'))) throw error // else somebody else was first
+  } finally {
+    await rm(making, { recursive: true, force: true })
   }
 }
 
-/** What starts that did not get to their end have left. */
+/** Removes what starts that crashed have left; nobody takes an hour to make the files. */
 async function removeUnfinished(dataDir: string): Promise<void> {
   for (const name of await readdir(dataDir)) {
-    if (name.startsWith(unfinished)) await rm(join(dataDir, name), { recursive: true, force: true })
+    const path = join(dataDir, name)
+    if (name.startsWith(unfinished) && Date.now() - (await stat(path)).mtimeMs > 3_600_000) {
+      await rm(path, { recursive: true, force: true })
+    }
   }
 }
 
