@@ -1,11 +1,10 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
-import { relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { pino } from 'pino'
-import { httpAddress, withoutSecrets } from './address.ts'
+import { httpAddress, isWildcard, withoutSecrets } from './address.ts'
 import { type App, createApp } from './app.ts'
 import { systemClock } from './clock.ts'
 import type { Config } from './config.ts'
@@ -47,7 +46,14 @@ function readArguments(args: string[]): Command {
     } catch (error) {
       const unknown = /'--?([^'=]+)'/.exec(messageOf(error))?.[1]
       throw new WrongUsage(
-        `${messageOf(error).split('. ')[0]}${unknown === undefined ? '' : near(unknown, Object.keys(options))}`,
+        `${messageOf(error).split('. ')[0]}${
+          unknown === undefined
+            ? ''
+            : near(
+                `--${unknown}`,
+                Object.keys(options).map((option) => `--${option}`),
+              )
+        }`,
       )
     }
   }
@@ -80,8 +86,8 @@ async function main(): Promise<void> {
 
 async function check({ config: file, db }: Command): Promise<void> {
   const config = readConfig(file, process.env)
-  print(`${relative('', file)}: ${count(config.routes.length, 'route')}, no fault.`)
-  if (!db) return
+  const verdict = `${file}: ${count(config.routes.length, 'route')}, no fault.`
+  if (!db) return print(verdict)
   const database = await openDatabase(config)
   const origin = postgresOrigin(
     { url: database.url, connections: 1, statementTimeoutMs: 10_000 },
@@ -98,7 +104,7 @@ async function check({ config: file, db }: Command): Promise<void> {
       )
     }
     for (const warning of inspection.warnings) print(`warning: ${warning}`)
-    print(`${database.shown}: every statement is accepted.`)
+    print(`${verdict} ${database.shown}: every statement is accepted.`)
   } finally {
     await origin.close()
     await database.stop()
@@ -203,10 +209,11 @@ async function openDatabase({ postgres }: Config, isAskedToStop = () => false): 
 function banner(app: App, { routes, listen, admin }: Config, database: Database): string {
   const address = (server: App['public'], host: string) =>
     httpAddress(host, (server.server.address() as AddressInfo).port)
-  const here = address(app.public, listen.host)
+  const here = address(app.public, isWildcard(listen.host) ? '127.0.0.1' : listen.host)
+  const bearer = admin.token === undefined ? '' : ' -H "Authorization: Bearer $ADMIN_TOKEN"'
   const lines = [
     `onramp ${version} is ready: ${count(routes.length, 'route')}`,
-    `  clients   ${here}`,
+    `  clients   ${address(app.public, listen.host)}`,
     `  admin     ${address(app.admin, admin.host)}`,
     `  tiers     ${app.tiers.join(', ')}`,
     `  database  ${database.shown}`,
@@ -216,7 +223,7 @@ function banner(app: App, { routes, listen, admin }: Config, database: Database)
     'Try:',
     `  curl -i '${here}/api/states'`,
     `  curl -i '${here}/api/plans/search?county=51059&ages=34,32,5&metal=Silver'`,
-    `  curl -X POST -H 'Content-Type: application/json' -d '{"tags":["county:51059"]}' ${address(app.admin, admin.host)}/purge`,
+    `  curl -X POST -H 'Content-Type: application/json' -d '{"tags":["county:51059"]}'${bearer} ${address(app.admin, admin.host)}/purge`,
   ]
   return lines.join('\n')
 }
@@ -249,6 +256,9 @@ function print(text: string): void {
 function count(n: number, what: string): string {
   return `${n} ${what}${n === 1 ? '' : 's'}`
 }
+
+// Whoever read the output has gone; there is nobody left to tell, and no reason to stop serving.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
 
 try {
   await main()

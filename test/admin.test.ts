@@ -156,6 +156,7 @@ describe('with a token', () => {
     }
     expect(purges).toEqual([])
     expect((await post('/purge', { all: true }, { authorization: 'Bearer long-enough' })).statusCode).toBe(200)
+    expect((await post('/purge', { all: true }, { authorization: 'bearer long-enough' })).statusCode).toBe(200)
     expect((await server.inject('/stats')).statusCode).toBe(200)
   })
 })

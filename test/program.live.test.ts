@@ -133,6 +133,49 @@ routes:
     },
   )
 
+  test('run by npm, ends when npm is told to', async () => {
+    const child = spawn('npm', ['start'], {
+      cwd: new URL('..', import.meta.url).pathname,
+      stdio: ['ignore', 'pipe', 'ignore'],
+      env: { ...process.env, DATABASE_URL: inject('databaseUrl'), REDIS_URL: '', PORT: '0', ADMIN_PORT: '0' },
+    })
+    let output = ''
+    const said = (text: string) =>
+      new Promise<void>((resolve) => child.stdout.on('data', () => output.includes(text) && resolve()))
+    child.stdout.on('data', (text) => {
+      output += text
+    })
+    await said('\nTry:')
+    const url = /clients +(http:\S+)/.exec(output)?.[1]
+    const gone = said('SIGTERM: finishing')
+    child.kill('SIGTERM')
+    await gone
+    while (
+      await fetch(`${url}/nowhere`).then(
+        () => true,
+        () => false,
+      )
+    );
+  })
+
+  test('goes on when nobody reads what it prints any more', async () => {
+    const program = await ready([], { LOG_LEVEL: 'debug' })
+    program.child.stdout.destroy()
+    program.child.stderr.destroy()
+    for (let i = 0; i < 3; i += 1) expect((await fetch(`${program.url}/api/states`)).status).toBe(200)
+    program.child.kill('SIGTERM')
+    const code = await new Promise((resolve) => program.child.on('exit', resolve))
+    expect(code).toBe(0)
+  })
+
+  test('shows how to send the token, and not the token', async () => {
+    const program = await ready([], { ADMIN_TOKEN: 'very-secret', HOST: '0.0.0.0' })
+    expect(program.output()).toContain('-H "Authorization: Bearer $ADMIN_TOKEN"')
+    expect(program.output()).not.toContain('very-secret')
+    expect(program.output()).toMatch(/clients +http:\/\/0\.0\.0\.0:/)
+    expect(program.output()).toMatch(/curl -i 'http:\/\/127\.0\.0\.1:\d+\/api\/states'/)
+  })
+
   test('takes a changed configuration while it runs: new lifetimes judge what is held, new routes are there, a fault keeps the old one', async () => {
     const text = (fresh: string, extra = '') => `
 listen: { port: 0 }
@@ -208,7 +251,7 @@ describe('what keeps it from starting is one plain sentence, and a code', () => 
   })
 
   test.each([
-    [['--confg', 'x'], 'did you mean config?'],
+    [['--confg', 'x'], 'did you mean --config?'],
     [['chekc'], 'did you mean check?'],
     [['serve', 'more'], 'Nothing is expected after serve'],
     [['--db'], '--db goes with check'],

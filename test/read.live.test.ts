@@ -63,7 +63,7 @@ async function start({ shared, lifetime, patience }: Wanted = {}): Promise<Runni
 /** How many times PostgreSQL ran a route's statement, told by a piece of its text. */
 async function statements(piece: string): Promise<number> {
   const { rows } = await superuser.query<{ calls: number }>(
-    `select coalesce(sum(calls), 0)::int as calls from pg_stat_statements where query like '%row_to_json(t)%' and strpos(query, $1) > 0`,
+    `select coalesce(sum(calls), 0)::int as calls from pg_stat_statements where query like '%row_to_json(onramp_row)%' and strpos(query, $1) > 0`,
     [piece],
   )
   return rows[0]?.calls as number

@@ -223,6 +223,12 @@ describe('what is refused', () => {
     ['a body that is not JSON', 400, { headers: json, payload: '{"q":' }],
     ['a body that is not an object', 400, { headers: json, payload: '["q"]' }],
     ['a member given twice', 400, { headers: json, payload: '{"q":"a","\\u0071":"b"}' }],
+    [
+      'a body that is not UTF-8',
+      400,
+      { headers: json, payload: Buffer.from([0x7b, 0x22, 0x71, 0x22, 0x3a, 0x22, 0xff, 0x22, 0x7d]) },
+    ],
+    ['a compressed body', 415, { headers: { ...json, 'content-encoding': 'gzip' }, payload: '{"q":"a"}' }],
     ['a body over the limit', 413, { headers: json, payload: JSON.stringify({ q: 'a'.repeat(200) }) }],
   ])('POST with %s: %d', async (_what, status, request) => {
     expect((await problem({ method: 'POST', url: '/api/search', ...request })).status).toBe(status)

@@ -1,7 +1,8 @@
 import { everything } from '../coherence/ledger.ts'
 import type { PurgeRequest } from '../coherence/purge.ts'
 import type { Config } from '../config.ts'
-import { Problem, Refusal } from '../errors.ts'
+import { Problem, quote, Refusal } from '../errors.ts'
+import { near } from '../near.ts'
 import type { Observe } from '../observation.ts'
 import type { Inspection, Origin } from '../origin/origin.ts'
 import { compileRoute, type Route, type RouteTable, routeTable } from './route.ts'
@@ -100,8 +101,10 @@ export function purgedTags(table: RouteTable, request: PurgeRequest): string[] {
   if ('all' in request) return [everything]
   if ('tags' in request) return request.tags
   const route = table.byName.get(request.route)
-  if (route === undefined)
-    throw new Problem('bad-parameters', `There is no route named ${JSON.stringify(request.route)}.`)
+  if (route === undefined) {
+    const meant = near(request.route, [...table.byName.keys()])
+    throw new Problem('bad-parameters', `There is no route named ${quote(request.route)}${meant || '.'}`)
+  }
   if (request.params === undefined) return [`route:${route.name}`]
   const unknown = Object.keys(request.params).filter((name) => !Object.hasOwn(route.parameters, name))
   const faults = unknown.map((parameter) => ({ parameter, detail: 'is not a parameter of this route' }))

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import { STATUS_CODES } from 'node:http'
 import Fastify, {
   type FastifyInstance,
@@ -154,7 +155,17 @@ export function newServer(
     if (isClosing) reply.header('Connection', 'close')
   })
   server.removeAllContentTypeParsers()
-  server.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => done(null, body))
+  server.addContentTypeParser(
+    'application/json',
+    { parseAs: 'buffer' },
+    async (request: FastifyRequest, body: Buffer) => {
+      const coding = request.headers['content-encoding']
+      if (coding !== undefined)
+        throw new Problem('wrong-media-type', `A body with Content-Encoding ${coding} is not taken.`)
+      if (!isUtf8(body)) throw new Problem('bad-body', 'The body is not UTF-8.')
+      return body.toString()
+    },
+  )
   return server
 }
 
@@ -180,7 +191,7 @@ export function asProblem(error: unknown): Problem {
   if (code === 'FST_ERR_CTP_BODY_TOO_LARGE')
     return new Problem('body-too-large', 'The body is larger than this server takes.', options)
   if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE')
-    return new Problem('wrong-media-type', 'Its Content-Type is another, or missing.', options)
+    return new Problem('wrong-media-type', 'Its Content-Type is not application/json.', options)
   if (statusCode !== undefined && statusCode >= 400 && statusCode < 500)
     return new Problem('bad-request', messageOf(error), options)
   return new Problem('internal', 'It is the fault of this server, whose log says more.', options)

@@ -144,8 +144,11 @@ function wrap(
   { statement, returns }: Query,
   placeholder: (name: string, index: number) => string = (_name, i) => `$${i + 1}`,
 ): string {
-  const json = returns === 'rows' ? `'[' || string_agg(row_to_json(t)::text, ',') || ']'` : `min(row_to_json(t)::text)`
-  return `select ${json}, count(*)::int from (\n${statement.render(placeholder)}\n) t`
+  const json =
+    returns === 'rows'
+      ? `'[' || string_agg(row_to_json(onramp_row)::text, ',') || ']'`
+      : `min(row_to_json(onramp_row)::text)`
+  return `select ${json}, count(*)::int from (\n${statement.render(placeholder)}\n) onramp_row`
 }
 
 const outcomes: Partial<Record<Problem['code'], 'timeout' | 'unavailable'>> = {
