@@ -12,6 +12,7 @@ import { readConfig } from './config-file.ts'
 import { messageOf, Refusal, WrongUsage } from './errors.ts'
 import { prepare } from './http/prepare.ts'
 import { near } from './near.ts'
+import { banner } from './ops/banner.ts'
 import { type Embedded, startEmbedded } from './origin/embedded.ts'
 import { checkServer, postgresOrigin } from './origin/postgres.ts'
 
@@ -86,7 +87,8 @@ async function main(): Promise<void> {
 
 async function check({ config: file, db }: Command): Promise<void> {
   const config = readConfig(file, process.env)
-  const verdict = `${file}: ${count(config.routes.length, 'route')}, no fault.`
+  const { length } = config.routes
+  const verdict = `${file}: ${length} route${length === 1 ? '' : 's'}, no fault.`
   if (!db) return print(verdict)
   const database = await openDatabase(config)
   const origin = postgresOrigin(
@@ -132,7 +134,7 @@ async function serve({ config: file }: Command): Promise<void> {
     })
     try {
       await listen(app, config)
-      print(banner(app, config, database))
+      print(started(app, config, database))
       print(`\n${await stopping.signal}: finishing what is under way.`)
       app.drain()
     } finally {
@@ -206,26 +208,21 @@ async function openDatabase({ postgres }: Config, isAskedToStop = () => false): 
   return { ...embedded, shown: `embedded, ${withoutSecrets(embedded.url)}` }
 }
 
-function banner(app: App, { routes, listen, admin }: Config, database: Database): string {
+function started(app: App, { routes, listen, admin }: Config, { shown, ownerUrl }: Database): string {
   const address = (server: App['public'], host: string) =>
     httpAddress(host, (server.server.address() as AddressInfo).port)
-  const here = address(app.public, isWildcard(listen.host) ? '127.0.0.1' : listen.host)
-  const bearer = admin.token === undefined ? '' : ' -H "Authorization: Bearer $ADMIN_TOKEN"'
-  const lines = [
-    `onramp ${version} is ready: ${count(routes.length, 'route')}`,
-    `  clients   ${address(app.public, listen.host)}`,
-    `  admin     ${address(app.admin, admin.host)}`,
-    `  tiers     ${app.tiers.join(', ')}`,
-    `  database  ${database.shown}`,
-    ...(database.ownerUrl === undefined ? [] : [`            change a row: psql ${database.ownerUrl}`]),
-    ...app.warnings.map((warning) => `  warning   ${warning}`),
-    '',
-    'Try:',
-    `  curl -i '${here}/api/states'`,
-    `  curl -i '${here}/api/plans/search?county=51059&ages=34,32,5&metal=Silver'`,
-    `  curl -X POST -H 'Content-Type: application/json' -d '{"tags":["county:51059"]}'${bearer} ${address(app.admin, admin.host)}/purge`,
-  ]
-  return lines.join('\n')
+  return banner({
+    version,
+    routes,
+    clients: address(app.public, listen.host),
+    here: address(app.public, isWildcard(listen.host) ? '127.0.0.1' : listen.host),
+    admin: address(app.admin, admin.host),
+    needsToken: admin.token !== undefined,
+    tiers: app.tiers,
+    database: shown,
+    ownerUrl,
+    warnings: app.warnings,
+  })
 }
 
 /**
@@ -251,10 +248,6 @@ function stopSignal(): { signal: Promise<string>; isAsked: boolean } {
 
 function print(text: string): void {
   process.stdout.write(`${text.trimEnd()}\n`)
-}
-
-function count(n: number, what: string): string {
-  return `${n} ${what}${n === 1 ? '' : 's'}`
 }
 
 // Whoever read the output has gone; there is nobody left to tell, and no reason to stop serving.

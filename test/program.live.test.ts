@@ -193,6 +193,7 @@ ${extra}`
     }
     await get('/one')
     expect(await get('/one')).toMatch(/^onramp; hit; ttl=3\d\d\d; detail=memory$/)
+    expect(program.output()).toMatch(/curl -i 'http:\S+\/one'\n.*\/routes\n.*\{"route":"one"\}/)
     configuration('reload.yaml', text('1m', '  two: { path: /two, sql: "select 2 as n" }'))
     expect(await reload()).toEqual({ status: 200, body: { changed: ['one', 'two'], needRestart: [] } })
     expect(await get('/one')).toMatch(/^onramp; hit; ttl=5\d; detail=memory$/)

@@ -28,6 +28,8 @@ function listReader(list: Extract<Parameter, { type: 'list' }>): Reader {
   return (value) => {
     const items = typeof value === 'string' ? value.split(',') : value
     if (!Array.isArray(items)) return { fault: 'is not a list' }
+    // A repeated item may yet mean nothing; otherwise what is too long need not be read.
+    if (!unique && items.length > maxItems) return { fault: `has more than ${maxItems} items` }
     let read: Scalar[] = []
     for (const item of items) {
       const outcome = readItem(item)
