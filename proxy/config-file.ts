@@ -41,6 +41,8 @@ class Faults {
   readonly #file: string
   lineOf: (path: Path) => number | undefined = () => undefined
   lineAt: (node: unknown) => number | undefined = () => undefined
+  /** The environment variables the setting at a path was taken from. */
+  variablesOf: (path: Path) => readonly string[] = () => []
 
   constructor(file: string) {
     this.#file = basename(file)
@@ -50,7 +52,9 @@ class Faults {
     const where = `${this.#file}${line === undefined ? '' : `:${line}`}`
     const name = path.length === 0 ? '' : ` ${path.join('.')}:`
     const quoted = value === undefined || mayBeSecret(path) ? '' : ` ${quote(value)}`
-    this.#sentences.set(`${where}${name}${quoted} ${sentence}`, line ?? 0)
+    const variables = this.variablesOf(path)
+    const from = variables.length === 0 ? '' : ` (it comes from ${variables.join(' and ')})`
+    this.#sentences.set(`${where}${name}${quoted} ${sentence}${from}`, line ?? 0)
   }
 
   get count(): number {
@@ -124,12 +128,17 @@ function withoutNotGiven(value: unknown): unknown {
 
 /** Replaces what is taken from the environment. What comes out empty counts as not given: the default holds. */
 function substitute(document: Document, environment: Environment, faults: Faults): void {
+  const variables = new Map<unknown, string[]>()
+  faults.variablesOf = (path) => (path.length === 0 ? [] : (variables.get(document.getIn(path, true)) ?? []))
   visit(document, {
     Scalar(_key, node) {
       if (typeof node.value !== 'string' || !node.value.includes('${')) return
       const value = node.value.replace(/\$\{([A-Za-z_]\w*)(?::-([^}]*))?\}/g, (_all, name: string, preset?: string) => {
         const given = Object.hasOwn(environment, name) ? environment[name] : undefined
-        if (given !== undefined && (given !== '' || preset === undefined)) return given
+        if (given !== undefined && (given !== '' || preset === undefined)) {
+          variables.set(node, [...(variables.get(node) ?? []), name])
+          return given
+        }
         if (preset === undefined) {
           const advice = `\${${name}} is not set in the environment and has no default: write \${${name}:-default}`
           faults.add([], advice, undefined, faults.lineAt(node))

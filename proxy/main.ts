@@ -152,15 +152,13 @@ async function listen(app: App, { listen, admin }: Config): Promise<void> {
     [app.admin, admin, 'ADMIN_PORT'],
   ] as const) {
     await server.listen({ host, port }).catch((error: NodeJS.ErrnoException) => {
+      const advice = `Set ${variable} to another port.`
       const why = {
-        EADDRINUSE: 'it is in use',
-        EACCES: 'this user may not',
-        EADDRNOTAVAIL: 'this machine has no such address',
+        EADDRINUSE: `it is in use. ${advice}`,
+        EACCES: `this user may not. ${advice}`,
+        EADDRNOTAVAIL: 'this machine has no such address.',
       }[error.code ?? '']
-      throw new Refusal(
-        `onramp cannot listen on ${host}:${port}: ${why ?? messageOf(error)}. Set ${variable} to another port.`,
-        { cause: error },
-      )
+      throw new Refusal(`onramp cannot listen on ${host}:${port}: ${why ?? messageOf(error)}`, { cause: error })
     })
   }
 }

@@ -415,6 +415,16 @@ describe('the environment', () => {
       expect(faults(port, { P })).toHaveLength(1)
   })
 
+  test('is named where what comes from it is a fault', () => {
+    const port = withSection('listen:\n  port: ${P:-1}')
+    expect(faults(port, { P: 'x' }).join()).toMatch(/listen\.port: "x" is not a whole number \(it comes from P\)$/)
+    const url = withSection('redis:\n  url: ${R:-}')
+    expect(faults(url, { R: 'secret@host' }).join()).toMatch(
+      /redis\.url: is not an address like \S+ \(it comes from R\)$/,
+    )
+    expect(faults(withSection('listen:\n  port: ${P:-x}')).join()).not.toContain('comes from')
+  })
+
   test('has booleans in it: every scalar may come from there', () => {
     const yaml = withParameter('type: string, lowercase: "${FOLD:-true}"')
     expect(only(read(yaml)).parameters.p).toMatchObject({ lowercase: true })
