@@ -2,16 +2,15 @@
 import { readFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
-import { parseArgs } from 'node:util'
 import { pino } from 'pino'
 import { httpAddress, isWildcard, withoutSecrets } from './address.ts'
 import { type App, createApp } from './app.ts'
+import { type Command, readArguments, usage } from './arguments.ts'
 import { systemClock } from './clock.ts'
 import type { Config } from './config.ts'
 import { readConfig } from './config-file.ts'
 import { messageOf, Refusal, WrongUsage } from './errors.ts'
 import { prepare } from './http/prepare.ts'
-import { near } from './near.ts'
 import { banner } from './ops/banner.ts'
 import { type Embedded, startEmbedded } from './origin/embedded.ts'
 import { checkServer, postgresOrigin } from './origin/postgres.ts'
@@ -19,61 +18,11 @@ import { checkServer, postgresOrigin } from './origin/postgres.ts'
 const root = fileURLToPath(new URL('..', import.meta.url))
 const { version } = JSON.parse(readFileSync(`${root}package.json`, 'utf8')) as { version: string }
 
-const usage = `onramp ${version}: a read-through cache ahead of a web tier, in front of PostgreSQL
-
-  onramp [serve] [--config FILE]         serve, until Ctrl-C
-  onramp check   [--config FILE] [--db]  validate the configuration; with --db, ask the database too
-  onramp --help | --version
-
-FILE is config/onramp.yaml of this program unless given. Exit codes: 0 done, 1 refused, 2 wrong usage.
-`
-
-interface Command {
-  name: 'serve' | 'check' | 'help' | 'version'
-  config: string
-  db: boolean
-}
-
-function readArguments(args: string[]): Command {
-  const options = {
-    config: { type: 'string' },
-    db: { type: 'boolean' },
-    help: { type: 'boolean', short: 'h' },
-    version: { type: 'boolean' },
-  } as const
-  const parse = () => {
-    try {
-      return parseArgs({ args, options, allowPositionals: true })
-    } catch (error) {
-      const unknown = /'--?([^'=]+)'/.exec(messageOf(error))?.[1]
-      throw new WrongUsage(
-        `${messageOf(error).split('. ')[0]}${
-          unknown === undefined
-            ? ''
-            : near(
-                `--${unknown}`,
-                Object.keys(options).map((option) => `--${option}`),
-              )
-        }`,
-      )
-    }
-  }
-  const { values, positionals } = parse()
-  if (values.help) return { name: 'help', config: '', db: false }
-  if (values.version) return { name: 'version', config: '', db: false }
-  const [name = 'serve', ...more] = positionals
-  if (name !== 'serve' && name !== 'check')
-    throw new WrongUsage(`There is no command ${name}${near(name, ['serve', 'check'])}`)
-  if (more.length > 0) throw new WrongUsage(`Nothing is expected after ${name}: ${more.join(' ')}`)
-  if (values.db && name !== 'check') throw new WrongUsage('--db goes with check')
-  return { name, config: values.config ?? `${root}config/onramp.yaml`, db: values.db ?? false }
-}
-
 async function main(): Promise<void> {
-  const command = readArguments(process.argv.slice(2))
+  const command = readArguments(process.argv.slice(2), `${root}config/onramp.yaml`)
   switch (command.name) {
     case 'help':
-      return print(usage)
+      return print(usage(version))
     case 'version':
       return print(version)
     case 'check':
@@ -256,6 +205,6 @@ try {
 } catch (error) {
   const isOurs = error instanceof Refusal || error instanceof WrongUsage
   process.stderr.write(`${isOurs ? error.message : error instanceof Error ? error.stack : messageOf(error)}\n`)
-  if (error instanceof WrongUsage) process.stderr.write(`\n${usage}`)
+  if (error instanceof WrongUsage) process.stderr.write(`\n${usage(version)}`)
   process.exitCode = error instanceof WrongUsage ? 2 : 1
 }

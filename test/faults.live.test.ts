@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import pg from 'pg'
-import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
 import { type Running, startApp } from './live.ts'
 import { freePort, type RedisServer, startRedis } from './servers.ts'
 
@@ -104,6 +104,14 @@ async function other(app: Running) {
 }
 
 describe('Redis gone', () => {
+  const owner = new pg.Client({ connectionString: inject('ownerUrl') })
+  beforeAll(() => owner.connect())
+  afterAll(() => owner.end())
+  const rename = (name: string) =>
+    owner.query(`update counties set county_name = $1 where county_fips = '51059'`, [name])
+  const name = async (asked: Running) =>
+    ((await asked.get('/api/counties/51059')).json() as { county_name: string }).county_name
+
   test('killed under load fails no request and delays none', async () => {
     const app = await start()
     await load(app, 100)
@@ -121,12 +129,6 @@ describe('Redis gone', () => {
 
   test('a purge while it is gone says so, and nothing of before is believed when it is back', async () => {
     const app = await start()
-    const owner = new pg.Client({ connectionString: inject('ownerUrl') })
-    await owner.connect()
-    const rename = (name: string) =>
-      owner.query(`update counties set county_name = $1 where county_fips = '51059'`, [name])
-    const name = async (asked: Running) =>
-      ((await asked.get('/api/counties/51059')).json() as { county_name: string }).county_name
     try {
       expect(await name(app)).toBe('Fairfax County')
       await rename('Fairest County')
@@ -142,7 +144,6 @@ describe('Redis gone', () => {
       expect(await name(await start())).toBe('Fairest County')
     } finally {
       await rename('Fairfax County')
-      await owner.end()
     }
   })
 
@@ -150,12 +151,6 @@ describe('Redis gone', () => {
     const folder = mkdtempSync(join(tmpdir(), 'onramp-redis-'))
     redis.stop()
     redis = await startRedis(['--dir', folder])
-    const owner = new pg.Client({ connectionString: inject('ownerUrl') })
-    await owner.connect()
-    const rename = (name: string) =>
-      owner.query(`update counties set county_name = $1 where county_fips = '51059'`, [name])
-    const name = async (asked: Running) =>
-      ((await asked.get('/api/counties/51059')).json() as { county_name: string }).county_name
     try {
       const app = await start()
       expect(await name(app)).toBe('Fairfax County')
@@ -173,7 +168,6 @@ describe('Redis gone', () => {
       expect(await name(await start())).toBe('Fairest County')
     } finally {
       await rename('Fairfax County')
-      await owner.end()
       rmSync(folder, { recursive: true, force: true })
     }
   })

@@ -465,6 +465,14 @@ routes:
     expect(await (await fetch(`${program.url}/a`)).json()).toEqual({ ro: 'on', path: 'public' })
   })
 
+  test('an address without a host, as for a Unix socket, is read as PostgreSQL’s own tools do', async () => {
+    const { username, password, hostname, port, pathname } = new URL(inject('superuserUrl'))
+    const url = `postgres://${username}:${password}@${pathname}?host=${hostname}&port=${port}`
+    const { code, errors, output } = await result(['check', '--db'], { DATABASE_URL: url })
+    expect([code, errors]).toEqual([0, ''])
+    if (password !== '') expect(output).not.toContain(password)
+  })
+
   test.each(['postgres://u:%zz@h/d', 'postgres://u:p/w@h/d'])(
     'an address that is none (%s) is refused in a sentence',
     async (url) => {

@@ -31,6 +31,8 @@ type Found = NonNullable<ReturnType<RouteTable['find']>>
 
 /** What is known of a request so far, for the one line and the one count it makes. */
 interface Road {
+  path: string
+  query: string
   found: Found | undefined
   answer?: Answer
   error?: unknown
@@ -54,8 +56,9 @@ export function publicServer(parts: Parts): FastifyInstance {
   server.decorateRequest('road', null as unknown as Road)
 
   server.addHook('onRequest', async (request, reply) => {
-    const found = parts.routes().find(split(request.originalUrl).path)
-    request.road = { found }
+    const { path, query } = split(request.originalUrl)
+    const found = parts.routes().find(path)
+    request.road = { path, query, found }
     if (found === undefined) throw new Problem('no-route', 'No route has this path.')
     const { methods } = found.route
     if (!methods.includes(request.method)) {
@@ -67,7 +70,7 @@ export function publicServer(parts: Parts): FastifyInstance {
   const handle = async (request: FastifyRequest, reply: FastifyReply) => {
     const { road } = request
     const { route, given } = road.found as Found
-    const sent = request.method === 'POST' ? readBody(request.body) : readQuery(split(request.originalUrl).query)
+    const sent = request.method === 'POST' ? readBody(request.body) : readQuery(road.query)
     // What the path names, nothing else can name again.
     for (const [name, values] of given) sent.set(name, values)
     const read = route.read(sent)
@@ -90,7 +93,7 @@ export function publicServer(parts: Parts): FastifyInstance {
   })
 
   server.addHook('onResponse', async (request, reply) => {
-    const { found, answer, error } = request.road ?? {}
+    const { path, found, answer, error } = request.road
     parts.observe({
       kind: 'response',
       route: found?.route.name ?? 'none',
@@ -99,7 +102,7 @@ export function publicServer(parts: Parts): FastifyInstance {
       status: reply.statusCode,
       seconds: reply.elapsedTime / 1000,
       method: request.method,
-      path: split(request.originalUrl).path,
+      path,
       error,
     })
   })

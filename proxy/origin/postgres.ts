@@ -1,4 +1,5 @@
 import pg from 'pg'
+import { parseIntoClientConfig } from 'pg-connection-string'
 import type { Clock } from '../clock.ts'
 import { messageOf, Problem, Refusal } from '../errors.ts'
 import type { Observe } from '../observation.ts'
@@ -24,7 +25,7 @@ const clientGraceMs = 250
 export function postgresOrigin(settings: Settings, clock: Clock, observe: Observe): Origin {
   const { statementTimeoutMs } = settings
   const pool = new pg.Pool({
-    connectionString: readOnly(settings.url),
+    ...addressOf(settings.url),
     max: settings.connections,
     application_name: 'onramp',
     statement_timeout: statementTimeoutMs,
@@ -102,27 +103,19 @@ export function postgresOrigin(settings: Settings, clock: Clock, observe: Observ
 }
 
 /**
- * `url` with read-only sessions asked for, after whatever options it has itself. What it says of timeouts is dropped: in a
- * pg client, settings in the address go before all others.
+ * Where `url` leads, with read-only sessions asked for after whatever options it has itself. Given to a pg client as an
+ * address, its settings would go before the program's own.
  */
-function readOnly(url: string): string {
-  const address = new URL(url)
-  for (const name of ['statement_timeout', 'query_timeout', 'connectionTimeoutMillis', 'max'])
-    address.searchParams.delete(name)
-  const options = `${address.searchParams.get('options') ?? ''} -c default_transaction_read_only=on`
-  address.searchParams.set('options', options.trim())
-  return address.href
+function addressOf(url: string): pg.ClientConfig {
+  const address = parseIntoClientConfig(url)
+  return { ...address, options: `${address.options ?? ''} -c default_transaction_read_only=on`.trim() }
 }
 
 /** Opens and closes one connection, and refuses what is not PostgreSQL 14 or later. `shown` is the address without secrets. */
 export async function checkServer(url: string, shown: string): Promise<void> {
   let client: pg.Client | undefined
   try {
-    client = new pg.Client({
-      connectionString: readOnly(url),
-      connectionTimeoutMillis: 5000,
-      application_name: 'onramp',
-    })
+    client = new pg.Client({ ...addressOf(url), connectionTimeoutMillis: 5000, application_name: 'onramp' })
     client.on('error', () => {}) // the call under way rejects with it
     await client.connect()
     const { rows } = await client.query<{ number: number; version: string }>(
