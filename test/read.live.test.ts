@@ -113,7 +113,7 @@ describe('one statement', () => {
   })
 
   test('for a thousand requests on a stale key, none of which waits', async () => {
-    const app = await start({ lifetime: { fresh: 1, stale: 600_000 } })
+    const app = await start({ lifetime: { fresh: 1, stale: 600_000 }, patience: 20_000 })
     await app.get(planSearch)
     await superuser.query('select pg_stat_statements_reset()')
     const answered = await whileLocked('plan_county', async () => {
@@ -198,7 +198,7 @@ describe('a changed row', () => {
   })
 
   test('during a fill is not kept: the fill goes to those who waited, the next request sees the new row', async () => {
-    const app = await start({ shared: 'race' })
+    const app = await start({ shared: 'race', patience: 20_000 })
     const redis = new Redis(inject('redisUrl'))
     // The fill reads counties (old snapshot), then waits on rates; the purge comes meanwhile.
     await owner.query('begin')
