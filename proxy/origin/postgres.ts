@@ -104,7 +104,7 @@ export function postgresOrigin(settings: Settings, clock: Clock, observe: Observ
 
 /**
  * Where `url` leads, with read-only sessions asked for after whatever options it has itself. Given to a pg client as an
- * address, its settings would go before the program's own.
+ * address, its settings would go before the program's own; so whoever spreads this names its own timeouts after it.
  */
 function addressOf(url: string): pg.ClientConfig {
   const address = parseIntoClientConfig(url)
@@ -115,7 +115,12 @@ function addressOf(url: string): pg.ClientConfig {
 export async function checkServer(url: string, shown: string): Promise<void> {
   let client: pg.Client | undefined
   try {
-    client = new pg.Client({ ...addressOf(url), connectionTimeoutMillis: 5000, application_name: 'onramp' })
+    client = new pg.Client({
+      ...addressOf(url),
+      connectionTimeoutMillis: 5000,
+      query_timeout: 5000,
+      application_name: 'onramp',
+    })
     client.on('error', () => {}) // the call under way rejects with it
     await client.connect()
     const { rows } = await client.query<{ number: number; version: string }>(
