@@ -6,8 +6,28 @@ loopback.addAddress('::1', 'ipv6')
 
 /** Whether `host`, as it is given to `listen`, is reached from this machine only. */
 export function isLoopback(host: string): boolean {
+  if (isSocketPath(host)) return true
   const version = isIP(host)
   return version === 0 ? host === 'localhost' : loopback.check(host, version === 6 ? 'ipv6' : 'ipv4')
+}
+
+/** Whether `host` is the path of a Unix socket, written `unix:/run/onramp.sock`. */
+export function isSocketPath(host: string): boolean {
+  return host.startsWith('unix:')
+}
+
+/** Addresses and networks (`10.0.0.0/8`) as one list. Throws, with the text in question, for what is neither. */
+export function networks(texts: readonly string[]): BlockList {
+  const list = new BlockList()
+  for (const text of texts) {
+    const [address = '', prefix] = text.split('/')
+    const version = isIP(address)
+    const bits = prefix === undefined ? (version === 6 ? 128 : 32) : Number(prefix)
+    const isPrefix = prefix === undefined || (/^\d{1,3}$/.test(prefix) && bits <= (version === 6 ? 128 : 32))
+    if (version === 0 || !isPrefix) throw new Error(`${text} is not an address, nor a network like 10.0.0.0/8`)
+    list.addSubnet(address, bits, version === 6 ? 'ipv6' : 'ipv4')
+  }
+  return list
 }
 
 /** Whether `host` stands for every address of this machine. */
@@ -16,8 +36,8 @@ export function isWildcard(host: string): boolean {
 }
 
 /** `http://host:port`, with the brackets an IPv6 address needs. */
-export function httpAddress(host: string, port: number): string {
-  return `http://${isIP(host) === 6 ? `[${host}]` : host}:${port}`
+export function httpAddress(host: string, port: number, scheme = 'http'): string {
+  return `${scheme}://${isIP(host) === 6 ? `[${host}]` : host}:${port}`
 }
 
 /** `url` without its password, for people to read. Anything that is not a URL is not shown at all. */

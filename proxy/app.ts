@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
+import { networks } from './address.ts'
 import { failOpen } from './cache/fail-open.ts'
 import { memoryTier } from './cache/memory.ts'
 import { ReadThrough } from './cache/read-through.ts'
@@ -10,9 +11,10 @@ import { Ledger } from './coherence/ledger.ts'
 import { InvalidationLog } from './coherence/log.ts'
 import { purger } from './coherence/purge.ts'
 import type { Config } from './config.ts'
+import { type Passthrough, passthrough } from './http/passthrough.ts'
 import { describeRoute, prepare, purgedTags, Routing } from './http/prepare.ts'
-import { newServer, publicServer } from './http/server.ts'
-import { observers } from './observation.ts'
+import { type Limits, newServer, publicServer } from './http/server.ts'
+import { type Observe, observers } from './observation.ts'
 import { adminRoutes } from './ops/admin.ts'
 import { logger } from './ops/log.ts'
 import { eventLoopLag, type Gauges, metrics } from './ops/metrics.ts'
@@ -98,10 +100,11 @@ export async function createApp({
     random,
     deadlineMs: config.request.timeout,
   })
+  const upstream = upstreamOf(config, clock, random, observe)
   const close = async () => {
     lag.stop()
     redis?.close()
-    await origin.close()
+    await Promise.all([origin.close(), upstream?.close()])
   }
 
   try {
@@ -117,6 +120,7 @@ export async function createApp({
       ...(redis && { redis: { connected: redis.client.status === 'ready' } }),
       postgres: origin.connections,
       flights: cache.flights,
+      ...(upstream && { upstream: { underWay: upstream.underWay } }),
     })
     let isDraining = false
 
@@ -124,10 +128,13 @@ export async function createApp({
       routes: () => routing.table,
       cache,
       origin,
+      passthrough: upstream,
+      cors: config.cors.origins,
       clock,
       observe,
+      limits: limitsOf(config),
+      certificate: config.listen.tls,
       random,
-      maxBodyBytes: config.request.maxBody,
     })
     const admin = newServer(1024 ** 2, random)
     adminRoutes(admin, {
@@ -148,11 +155,49 @@ export async function createApp({
       tiers: ['memory', ...(redis ? [isRedisReady ? 'redis' : 'redis (not reachable now)'] : [])],
       drain: () => {
         isDraining = true
+        upstream?.drain()
       },
       close,
     }
   } catch (error) {
     await close()
     throw error
+  }
+}
+
+function upstreamOf(
+  { upstream, limits }: Config,
+  clock: Clock,
+  random: () => number,
+  observe: Observe,
+): Passthrough | undefined {
+  if (upstream.url === undefined) return undefined
+  return passthrough(
+    {
+      url: upstream.url,
+      maxRequests: upstream.maxRequests,
+      connectTimeoutMs: upstream.connectTimeout,
+      firstByteTimeoutMs: upstream.firstByteTimeout,
+      idleTimeoutMs: limits.idleTimeout,
+      trusted: networks(upstream.trustedProxies),
+      maxHeaderBytes: limits.maxHeader,
+    },
+    clock,
+    random,
+    observe,
+  )
+}
+
+function limitsOf({ limits, request, upstream }: Config): Limits {
+  return {
+    maxConnections: limits.maxConnections,
+    maxRequests: limits.maxRequests,
+    maxHeaderBytes: limits.maxHeader,
+    headerTimeoutMs: limits.headerTimeout,
+    // While an answer is awaited nothing moves, and that has limits of its own.
+    quietMs: Math.max(limits.idleTimeout, upstream.firstByteTimeout, request.timeout) + 1000,
+    keepAliveTimeoutMs: limits.keepAliveTimeout,
+    maxBodyBytes: request.maxBody,
+    maxParameters: request.maxParameters,
   }
 }

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs'
+import { isIP } from 'node:net'
 import { resolve } from 'node:path'
-import { isLoopback } from './address.ts'
+import { createSecureContext } from 'node:tls'
+import { isLoopback, networks } from './address.ts'
 import { type Parameter, parameterName, routeName, schema } from './config.ts'
 import { messageOf, quote } from './errors.ts'
 import { near } from './near.ts'
@@ -24,6 +26,8 @@ export function crossCheck(raw: unknown, folder: string, sqlOf: Map<string, stri
   if (typeof host === 'string' && !isLoopback(host) && !admin.token) {
     tell(['admin', 'host'], 'is not a loopback address, so admin.token must be set', host)
   }
+  checkListen(recordAt(raw, ['listen', 'tls']), folder, (sentence) => tell(['listen', 'tls'], sentence))
+  checkUpstream(recordAt(raw, ['upstream']), (setting, sentence, value) => tell(['upstream', setting], sentence, value))
   const pathOwners = new Map<string, string>()
   for (const [name, route] of Object.entries(recordAt(raw, ['routes']))) {
     const at = (...rest: (string | number)[]): Path => ['routes', name, ...rest]
@@ -56,6 +60,34 @@ export function crossCheck(raw: unknown, folder: string, sqlOf: Map<string, stri
             tag,
           )
       }
+    }
+  }
+}
+
+function checkListen({ cert, key }: Record<string, unknown>, folder: string, tell: (sentence: string) => void): void {
+  if (typeof cert !== 'string' || typeof key !== 'string') return
+  try {
+    createSecureContext({ cert: readFileSync(resolve(folder, cert)), key: readFileSync(resolve(folder, key)) })
+  } catch (error) {
+    tell(`names files that are no certificate and its key: ${messageOf(error)}`)
+  }
+}
+
+function checkUpstream(
+  { url, trustedProxies }: Record<string, unknown>,
+  tell: (setting: string, sentence: string, value?: unknown) => void,
+): void {
+  const isEncrypted = typeof url === 'string' && url.startsWith('https:')
+  if (isEncrypted && isIP((URL.parse(url)?.hostname ?? '').replace(/^\[|\]$/g, '')) !== 0)
+    tell('url', 'is encrypted, so it needs the name its certificate is for instead of an address', url)
+  if (typeof url === 'string' && !url.startsWith('unix:') && URL.parse(url) === null)
+    tell('url', 'is not an address', url)
+  if (!Array.isArray(trustedProxies)) return
+  for (const text of trustedProxies) {
+    try {
+      networks([String(text)])
+    } catch (error) {
+      tell('trustedProxies', messageOf(error))
     }
   }
 }

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { basename, dirname } from 'node:path'
+import { basename, dirname, resolve } from 'node:path'
 import { type Document, isMap, isScalar, LineCounter, parseDocument, visit } from 'yaml'
 import type { z } from 'zod'
 import { type Config, complete, schema } from './config.ts'
@@ -33,7 +33,14 @@ export function readConfig(file: string, environment: Environment): Config {
   const sql = new Map<string, string>()
   crossCheck(raw, dirname(file), sql, (...fault) => faults.add(...fault))
   faults.throwIfAny()
-  return complete(checked.data as z.output<typeof schema>, (name) => sql.get(name) as string)
+  const read = checked.data as z.output<typeof schema>
+  const { tls } = read.listen
+  if (tls !== undefined) read.listen.tls = { cert: beside(file, tls.cert), key: beside(file, tls.key) }
+  return complete(read, (name) => sql.get(name) as string)
+}
+
+function beside(file: string, path: string): string {
+  return resolve(dirname(file), path)
 }
 
 class Faults {

@@ -42,6 +42,7 @@ function integer(min: number, max: number) {
 const flag = z.preprocess((value) => (value === 'true' ? true : value === 'false' ? false : value), z.boolean())
 
 const port = integer(0, 65_535)
+const host = z.string().regex(/^(?!unix:)[^/]+$|^unix:\/./, { error: 'is not a host, nor unix: and a path' })
 const absent = z.null().optional()
 const secretUrl = (scheme: RegExp, example: string) =>
   z.string().regex(scheme, { error: `is not an address like ${example}` })
@@ -81,6 +82,7 @@ const lifetime = {
   stale: duration,
   staleIfError: duration,
   negative: duration,
+  noCache: duration,
 }
 const cacheControl = z
   .string()
@@ -122,15 +124,17 @@ const route = z.strictObject({
 export const schema = z.strictObject({
   listen: z
     .strictObject({
-      host: z.string().min(1).default('127.0.0.1').describe('Address clients are served on'),
+      host: host.default('127.0.0.1').describe('Address clients are served on, or unix:/run/onramp.sock'),
       port: port.prefault(8080).describe('0 is any free one'),
+      tls: z
+        .strictObject({ cert: z.string().min(1), key: z.string().min(1) })
+        .optional()
+        .describe('{ cert, key }: PEM files beside this one; read anew when they change'),
     })
     .prefault({}),
   admin: z
     .strictObject({
-      host: z
-        .string()
-        .min(1)
+      host: host
         .default('127.0.0.1')
         .describe('Address of probes, metrics and purges; beyond loopback a token is required'),
       port: port.prefault(9090).describe('0 is any free one'),
@@ -192,6 +196,53 @@ export const schema = z.strictObject({
     .strictObject({
       timeout: wait.prefault('3s').describe('The most a request waits for its answer'),
       maxBody: size.prefault('16KiB').describe('Of a POST to a route'),
+      maxParameters: integer(1, 10_000).prefault(100).describe('Of a query or a body for a route, unknown ones too'),
+    })
+    .prefault({}),
+  limits: z
+    .strictObject({
+      maxConnections: integer(1, 1_000_000).prefault(10_000).describe('Further ones are closed at once'),
+      maxRequests: integer(0, 1_000_000).prefault(10_000).describe('Of one connection, then it ends; 0 is no limit'),
+      maxHeader: size
+        .refine((bytes) => bytes >= 1024 && bytes <= 1024 ** 2, { error: 'must lie between 1KiB and 1MiB' })
+        .prefault('16KiB')
+        .describe('Of a request, and of an answer of the web tier: the target and all fields'),
+      headerTimeout: wait.prefault('10s').describe('The most a header section takes to come, or a POST to a route'),
+      idleTimeout: wait
+        .prefault('2m')
+        .describe('The most that nothing moves while a request is under way, or a tunnel'),
+      keepAliveTimeout: wait.prefault('65s').describe('The most a connection waits for its next request'),
+      drainTimeout: wait.prefault('25s').describe('After a signal to stop: the most that requests under way may take'),
+    })
+    .prefault({}),
+  upstream: z
+    .strictObject({
+      url: z
+        .string()
+        .regex(/^https?:\/\/[^/?#@]+\/?$|^unix:\/./, {
+          error: 'is not an address like http://127.0.0.1:3000 or unix:/run/web.sock, without a path',
+        })
+        .optional()
+        .describe('The web tier: it gets every request that no route answers. Without it those are a 404'),
+      maxRequests: integer(1, 100_000).prefault(1000).describe('The most under way at once; further ones are a 503'),
+      connectTimeout: wait.prefault('2s').describe('The most it takes to connect'),
+      firstByteTimeout: wait.prefault('60s').describe('The most it takes to begin an answer'),
+      trustedProxies: z
+        .array(z.string().min(1))
+        .default([])
+        .describe('Addresses, or networks like 10.0.0.0/8, whose X-Forwarded-* and Forwarded are kept and added to'),
+    })
+    .prefault({}),
+  cors: z
+    .strictObject({
+      origins: z
+        .array(
+          z.string().regex(/^\*$|^https?:\/\/[^/]+$/, { error: 'is not an origin like https://example.org, nor *' }),
+        )
+        .default([])
+        .describe(
+          'Origins whose pages may read the routes from a browser; `*` is any. The web tier says so for itself',
+        ),
     })
     .prefault({}),
   defaults: z
@@ -202,6 +253,9 @@ export const schema = z.strictObject({
           stale: lifetime.stale.prefault('10m').describe('After that, served while one refresh runs behind'),
           staleIfError: lifetime.staleIfError.prefault('1d').describe('After fresh, served if the database fails'),
           negative: lifetime.negative.prefault('10s').describe('`fresh` of a 404 and of an empty list'),
+          noCache: lifetime.noCache
+            .optional()
+            .describe('How old an answer may be for a request that says no-cache; without it that is ignored'),
         })
         .prefault({}),
       cacheControl: cacheControl.default('max-age=0, must-revalidate'),
@@ -219,6 +273,7 @@ export interface Lifetime {
   stale: number
   staleIfError: number
   negative: number
+  noCache?: number | undefined
 }
 
 type Read = z.output<typeof schema>

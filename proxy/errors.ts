@@ -11,11 +11,16 @@ export const problems = {
   'request-timeout': 408,
   'body-too-large': 413,
   'wrong-media-type': 415,
+  'expectation-failed': 417,
   'header-too-large': 431,
   'origin-failed': 500,
   internal: 500,
+  'not-implemented': 501,
+  'upstream-failed': 502,
+  'upstream-full': 503,
   'origin-unavailable': 503,
   'origin-timeout': 504,
+  'upstream-timeout': 504,
 } as const satisfies Record<string, number>
 
 export type ProblemCode = keyof typeof problems

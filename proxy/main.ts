@@ -1,9 +1,9 @@
 #!/usr/bin/env node
-import { readFileSync } from 'node:fs'
-import type { AddressInfo } from 'node:net'
+import { readFileSync, statSync, unlinkSync } from 'node:fs'
+import { type AddressInfo, connect } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { pino } from 'pino'
-import { httpAddress, isWildcard, withoutSecrets } from './address.ts'
+import { httpAddress, isSocketPath, isWildcard, withoutSecrets } from './address.ts'
 import { type App, createApp } from './app.ts'
 import { type Command, readArguments, usage } from './arguments.ts'
 import { systemClock } from './clock.ts'
@@ -87,7 +87,7 @@ async function serve({ config: file }: Command): Promise<void> {
       print(`\n${await stopping.signal}: finishing what is under way.`)
       app.drain()
     } finally {
-      await closeListeners(app, config.request.timeout + 1000)
+      await closeListeners(app, config.limits.drainTimeout)
       await app.close()
     }
   } finally {
@@ -100,19 +100,35 @@ async function listen(app: App, { listen, admin }: Config): Promise<void> {
     [app.public, listen, 'PORT'],
     [app.admin, admin, 'ADMIN_PORT'],
   ] as const) {
-    await server.listen({ host, port }).catch((error: NodeJS.ErrnoException) => {
-      const advice = `Set ${variable} to another port.`
+    const isSocket = isSocketPath(host)
+    const path = host.slice('unix:'.length)
+    if (isSocket) await removeStaleSocket(path)
+    await server.listen(isSocket ? { path } : { host, port }).catch((error: NodeJS.ErrnoException) => {
+      const advice = isSocket ? 'Another process serves it.' : `Set ${variable} to another port.`
       const why = {
         EADDRINUSE: `it is in use. ${advice}`,
-        EACCES: `this user may not. ${advice}`,
+        EACCES: `this user may not. ${isSocket ? '' : advice}`,
         EADDRNOTAVAIL: 'this machine has no such address.',
+        ENOENT: 'its folder is not there.',
       }[error.code ?? '']
-      throw new Refusal(`onramp cannot listen on ${host}:${port}: ${why ?? messageOf(error)}`, { cause: error })
+      const where = isSocket ? host : `${host}:${port}`
+      throw new Refusal(`onramp cannot listen on ${where}: ${(why ?? messageOf(error)).trim()}`, { cause: error })
     })
   }
 }
 
-/** Lets every request under way have its answer; what is still open after `graceMs`, longer than any answer takes, is cut. */
+/** Removes the socket a process has left that ended without a chance to: nobody answers on it. */
+async function removeStaleSocket(path: string): Promise<void> {
+  if (!statSync(path, { throwIfNoEntry: false })?.isSocket()) return
+  const answers = await new Promise<boolean>((resolve) => {
+    const socket = connect(path, () => resolve(true)).on('error', () => resolve(false))
+    socket.unref()
+    socket.on('connect', () => socket.destroy())
+  })
+  if (!answers) unlinkSync(path)
+}
+
+/** Lets every request under way have its answer; what is still open after `graceMs` is cut. */
 async function closeListeners(app: App, graceMs: number): Promise<void> {
   const cut = setTimeout(() => {
     app.public.server.closeAllConnections()
@@ -155,18 +171,20 @@ async function openDatabase({ postgres }: Config, isAskedToStop = () => false): 
   return { ...embedded, shown: `embedded, ${withoutSecrets(embedded.url)}` }
 }
 
-function started(app: App, { routes, listen, admin }: Config, { shown, ownerUrl }: Database): string {
-  const address = (server: App['public'], host: string) =>
-    httpAddress(host, (server.server.address() as AddressInfo).port)
+function started(app: App, { routes, listen, admin, upstream }: Config, { shown, ownerUrl }: Database): string {
+  const address = (server: App['public'], host: string, scheme?: string) =>
+    isSocketPath(host) ? host : httpAddress(host, (server.server.address() as AddressInfo).port, scheme)
+  const scheme = listen.tls === undefined ? 'http' : 'https'
   return banner({
     version,
     routes,
-    clients: address(app.public, listen.host),
-    here: address(app.public, isWildcard(listen.host) ? '127.0.0.1' : listen.host),
+    clients: address(app.public, listen.host, scheme),
+    here: address(app.public, isWildcard(listen.host) ? '127.0.0.1' : listen.host, scheme),
     admin: address(app.admin, admin.host),
     needsToken: admin.token !== undefined,
     tiers: app.tiers,
     database: shown,
+    upstream: upstream.url === undefined ? undefined : withoutSecrets(upstream.url),
     ownerUrl,
     warnings: app.warnings,
   })

@@ -17,6 +17,7 @@ export type Observation =
       source: Source
       state: State
       status: number
+      /** From the end of the request's head to the end of the response; of what is passed on, to the upstream's head. */
       seconds: number
       method: string
       /** The path of the target, without its query: a query may hold what nobody should log. */
@@ -37,11 +38,15 @@ export type Observation =
   | { kind: 'redis-connection'; state: 'ready' | 'lost'; error?: unknown }
   | { kind: 'evicted' }
   | { kind: 'collapsed'; route: string }
+  /** Work refused to stay alive, and why. */
+  | { kind: 'shed'; route: string; reason: 'upstream-full' }
   | { kind: 'fill-raced'; route: string }
   | { kind: 'refresh-failed'; route: string; error: unknown }
   | { kind: 'variant-failed'; error: unknown }
   /** `lagSeconds`: from when it was asked for to when every tier it is for has heard of it, or could not. */
   | { kind: 'invalidated'; cause: 'purge' | 'soft-purge'; tags: readonly string[]; lagSeconds: number }
+  /** The files of `listen.tls` were read anew, or could not be. */
+  | { kind: 'certificate'; outcome: 'taken' | 'refused'; error?: unknown }
   | { kind: 'config-reloaded'; routes: number; changed: readonly string[] }
   | { kind: 'config-refused'; error: unknown }
 

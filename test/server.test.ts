@@ -64,7 +64,19 @@ function setup() {
     clock,
     observe: seen.observe,
     random: () => 0.5,
-    maxBodyBytes: 200,
+    passthrough: undefined,
+    cors: [],
+    certificate: undefined,
+    limits: {
+      maxConnections: 10,
+      maxRequests: 0,
+      maxHeaderBytes: 16_384,
+      headerTimeoutMs: 10_000,
+      quietMs: 10_000,
+      keepAliveTimeoutMs: 10_000,
+      maxBodyBytes: 200,
+      maxParameters: 5,
+    },
   })
   return { server, asked, origin, clock, seen }
 }

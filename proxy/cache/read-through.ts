@@ -23,6 +23,8 @@ export interface Read {
   /** What a purge can name; asked for only when an entry is to be made. */
   tags(): readonly string[]
   lifetime: Lifetime
+  /** How old an entry may be for this reader, in milliseconds, who else has the origin asked (RFC 9111, 5.2.1.4: no-cache). */
+  maxAgeMs?: number | undefined
   /** Asks the origin. Called at most once a flight, in the tick its stamp is taken. */
   load(): Promise<Loaded>
 }
@@ -34,8 +36,11 @@ export interface Answer {
   /** Milliseconds of freshness left; negative when stale. */
   ttlMs: number
   ageMs: number
-  /** Why the origin was asked, where this answer waited for that: nothing usable, or only an entry too old (RFC 9211 `fwd`). */
-  forwarded?: 'uri-miss' | 'stale'
+  /**
+   * Why the origin was asked, where this answer waited for that: nothing usable, only an entry too old, or one too old for
+   * this reader (RFC 9211 `fwd`).
+   */
+  forwarded?: 'uri-miss' | 'stale' | 'request'
   /** Another reader's fill was awaited. */
   collapsed?: boolean
   /** What the origin said is kept in memory. */
@@ -90,24 +95,24 @@ export class ReadThrough {
     const { memory, clock, variants, random } = this.#parts
     const held = memory.get(read.key)
     const use = held === undefined ? 'no' : this.#useOf(held, read)
-    if (held !== undefined && (use === 'fresh' || use === 'stale')) {
+    const isUsable = use === 'fresh' || use === 'stale'
+    if (held !== undefined && isUsable && this.#isYoungEnough(held, read)) {
       variants.want(read.key, held)
       const answer = this.#answer(held, read, 'memory', use)
       if (use === 'stale' || isEarlyRefreshDue(held, answer.ttlMs, random)) this.#refresh(read, held)
       return answer
     }
-    const fallback = use === 'if-error' ? held : undefined
+    const fallback = isUsable || use === 'if-error' ? held : undefined
     if (held !== undefined && fallback === undefined) memory.forget(read.key, held)
     // The origin has just failed and is not asked: for this request nothing is forwarded.
     if (fallback !== undefined && clock.now() < (fallback.refreshNotBefore ?? 0))
       return this.#answer(fallback, read, 'memory', 'stale')
-    return this.#wait(read, fallback)
+    return this.#wait(read, fallback, this.#flights.current(read.key))
   }
 
-  /** Joins the flight of `read.key`, or starts it, and waits for it: at most the deadline, and not past a failure. */
-  async #wait(read: Read, fallback: Entry | undefined): Promise<Answer> {
+  /** Waits for the flight `joined`, or for one it starts: at most the deadline, and not past a failure. */
+  async #wait(read: Read, fallback: Entry | undefined, joined?: Flight<Answer>): Promise<Answer> {
     const { clock, deadlineMs, observe } = this.#parts
-    const joined = this.#flights.current(read.key)
     if (joined !== undefined) observe({ kind: 'collapsed', route: read.route })
     const flight = joined ?? this.#fly(read, { fallback })
     let cancel = () => {}
@@ -121,6 +126,8 @@ export class ReadThrough {
         if (answer.state === 'stale' && answer.forwarded === undefined) this.#refresh(read, answer.entry)
         return answer
       }
+      // Its leader was content with less.
+      if (!this.#isYoungEnough(answer.entry, read)) return await this.#wait(read, fallback)
       // What was stored was the leader's doing; a hit in a farther tier was not forwarded, so there was nothing to collapse.
       return answer.forwarded === undefined ? answer : { ...answer, collapsed: true, stored: false }
     } catch (error) {
@@ -159,14 +166,14 @@ export class ReadThrough {
       // Judged current this very moment: it holds every invalidation applied so far.
       const entry = { ...found, stamp: ledger.stamp() }
       const isWanted = refreshed === undefined || (use === 'fresh' && isNewer(entry, refreshed))
-      if (isWanted && use !== 'if-error') {
+      if (isWanted && this.#isYoungEnough(entry, read) && use !== 'if-error') {
         if (memory.set(read.key, entry)) variants.want(read.key, entry)
         return this.#answer(entry, read, tier.name, use)
       }
       resort ??= this.#lastResort(entry, read, tier.name)
     }
     try {
-      return await this.#fill(read, under, resort === undefined ? 'uri-miss' : 'stale')
+      return await this.#fill(read, under, resort === undefined ? 'uri-miss' : (resort.forwarded ?? 'stale'))
     } catch (error) {
       if (refreshed !== undefined) observe({ kind: 'refresh-failed', route: read.route, error })
       const isStillUsable = resort && this.#useOf(resort.entry, read) !== 'no'
@@ -179,7 +186,7 @@ export class ReadThrough {
   }
 
   /** Asks the origin and keeps the answer, if it is still true when it comes. */
-  async #fill(read: Read, under: Judged, forwarded: 'uri-miss' | 'stale'): Promise<Answer> {
+  async #fill(read: Read, under: Judged, forwarded: Answer['forwarded'] & string): Promise<Answer> {
     const { ledger, clock, random, observe } = this.#parts
     const readAt = clock.now()
     const stamp = ledger.stamp()
@@ -218,7 +225,13 @@ export class ReadThrough {
   }
 
   #lastResort(entry: Entry, read: Read, source: Answer['source']): Answer {
+    const isFresh = this.#useOf(entry, read) === 'fresh'
+    if (isFresh) return { ...this.#answer(entry, read, source, 'fresh'), forwarded: 'request' }
     return { ...this.#answer(entry, read, source, 'stale'), forwarded: 'stale' }
+  }
+
+  #isYoungEnough(entry: Entry, { maxAgeMs }: Read): boolean {
+    return maxAgeMs === undefined || this.#parts.clock.now() - entry.readAt < maxAgeMs
   }
 }
 

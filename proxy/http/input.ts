@@ -4,11 +4,17 @@ import { decode, undecodable } from './parameters.ts'
 /** What was sent for each name; more than one value where a name came more than once. */
 type Sent = Map<string, unknown[]>
 
-/** The names and values of a query string (without its `?`); `+` is a space, as forms write it. */
-export function readQuery(query: string): Sent {
+/**
+ * The names and values of a query string (without its `?`); `+` is a space, as forms write it. Throws `bad-parameters` when there
+ * are more than `max` of them, known or not.
+ */
+export function readQuery(query: string, max = Number.POSITIVE_INFINITY): Sent {
   const sent: Sent = new Map()
+  let count = 0
   for (const pair of query.split('&')) {
     if (pair === '') continue
+    count += 1
+    if (count > max) throw tooMany(max)
     const equals = pair.indexOf('=')
     const name = decode((equals === -1 ? pair : pair.slice(0, equals)).replaceAll('+', ' '))
     // No parameter has a name that cannot be decoded: like every undeclared name, it is ignored.
@@ -19,12 +25,12 @@ export function readQuery(query: string): Sent {
 }
 
 /**
- * The members of the JSON object `text`. Throws `bad-body` for anything else.
+ * The members of the JSON object `text`, at most `max`. Throws `bad-body` for anything else.
  *
  * A name given twice is kept twice, where JSON.parse would quietly take the last: what one reader of a request sees must be
  * what every other sees.
  */
-export function readBody(text: unknown): Sent {
+export function readBody(text: unknown, max = Number.POSITIVE_INFINITY): Sent {
   if (typeof text !== 'string') throw new Problem('bad-body', 'A JSON object is expected.')
   let body: unknown
   try {
@@ -35,8 +41,14 @@ export function readBody(text: unknown): Sent {
   if (typeof body !== 'object' || body === null || Array.isArray(body))
     throw new Problem('bad-body', 'The body is not a JSON object.')
   const sent: Sent = new Map()
-  for (const name of memberNames(text)) add(sent, name, (body as Record<string, unknown>)[name])
+  const names = memberNames(text)
+  if (names.length > max) throw tooMany(max)
+  for (const name of names) add(sent, name, (body as Record<string, unknown>)[name])
   return sent
+}
+
+function tooMany(max: number): Problem {
+  return new Problem('bad-parameters', `There are more than ${max} parameters.`)
 }
 
 function add(sent: Sent, name: string, value: unknown): void {

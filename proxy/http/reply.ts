@@ -73,11 +73,11 @@ export function problemReply(problem: Problem, headers: Record<string, string> =
 }
 
 /** The Cache-Status field (RFC 9211) of an answer. `ttl` in whole seconds, rounded down: negative as soon as it is stale. */
-export function cacheStatus({ state, source, ttlMs, forwarded, collapsed, stored }: Answer): string {
+export function cacheStatus({ source, ttlMs, forwarded, collapsed, stored }: Answer): string {
   const ttl = `ttl=${Math.floor(ttlMs / 1000)}`
   if (forwarded === undefined) return `onramp; hit; ${ttl}; detail=${source}`
   // The origin was asked and did not answer: what was there is served, older than its route would like.
-  if (state === 'stale') return `onramp; fwd=stale${collapsed ? '; collapsed' : ''}; ${ttl}; detail=${source}`
+  if (source !== 'origin') return `onramp; fwd=${forwarded}${collapsed ? '; collapsed' : ''}; ${ttl}; detail=${source}`
   return `onramp; fwd=${forwarded}${collapsed ? '; collapsed' : ''}${stored ? '; stored' : ''}; detail=${source}`
 }
 

@@ -21,6 +21,8 @@ export interface Route {
   readonly tables: readonly string[]
   /** Typed, canonical parameters out of what a client sent; every fault when they do not fit. Undeclared names are ignored. */
   read(given: Given): { params: Params } | { faults: Fault[] }
+  /** Whether what stands in its path could be meant for it: every value fits its parameter. */
+  fits(given: Given): boolean
   key(params: Params): Key
   tags(params: Params): string[]
 }
@@ -68,6 +70,11 @@ export function compileRoute(config: RouteConfig): Route {
       }
       return faults.length > 0 ? { faults } : { params }
     },
+    fits: (given) =>
+      readers.every(([parameter, read]) => {
+        const values = given.get(parameter)
+        return values === undefined || 'value' in read(values[0])
+      }),
     key: (params) => spellKey(name, version, params),
     tags(params) {
       return [
@@ -104,8 +111,10 @@ export interface RouteTable {
   readonly byName: ReadonlyMap<string, Route>
   /**
    * The route whose path `path` is, and what stands in place of its parameters, percent-decoded. `path` is the path of the
-   * target as it came: a literal segment in any other spelling (`%70lans`, `//`, `/./`, a trailing slash) is another path,
-   * and so is a parameter that decodes to one with a slash in it. A literal segment is preferred to a parameter.
+   * target as it came: a literal segment in any other spelling (`%70lans`, `//`, `/./`, a trailing slash) is another path.
+   * So is one where a parameter's segment is not spelled the one way RFC 3986 has for it (2.3, 6.2.2.2: what needs no
+   * percent sign has none), has a `;`, or decodes to one with a slash or to dots: what reads it otherwise must not be led to
+   * believe that it read the same. A literal segment is preferred to a parameter.
    */
   find(path: string): { route: Route; given: Map<string, unknown[]> } | undefined
 }
@@ -146,8 +155,9 @@ function descend(branch: Branch, segments: string[], depth: number, values: unkn
   const literal = branch.literals.get(segment)
   const found = literal && descend(literal, segments, depth + 1, values)
   if (found !== undefined || branch.parameter === undefined || segment === '') return found
+  if (/[;\\]|%(?:2[DE]|3\d|[46][1-9A-F]|[57][\dA]|5F|7E)/i.test(segment)) return undefined
   const value = decode(segment)
-  if (typeof value === 'string' && (value.includes('/') || value === '.' || value === '..')) return undefined
+  if (typeof value === 'string' && (/[/\\]/.test(value) || value === '.' || value === '..')) return undefined
   values.push(value)
   const below = descend(branch.parameter, segments, depth + 1, values)
   if (below === undefined) values.pop()

@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer'
-import { STATUS_CODES } from 'node:http'
+import { type IncomingMessage, type RequestListener, type ServerResponse, STATUS_CODES } from 'node:http'
+import type { Duplex } from 'node:stream'
 import Fastify, {
   type FastifyInstance,
   type FastifyReply,
@@ -11,32 +12,50 @@ import type { Clock } from '../clock.ts'
 import { messageOf, Problem, type ProblemCode } from '../errors.ts'
 import type { Observe } from '../observation.ts'
 import type { Origin } from '../origin/origin.ts'
+import { corsFor, isPreflight, preflightFields } from './cors.ts'
+import { type Head, readHead } from './head.ts'
 import { readBody, readQuery } from './input.ts'
+import { type Certificate, type ConnectionLimits, limitedServer } from './listener.ts'
+import type { Passthrough } from './passthrough.ts'
 import { problemReply, type Reply, replyWith } from './reply.ts'
 import type { RouteTable } from './route.ts'
+import { asksForWebSocket } from './tunnel.ts'
 
 export interface Parts {
   /** The table of the moment: a reload replaces it between two requests. */
   routes(): RouteTable
   cache: ReadThrough
   origin: Origin
+  /** What takes the requests that are not for a route; without it they are a 404. */
+  passthrough: Passthrough | undefined
+  cors: readonly string[]
   clock: Clock
   observe: Observe
-  maxBodyBytes: number
+  limits: Limits
+  certificate: Certificate | undefined
   /** 0 to 1, evenly spread. */
   random(): number
+}
+
+export interface Limits extends ConnectionLimits {
+  /** Of a POST to a route. */
+  maxBodyBytes: number
+  /** Of a request for a route, unknown ones too. */
+  maxParameters: number
 }
 
 type Found = NonNullable<ReturnType<RouteTable['find']>>
 
 /** What is known of a request so far, for the one line and the one count it makes. */
 interface Road {
-  path: string
-  query: string
+  head: Head
   found: Found | undefined
   answer?: Answer
   error?: unknown
 }
+
+/** A request on which its road is noted, so that it is found once. */
+type Arriving = IncomingMessage & { road?: Road }
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -47,20 +66,100 @@ declare module 'fastify' {
 /**
  * The listener clients meet. Not yet listening.
  *
+ * Every request goes through `head` first; what is not for a route then leaves for the web tier, and the framework never sees it.
  * Routes are matched here and not by the framework's router: what is served from the cache must be named exactly. The
- * framework does the listening, the body, the hooks and the closing.
+ * framework does the body, the hooks and the closing.
  */
 export function publicServer(parts: Parts): FastifyInstance {
+  const { passthrough, limits } = parts
+  const cors = corsFor(parts.cors)
+  /** Connections on which a request was refused: what follows on them may be anything. */
+  const refused = new WeakSet<object>()
+
+  /** `target`: as it came, where the framework has rewritten the one on `request`. */
+  function approach(request: Arriving, target = request.url): Road | Problem {
+    const { method, httpVersion, rawHeaders } = request
+    const head = readHead({ method, url: target, httpVersion, rawHeaders })
+    if (head instanceof Problem) return head
+    request.road = { head, found: parts.routes().find(head.path) }
+    return request.road
+  }
+
+  /** Whether a route answers, be it with an error; without a web tier nobody else will. */
+  function isOurs({ head, found }: Road, { headers }: IncomingMessage): boolean {
+    if (passthrough === undefined) return true
+    if (found === undefined || !found.route.fits(found.given)) return false
+    return found.route.methods.includes(head.method) || (parts.cors.length > 0 && isPreflight(head.method, headers))
+  }
+
+  function receive(request: Arriving, response: ServerResponse, handle: RequestListener): void {
+    if (refused.has(request.socket)) return
+    const road = approach(request)
+    if (road instanceof Problem) return void refuse(request, response, road)
+    if (passthrough !== undefined && !isOurs(road, request)) return void passthrough.carry(request, response, road.head)
+    const { method, content, expectsContinue } = road.head
+    if (content) {
+      // Content that nobody will read may be endless.
+      if (method !== 'POST') response.shouldKeepAlive = false
+      const cancel = parts.clock.after(limits.headerTimeoutMs, () => {
+        if (!request.complete) refuse(request, response, new Problem('request-timeout', 'Its content does not come.'))
+      })
+      request.once('close', cancel)
+    }
+    if (expectsContinue && !(Number(content) > limits.maxBodyBytes)) response.writeContinue()
+    handle(request, response)
+  }
+
+  function refuse(request: Arriving, response: ServerResponse, problem: Problem): void {
+    refused.add(request.socket)
+    if (response.headersSent) return void response.destroy()
+    const { status, headers, body } = problemReply(problem)
+    response.writeHead(status, { ...headers, Connection: 'close' })
+    response.end(body)
+    parts.observe({
+      kind: 'response',
+      route: request.road?.found?.route.name ?? 'none',
+      source: 'none',
+      state: 'error',
+      status,
+      seconds: 0,
+      method: String(request.method),
+      path: request.road?.head.path ?? '',
+      error: problem,
+    })
+  }
+
   // To the framework every target is one: it must not decode, normalize or refuse what is not its to judge.
-  const server = newServer(parts.maxBodyBytes, parts.random, { rewriteUrl: () => '/' })
+  const server = newServer(limits.maxBodyBytes, parts.random, {
+    rewriteUrl: () => '/',
+    serverFactory(handle) {
+      const listener = limitedServer(limits, parts.certificate, parts.observe, {
+        request: (request, response) => receive(request, response, handle),
+        mayUpgrade(request: Arriving) {
+          if (passthrough === undefined || !asksForWebSocket(request)) return false
+          const road = approach(request)
+          return !(road instanceof Problem || isOurs(road, request))
+        },
+        upgrade(request: Arriving, socket, early) {
+          passthrough?.tunnel(request, socket, early, (request.road as Road).head)
+        },
+      })
+      return listener
+    },
+  })
   server.decorateRequest('road', null as unknown as Road)
 
   server.addHook('onRequest', async (request, reply) => {
-    const { path, query } = split(request.originalUrl)
-    const found = parts.routes().find(path)
-    request.road = { path, query, found }
+    const road = (request.raw as Arriving).road ?? approach(request.raw, request.originalUrl)
+    if (road instanceof Problem) throw road
+    request.road = road
+    const { head, found } = road
+    reply.headers(cors(request.headers))
     if (found === undefined) throw new Problem('no-route', 'No route has this path.')
     const { methods } = found.route
+    if (parts.cors.length > 0 && isPreflight(head.method, request.headers)) {
+      return reply.code(204).headers(preflightFields(methods)).send()
+    }
     if (!methods.includes(request.method)) {
       reply.header('Allow', methods.join(', '))
       throw new Problem('wrong-method', `This path takes ${methods.join(', ')}.`)
@@ -70,7 +169,9 @@ export function publicServer(parts: Parts): FastifyInstance {
   const handle = async (request: FastifyRequest, reply: FastifyReply) => {
     const { road } = request
     const { route, given } = road.found as Found
-    const sent = request.method === 'POST' ? readBody(request.body) : readQuery(road.query)
+    const { maxParameters } = limits
+    const sent =
+      request.method === 'POST' ? readBody(request.body, maxParameters) : readQuery(road.head.query, maxParameters)
     // What the path names, nothing else can name again.
     for (const [name, values] of given) sent.set(name, values)
     const read = route.read(sent)
@@ -80,11 +181,14 @@ export function publicServer(parts: Parts): FastifyInstance {
       route: route.name,
       tags: () => route.tags(read.params),
       lifetime: route.lifetime,
+      maxAgeMs: saysNoCache(request.headers['cache-control']) ? route.lifetime.noCache : undefined,
       load: () => parts.origin.query(route.query, read.params),
     })
     const { 'if-none-match': ifNoneMatch, 'accept-encoding': acceptEncoding } = request.headers
     const conditions = { method: request.method, ifNoneMatch, acceptEncoding: acceptEncoding?.toString() }
-    return send(reply, replyWith(road.answer, route.query.returns, route.cacheControl, conditions))
+    const made = replyWith(road.answer, route.query.returns, route.cacheControl, conditions)
+    if (made.headers.Vary !== undefined && reply.hasHeader('Vary')) made.headers.Vary += `, ${reply.getHeader('Vary')}`
+    return send(reply, made)
   }
   server.all('/', handle)
 
@@ -93,7 +197,8 @@ export function publicServer(parts: Parts): FastifyInstance {
   })
 
   server.addHook('onResponse', async (request, reply) => {
-    const { path, found, answer, error } = request.road
+    if (request.road === null) return // refused before it had one
+    const { head, found, answer, error } = request.road
     parts.observe({
       kind: 'response',
       route: found?.route.name ?? 'none',
@@ -102,7 +207,7 @@ export function publicServer(parts: Parts): FastifyInstance {
       status: reply.statusCode,
       seconds: reply.elapsedTime / 1000,
       method: request.method,
-      path,
+      path: head.path,
       error,
     })
   })
@@ -113,7 +218,7 @@ export function publicServer(parts: Parts): FastifyInstance {
 export function newServer(
   maxBodyBytes: number,
   random: () => number,
-  options: Pick<FastifyServerOptions, 'rewriteUrl'> = {},
+  options: Pick<FastifyServerOptions, 'rewriteUrl' | 'serverFactory'> = {},
 ): FastifyInstance {
   const server = Fastify({
     ...options,
@@ -127,16 +232,7 @@ export function newServer(
     frameworkErrors: (error, _request, reply) => {
       send(reply as FastifyReply, problemReply(asProblem(error)))
     },
-    clientErrorHandler(error, socket) {
-      // A response under way on this connection must not be mistaken for this one, nor this one for it.
-      const isAnswering = (socket as { _httpMessage?: unknown })._httpMessage != null
-      if (error.code === 'ECONNRESET' || !socket.writable || isAnswering) return void socket.destroy()
-      const { status, headers, body } = problemReply(
-        new Problem(clientErrors[error.code ?? ''] ?? 'bad-request', 'The request ends here.'),
-      )
-      const fields = Object.entries({ ...headers, Connection: 'close' }).map(([name, value]) => `${name}: ${value}\r\n`)
-      socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${fields.join('')}\r\n${body}`)
-    },
+    clientErrorHandler: (error, socket) => answerUnreadable(error, socket),
   })
   server.setErrorHandler((error, _request, reply) => {
     const problem = asProblem(error)
@@ -175,7 +271,37 @@ export function newServer(
 /** What Node's parser gives up on, by its code; everything else is a bad request. */
 const clientErrors: Record<string, ProblemCode> = {
   HPE_HEADER_OVERFLOW: 'header-too-large',
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: 'body-too-large',
+  HPE_INVALID_METHOD: 'not-implemented',
   ERR_HTTP_REQUEST_TIMEOUT: 'request-timeout',
+}
+
+/** What a connection of Node's server keeps: the response being written on it, and the request being read. */
+type HttpSocket = Duplex & {
+  _httpMessage?: (ServerResponse & { req: IncomingMessage }) | null
+  parser?: { incoming?: IncomingMessage | null } | null
+}
+
+/**
+ * Answers what could not be read, and closes the connection. A response under way must not be mistaken for this one, nor this
+ * one for it: where the answer is due to an earlier request, or has begun, the connection just ends.
+ */
+function answerUnreadable(error: Error & { code?: string }, socket: HttpSocket): void {
+  const answering = socket._httpMessage
+  if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
+  if (answering?.writableEnded && !answering.shouldKeepAlive) return // it is answered already, and ends
+  const isIts = answering == null || (answering.req === socket.parser?.incoming && !answering.headersSent)
+  if (!isIts) return void socket.destroy()
+  const problem = new Problem(clientErrors[error.code ?? ''] ?? 'bad-request', 'The request ends here.')
+  const { status, headers, body } = problemReply(problem, { Connection: 'close' })
+  if (answering != null) return void answering.writeHead(status, headers).end(body)
+  socket.end(rawReply(status, headers, body))
+}
+
+/** A response where Node offers none. */
+export function rawReply(status: number, headers: Record<string, string>, body: Buffer): string {
+  const fields = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
+  return `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${fields.join('')}\r\n${body}`
 }
 
 /** Writes `reply` as it is. */
@@ -200,13 +326,11 @@ export function asProblem(error: unknown): Problem {
   return new Problem('internal', 'It is the fault of this server, whose log says more.', options)
 }
 
-function inWords(faults: readonly { parameter: string; detail: string }[]): string {
-  return `${faults.map(({ parameter, detail }) => `${parameter} ${detail}`).join('; ')}.`
+/** RFC 9111, 5.2.1.4. What else a request says of caching is about caches that keep what clients send. */
+function saysNoCache(cacheControl: string | undefined): boolean {
+  return cacheControl !== undefined && /(?:^|,)[ \t]*no-cache[ \t]*(?:,|$)/i.test(cacheControl)
 }
 
-/** A request target in its two parts. The absolute form says no more than Host does (RFC 9112, 3.2.2). */
-function split(given: string): { path: string; query: string } {
-  const target = given.startsWith('/') ? given : given.replace(/^https?:\/\/[^/?#]*/i, '')
-  const mark = target.indexOf('?')
-  return mark === -1 ? { path: target, query: '' } : { path: target.slice(0, mark), query: target.slice(mark + 1) }
+function inWords(faults: readonly { parameter: string; detail: string }[]): string {
+  return `${faults.map(({ parameter, detail }) => `${parameter} ${detail}`).join('; ')}.`
 }

@@ -9,6 +9,8 @@ export interface Serving {
   needsToken: boolean
   tiers: readonly string[]
   database: string
+  /** Where what no route answers goes; nowhere, it is a 404. */
+  upstream: string | undefined
   /** An address for people who want to change a row; the example database has one. */
   ownerUrl: string | undefined
   warnings: readonly string[]
@@ -16,7 +18,7 @@ export interface Serving {
 
 /** The lines printed at the start: addresses, tiers, database, routes, and three things to try. */
 export function banner(serving: Serving): string {
-  const { version, routes, clients, admin, tiers, database, ownerUrl, warnings } = serving
+  const { version, routes, clients, admin, tiers, database, upstream, ownerUrl, warnings } = serving
   return [
     `onramp ${version} is ready: ${routes.length} route${routes.length === 1 ? '' : 's'}`,
     `  clients   ${clients}`,
@@ -24,6 +26,7 @@ export function banner(serving: Serving): string {
     `  tiers     ${tiers.join(', ')}`,
     `  database  ${database}`,
     ...(ownerUrl === undefined ? [] : [`            change a row: psql ${ownerUrl}`]),
+    `  web tier  ${upstream ?? 'none: what no route answers is a 404'}`,
     ...warnings.map((warning) => `  warning   ${warning}`),
     '',
     'Try:',
@@ -32,18 +35,28 @@ export function banner(serving: Serving): string {
 }
 
 function toTry({ routes, here, admin, needsToken }: Serving): string[] {
+  const curl = (address: string) => {
+    const socket = address.startsWith('unix:') ? ` --unix-socket ${address.slice('unix:'.length)}` : ''
+    const insecure = address.startsWith('https:') ? ' -k' : ''
+    return `curl${socket}${insecure}`
+  }
+  const at = (address: string) => (address.startsWith('unix:') ? 'http://localhost' : address)
   const bearer = needsToken ? ' -H "Authorization: Bearer $ADMIN_TOKEN"' : ''
   const purge = (body: object) =>
-    `curl -H 'Content-Type: application/json'${bearer} -d '${JSON.stringify(body)}' ${admin}/purge`
+    `${curl(admin)} -H 'Content-Type: application/json'${bearer} -d '${JSON.stringify(body)}' ${at(admin)}/purge`
   const isExample = routes.some(({ path }) => path === '/api/plans/search')
   if (isExample) {
     return [
-      `curl -i '${here}/api/states'`,
-      `curl -i '${here}/api/plans/search?county=51059&ages=34,32,5&metal=Silver'`,
+      `${curl(here)} -i '${at(here)}/api/states'`,
+      `${curl(here)} -i '${at(here)}/api/plans/search?county=51059&ages=34,32,5&metal=Silver'`,
       purge({ tags: ['county:51059'] }),
     ]
   }
   const simplest = routes.find(({ path }) => !path.includes(':')) ?? routes[0]
-  if (simplest === undefined) return [`curl ${admin}/stats`]
-  return [`curl -i '${here}${simplest.path}'`, `curl ${admin}/routes`, purge({ route: simplest.name })]
+  if (simplest === undefined) return [`${curl(admin)} ${at(admin)}/stats`]
+  return [
+    `${curl(here)} -i '${at(here)}${simplest.path}'`,
+    `${curl(admin)} ${at(admin)}/routes`,
+    purge({ route: simplest.name }),
+  ]
 }

@@ -64,6 +64,14 @@ export function logger(pino: Logger, slowSeconds: number, clock: Clock): Observe
         return pino.info({ routes: fact.routes, changed: fact.changed }, 'the configuration was reloaded')
       case 'config-refused':
         return pino.error(described(fact.error), 'the new configuration is refused; the old one stays')
+      case 'shed':
+        if (isNews(`${fact.route} ${fact.reason}`))
+          pino.warn({ route: fact.route, reason: fact.reason }, 'requests are refused')
+        return
+      case 'certificate':
+        return fact.outcome === 'taken'
+          ? pino.info('the certificate was read anew')
+          : pino.error(described(fact.error), 'the new certificate is refused; the old one stays')
       case 'evicted':
       case 'collapsed':
         return

@@ -70,7 +70,7 @@ export function metrics(gauges: Gauges, version: string, nodeVersion: string): M
   )
   const responseSeconds = histogram(
     'response_seconds',
-    'From the end of the request head to the end of the response.',
+    'From the end of the request head to the end of the response; of what is passed on, to the head of the answer.',
     ['route', 'source'],
   )
   const queries = counter('origin_queries_total', 'Statements sent to PostgreSQL.', ['route', 'outcome'])
@@ -88,12 +88,16 @@ export function metrics(gauges: Gauges, version: string, nodeVersion: string): M
     [],
   )
   const collapsed = counter('collapsed_total', 'Requests that waited for the fill of another.', ['route'])
+  const shed = counter('shed_total', 'Work refused to stay alive.', ['route', 'reason'])
   const raced = counter(
     'raced_fills_total',
     'Fills kept nowhere, because an invalidation came while they were under way.',
     ['route'],
   )
   const refreshFailures = counter('refresh_failures_total', 'Refreshes behind a stale answer that failed.', ['route'])
+  const certificates = counter('certificate_reloads_total', 'Certificates taken over, or refused, while running.', [
+    'outcome',
+  ])
   const reloads = counter('config_reloads_total', 'Configurations taken over, or refused, while running.', ['outcome'])
   gauge('tier_bytes', 'Bytes held, keys and overhead counted.', ['tier'], (set) => {
     for (const { tier, bytes } of gauges.tiers()) set({ tier }, bytes)
@@ -159,6 +163,10 @@ export function metrics(gauges: Gauges, version: string, nodeVersion: string): M
         return raced.inc({ route: fact.route })
       case 'refresh-failed':
         return refreshFailures.inc({ route: fact.route })
+      case 'shed':
+        return shed.inc({ route: fact.route, reason: fact.reason })
+      case 'certificate':
+        return certificates.inc({ outcome: fact.outcome })
       case 'config-reloaded':
         return reloads.inc({ outcome: 'taken' })
       case 'config-refused':

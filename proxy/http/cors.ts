@@ -1,0 +1,33 @@
+import type { IncomingHttpHeaders } from 'node:http'
+
+/** Fields an answer has for a page of another origin, so that its browser lets it read it. Pure. */
+export type Cors = (headers: IncomingHttpHeaders) => Record<string, string>
+
+/**
+ * Makes the fields that the Fetch standard wants ("CORS protocol"): none without `origins`. Nothing is said of credentials: no
+ * answer of a route depends on any. With origins named one by one, every answer varies by Origin, also one without it.
+ */
+export function corsFor(origins: readonly string[]): Cors {
+  if (origins.length === 0) return () => ({})
+  const exposed = { 'Access-Control-Expose-Headers': 'Age, Cache-Status, ETag' }
+  if (origins.includes('*')) return () => ({ 'Access-Control-Allow-Origin': '*', ...exposed })
+  const known = new Set(origins)
+  return ({ origin }) =>
+    origin !== undefined && known.has(origin)
+      ? { 'Access-Control-Allow-Origin': origin, ...exposed, Vary: 'Origin' }
+      : { Vary: 'Origin' }
+}
+
+/** Whether a request asks, for a page of another origin, what it may ask. */
+export function isPreflight(method: string, headers: IncomingHttpHeaders): boolean {
+  return method === 'OPTIONS' && headers.origin !== undefined && headers['access-control-request-method'] !== undefined
+}
+
+/** What a preflight is told of a path that takes `methods`; browsers keep it for ten minutes. */
+export function preflightFields(methods: readonly string[]): Record<string, string> {
+  return {
+    'Access-Control-Allow-Methods': methods.join(', '),
+    'Access-Control-Allow-Headers': 'Content-Type, If-None-Match, Cache-Control',
+    'Access-Control-Max-Age': '600',
+  }
+}

@@ -1,0 +1,146 @@
+import type { Head } from './head.ts'
+
+/** Whom a request came from, as far as it can be believed. */
+export interface Sender {
+  /** The address of the peer; none on a Unix socket. */
+  address: string | undefined
+  isEncrypted: boolean
+  /** Whether the configuration trusts this peer to say whom it speaks for. */
+  isTrusted: boolean
+}
+
+/** RFC 9110, 7.6.1. Trailer is not among them, but announces what is carried only where both sides are chunked. */
+const hopByHop = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+])
+/** Never dropped because Connection names them: without them a message is another message. */
+const framing = new Set(['content-length', 'host'])
+/** Says what a client should not be able to say, in all the spellings that readers of variables take for one. */
+const forwarding = /^(x[-_]forwarded([-_].*)?|forwarded|x[-_]real[-_]ip|proxy)$/
+const pseudonym = '1.1 onramp'
+
+/**
+ * The fields of `head` as the web tier gets them, names and values in turn, without those that frame the message.
+ *
+ * Hop-by-hop fields and those that Connection names are taken out. `Proxy` is too: programs that make variables of fields
+ * would take it for their own proxy (CVE-2016-5387). What says whom the request came from is replaced by what is known here;
+ * after a trusted peer, added to what it said (RFC 7239).
+ */
+export function upstreamFields(head: Head, { address, isEncrypted, isTrusted }: Sender): string[] {
+  const { rawHeaders, names, connection, host, httpVersion } = head
+  const fields: string[] = []
+  let via = ''
+  let takesTrailers = false
+  const said = { for: '', forwarded: '', host: '', proto: '' }
+  for (let i = 0; i < names.length; i += 1) {
+    const name = names[i] as string
+    const value = rawHeaders[2 * i + 1] as string
+    if (name === 'te') takesTrailers ||= /(^|,)\s*trailers\s*(,|$)/i.test(value)
+    if (hopByHop.has(name) || name === 'content-length' || name === 'expect') continue
+    if (connection.length > 0 && connection.includes(name) && !framing.has(name)) continue
+    if (name === 'via') via += `${value}, `
+    else if (!forwarding.test(name)) fields.push(rawHeaders[2 * i] as string, value)
+    else if (isTrusted) {
+      if (name === 'x-forwarded-for') said.for += `${value}, `
+      else if (name === 'forwarded') said.forwarded += `${value}, `
+      else if (name === 'x-forwarded-host') said.host = value
+      else if (name === 'x-forwarded-proto') said.proto = value
+      else if (name !== 'proxy') fields.push(rawHeaders[2 * i] as string, value)
+    }
+  }
+  const proto = isEncrypted ? 'https' : 'http'
+  if (address !== undefined || said.for !== '') fields.push('X-Forwarded-For', said.for + (address ?? 'unknown'))
+  fields.push('X-Forwarded-Proto', said.proto || proto)
+  if (host !== undefined) fields.push('X-Forwarded-Host', said.host || host)
+  fields.push('Forwarded', said.forwarded + forwardedElement(address, host, proto))
+  fields.push('Via', `${via}${httpVersion} onramp`)
+  if (takesTrailers) fields.push('TE', 'trailers')
+  return fields
+}
+
+/** RFC 7239, 4: an IPv6 address, and a host with a port, are quoted. */
+function forwardedElement(address: string | undefined, host: string | undefined, proto: string): string {
+  const node = address === undefined ? 'unknown' : address.includes(':') ? `"[${address}]"` : address
+  return `for=${node}${host === undefined ? '' : `;host="${host}"`};proto=${proto}`
+}
+
+/** How many onramps a request may pass: more is a loop, of an upstream that leads back here. */
+const maxHops = 8
+
+/** Whether `head` has come through here too often to be anything but going in circles. */
+export function isLooping({ rawHeaders, names }: Head): boolean {
+  let hops = 0
+  for (let i = 0; i < names.length; i += 1) {
+    if (names[i] === 'via') hops += (rawHeaders[2 * i + 1] as string).split(' onramp').length - 1
+  }
+  return hops >= maxHops
+}
+
+/** The head of a response of the web tier, as it came. */
+export interface UpstreamHead {
+  status: number
+  rawHeaders: readonly string[]
+}
+
+/**
+ * The fields of a response as the client gets them, names and values in turn; nothing when the message cannot be trusted to be
+ * what it says (a transfer coding other than chunked has been taken off by nobody).
+ *
+ * `canChunk`: whether the response to the client is chunked, so that Trailer announces something that comes.
+ */
+export function downstreamFields({ status, rawHeaders }: UpstreamHead, canChunk: boolean): string[] | undefined {
+  const names: string[] = []
+  let connection: string[] = []
+  let isChunked = false
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = (rawHeaders[i] as string).toLowerCase()
+    names.push(name)
+    const value = rawHeaders[i + 1] as string
+    if (name === 'connection') connection = [...connection, ...value.toLowerCase().split(/[ \t]*,[ \t]*/)]
+    else if (name === 'transfer-encoding') {
+      if (isChunked || value.toLowerCase() !== 'chunked') return undefined
+      isChunked = true
+    }
+  }
+  const fields: string[] = []
+  for (let i = 0; i < names.length; i += 1) {
+    const name = names[i] as string
+    if (hopByHop.has(name) && !(name === 'trailer' && isChunked && canChunk)) continue
+    if (connection.length > 0 && connection.includes(name) && name !== 'content-length') continue
+    // RFC 9110, 8.6: neither has one, whatever the web tier says.
+    if (name === 'content-length' && (status === 204 || status < 200)) continue
+    fields.push(rawHeaders[2 * i] as string, rawHeaders[2 * i + 1] as string)
+  }
+  fields.push('Via', pseudonym)
+  return fields
+}
+
+/** What may come in a trailer section: nothing that frames, routes or authenticates a message (RFC 9110, 6.5.1). */
+export function trailerFields(rawTrailers: readonly string[]): [string, string][] {
+  const pairs: [string, string][] = []
+  for (let i = 0; i < rawTrailers.length; i += 2) {
+    const name = (rawTrailers[i] as string).toLowerCase()
+    if (hopByHop.has(name) || framing.has(name) || notInTrailers.has(name) || forwarding.test(name)) continue
+    pairs.push([rawTrailers[i] as string, rawTrailers[i + 1] as string])
+  }
+  return pairs
+}
+
+const notInTrailers = new Set([
+  'authorization',
+  'cache-control',
+  'content-encoding',
+  'content-range',
+  'content-type',
+  'cookie',
+  'expect',
+  'range',
+  'set-cookie',
+  'via',
+])

@@ -1,0 +1,137 @@
+import { METHODS } from 'node:http'
+import { Problem } from '../errors.ts'
+
+/** The head of a request as Node's parser gives it. */
+export interface RawHead {
+  method?: string | undefined
+  /** The request target, byte for byte (latin1). */
+  url?: string | undefined
+  httpVersion: string
+  /** Names and values in turn, as they came. */
+  rawHeaders: readonly string[]
+}
+
+/** A request head that means one thing only, to everybody who reads it. */
+export interface Head {
+  method: string
+  httpVersion: '1.0' | '1.1'
+  /** The request target, byte for byte. */
+  target: string
+  /** The target's path as it came, and its query without the `?`. */
+  path: string
+  query: string
+  rawHeaders: readonly string[]
+  /** The names of `rawHeaders`, in lower case, one for each pair. */
+  names: readonly string[]
+  host: string | undefined
+  /** Of the content: a number of bytes, 'chunked', or none at all. */
+  content: number | 'chunked' | undefined
+  /** The options of Connection, in lower case. */
+  connection: readonly string[]
+  expectsContinue: boolean
+}
+
+/** RFC 9110, 7.2: a registered name or an address, with a port or without. */
+const hostPattern = /^(?:\[[\da-f:.]+\]|[\w.~!$&'()*+,;=%-]+)(?::\d*)?$/i
+const absoluteForm = /^https?:\/\/([^/?#]*)/i
+const methods = new Set(METHODS)
+methods.delete('SOURCE') // Icecast's, not HTTP's
+/** What programs that make variables of field names, `_` for `-`, may take for a field that frames the message. */
+const lookalike = /^(content_length|transfer_encoding)$/
+
+/**
+ * Reads the head of a request, or says why it is refused.
+ *
+ * Node's parser has refused most of what can be read in two ways (RFC 9112, 11.2: both lengths, repeated or malformed ones,
+ * bare CR and LF, folded lines, space before the colon). This refuses what it lets through: transfer codings other than
+ * one plain `chunked`, chunked in HTTP/1.0, two Hosts or none, a target that names another authority or holds a fragment,
+ * HTTP/0.9, methods of other protocols, lengths above what a number holds.
+ */
+export function readHead({ method = '', url = '', httpVersion, rawHeaders }: RawHead): Head | Problem {
+  if (httpVersion !== '1.1' && httpVersion !== '1.0') return refused(`HTTP/${httpVersion} is not spoken here.`)
+  if (!methods.has(method) || method === 'CONNECT')
+    return new Problem('not-implemented', `${method} is not carried here.`)
+  const names: string[] = []
+  let host: string | undefined
+  let content: Head['content']
+  let connection = ''
+  let expectsContinue = false
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = (rawHeaders[i] as string).toLowerCase()
+    const value = rawHeaders[i + 1] as string
+    names.push(name)
+    switch (name) {
+      case 'host':
+        if (host !== undefined) return refused('It has two Host fields.')
+        if (!hostPattern.test(value)) return refused('Its Host is not one.')
+        host = value
+        break
+      case 'transfer-encoding':
+        if (content !== undefined) return refused('Its length is given twice.')
+        if (value.toLowerCase() !== 'chunked')
+          return new Problem('not-implemented', 'No transfer coding but chunked is taken.')
+        if (httpVersion === '1.0') return refused('HTTP/1.0 has no transfer codings.')
+        content = 'chunked'
+        break
+      case 'content-length':
+        if (content !== undefined) return refused('Its length is given twice.')
+        if (!/^\d{1,16}$/.test(value) || !Number.isSafeInteger(Number(value))) return refused('Its length is not one.')
+        content = Number(value)
+        break
+      case 'connection':
+        connection += `,${value}`
+        break
+      case 'expect':
+        if (value.toLowerCase() !== '100-continue')
+          return new Problem('expectation-failed', 'Only 100-continue can be expected.')
+        expectsContinue = true
+        break
+      default:
+        if (lookalike.test(name)) return refused('A field looks like its length and is none.')
+    }
+  }
+  if (host === undefined && httpVersion === '1.1') return refused('It has no Host field.')
+  if (method === 'TRACE' && content !== undefined && content !== 0) return refused('TRACE has no content.')
+  const origin = originForm(url, method, host)
+  if (origin instanceof Problem) return origin
+  const mark = origin.indexOf('?')
+  return {
+    method,
+    httpVersion,
+    target: url,
+    path: mark === -1 ? origin : origin.slice(0, mark),
+    query: mark === -1 ? '' : origin.slice(mark + 1),
+    rawHeaders,
+    names,
+    host,
+    content,
+    connection: connection === '' ? [] : options(connection),
+    expectsContinue,
+  }
+}
+
+/** Path and query of a target in origin form, in absolute form for this very Host, or `*` (RFC 9112, 3.2). */
+function originForm(target: string, method: string, host: string | undefined): string | Problem {
+  if (target.includes('#')) return refused('Its target holds a fragment.')
+  if (target.startsWith('/')) return target
+  if (target === '*') return method === 'OPTIONS' ? target : refused('Only OPTIONS can have the target *.')
+  const absolute = absoluteForm.exec(target)
+  if (absolute === null) return refused('Its target is not one of HTTP.')
+  const [prefix, authority] = absolute as unknown as [string, string]
+  if (authority.toLowerCase() !== host?.toLowerCase())
+    return refused('Its target names another authority than its Host.')
+  const rest = target.slice(prefix.length)
+  return rest.startsWith('/') ? rest : `/${rest}`
+}
+
+function options(connection: string): string[] {
+  return connection
+    .toLowerCase()
+    .split(',')
+    .map((option) => option.trim())
+    .filter((option) => option !== '')
+}
+
+function refused(detail: string): Problem {
+  return new Problem('bad-request', detail)
+}

@@ -1,0 +1,106 @@
+import { readFileSync, unwatchFile, watchFile } from 'node:fs'
+import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http'
+import { createServer as createSecureServer } from 'node:https'
+import type { Duplex } from 'node:stream'
+import { createSecureContext } from 'node:tls'
+import type { Observe } from '../observation.ts'
+
+/** What one client may ask of a listener. Times in milliseconds. */
+export interface ConnectionLimits {
+  maxConnections: number
+  /** Requests on one connection; 0 is no limit. */
+  maxRequests: number
+  maxHeaderBytes: number
+  headerTimeoutMs: number
+  /** The most a connection is quiet while a request is under way. */
+  quietMs: number
+  keepAliveTimeoutMs: number
+}
+
+/** What becomes of what arrives. */
+export interface Handlers {
+  request: RequestListener
+  /** Whether the connection of `request` is to be handed over to `upgrade`; otherwise its wish for another protocol is ignored. */
+  mayUpgrade(request: IncomingMessage): boolean
+  upgrade(request: IncomingMessage, socket: Duplex, early: Buffer): void
+}
+
+/** Paths of PEM files. */
+export interface Certificate {
+  cert: string
+  key: string
+}
+
+/**
+ * Makes the server of the public listener, with Node's strict parser and every limit set: its own defaults let a header
+ * section trickle in for a minute, drop fields past the two thousandth without a word, and know no bound on connections.
+ */
+export function limitedServer(
+  limits: ConnectionLimits,
+  certificate: Certificate | undefined,
+  observe: Observe,
+  handlers: Handlers,
+): Server {
+  const options = {
+    insecureHTTPParser: false,
+    maxHeaderSize: limits.maxHeaderBytes,
+    headersTimeout: limits.headerTimeoutMs,
+    // Content may take as long as it moves: what is passed on may be large. A POST to a route has a limit of its own.
+    requestTimeout: 0,
+    keepAliveTimeout: limits.keepAliveTimeoutMs,
+    connectionsCheckingInterval: Math.min(1000, limits.headerTimeoutMs),
+    // Refused in `head`, which has words for it.
+    requireHostHeader: false,
+    shouldUpgradeCallback: handlers.mayUpgrade,
+  }
+  const server =
+    certificate === undefined
+      ? createServer(options)
+      : createSecureServer({ ...options, ...contents(certificate), minVersion: 'TLSv1.2' })
+  server.maxConnections = limits.maxConnections
+  server.maxRequestsPerSocket = limits.maxRequests
+  server.maxHeadersCount = 0
+  server.timeout = limits.quietMs
+  server.on('request', handlers.request)
+  // Node would promise to read the content, or refuse what it does not know, by itself.
+  server.on('checkContinue', handlers.request)
+  server.on('checkExpectation', handlers.request)
+  server.on('upgrade', handlers.upgrade)
+  server.on('connect', (_request, socket) => socket.end(notATunnel))
+  if (certificate !== undefined)
+    followCertificate(server as ReturnType<typeof createSecureServer>, certificate, observe)
+  return server
+}
+
+/** Whether the files of `certificate` hold a certificate and its key. Throws what is wrong with them. */
+export function contents({ cert, key }: Certificate): { cert: Buffer; key: Buffer } {
+  const read = { cert: readFileSync(cert), key: readFileSync(key) }
+  createSecureContext(read)
+  return read
+}
+
+const notATunnel = 'HTTP/1.1 501 Not Implemented\r\nContent-Length: 0\r\nConnection: close\r\n\r\n'
+
+/** How often the files are looked at. By their time and size, not by events: a mounted secret is swapped by a symbolic link. */
+const lookEveryMs = 2000
+
+function followCertificate(
+  server: ReturnType<typeof createSecureServer>,
+  certificate: Certificate,
+  observe: Observe,
+): void {
+  const take = () => {
+    try {
+      server.setSecureContext({ ...contents(certificate), minVersion: 'TLSv1.2' })
+      observe({ kind: 'certificate', outcome: 'taken' })
+    } catch (error) {
+      // Also when only one of the two has been replaced yet: the other's change comes here again.
+      observe({ kind: 'certificate', outcome: 'refused', error })
+    }
+  }
+  const files = [certificate.cert, certificate.key]
+  for (const file of files) watchFile(file, { interval: lookEveryMs, persistent: false }, take)
+  server.on('close', () => {
+    for (const file of files) unwatchFile(file, take)
+  })
+}

@@ -1,0 +1,129 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { Problem } from '../errors.ts'
+import { downstreamFields, trailerFields } from './fields.ts'
+import type { Head } from './head.ts'
+import { problemReply } from './reply.ts'
+
+/** RFC 9211: for this cache, what it passes on is bypassed. */
+export const bypassed = 'onramp; fwd=bypass; detail=upstream'
+/** Not of HTTP, but what everybody's logs call it: the client left before it had an answer. */
+export const clientClosedRequest = 499
+/** Informational responses are few; a stream of them without end is none. */
+const maxInterim = 16
+
+/**
+ * One request on its way to the web tier, seen from its client's side: the one way an answer, or a failure, gets to it.
+ *
+ * `abort` is set by whoever asks the web tier, and is called when there is nobody left to answer.
+ */
+export class Passage {
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  readonly head: Head
+  /** Fields to send to the web tier, without those that frame the message. */
+  readonly fields: readonly string[]
+  abort: (why: Error) => void = () => {}
+  /** Called once, when the status is known: the web tier's, or of what went wrong. */
+  readonly #answered: (status: number, error?: unknown) => void
+  #isAnswered = false
+  #interim = 0
+  #isOver = false
+
+  constructor(
+    request: IncomingMessage,
+    response: ServerResponse,
+    head: Head,
+    fields: readonly string[],
+    answered: (status: number, error?: unknown) => void,
+  ) {
+    this.request = request
+    this.response = response
+    this.head = head
+    this.fields = fields
+    this.#answered = answered
+  }
+
+  /** Nobody waits for an answer any more: the client has left, or has it. */
+  get isOver(): boolean {
+    return this.#isOver
+  }
+
+  /** The client's connection is done with this request; a web tier still at work on it is told. */
+  ended(): void {
+    // Sent by somebody else: content that could not be read.
+    this.#tell(this.response.headersSent ? this.response.statusCode : clientClosedRequest)
+    this.#isOver = true
+    this.abort(new Error('the client has its answer, or has left'))
+  }
+
+  /** The connection has changed its protocol: there is no response any more. */
+  upgraded(): void {
+    this.#isOver = true
+    this.abort = () => {}
+    this.#tell(101)
+  }
+
+  /** Passes an informational response on: 102, 103 and what else may come. 101 is not one of them. */
+  inform(status: number, rawHeaders: readonly string[]): void {
+    this.#interim += 1
+    if (this.#interim > maxInterim)
+      return void this.fail(new Problem('upstream-failed', 'The web tier does not answer.'))
+    if (this.head.httpVersion === '1.0' || this.response.headersSent) return
+    const fields = downstreamFields({ status, rawHeaders }, false)
+    if (fields !== undefined) this.response.writeInformation(status, asObject(fields))
+  }
+
+  /** Begins the response. Says whether it could: what cannot be sent on becomes a 502. */
+  respond(status: number, reason: string | undefined, rawHeaders: readonly string[]): boolean {
+    const { response, head } = this
+    const canChunk = head.httpVersion === '1.1' && head.method !== 'HEAD' && status !== 204 && status !== 304
+    const fields = downstreamFields({ status, rawHeaders }, canChunk)
+    if (fields === undefined) {
+      this.fail(new Problem('upstream-failed', 'The web tier answers in a transfer coding that is not known.'))
+      return false
+    }
+    fields.push('Cache-Status', bypassed)
+    try {
+      response.writeHead(status, reason, fields)
+    } catch (cause) {
+      this.fail(new Problem('upstream-failed', 'The answer of the web tier cannot be sent on.', { cause }))
+      return false
+    }
+    this.#tell(status)
+    return true
+  }
+
+  /** Ends a response whose last byte has come. */
+  end(rawTrailers: readonly string[]): void {
+    if (rawTrailers.length > 0 && this.response.chunkedEncoding) this.response.addTrailers(trailerFields(rawTrailers))
+    this.response.end()
+  }
+
+  /** The answer the client gets instead of the web tier's. One that has begun can only be cut off, so that nobody takes it for whole. */
+  fail(problem: Problem, extra: Record<string, string> = {}): void {
+    const { response } = this
+    this.abort(problem)
+    if (this.#isOver) return
+    if (response.headersSent) return void response.destroy()
+    this.#isOver = true
+    this.#tell(problem.status, problem)
+    const { status, headers, body } = problemReply(problem, { 'Cache-Status': bypassed, ...extra })
+    response.writeHead(status, headers)
+    response.end(body)
+  }
+
+  #tell(status: number, error?: unknown): void {
+    if (this.#isAnswered) return
+    this.#isAnswered = true
+    this.#answered(status, error)
+  }
+}
+
+function asObject(fields: readonly string[]): Record<string, string[]> {
+  const object: Record<string, string[]> = {}
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i] as string
+    object[name] = [...(object[name] ?? []), fields[i + 1] as string]
+  }
+  return object
+}
