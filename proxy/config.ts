@@ -42,7 +42,10 @@ function integer(min: number, max: number) {
 const flag = z.preprocess((value) => (value === 'true' ? true : value === 'false' ? false : value), z.boolean())
 
 const port = integer(0, 65_535)
-const host = z.string().regex(/^(?!unix:)[^/]+$|^unix:\/./, { error: 'is not a host, nor unix: and a path' })
+const host = z
+  .string()
+  .min(1)
+  .regex(/^(?!unix:)|^unix:\/./, { error: 'is not a host, nor unix: and the path of a socket' })
 const absent = z.null().optional()
 const secretUrl = (scheme: RegExp, example: string) =>
   z.string().regex(scheme, { error: `is not an address like ${example}` })

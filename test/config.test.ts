@@ -63,7 +63,18 @@ describe('a file', () => {
       memory: { maxBytes: 256 * 1024 * 1024 },
       redis: { keyPrefix: 'onramp:', timeout: 100 },
       postgres: { url: 'embedded', connections: 10, statementTimeout: 2000, privateTables: [] },
-      request: { timeout: 3000, maxBody: 16 * 1024 },
+      request: { timeout: 3000, maxBody: 16 * 1024, maxParameters: 100 },
+      limits: {
+        maxConnections: 10_000,
+        maxRequests: 10_000,
+        maxHeader: 16 * 1024,
+        headerTimeout: 10_000,
+        idleTimeout: 120_000,
+        keepAliveTimeout: 65_000,
+        drainTimeout: 25_000,
+      },
+      upstream: { maxRequests: 1000, connectTimeout: 2000, firstByteTimeout: 60_000, trustedProxies: [] },
+      cors: { origins: [] },
     })
     expect(only(read(routes))).toEqual({
       name: 'one',
