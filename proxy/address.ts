@@ -20,11 +20,11 @@ export function isSocketPath(host: string): boolean {
 export function networks(texts: readonly string[]): BlockList {
   const list = new BlockList()
   for (const text of texts) {
-    const [address = '', prefix] = text.split('/')
+    const [, address = '', prefix] = /^([^/]*)(?:\/(\d{1,3}))?$/.exec(text) ?? []
     const version = isIP(address)
-    const bits = prefix === undefined ? (version === 6 ? 128 : 32) : Number(prefix)
-    const isPrefix = prefix === undefined || (/^\d{1,3}$/.test(prefix) && bits <= (version === 6 ? 128 : 32))
-    if (version === 0 || !isPrefix) throw new Error(`${text} is not an address, nor a network like 10.0.0.0/8`)
+    const longest = version === 6 ? 128 : 32
+    const bits = Number(prefix ?? longest)
+    if (version === 0 || bits > longest) throw new Error(`${text} is not an address, nor a network like 10.0.0.0/8`)
     list.addSubnet(address, bits, version === 6 ? 'ipv6' : 'ipv4')
   }
   return list

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { httpAddress, isLoopback, withoutSecrets } from '../proxy/address.ts'
+import { httpAddress, isLoopback, networks, withoutSecrets } from '../proxy/address.ts'
 
 describe('a loopback address', () => {
   test.each(['127.0.0.1', '127.0.0.2', '127.255.255.255', '::1', '0:0:0:0:0:0:0:1', '::ffff:127.0.0.1', 'localhost'])(
@@ -30,6 +30,39 @@ test('an IPv6 address is written in brackets (RFC 3986, 3.2.2)', () => {
   expect(httpAddress('localhost', 80)).toBe('http://localhost:80')
   expect(httpAddress('::1', 8080)).toBe('http://[::1]:8080')
   expect(new URL(httpAddress('::', 9090)).port).toBe('9090')
+})
+
+test('the path of a Unix socket is reached from this machine only', () => {
+  expect(isLoopback('unix:/run/onramp.sock')).toBe(true)
+})
+
+describe('networks', () => {
+  test.each([
+    ['10.0.0.0/8', '10.255.0.1', true],
+    ['10.0.0.0/8', '11.0.0.1', false],
+    ['192.0.2.1', '192.0.2.1', true],
+    ['192.0.2.1', '192.0.2.2', false],
+    ['2001:db8::/32', '2001:db8::1', true],
+    ['::1', '::1', true],
+    ['::1', '::2', false],
+    ['0.0.0.0/0', '203.0.113.9', true],
+  ])('%s: %s is %s', (text, address, isIn) => {
+    expect(networks([text]).check(address, address.includes(':') ? 'ipv6' : 'ipv4')).toBe(isIn)
+  })
+
+  test.each([
+    '',
+    'localhost',
+    '10.0.0.0/33',
+    '::/129',
+    '10.0.0/8',
+    '10.0.0.0/x',
+    '10.0.0.0/',
+    '10.0.0.0/-1',
+    '10.0.0.0/8/8',
+  ])('%j is none', (text) => {
+    expect(() => networks([text])).toThrow(`${text} is not an address`)
+  })
 })
 
 describe('for people to read', () => {

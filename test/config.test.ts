@@ -387,6 +387,61 @@ describe('an admin address that others can reach', () => {
   })
 })
 
+describe('the web tier', () => {
+  test.each([
+    'http://127.0.0.1:3000',
+    'http://web.internal',
+    'https://web.internal:8443/',
+    '"http://[::1]:3000"',
+    'unix:/run/web.sock',
+  ])('may be at %s', (url) => {
+    expect(read(withSection(`upstream: { url: ${url} }`)).upstream.url).toBe(url.replaceAll('"', ''))
+  })
+
+  test.each([
+    'http://host/path',
+    'http://host/?q',
+    'ftp://host',
+    'host:3000',
+    'http://',
+    'http://a:99999',
+    'unix:run/web.sock',
+  ])('cannot be at %s', (url) => {
+    expect(faults(withSection(`upstream: { url: "${url}" }`)).join()).toMatch(/upstream\.url: .*address/)
+  })
+
+  test('with a certificate has a name that the certificate is for', () => {
+    for (const host of ['127.0.0.1', '[::1]'])
+      expect(faults(withSection(`upstream: { url: "https://${host}:8443" }`)).join()).toMatch(/needs the name/)
+  })
+
+  test('believes peers that are addresses or networks', () => {
+    const told = faults(withSection('upstream: { trustedProxies: [10.0.0.0/8, localhost, "10.0.0.0/40"] }'))
+    expect(told.join('\n')).toMatch(/localhost is not an address.*\n.*10\.0\.0\.0\/40 is not an address/)
+    expect(read(withSection('upstream: { trustedProxies: ["::1", 10.0.0.0/8] }')).upstream.trustedProxies).toHaveLength(
+      2,
+    )
+  })
+})
+
+describe('a certificate', () => {
+  test('is looked for beside the file, and what is none is refused at once', () => {
+    expect(faults(withSection('listen: { tls: { cert: none.pem, key: none.pem } }')).join()).toMatch(
+      /listen\.tls.*none\.pem/,
+    )
+    expect(faults(withSection('listen: { tls: { cert: states.sql, key: states.sql } }')).join()).toMatch(
+      /no certificate/,
+    )
+    expect(faults(withSection('listen: { tls: { cert: states.sql } }')).join()).toMatch(/key: is missing/)
+  })
+})
+
+test('pages of other origins are named by origin, not by page', () => {
+  for (const origin of ['example.org', 'https://example.org/', 'https://example.org/a', '**', ''])
+    expect(faults(withSection(`cors: { origins: ["${origin}"] }`)).join()).toMatch(/cors\.origins.*origin/)
+  expect(read(withSection('cors: { origins: ["*"] }')).cors.origins).toEqual(['*'])
+})
+
 describe('the environment', () => {
   // In braces YAML itself would want it quoted.
   const withHost = (written: string) => withSection(`listen:\n  host: ${written}`)
@@ -487,6 +542,7 @@ describe('a secret', () => {
     ['another address where its section should be', `postgres: "postgres://app:${secret}@host/db"`],
     ['a list of addresses where their section should be', `postgres: ["postgres://app:${secret}@host/db"]`],
     ['a token where its section should be', `admin: ${secret}`],
+    ['an address of the web tier with a password', `upstream: { url: "http://app:${secret}@host" }`],
     ['a misspelt token', `admin: { tokne: ${secret} }`],
     ['a misspelt address', `postgres: { ulr: "postgres://app:${secret}@host/db" }`],
     ['a misspelt section', `postgers: { url: "postgres://app:${secret}@host/db" }`],

@@ -288,6 +288,70 @@ describe('when the origin fails', () => {
   })
 })
 
+describe('a reader that wants nothing older', () => {
+  const maxAgeMs = 10_000
+
+  test('gets what is younger from memory, and has the origin asked for what is not', async () => {
+    const { read, origin, clock } = setup()
+    await read()
+    clock.pass(maxAgeMs - 1)
+    expect(await read({ maxAgeMs })).toMatchObject({ source: 'memory', state: 'fresh' })
+    clock.pass(1)
+    origin.load = async () => rows('v2')
+    const answer = await read({ maxAgeMs })
+    expect(answer).toMatchObject({ source: 'origin', forwarded: 'request', stored: true })
+    expect([text(answer), text(await read()), origin.asked]).toEqual(['v2', 'v2', 2])
+  })
+
+  test('hammering, has the origin asked once an interval, and disturbs nobody else', async () => {
+    const { read, origin, clock } = setup()
+    await read()
+    clock.pass(maxAgeMs)
+    const asked = gate()
+    origin.load = () => asked.opened.then(() => rows('v2'))
+    const wanting = Array.from({ length: 100 }, () => read({ maxAgeMs }))
+    expect(text(await read())).toBe('v1')
+    asked.open()
+    expect(new Set((await Promise.all(wanting)).map(text))).toEqual(new Set(['v2']))
+    for (let i = 0; i < 100; i += 1) await read({ maxAgeMs })
+    expect(origin.asked).toBe(2)
+  })
+
+  test('takes from a farther tier what is young enough, and nothing else', async () => {
+    const { read, origin, far, clock } = setup()
+    far.kept.set(key, foreignEntry({ readAt: clock.now() - maxAgeMs + 1 }))
+    expect(await read({ maxAgeMs })).toMatchObject({ source: 'redis', state: 'fresh' })
+    const other = setup()
+    other.far.kept.set(key, foreignEntry({ readAt: other.clock.now() - maxAgeMs }))
+    expect(await other.read({ maxAgeMs })).toMatchObject({ source: 'origin', forwarded: 'request' })
+    expect([origin.asked, other.origin.asked]).toEqual([0, 1])
+  })
+
+  test('does not put up with the flight of one that is content with less', async () => {
+    const { read, origin, far, clock } = setup()
+    const found = gate()
+    far.kept.set(key, foreignEntry({ readAt: clock.now() - maxAgeMs }))
+    const { get } = far.tier
+    far.tier.get = async (asked) => found.opened.then(() => get(asked))
+    const content = read()
+    const wanting = read({ maxAgeMs })
+    found.open()
+    expect([text(await content), text(await wanting), origin.asked]).toEqual(['far', 'v1', 1])
+  })
+
+  test('gets what there is when the origin fails', async () => {
+    const { read, origin, clock } = setup()
+    await read()
+    clock.pass(maxAgeMs)
+    origin.load = () => Promise.reject(new Problem('origin-unavailable', 'gone'))
+    const answer = await read({ maxAgeMs })
+    expect(answer).toMatchObject({ source: 'memory', state: 'fresh', forwarded: 'request' })
+    expect(text(answer)).toBe('v1')
+    await read({ maxAgeMs })
+    expect(origin.asked).toBe(2)
+  })
+})
+
 describe('invalidation', () => {
   test.each([
     ['a tag', ['table:plans']],

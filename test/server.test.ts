@@ -15,7 +15,7 @@ const common = { lifetime, cacheControl: 'max-age=0, must-revalidate', tags: [] 
 const string = { type: 'string', minLength: 1, maxLength: 20, lowercase: false } as const
 
 /** The public listener over real parts, with an origin that answers what it was asked. */
-function setup() {
+function setup({ cors = [], noCache }: { cors?: string[]; noCache?: number } = {}) {
   const clock = new ManualClock()
   const seen = recorder()
   const asked: Values[] = []
@@ -40,6 +40,7 @@ function setup() {
   const table = routeTable([
     compileRoute({
       ...common,
+      lifetime: { ...lifetime, noCache },
       name: 'county',
       path: '/api/counties/:fips',
       methods: ['GET'],
@@ -65,7 +66,7 @@ function setup() {
     observe: seen.observe,
     random: () => 0.5,
     passthrough: undefined,
-    cors: [],
+    cors,
     certificate: undefined,
     limits: {
       maxConnections: 10,
@@ -166,6 +167,61 @@ describe('a route', () => {
   })
 })
 
+describe('no-cache', () => {
+  const asking = { url: '/api/counties/51059', headers: { 'cache-control': 'max-age=0, No-Cache' } }
+
+  test('is ignored unless the route has an interval for it', async () => {
+    const { server, asked, clock } = setup()
+    await server.inject(asking)
+    clock.pass(50_000)
+    expect((await server.inject(asking)).headers['cache-status']).toContain('hit')
+    expect(asked).toHaveLength(1)
+  })
+
+  test('has the origin asked where the route allows it, once an interval', async () => {
+    const { server, asked, clock } = setup({ noCache: 10_000 })
+    await server.inject(asking)
+    clock.pass(9999)
+    await server.inject(asking)
+    expect(asked).toHaveLength(1)
+    clock.pass(1)
+    expect((await server.inject(asking)).headers['cache-status']).toBe('onramp; fwd=request; stored; detail=origin')
+    await server.inject({ url: asking.url, headers: { 'cache-control': 'no-store, max-age=0' } })
+    await server.inject({ url: asking.url, headers: { pragma: 'no-cache' } })
+    expect(asked).toHaveLength(2)
+  })
+})
+
+describe('pages of another origin', () => {
+  const origin = 'https://a.example'
+  const named = { origin, 'access-control-request-method': 'POST' }
+
+  test('hear nothing by default, not even before they ask', async () => {
+    const { server } = setup()
+    const answer = await server.inject({ url: '/api/search?q=a', headers: { origin } })
+    expect(Object.keys(answer.headers).join()).not.toContain('access-control')
+    expect((await server.inject({ method: 'OPTIONS', url: '/api/search', headers: named })).statusCode).toBe(405)
+  })
+
+  test('may read answers, problems too, and are told so before a POST', async () => {
+    const { server, asked } = setup({ cors: [origin] })
+    for (const url of ['/api/search?q=a', '/api/search']) {
+      const { headers } = await server.inject({ url, headers: { origin } })
+      expect(headers).toMatchObject({ 'access-control-allow-origin': origin, vary: expect.stringContaining('Origin') })
+    }
+    const preflight = await server.inject({ method: 'OPTIONS', url: '/api/search', headers: named })
+    expect([preflight.statusCode, preflight.headers['access-control-allow-methods']]).toEqual([204, 'GET, HEAD, POST'])
+    expect(asked).toHaveLength(1)
+  })
+
+  test('that compressed answers vary by more is said too', async () => {
+    const { server, origin: database } = setup({ cors: [origin] })
+    database.answer = () => ({ json: JSON.stringify('x'.repeat(2000)), rows: 1 })
+    const { headers } = await server.inject({ url: '/api/search?q=a', headers: { origin } })
+    expect(headers.vary).toBe('Accept-Encoding, Origin')
+  })
+})
+
 describe('what is refused', () => {
   const problem = async (request: string | InjectOptions) => {
     const { server, asked, seen } = setup()
@@ -192,6 +248,7 @@ describe('what is refused', () => {
 
   test.each([
     ['a missing parameter', '/api/search', ['q']],
+    ['more parameters than are taken', '/api/search?q=a&b&c&d&e&f', undefined],
     ['a repeated one', '/api/search?q=a&q=a', ['q']],
     ['one repeated in another spelling', '/api/search?q=a&%71=b', ['q']],
     ['two that do not fit', '/api/search?n=x', ['q', 'n']],
@@ -241,6 +298,7 @@ describe('what is refused', () => {
       { headers: json, payload: Buffer.from([0x7b, 0x22, 0x71, 0x22, 0x3a, 0x22, 0xff, 0x22, 0x7d]) },
     ],
     ['a compressed body', 415, { headers: { ...json, 'content-encoding': 'gzip' }, payload: '{"q":"a"}' }],
+    ['more members than are taken', 400, { headers: json, payload: '{"q":"a","b":1,"c":1,"d":1,"e":1,"f":1}' }],
     ['a body over the limit', 413, { headers: json, payload: JSON.stringify({ q: 'a'.repeat(200) }) }],
   ])('POST with %s: %d', async (_what, status, request) => {
     expect((await problem({ method: 'POST', url: '/api/search', ...request })).status).toBe(status)
