@@ -23,6 +23,11 @@ const hopByHop = new Set([
 const framing = new Set(['content-length', 'host'])
 /** Says what a client should not be able to say, in all the spellings that readers of variables take for one. */
 const forwarding = /^(x[-_]forwarded([-_].*)?|forwarded|x[-_]real[-_]ip|proxy)$/
+/** Asked of every field of every request, so most are told by their first letter. */
+function isForwarding(name: string): boolean {
+  const first = name.charCodeAt(0)
+  return (first === 0x78 || first === 0x66 || first === 0x70) && forwarding.test(name)
+}
 const pseudonym = '1.1 onramp'
 
 /**
@@ -45,7 +50,7 @@ export function upstreamFields(head: Head, { address, isEncrypted, isTrusted }: 
     if (hopByHop.has(name) || name === 'content-length' || name === 'expect') continue
     if (connection.length > 0 && connection.includes(name) && !framing.has(name)) continue
     if (name === 'via') via += `${value}, `
-    else if (!forwarding.test(name)) fields.push(rawHeaders[2 * i] as string, value)
+    else if (!isForwarding(name)) fields.push(rawHeaders[2 * i] as string, value)
     else if (isTrusted) {
       if (name === 'x-forwarded-for') said.for += `${value}, `
       else if (name === 'forwarded') said.forwarded += `${value}, `
@@ -126,7 +131,7 @@ export function trailerFields(rawTrailers: readonly string[]): [string, string][
   const pairs: [string, string][] = []
   for (let i = 0; i < rawTrailers.length; i += 2) {
     const name = (rawTrailers[i] as string).toLowerCase()
-    if (hopByHop.has(name) || framing.has(name) || notInTrailers.has(name) || forwarding.test(name)) continue
+    if (hopByHop.has(name) || framing.has(name) || notInTrailers.has(name) || isForwarding(name)) continue
     pairs.push([rawTrailers[i] as string, rawTrailers[i + 1] as string])
   }
   return pairs

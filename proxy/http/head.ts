@@ -87,7 +87,7 @@ export function readHead({ method = '', url = '', httpVersion, rawHeaders }: Raw
         expectsContinue = true
         break
       default:
-        if (lookalike.test(name)) return refused('A field looks like its length and is none.')
+        if (name.includes('_') && lookalike.test(name)) return refused('A field looks like its length and is none.')
     }
   }
   if (host === undefined && httpVersion === '1.1') return refused('It has no Host field.')
@@ -105,7 +105,7 @@ export function readHead({ method = '', url = '', httpVersion, rawHeaders }: Raw
     names,
     host,
     content,
-    connection: connection === '' ? [] : options(connection),
+    connection: options(connection),
     expectsContinue,
   }
 }
@@ -124,7 +124,11 @@ function originForm(target: string, method: string, host: string | undefined): s
   return rest.startsWith('/') ? rest : `/${rest}`
 }
 
-function options(connection: string): string[] {
+const noOptions: readonly string[] = []
+
+function options(connection: string): readonly string[] {
+  // What nearly every client says, and what names no field.
+  if (connection === '' || connection === ',keep-alive') return noOptions
   return connection
     .toLowerCase()
     .split(',')

@@ -8,13 +8,19 @@ import { problemReply } from './reply.ts'
 export const bypassed = 'onramp; fwd=bypass; detail=upstream'
 /** Not of HTTP, but what everybody's logs call it: the client left before it had an answer. */
 export const clientClosedRequest = 499
+const hasLeft = new Error('the client has left')
 /** Informational responses are few; a stream of them without end is none. */
 const maxInterim = 16
+
+/** The asking of the web tier, as far as it can be called off. */
+export interface Asking {
+  abort(why: Error): void
+}
 
 /**
  * One request on its way to the web tier, seen from its client's side: the one way an answer, or a failure, gets to it.
  *
- * `abort` is set by whoever asks the web tier, and is called when there is nobody left to answer.
+ * `asking` is set by whoever asks the web tier, and is called off when there is nobody left to answer.
  */
 export class Passage {
   readonly request: IncomingMessage
@@ -22,12 +28,13 @@ export class Passage {
   readonly head: Head
   /** Fields to send to the web tier, without those that frame the message. */
   readonly fields: readonly string[]
-  abort: (why: Error) => void = () => {}
+  asking: Asking | undefined
   /** Called once, when the status is known: the web tier's, or of what went wrong. */
   readonly #answered: (status: number, error?: unknown) => void
   #isAnswered = false
   #interim = 0
   #isOver = false
+  #isWhole = false
 
   constructor(
     request: IncomingMessage,
@@ -53,13 +60,13 @@ export class Passage {
     // Sent by somebody else: content that could not be read.
     this.#tell(this.response.headersSent ? this.response.statusCode : clientClosedRequest)
     this.#isOver = true
-    this.abort(new Error('the client has its answer, or has left'))
+    if (!this.#isWhole) this.asking?.abort(hasLeft)
   }
 
   /** The connection has changed its protocol: there is no response any more. */
   upgraded(): void {
     this.#isOver = true
-    this.abort = () => {}
+    this.asking = undefined
     this.#tell(101)
   }
 
@@ -95,6 +102,8 @@ export class Passage {
 
   /** Ends a response whose last byte has come. */
   end(rawTrailers: readonly string[]): void {
+    // An answer may come before all of the request has been sent: then there is still something to abort.
+    this.#isWhole = this.request.complete
     if (rawTrailers.length > 0 && this.response.chunkedEncoding) this.response.addTrailers(trailerFields(rawTrailers))
     this.response.end()
   }
@@ -102,7 +111,7 @@ export class Passage {
   /** The answer the client gets instead of the web tier's. One that has begun can only be cut off, so that nobody takes it for whole. */
   fail(problem: Problem, extra: Record<string, string> = {}): void {
     const { response } = this
-    this.abort(problem)
+    this.asking?.abort(problem)
     if (this.#isOver) return
     if (response.headersSent) return void response.destroy()
     this.#isOver = true
