@@ -98,6 +98,17 @@ describe('to the web tier', () => {
     expect(sent(['TE', 'gzip']).te).toBeUndefined()
   })
 
+  test('an OPTIONS may pass one intermediary less; of other methods Max-Forwards means nothing', () => {
+    const of = (method: string) =>
+      joined(
+        upstreamFields(
+          readHead({ method, url: '/', httpVersion: '1.1', rawHeaders: ['Host', 'a', 'Max-Forwards', '3'] }) as Head,
+          stranger,
+        ),
+      )['max-forwards']
+    expect([of('OPTIONS'), of('TRACE'), of('GET')]).toEqual(['2', '2', '3'])
+  })
+
   test('a request that has come round eight times goes in circles', () => {
     const via = (times: number) => headOf(Array.from({ length: times }, () => ['Via', '1.1 onramp']).flat())
     expect([isLooping(via(7)), isLooping(via(8))]).toEqual([false, true])

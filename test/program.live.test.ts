@@ -1,21 +1,16 @@
-import { type ChildProcessByStdio, spawn } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { spawn } from 'node:child_process'
 import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import type { Readable } from 'node:stream'
 import pg from 'pg'
-import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { programs } from './program.ts'
 import { freePort } from './servers.ts'
 
 /*
  * The program as people run it: its own process, its arguments, its environment, its signals, its exit codes.
  */
 
-const main = new URL('../proxy/main.ts', import.meta.url).pathname
 const shipped = new URL('../config/onramp.yaml', import.meta.url).pathname
-const folder = mkdtempSync(join(tmpdir(), 'onramp-program-'))
-const started: Program[] = []
+const { configuration, ready, result } = programs('program')
 let superuser: pg.Client
 /** Another session: inside a transaction, pg_stat_activity stands still. */
 let watcher: pg.Client
@@ -25,62 +20,7 @@ beforeAll(async () => {
   watcher = new pg.Client({ connectionString: inject('superuserUrl') })
   await Promise.all([superuser.connect(), watcher.connect()])
 })
-afterEach(() => {
-  for (const { child } of started.splice(0)) child.kill('SIGKILL')
-})
-afterAll(async () => {
-  await Promise.all([superuser.end(), watcher.end()])
-  rmSync(folder, { recursive: true, force: true })
-})
-
-interface Program {
-  child: ChildProcessByStdio<null, Readable, Readable>
-  output(): string
-  errors(): string
-  ended: Promise<number | null>
-}
-
-function run(args: string[], environment: Record<string, string> = {}): Program {
-  const child = spawn(process.execPath, [main, ...args], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-    env: { PATH: process.env.PATH, DATABASE_URL: inject('databaseUrl'), PORT: '0', ADMIN_PORT: '0', ...environment },
-  })
-  let [output, errors] = ['', '']
-  child.stdout.on('data', (text) => (output += text))
-  child.stderr.on('data', (text) => (errors += text))
-  const ended = new Promise<number | null>((resolve) => child.on('close', resolve))
-  const program = { child, output: () => output, errors: () => errors, ended }
-  started.push(program)
-  return program
-}
-
-/** Runs to the end. */
-async function result(args: string[], environment?: Record<string, string>) {
-  const program = run(args, environment)
-  return { code: await program.ended, output: program.output(), errors: program.errors() }
-}
-
-/** Runs until it says it is ready; the addresses it gives. */
-async function ready(
-  args: string[] = [],
-  environment?: Record<string, string>,
-): Promise<Program & { url: string; adminUrl: string }> {
-  const program = run(args, environment)
-  const told = new Promise<void>((resolve) =>
-    program.child.stdout.on('data', () => program.output().includes('\nTry:') && resolve()),
-  )
-  await Promise.race([told, program.ended])
-  const address = (name: string) =>
-    new RegExp(`${name} +(http://\\S+)`).exec(program.output())?.[1] ??
-    `${name}: ${program.output()}${program.errors()}`
-  return { ...program, url: address('clients'), adminUrl: address('admin') }
-}
-
-function configuration(name: string, text: string): string {
-  const file = join(folder, name)
-  writeFileSync(file, text)
-  return file
-}
+afterAll(() => Promise.all([superuser.end(), watcher.end()]))
 
 describe('onramp', () => {
   test('says what it is: addresses, tiers, database without its password, routes, three things to try', async () => {

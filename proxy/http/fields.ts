@@ -38,7 +38,7 @@ const pseudonym = '1.1 onramp'
  * after a trusted peer, added to what it said (RFC 7239).
  */
 export function upstreamFields(head: Head, { address, isEncrypted, isTrusted }: Sender): string[] {
-  const { rawHeaders, names, connection, host, httpVersion } = head
+  const { rawHeaders, names, connection, host, httpVersion, maxForwards } = head
   const fields: string[] = []
   let via = ''
   let takesTrailers = false
@@ -49,7 +49,8 @@ export function upstreamFields(head: Head, { address, isEncrypted, isTrusted }: 
     if (name === 'te') takesTrailers ||= /(^|,)\s*trailers\s*(,|$)/i.test(value)
     if (hopByHop.has(name) || name === 'content-length' || name === 'expect') continue
     if (connection.length > 0 && connection.includes(name) && !framing.has(name)) continue
-    if (name === 'via') via += `${value}, `
+    if (name === 'max-forwards' && maxForwards !== undefined) fields.push('Max-Forwards', String(maxForwards - 1))
+    else if (name === 'via') via += `${value}, `
     else if (!isForwarding(name)) fields.push(rawHeaders[2 * i] as string, value)
     else if (isTrusted) {
       if (name === 'x-forwarded-for') said.for += `${value}, `

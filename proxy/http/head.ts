@@ -29,6 +29,8 @@ export interface Head {
   /** The options of Connection, in lower case. */
   connection: readonly string[]
   expectsContinue: boolean
+  /** How many more intermediaries an OPTIONS or a TRACE may pass (RFC 9110, 7.6.2). */
+  maxForwards: number | undefined
 }
 
 /** RFC 9110, 7.2: a registered name or an address, with a port or without. */
@@ -56,6 +58,7 @@ export function readHead({ method = '', url = '', httpVersion, rawHeaders }: Raw
   let content: Head['content']
   let connection = ''
   let expectsContinue = false
+  let maxForwards: number | undefined
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = (rawHeaders[i] as string).toLowerCase()
     const value = rawHeaders[i + 1] as string
@@ -86,6 +89,9 @@ export function readHead({ method = '', url = '', httpVersion, rawHeaders }: Raw
           return new Problem('expectation-failed', 'Only 100-continue can be expected.')
         expectsContinue = true
         break
+      case 'max-forwards':
+        if ((method === 'OPTIONS' || method === 'TRACE') && /^\d{1,9}$/.test(value)) maxForwards = Number(value)
+        break
       default:
         if (name.includes('_') && lookalike.test(name)) return refused('A field looks like its length and is none.')
     }
@@ -107,6 +113,7 @@ export function readHead({ method = '', url = '', httpVersion, rawHeaders }: Raw
     content,
     connection: options(connection),
     expectsContinue,
+    maxForwards,
   }
 }
 

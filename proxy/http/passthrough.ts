@@ -141,6 +141,10 @@ export function passthrough(upstream: Upstream, clock: Clock, random: () => numb
       passage.fail(new Problem('upstream-failed', 'The web tier leads back here.'))
       return false
     }
+    if (passage.head.maxForwards === 0) {
+      passage.fail(new Problem('wrong-method', 'Max-Forwards lets it go no further.'), { Allow: '' })
+      return false
+    }
     if (underWay <= maxRequests) return true
     observe({ kind: 'shed', route: 'none', reason: 'upstream-full' })
     const wait = { 'Retry-After': String(1 + Math.floor(random() * 3)) }

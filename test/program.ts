@@ -1,0 +1,87 @@
+import { type ChildProcessByStdio, spawn } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Readable } from 'node:stream'
+import { afterAll, afterEach, inject } from 'vitest'
+
+const main = new URL('../proxy/main.ts', import.meta.url).pathname
+
+/** The program as a process of its own. */
+export interface Program {
+  child: ChildProcessByStdio<null, Readable, Readable>
+  output(): string
+  errors(): string
+  /** Resolves with the exit code. */
+  ended: Promise<number | null>
+}
+
+/** A program that serves, and the addresses it gives. */
+export interface Serving extends Program {
+  url: string
+  adminUrl: string
+}
+
+export interface Programs {
+  /** A folder of the file's own; `configuration` writes into it. */
+  folder: string
+  /** Writes a configuration file; its path. */
+  configuration(name: string, text: string): string
+  run(args: string[], environment?: Record<string, string>): Program
+  /** Runs to the end. */
+  result(
+    args: string[],
+    environment?: Record<string, string>,
+  ): Promise<{ code: number | null; output: string; errors: string }>
+  /** Runs until it says it is ready. */
+  ready(args?: string[], environment?: Record<string, string>): Promise<Serving>
+}
+
+/** For one file of tests, called at its top: what a test has started and left running is killed after it. */
+export function programs(name: string): Programs {
+  const folder = mkdtempSync(join(tmpdir(), `onramp-${name}-`))
+  const started: Program[] = []
+  afterEach(() => {
+    for (const { child } of started.splice(0)) child.kill('SIGKILL')
+  })
+  afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+  function run(args: string[], environment: Record<string, string> = {}): Program {
+    const child = spawn(process.execPath, [main, ...args], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { PATH: process.env.PATH, DATABASE_URL: inject('databaseUrl'), PORT: '0', ADMIN_PORT: '0', ...environment },
+    })
+    let [output, errors] = ['', '']
+    child.stdout.on('data', (text) => (output += text))
+    child.stderr.on('data', (text) => (errors += text))
+    const ended = new Promise<number | null>((resolve) => child.on('close', resolve))
+    const program = { child, output: () => output, errors: () => errors, ended }
+    started.push(program)
+    return program
+  }
+
+  return {
+    folder,
+    configuration(name, text) {
+      const file = join(folder, name)
+      writeFileSync(file, text)
+      return file
+    },
+    run,
+    async result(args, environment) {
+      const program = run(args, environment)
+      return { code: await program.ended, output: program.output(), errors: program.errors() }
+    },
+    async ready(args = [], environment) {
+      const program = run(args, environment)
+      const told = new Promise<void>((resolve) =>
+        program.child.stdout.on('data', () => program.output().includes('\nTry:') && resolve()),
+      )
+      await Promise.race([told, program.ended])
+      const address = (name: string) =>
+        new RegExp(`^ +${name} +(\\S+)`, 'm').exec(program.output())?.[1] ??
+        `${name}: ${program.output()}${program.errors()}`
+      return { ...program, url: address('clients'), adminUrl: address('admin') }
+    },
+  }
+}

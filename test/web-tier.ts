@@ -1,0 +1,280 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { Readable } from 'node:stream'
+import type { ReadableStream } from 'node:stream/web'
+import { gate } from './support.ts'
+
+/** Answers the requests for one path. */
+export type Page = (request: IncomingMessage, response: ServerResponse, query: URLSearchParams) => unknown
+
+export interface WebTier {
+  url: string
+  /** By path; a test may add its own. */
+  pages: Map<string, Page>
+  /** Every request that has come, oldest first. */
+  seen: IncomingMessage[]
+  stop(): Promise<void>
+}
+
+/**
+ * Starts a small web tier: a page with what belongs to it, a login, an upload, events, a WebSocket that echoes, and content
+ * of any length. `at`: the path of a Unix socket to listen on.
+ */
+export async function startWebTier(at?: string): Promise<WebTier> {
+  const pages = new Map(Object.entries(site()))
+  const seen: IncomingMessage[] = []
+  const server = createServer((request, response) => {
+    seen.push(request)
+    const { pathname, searchParams } = new URL(request.url as string, 'http://tier')
+    const page = pages.get(pathname)
+    if (page === undefined) return void response.writeHead(404).end('no such page')
+    Promise.resolve(page(request, response, searchParams)).catch((error: unknown) => response.destroy(error as Error))
+  })
+  server.on('upgrade', (request: IncomingMessage, socket, early) => {
+    seen.push(request)
+    echo(request, socket as import('node:net').Socket, early)
+  })
+  await new Promise<void>((resolve) =>
+    at === undefined ? server.listen(0, '127.0.0.1', resolve) : server.listen(at, resolve),
+  )
+  return {
+    url: at === undefined ? `http://127.0.0.1:${(server.address() as AddressInfo).port}` : `unix:${at}`,
+    pages,
+    seen,
+    stop: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve())
+        server.closeAllConnections()
+      }),
+  }
+}
+
+function site(): Record<string, Page> {
+  const users = new Map<string, string>()
+  const reports = [1, 2, 3].map(gate)
+  return {
+    '/': (_request, response) => html(response, welcome),
+    '/careless': (_request, response) => html(response, '<!doctype html><script src="/no-such.js"></script>'),
+    '/style.css': (_request, response) =>
+      response.writeHead(200, { 'Content-Type': 'text/css' }).end('h1 { color: rgb(1, 2, 3) }'),
+    '/app.js': (_request, response) => response.writeHead(200, { 'Content-Type': 'text/javascript' }).end(script),
+    '/logo.png': (_request, response) => response.writeHead(200, { 'Content-Type': 'image/png' }).end(logo),
+    '/headers': (request, response) => json(response, request.headers),
+
+    async '/login'(request, response) {
+      const form = await formOf(request)
+      const session = randomBytes(8).toString('hex')
+      users.set(session, String(form.get('name')))
+      response.setHeader('Set-Cookie', [`session=${session}; Path=/; HttpOnly; SameSite=Lax`, 'theme=dark; Path=/'])
+      response.writeHead(303, { Location: '/account' }).end()
+    },
+    '/account'(request, response) {
+      const session = /session=(\w+)/.exec(request.headers.cookie ?? '')?.[1] ?? ''
+      html(
+        response,
+        `<!doctype html><link rel="icon" href="/logo.png"><h1>Hello ${users.get(session) ?? 'stranger'}</h1>`,
+      )
+    },
+    async '/attach'(request, response) {
+      const form = await formOf(request)
+      const file = form.get('file') as File
+      const { bytes, digest } = await digestOf(file.stream())
+      html(
+        response,
+        `<!doctype html><link rel="icon" href="/logo.png"><h1>${form.get('title')}</h1><p>${file.name} ${bytes} ${digest}</p>`,
+      )
+    },
+
+    // Each event is sent only when the page has said that it has the one before: held back, none but the first would come.
+    async '/events'(request, response) {
+      if (request.headers['last-event-id'] !== undefined) return response.writeHead(204).end()
+      response.writeHead(200, { 'Content-Type': 'text/event-stream' })
+      for (const [i, report] of reports.entries()) {
+        response.write(`retry: 20\nid: ${i}\ndata: event ${i}\n\n`)
+        await report.opened
+      }
+      response.end()
+    },
+    '/report'(_request, response, query) {
+      reports[Number(query.get('id'))]?.open()
+      response.writeHead(204).end()
+    },
+
+    /** `bytes` of content, with its length or, with `chunked`, without. */
+    async '/download'(_request, response, query) {
+      const bytes = Number(query.get('bytes'))
+      if (!query.has('chunked')) response.setHeader('Content-Length', bytes)
+      for (const piece of content(bytes)) if (!response.write(piece)) await drained(response)
+      response.end()
+    },
+    /** Says what it has got. */
+    async '/upload'(request, response) {
+      json(response, { ...(await digestOf(request)), framing: request.headers['transfer-encoding'] ?? 'sized' })
+    },
+  }
+}
+
+const logo = Buffer.from(
+  'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==',
+  'base64',
+)
+
+const welcome = `<!doctype html>
+<html lang="en">
+<title>A web tier</title>
+<link rel="icon" href="/logo.png">
+<link rel="stylesheet" href="/style.css">
+<h1>Welcome</h1>
+<img src="/logo.png" alt="logo">
+<form method="post" action="/login"><input name="name"><button id="login">Log in</button></form>
+<form method="post" action="/attach" enctype="multipart/form-data">
+  <input name="title"><input type="file" name="file"><button id="attach">Attach</button>
+</form>
+<script src="/app.js"></script>
+`
+
+/** What the page can be asked to do; it says `ready` when it can. */
+const script = `
+async function ask(path, options) {
+  const response = await fetch(path, options)
+  return { status: response.status, cacheStatus: response.headers.get('cache-status'), body: await response.json() }
+}
+function echoes(texts) {
+  return new Promise((resolve, reject) => {
+    const socket = new WebSocket(location.origin.replace(/^http/, 'ws') + '/echo')
+    const received = []
+    socket.onopen = () => socket.send(texts[0])
+    socket.onmessage = ({ data }) => {
+      received.push(data)
+      if (received.length < texts.length) socket.send(texts[received.length])
+      else socket.close(1000, 'done')
+    }
+    socket.onclose = ({ code, wasClean }) => resolve({ received, code, wasClean })
+    socket.onerror = () => reject(new Error('the WebSocket failed'))
+  })
+}
+function events() {
+  return new Promise((resolve) => {
+    const source = new EventSource('/events')
+    const received = []
+    source.onmessage = ({ data, lastEventId }) => {
+      received.push(data)
+      fetch('/report?id=' + lastEventId)
+    }
+    source.onerror = () => source.readyState === EventSource.CLOSED && resolve(received)
+  })
+}
+document.documentElement.dataset.state = 'ready'
+`
+
+function html(response: ServerResponse, text: string): void {
+  response.writeHead(200, { 'Content-Type': 'text/html; charset=utf-8' }).end(text)
+}
+
+function json(response: ServerResponse, value: unknown): void {
+  response.writeHead(200, { 'Content-Type': 'application/json' }).end(JSON.stringify(value))
+}
+
+function formOf(request: IncomingMessage): Promise<FormData> {
+  const headers = { 'Content-Type': request.headers['content-type'] ?? '' }
+  return new Response(Readable.toWeb(request) as ReadableStream<Uint8Array>, { headers }).formData()
+}
+
+const piece = randomBytes(65_536)
+
+/** `bytes` of content in pieces, no two alike: one that is lost, repeated or moved makes another digest. */
+export function* content(bytes: number): Generator<Buffer> {
+  for (let at = 0; at < bytes; at += piece.length) {
+    const copy = Buffer.from(piece.subarray(0, Math.min(piece.length, bytes - at)))
+    copy.writeUIntBE(at, 0, Math.min(6, copy.length))
+    yield copy
+  }
+}
+
+export interface Digested {
+  bytes: number
+  digest: string
+}
+
+/** Reads `stream` to its end; `step` is called as bytes come, with how many there are. */
+export async function digestOf(
+  stream: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  step: (bytes: number) => void = () => {},
+): Promise<Digested> {
+  const hash = createHash('sha256')
+  let bytes = 0
+  for await (const part of stream) {
+    hash.update(part)
+    bytes += part.length
+    step(bytes)
+  }
+  return { bytes, digest: hash.digest('base64url') }
+}
+
+/** Resolves when `stream` takes more, or will not ever. */
+export function drained(stream: NodeJS.EventEmitter): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      stream.off('drain', done).off('close', done)
+      resolve()
+    }
+    stream.on('drain', done).on('close', done)
+  })
+}
+
+/** RFC 6455, server side, as far as an echo goes: every frame goes back as it came, without its mask; close closes. */
+function echo(request: IncomingMessage, socket: import('node:net').Socket, early: Buffer): void {
+  const accept = createHash('sha1')
+    .update(`${request.headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`)
+    .digest('base64')
+  socket.write(
+    `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`,
+  )
+  let waiting = early
+  const read = (bytes: Buffer) => {
+    waiting = Buffer.concat([waiting, bytes])
+    for (let frame = firstFrame(waiting); frame !== undefined; frame = firstFrame(waiting)) {
+      waiting = waiting.subarray(frame.size)
+      socket.write(Buffer.concat([header(frame.first, frame.payload.length), frame.payload]))
+      if ((frame.first & 0x0f) === 8) socket.end()
+    }
+  }
+  socket.on('error', () => {}) // the other side may leave without a close
+  socket.on('end', () => socket.end())
+  socket.on('data', read)
+  read(Buffer.alloc(0))
+}
+
+interface Frame {
+  /** FIN and opcode. */
+  first: number
+  payload: Buffer
+  /** With everything around it. */
+  size: number
+}
+
+function firstFrame(bytes: Buffer): Frame | undefined {
+  if (bytes.length < 2) return undefined
+  const short = bytes.readUInt8(1) & 0x7f
+  const at = short === 126 ? 4 : short === 127 ? 10 : 2
+  if (bytes.length < at + 4) return undefined
+  const length = short === 126 ? bytes.readUInt16BE(2) : short === 127 ? Number(bytes.readBigUInt64BE(2)) : short
+  const size = at + 4 + length
+  if (bytes.length < size) return undefined
+  const mask = bytes.subarray(at, at + 4)
+  const payload = Buffer.from(bytes.subarray(at + 4, size))
+  for (let i = 0; i < length; i += 1) payload[i] = (payload[i] as number) ^ (mask[i % 4] as number)
+  return { first: bytes.readUInt8(0), payload, size }
+}
+
+function header(first: number, length: number): Buffer {
+  if (length < 126) return Buffer.from([first, length])
+  const long = length > 0xffff
+  const bytes = Buffer.alloc(long ? 10 : 4)
+  bytes.writeUInt8(first, 0)
+  bytes.writeUInt8(long ? 127 : 126, 1)
+  if (long) bytes.writeBigUInt64BE(BigInt(length), 2)
+  else bytes.writeUInt16BE(length, 2)
+  return bytes
+}
