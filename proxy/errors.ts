@@ -19,6 +19,7 @@ export const problems = {
   'upstream-failed': 502,
   'upstream-full': 503,
   'origin-unavailable': 503,
+  shed: 503,
   'origin-timeout': 504,
   'upstream-timeout': 504,
 } as const satisfies Record<string, number>

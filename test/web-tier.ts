@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import type { ReadableStream } from 'node:stream/web'
 import { gate } from './support.ts'
@@ -33,7 +33,7 @@ export async function startWebTier(at?: string): Promise<WebTier> {
   })
   server.on('upgrade', (request: IncomingMessage, socket, early) => {
     seen.push(request)
-    echo(request, socket as import('node:net').Socket, early)
+    echo(request, socket as Socket, early)
   })
   await new Promise<void>((resolve) =>
     at === undefined ? server.listen(0, '127.0.0.1', resolve) : server.listen(at, resolve),
@@ -187,7 +187,7 @@ const piece = randomBytes(65_536)
 export function* content(bytes: number): Generator<Buffer> {
   for (let at = 0; at < bytes; at += piece.length) {
     const copy = Buffer.from(piece.subarray(0, Math.min(piece.length, bytes - at)))
-    copy.writeUIntBE(at, 0, Math.min(6, copy.length))
+    if (copy.length >= 6) copy.writeUIntBE(at, 0, 6)
     yield copy
   }
 }
@@ -224,7 +224,7 @@ export function drained(stream: NodeJS.EventEmitter): Promise<void> {
 }
 
 /** RFC 6455, server side, as far as an echo goes: every frame goes back as it came, without its mask; close closes. */
-function echo(request: IncomingMessage, socket: import('node:net').Socket, early: Buffer): void {
+function echo(request: IncomingMessage, socket: Socket, early: Buffer): void {
   const accept = createHash('sha1')
     .update(`${request.headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`)
     .digest('base64')

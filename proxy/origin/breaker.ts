@@ -1,0 +1,109 @@
+import type { Clock } from '../clock.ts'
+
+/** Closed: in use. Open: passed by. Half-open: one is let through to try. */
+export type BreakerState = 'closed' | 'open' | 'half-open'
+
+/** What came of one piece of work. `ignored`: it says nothing of the one it was asked of. */
+export type Outcome = 'ok' | 'slow' | 'failed' | 'ignored'
+
+export interface BreakerLimits {
+  /** Outcomes within `windowMs` before any of them is judged. */
+  samples: number
+  windowMs: number
+  /** Shares of the outcomes, 0 to 1, from which on it opens. */
+  failedShare: number
+  slowShare: number
+  /** For how long it stays open: the first time, and at most; each failed try doubles it. */
+  openMs: number
+  longestMs: number
+  /** After which a try that has not come back counts as failed. */
+  tryMs: number
+}
+
+/**
+ * Leaves alone what fails, or is slow, most of the time.
+ *
+ * `enter` says whether one may ask; whoever may, has to tell `leave` what came of it. While it is open nobody may; after that one
+ * is let through, and all others wait for what comes of it: not a herd. A try that never comes back is a failed one:
+ *   1. the breaker is half-open, one try is under way
+ *   2. the try hangs, and its caller is gone
+ *   3. without a timer nobody would ever be let through again
+ * An answer to what was asked before it opened changes nothing.
+ */
+export class Breaker {
+  readonly #limits: BreakerLimits
+  readonly #clock: Clock
+  readonly #changed: (state: BreakerState) => void
+  #state: BreakerState = 'closed'
+  #outcomes: { at: number; outcome: Outcome }[] = []
+  #openUntil = 0
+  #openMs: number
+  /** Raised by each change of state. */
+  #term = 0
+  #cancelTry = () => {}
+
+  constructor(limits: BreakerLimits, clock: Clock, changed: (state: BreakerState) => void) {
+    this.#limits = limits
+    this.#clock = clock
+    this.#changed = changed
+    this.#openMs = limits.openMs
+  }
+
+  get state(): BreakerState {
+    return this.#state
+  }
+
+  /** Milliseconds until one may be let through again; 0 when one may be now. */
+  get waitMs(): number {
+    return this.#state === 'open' ? Math.max(0, this.#openUntil - this.#clock.now()) : 0
+  }
+
+  /** A term to give to `leave`, or nothing: it may not be asked now. */
+  enter(): number | undefined {
+    if (this.#state === 'half-open' || this.waitMs > 0) return undefined
+    if (this.#state === 'open') {
+      this.#become('half-open')
+      const term = this.#term
+      this.#cancelTry = this.#clock.after(this.#limits.tryMs, () => this.leave(term, 'failed'))
+    }
+    return this.#term
+  }
+
+  leave(term: number, outcome: Outcome): void {
+    if (term !== this.#term) return
+    if (this.#state === 'half-open') return void this.#judgeTry(outcome)
+    if (outcome === 'ignored') return
+    const { samples, windowMs, failedShare, slowShare } = this.#limits
+    const now = this.#clock.now()
+    this.#outcomes.push({ at: now, outcome })
+    this.#outcomes = this.#outcomes.filter(({ at }) => now - at < windowMs).slice(-samples * 5)
+    if (this.#outcomes.length < samples) return
+    const share = (wanted: Outcome) =>
+      this.#outcomes.filter((one) => one.outcome === wanted).length / this.#outcomes.length
+    if (share('failed') >= failedShare || share('slow') >= slowShare) this.#open(this.#limits.openMs)
+  }
+
+  #judgeTry(outcome: Outcome): void {
+    this.#cancelTry()
+    if (outcome === 'ignored') {
+      // It told nothing: the next may try at once.
+      this.#openUntil = this.#clock.now()
+      return void this.#become('open')
+    }
+    if (outcome === 'ok') return void this.#become('closed')
+    this.#open(Math.min(this.#openMs * 2, this.#limits.longestMs))
+  }
+
+  #open(ms: number): void {
+    this.#openMs = ms
+    this.#openUntil = this.#clock.now() + ms
+    this.#become('open')
+  }
+
+  #become(state: BreakerState): void {
+    this.#state = state
+    this.#term += 1
+    this.#outcomes = []
+    this.#changed(state)
+  }
+}

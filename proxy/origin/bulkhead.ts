@@ -1,0 +1,167 @@
+import type { Clock } from '../clock.ts'
+import { Problem } from '../errors.ts'
+
+/** What a route may have of the database. */
+export interface Share {
+  /** The most of its statements at once. */
+  limit: number
+  /** Slots that are kept free for it, whoever else would like them. */
+  reserve: number
+  /** The most that wait; further ones are refused at once. */
+  queue: number
+}
+
+export type ShedReason = 'queue-full' | 'too-late'
+
+interface Waiting {
+  deadlineAt: number
+  start(): void
+  shed(reason: ShedReason): void
+}
+
+interface Lane {
+  share: Share
+  running: number
+  waiting: Waiting[]
+  /** Smoothed length of its statements, in milliseconds. */
+  typicalMs: number
+  /** Time of the database it has had, in milliseconds, as far as it counts: the lane with the least goes next. */
+  had: number
+}
+
+/** How much the newest statement says of the next one's length. */
+const newest = 0.2
+
+/**
+ * Decides whose statement runs next, so that one slow route leaves the others alone. Pure but for its clock.
+ *
+ * - A statement starts if its route is under its limit, and under its reserve or more slots are free than others have reserved.
+ * - Of those that wait, the route goes next that has had the least time of the database: start-time fair queueing (Goyal, Vin and
+ *   Cheng, 1996), with the same effect as deficit round-robin and no quantum to choose. Within a route, first come, first served.
+ * - What cannot be done in time is refused when it comes, not when its time is over; what waits is let go at its deadline.
+ */
+export class Bulkhead {
+  readonly #slots: number
+  readonly #shareOf: (route: string) => Share
+  readonly #clock: Clock
+  readonly #shed: (route: string, reason: ShedReason) => void
+  readonly #lanes = new Map<string, Lane>()
+  #running = 0
+  /** What the lane that went last had had: one that comes new, or after a pause, begins there and has nothing to make up for. */
+  #hadLast = 0
+
+  constructor(
+    slots: number,
+    shareOf: (route: string) => Share,
+    clock: Clock,
+    shed: (route: string, reason: ShedReason) => void,
+  ) {
+    this.#slots = slots
+    this.#shareOf = shareOf
+    this.#clock = clock
+    this.#shed = shed
+  }
+
+  get running(): number {
+    return this.#running
+  }
+
+  get waiting(): number {
+    let count = 0
+    for (const lane of this.#lanes.values()) count += lane.waiting.length
+    return count
+  }
+
+  /**
+   * Waits for a slot, at most until `deadlineAt` on the clock. Resolves to what gives it back, to be called once. Rejects with
+   * `shed` when there is no room, or will not be in time.
+   */
+  enter(route: string, deadlineAt: number): Promise<() => void> {
+    const lane = this.#laneOf(route)
+    if (lane.running === 0 && lane.waiting.length === 0) lane.had = Math.max(lane.had, this.#hadLast)
+    if (lane.waiting.length === 0 && this.#mayStart(lane)) return Promise.resolve(this.#start(lane))
+    const { promise, resolve, reject } = Promise.withResolvers<() => void>()
+    const shed = (reason: ShedReason) => {
+      this.#shed(route, reason)
+      reject(new Problem('shed', reasons[reason]))
+    }
+    if (lane.waiting.length >= lane.share.queue) shed('queue-full')
+    else if (this.#clock.now() + this.#expectedWaitMs(lane) > deadlineAt) shed('too-late')
+    else this.#wait(lane, { deadlineAt, start: () => resolve(this.#start(lane)), shed })
+    return promise
+  }
+
+  #laneOf(route: string): Lane {
+    const known = this.#lanes.get(route)
+    if (known !== undefined) {
+      known.share = this.#shareOf(route)
+      return known
+    }
+    const lane: Lane = { share: this.#shareOf(route), running: 0, waiting: [], typicalMs: 0, had: this.#hadLast }
+    this.#lanes.set(route, lane)
+    return lane
+  }
+
+  #mayStart(lane: Lane): boolean {
+    const free = this.#slots - this.#running
+    if (free < 1 || lane.running >= lane.share.limit) return false
+    if (lane.running < lane.share.reserve) return true
+    let reserved = 0
+    for (const other of this.#lanes.values()) {
+      if (other !== lane) reserved += Math.max(0, other.share.reserve - other.running)
+    }
+    return free > reserved
+  }
+
+  /** How long one that comes now would wait: those before it, over the slots its route has. */
+  #expectedWaitMs({ waiting, typicalMs, share, running }: Lane): number {
+    const ahead = waiting.length + 1
+    return (ahead * typicalMs) / Math.max(1, Math.min(share.limit, Math.max(running, share.reserve)))
+  }
+
+  #wait(lane: Lane, entry: Waiting): void {
+    const cancel = this.#clock.after(Math.max(0, entry.deadlineAt - this.#clock.now()), () => {
+      lane.waiting.splice(lane.waiting.indexOf(entry), 1)
+      entry.shed('too-late')
+    })
+    const { start } = entry
+    entry.start = () => {
+      cancel()
+      start()
+    }
+    lane.waiting.push(entry)
+  }
+
+  #start(lane: Lane): () => void {
+    const startedAt = this.#clock.now()
+    this.#hadLast = Math.max(this.#hadLast, lane.had)
+    lane.had += lane.typicalMs
+    lane.running += 1
+    this.#running += 1
+    const charged = lane.typicalMs
+    return () => {
+      const tookMs = this.#clock.now() - startedAt
+      lane.had += tookMs - charged
+      lane.typicalMs = lane.typicalMs === 0 ? tookMs : lane.typicalMs + (tookMs - lane.typicalMs) * newest
+      lane.running -= 1
+      this.#running -= 1
+      this.#startNext()
+    }
+  }
+
+  #startNext(): void {
+    for (;;) {
+      let next: Lane | undefined
+      for (const lane of this.#lanes.values()) {
+        if (lane.waiting.length > 0 && this.#mayStart(lane) && (next === undefined || lane.had < next.had)) next = lane
+      }
+      if (next === undefined) return
+      next.waiting.shift()?.start()
+    }
+  }
+}
+
+const reasons: Record<ShedReason, string> = {
+  'queue-full': 'As many wait for this as may.',
+  'too-late': 'The database would not come to it in time.',
+}

@@ -1,0 +1,957 @@
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { Agent, type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http'
+import { request as httpsRequest } from 'node:https'
+import { connect, type Socket } from 'node:net'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import type { TLSSocket } from 'node:tls'
+import { type Browser, chromium, type Page as Tab } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import type { Config } from '../proxy/config.ts'
+import { type Running, startApp } from './live.ts'
+import { type Program, programs, type Serving } from './program.ts'
+import { findProgram } from './servers.ts'
+import { gate } from './support.ts'
+import { content, digestOf, drained, startWebTier, type WebTier } from './web-tier.ts'
+
+/*
+ * onramp ahead of a web tier, as it stands in production: browsers, bodies larger than memory, clients that mean harm, sockets,
+ * certificates, and the end.
+ */
+
+const { folder, configuration, result, ready } = programs('sidecar')
+const MiB = 1024 ** 2
+const large = 100_000_000
+let tier: WebTier
+
+beforeAll(async () => {
+  tier = await startWebTier()
+})
+afterAll(() => tier.stop())
+
+/** A configuration of two routes ahead of `upstream`, with `lines` of its own. */
+function ahead(name: string, lines: string, upstream = `url: "${tier.url}"`): string {
+  return configuration(
+    name,
+    `
+admin: { port: 0 }
+postgres: { url: "${inject('databaseUrl')}" }
+upstream: { ${upstream} }
+routes:
+  numbers: { path: /api/numbers, sql: "select n from generate_series(1, 20) as n" }
+  word: { path: /api/word, methods: [GET, POST], parameters: { q: { type: string } }, sql: "select :q::text as q", returns: row }
+${lines}`,
+  )
+}
+
+/** Waits until `isSo`, and says after how many milliseconds; the deadline is the test's. */
+async function until(isSo: () => boolean | Promise<boolean>): Promise<number> {
+  const began = performance.now()
+  while (!(await isSo())) await pause(10)
+  return performance.now() - began
+}
+
+interface Answered {
+  status: number
+  headers: IncomingMessage['headers']
+  text: string
+}
+
+type Options = Parameters<typeof httpsRequest>[1] & { content?: Iterable<Uint8Array> }
+
+/** Begins a request: over a connection of its own, unless an agent is given. */
+function begin(url: string, { content: _content, ...options }: Options = {}): ClientRequest {
+  const isSecure = url.startsWith('https:')
+  return (isSecure ? httpsRequest : httpRequest)(url, { agent: false, ...options })
+}
+
+async function answerTo(request: ClientRequest): Promise<IncomingMessage> {
+  const [answer] = (await once(request, 'response')) as [IncomingMessage]
+  return answer
+}
+
+async function ask(url: string, options: Options = {}): Promise<Answered> {
+  const request = begin(url, options)
+  request.end()
+  const answer = await answerTo(request)
+  let text = ''
+  for await (const part of answer.setEncoding('utf8')) text += part
+  return { status: answer.statusCode as number, headers: answer.headers, text }
+}
+
+describe('a browser', () => {
+  let app: Running
+  let browser: Browser
+  let tab: Tab
+  let complaints: string[]
+
+  beforeAll(async () => {
+    app = await startApp(inject('databaseUrl'), { UPSTREAM_URL: tier.url })
+    browser = await chromium.launch({
+      executablePath: findProgram('chromium', 'chromium', ''),
+      args: [
+        '--headless=new',
+        '--no-sandbox',
+        '--disable-gpu',
+        '--disable-quic',
+        '--no-first-run',
+        '--disable-background-networking',
+        '--disable-component-update',
+        '--disable-sync',
+      ],
+    })
+    tab = await browser.newPage()
+    tab.setDefaultTimeout(10_000)
+    complaints = []
+    tab.on('console', (message) => complaints.push(`${message.type()}: ${message.text()}`))
+    tab.on('pageerror', (error) => complaints.push(String(error)))
+    tab.on('requestfailed', (request) => complaints.push(`${request.url()} ${request.failure()?.errorText}`))
+    tab.on(
+      'response',
+      (response) => response.status() >= 400 && complaints.push(`${response.url()} ${response.status()}`),
+    )
+  })
+  afterAll(async () => {
+    await browser.close()
+    await app.stop()
+  })
+
+  /** Opens the first page; what the browser complains about from here on is this test's. */
+  async function open(path = '/'): Promise<void> {
+    complaints.length = 0
+    await tab.goto(app.url + path, { waitUntil: 'load' })
+  }
+
+  test('gets a page whole: its style applies, its image shows, its script runs, and nothing is complained about', async () => {
+    await open()
+    expect(await tab.evaluate('document.documentElement.dataset.state')).toBe('ready')
+    expect(await tab.evaluate('getComputedStyle(document.querySelector("h1")).color')).toBe('rgb(1, 2, 3)')
+    expect(await tab.evaluate('document.querySelector("img").naturalWidth')).toBe(1)
+    expect(complaints).toEqual([])
+  })
+
+  test('complains about a page that is not whole', async () => {
+    await open('/careless')
+    expect(complaints).toContain(`${app.url}/no-such.js 404`)
+  })
+
+  test('logs in with a form: it is sent on with 303, and the next page knows it by a cookie that scripts cannot see', async () => {
+    await open()
+    await tab.fill('[name=name]', 'Zoë & Co')
+    await tab.click('#login')
+    await tab.waitForURL('**/account')
+    expect(await tab.textContent('h1')).toBe('Hello Zoë & Co')
+    expect(await tab.evaluate('document.cookie')).toBe('theme=dark')
+    const [posted, followed] = tier.seen.filter(({ url }) => url === '/login' || url === '/account')
+    expect([posted?.method, followed?.method]).toEqual(['POST', 'GET'])
+    expect(complaints).toEqual([])
+  })
+
+  test('uploads a file in a multipart form: every byte and the fields beside it arrive', async () => {
+    const buffer = Buffer.concat([...content(3 * MiB + 17)])
+    const { digest } = await digestOf([buffer])
+    await open()
+    await tab.fill('[name=title]', 'A file')
+    await tab.setInputFiles('[name=file]', { name: 'größe.bin', mimeType: 'application/octet-stream', buffer })
+    await tab.click('#attach')
+    await tab.waitForURL('**/attach')
+    expect(await tab.textContent('h1')).toBe('A file')
+    expect(await tab.textContent('p')).toBe(`größe.bin ${buffer.length} ${digest}`)
+    expect(complaints).toEqual([])
+  })
+
+  test('reads a route from a page of the web tier: the same origin, and the cache answers the second time', async () => {
+    await open()
+    const before = tier.seen.length
+    const path = '/api/plans/search?county=51059&ages=34,32,5&metal=Silver'
+    const answers = (await tab.evaluate(`(async () => [await ask('${path}'), await ask('${path}')])()`)) as {
+      status: number
+      cacheStatus: string
+      body: unknown[]
+    }[]
+    expect(answers.map(({ status }) => status)).toEqual([200, 200])
+    expect(answers.map(({ cacheStatus }) => cacheStatus)).toEqual([
+      'onramp; fwd=uri-miss; stored; detail=origin',
+      expect.stringMatching(/^onramp; hit; ttl=\d+; detail=memory$/),
+    ])
+    expect(answers[0]?.body).toHaveLength(10)
+    expect(answers[1]?.body).toEqual(answers[0]?.body)
+    expect(tier.seen.length).toBe(before)
+    expect(complaints).toEqual([])
+  })
+
+  test('talks over a WebSocket: short and long texts come back, and it closes cleanly', async () => {
+    await open()
+    const said =
+      await tab.evaluate(`echoes(['hello', 'ä'.repeat(300), 'x'.repeat(200000)]).then(({ received, ...end }) =>
+      ({ lengths: received.map((text) => text.length), first: received[0], ...end }))`)
+    expect(said).toEqual({ lengths: [5, 300, 200_000], first: 'hello', code: 1000, wasClean: true })
+    expect(complaints).toEqual([])
+  })
+
+  test('gets server-sent events one by one, as they are sent', async () => {
+    await open()
+    expect(await tab.evaluate('events()')).toEqual(['event 0', 'event 1', 'event 2'])
+    expect(tier.seen.filter(({ url }) => url === '/events').at(-1)?.headers['last-event-id']).toBe('2')
+    expect(complaints).toEqual([])
+  })
+})
+
+/** The memory a process takes, in bytes. */
+function residentOf({ child: { pid } }: Pick<Program, 'child'>): number {
+  const [, kilobytes] = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) as unknown as string[]
+  return Number(kilobytes) * 1024
+}
+
+describe('a body of 100 MB', () => {
+  const framings = ['sized', 'chunked'] as const
+  type Framing = (typeof framings)[number]
+  const maxGrowth = 30 * MiB
+  const maxAhead = 16 * MiB
+  const expected = digestOf(content(large))
+
+  /** Calls `look` for every MiB that `step` is told of. */
+  function eachMiB(look: () => void): (bytes: number) => void {
+    let next = 0
+    return (bytes) => {
+      if (bytes < next) return
+      next = bytes + MiB
+      look()
+    }
+  }
+
+  async function download(url: string, bytes: number, framing: Framing, look = () => {}) {
+    const request = begin(`${url}/download?bytes=${bytes}&${framing}`)
+    request.end()
+    const answer = await answerTo(request)
+    expect(answer.headers['content-length']).toBe(framing === 'sized' ? String(bytes) : undefined)
+    return digestOf(answer, eachMiB(look))
+  }
+
+  async function upload(url: string, bytes: number, framing: Framing, look = () => {}) {
+    const headers = framing === 'sized' ? { 'Content-Length': bytes } : { 'Transfer-Encoding': 'chunked' }
+    const request = begin(`${url}/upload`, { method: 'PUT', headers })
+    const answered = answerTo(request)
+    const step = eachMiB(look)
+    let sent = 0
+    for (const piece of content(bytes)) {
+      if (!request.write(piece)) await drained(request)
+      sent += piece.length
+      step(sent)
+    }
+    request.end()
+    const answer = await answered
+    const said = JSON.parse(Buffer.concat(await answer.toArray()).toString())
+    expect(said.framing).toBe(framing)
+    return { bytes: said.bytes, digest: said.digest }
+  }
+
+  /** By how much the memory of `program` grows while `transfer` takes place, after a smaller one of its kind. */
+  async function growth(
+    program: Pick<Program, 'child'>,
+    transfer: (bytes: number, look: () => void) => Promise<unknown>,
+  ) {
+    await transfer(32 * MiB, () => {})
+    const before = residentOf(program)
+    let most = 0
+    const came = await transfer(large, () => {
+      most = Math.max(most, residentOf(program))
+    })
+    expect(came).toEqual(await expected)
+    return most - before
+  }
+
+  /**
+   * Sends a body from one end while the other reads nothing, until nothing more is taken; then reads it all. How far the sender
+   * got, and what the memory of `program` grew by meanwhile.
+   */
+  async function stalled(
+    program: Pick<Program, 'child'>,
+    sent: () => number,
+    transfer: (reading: Promise<void>) => Promise<unknown>,
+  ) {
+    const reading = gate()
+    const before = residentOf(program)
+    const transferred = transfer(reading.opened)
+    let [last, since] = [0, performance.now()]
+    await until(() => {
+      if (sent() !== last) [last, since] = [sent(), performance.now()]
+      return last > 0 && performance.now() - since > 400
+    })
+    const [aheadBytes, grown] = [sent(), residentOf(program) - before]
+    reading.open()
+    expect(await transferred).toEqual(await expected)
+    return { aheadBytes, grown }
+  }
+
+  /** What the operating system has taken of what was written to `socket`. */
+  const taken = (socket: Socket | null | undefined) => (socket ? socket.bytesWritten - socket.writableLength : 0)
+
+  function slowDownload(program: Serving) {
+    let socket: Socket | null = null
+    tier.pages.set('/slow-download', async (request, response) => {
+      socket = request.socket
+      response.setHeader('Content-Length', large)
+      for (const piece of content(large)) if (!response.write(piece)) await drained(response)
+      response.end()
+    })
+    return stalled(
+      program,
+      () => taken(socket),
+      async (reading) => {
+        const request = begin(`${program.url}/slow-download`, { headers: { Connection: 'close' } })
+        request.end()
+        // One that keeps bodies back begins its answer only when it has all of it.
+        const answer = answerTo(request)
+        await reading
+        return digestOf(await answer)
+      },
+    )
+  }
+
+  function slowUpload(program: Serving) {
+    let request: ClientRequest | undefined
+    return stalled(
+      program,
+      () => taken(request?.socket),
+      async (reading) => {
+        tier.pages.set('/slow-upload', async (request, response) => {
+          await reading
+          response.end(JSON.stringify(await digestOf(request)))
+        })
+        request = begin(`${program.url}/slow-upload`, { method: 'PUT', headers: { 'Content-Length': large } })
+        const answered = answerTo(request)
+        for (const piece of content(large)) if (!request.write(piece)) await drained(request)
+        request.end()
+        return JSON.parse(Buffer.concat(await (await answered).toArray()).toString())
+      },
+    )
+  }
+
+  test.each(framings)('comes down %s, to the byte, and memory stays what it was', async (framing) => {
+    const program = await ready(['--config', ahead('large.yaml', 'listen: { port: 0 }')])
+    const grown = await growth(program, (bytes, look) => download(program.url, bytes, framing, look))
+    expect(grown).toBeLessThan(maxGrowth)
+  })
+
+  test.each(framings)('goes up %s, to the byte, and memory stays what it was', async (framing) => {
+    const program = await ready(['--config', ahead('large.yaml', 'listen: { port: 0 }')])
+    const grown = await growth(program, (bytes, look) => upload(program.url, bytes, framing, look))
+    expect(grown).toBeLessThan(maxGrowth)
+  })
+
+  test('waits for a client that does not read, and for a web tier that does not: little is taken ahead of them', async () => {
+    const program = await ready(['--config', ahead('large.yaml', 'listen: { port: 0 }')])
+    const down = await slowDownload(program)
+    const up = await slowUpload(program)
+    for (const { aheadBytes, grown } of [down, up]) {
+      expect(aheadBytes).toBeGreaterThan(0)
+      expect(aheadBytes).toBeLessThan(maxAhead)
+      expect(grown).toBeLessThan(maxGrowth)
+    }
+  })
+
+  test('shows in all these measures where a proxy keeps bodies back', async () => {
+    const program = await keeper()
+    try {
+      expect(await growth(program, (bytes, look) => download(program.url, bytes, 'sized', look))).toBeGreaterThan(
+        maxGrowth,
+      )
+      expect(await growth(program, (bytes, look) => upload(program.url, bytes, 'sized', look))).toBeGreaterThan(
+        maxGrowth,
+      )
+      expect((await slowDownload(program)).aheadBytes).toBeGreaterThan(maxAhead)
+      expect((await slowUpload(program)).aheadBytes).toBeGreaterThan(maxAhead)
+    } finally {
+      program.child.kill('SIGKILL')
+    }
+  })
+
+  /** A proxy that reads a body to its end before it sends it on, in both directions. */
+  async function keeper(): Promise<Serving> {
+    const source = `
+import { createServer, request } from 'node:http'
+createServer(async (incoming, response) => {
+  const body = Buffer.concat(await incoming.toArray())
+  request('${tier.url}' + incoming.url, { method: incoming.method, headers: incoming.headers }, async (answer) => {
+    response.writeHead(answer.statusCode, answer.headers)
+    response.end(Buffer.concat(await answer.toArray()))
+  }).end(body)
+}).listen(0, '127.0.0.1', function () { console.log('http://127.0.0.1:' + this.address().port) })`
+    const child = spawn(process.execPath, ['--input-type=module', '--eval', source], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    const [url] = await once(child.stdout, 'data')
+    return { child, url: String(url).trim() } as Serving
+  }
+})
+
+/** How many connections to `port` are open on this machine, by the operating system's own table, seen from the listener. */
+function established(port: string): number {
+  const local = `:${Number(port).toString(16).toUpperCase().padStart(4, '0')}`
+  return readFileSync('/proc/net/tcp', 'utf8')
+    .split('\n')
+    .filter((line) => {
+      const [, address, , state] = line.trim().split(/\s+/)
+      return state === '01' && address?.endsWith(local)
+    }).length
+}
+
+describe('under slow clients', () => {
+  const limits = 'limits: { headerTimeout: 1s, idleTimeout: 2s, keepAliveTimeout: 2s }'
+  const short = () => `url: "${tier.url}", firstByteTimeout: 2s`
+  const normalClients = 4
+
+  /** Asks what is cached and what is passed through, one after the other, until told to stop; what each took, in milliseconds. */
+  async function ordinary(url: string, isOver: () => boolean): Promise<{ took: number[]; failures: string[] }> {
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+    const [took, failures]: [number[], string[]] = [[], []]
+    for (let i = 0; !isOver(); i += 1) {
+      const path = i % 2 === 0 ? '/api/numbers' : '/'
+      const began = performance.now()
+      const status = await ask(url + path, { agent }).then(
+        (answer) => answer.status,
+        (error: Error) => error.message,
+      )
+      took.push(performance.now() - began)
+      if (status !== 200) failures.push(`${path} ${status}`)
+      await pause(5)
+    }
+    agent.destroy()
+    return { took, failures }
+  }
+
+  test.each([
+    ['headers that trickle', '/', ['-H', '-i', '1']],
+    ['content that stands still on its way to the web tier', '/upload', ['-B', '-s', '8192', '-i', '20']],
+    ['content that trickles for a route', '/api/word', ['-B', '-s', '8192', '-i', '1', '-f', 'application/json']],
+    ['clients that do not read', '/download?bytes=4000000', ['-X', '-w', '512', '-y', '1024', '-n', '20', '-z', '32']],
+  ])('of %s, nobody else notices, and their connections are closed', async (_what, path, how) => {
+    const program = await ready(['--config', ahead('slow.yaml', `listen: { port: 0 }\n${limits}`, short())])
+    const { port } = new URL(program.url)
+    await ask(`${program.url}/api/numbers`)
+    let isOver = false
+    const clients = Array.from({ length: normalClients }, () => ordinary(program.url, () => isOver))
+    const binary = findProgram('slowhttptest', 'slowhttptest', '')
+    const lastsSeconds = 15
+    const load = ['-c', '300', '-r', '150', '-l', String(lastsSeconds)]
+    const attacker = spawn(binary, [...how, ...load, '-u', program.url + path], { stdio: 'ignore' })
+    const began = performance.now()
+    let most = 0
+    await until(() => {
+      most = Math.max(most, established(port))
+      return most > 100
+    })
+    await until(() => established(port) <= normalClients)
+    const seconds = (performance.now() - began) / 1000
+    isOver = true
+    const seen = await Promise.all(clients)
+    attacker.kill('SIGKILL')
+    // It was onramp that closed them: the other side would have gone on.
+    expect(seconds).toBeLessThan(lastsSeconds - 2)
+    expect(seen.flatMap(({ failures }) => failures)).toEqual([])
+    const took = seen.flatMap(({ took }) => took).sort((a, b) => a - b)
+    expect(took.length).toBeGreaterThan(100)
+    expect(took[Math.floor(took.length * 0.99)]).toBeLessThan(1000)
+  })
+})
+
+/** A connection on which a test writes what it wants, and reads what comes. */
+class Wire {
+  readonly socket: Socket
+  readonly closed: Promise<void>
+  isClosed = false
+  #received = ''
+
+  constructor(url: string) {
+    const { hostname, port } = new URL(url)
+    this.socket = connect(Number(port), hostname)
+    this.socket.setEncoding('latin1')
+    this.socket.on('data', (text) => {
+      this.#received += text
+    })
+    this.socket.on('error', () => {}) // a reset is an end like another
+    this.closed = new Promise((resolve) =>
+      this.socket.on('close', () => {
+        this.isClosed = true
+        resolve()
+      }),
+    )
+  }
+
+  send(...lines: string[]): void {
+    this.socket.write(lines.join('\r\n'))
+  }
+
+  get(path: string): Promise<RawAnswer> {
+    this.send(`GET ${path} HTTP/1.1`, 'Host: x', '', '')
+    return this.answer()
+  }
+
+  /** The next answer, interim ones too. */
+  async answer(): Promise<RawAnswer> {
+    for (;;) {
+      const end = this.#received.indexOf('\r\n\r\n')
+      const head = this.#received.slice(0, end)
+      const length = Number(/^content-length: (\d+)$/im.exec(head)?.[1] ?? 0)
+      if (end !== -1 && this.#received.length >= end + 4 + length) {
+        const body = this.#received.slice(end + 4, end + 4 + length)
+        this.#received = this.#received.slice(end + 4 + length)
+        return { status: Number(head.split(' ')[1]), head, body }
+      }
+      if (this.isClosed) throw new Error(`the connection was closed after ${JSON.stringify(this.#received)}`)
+      await Promise.race([once(this.socket, 'data'), this.closed])
+    }
+  }
+
+  /** What has come and was not asked for. */
+  get rest(): string {
+    return this.#received
+  }
+}
+
+interface RawAnswer {
+  status: number
+  head: string
+  body: string
+}
+
+describe('a limit', () => {
+  let app: Running
+  const wires: Wire[] = []
+
+  async function limited(limits: Partial<Config['limits']>): Promise<void> {
+    await app?.stop()
+    app = await startApp(inject('databaseUrl'), { UPSTREAM_URL: tier.url }, (config) => ({
+      ...config,
+      limits: { ...config.limits, ...limits },
+    }))
+  }
+  function dial(): Wire {
+    const wire = new Wire(app.url)
+    wires.push(wire)
+    return wire
+  }
+  afterAll(() => app?.stop())
+
+  async function hangUp(): Promise<void> {
+    for (const { socket } of wires.splice(0)) socket.destroy()
+  }
+
+  const post = ['POST /api/plans/search HTTP/1.1', 'Host: x', 'Content-Type: application/json']
+  const search = '{"county":"51059","ages":[30]}'
+
+  test('maxConnections: one more is closed at once, those there are served, and one that ends makes room', async () => {
+    await limited({ maxConnections: 3 })
+    const three = [dial(), dial(), dial()]
+    for (const wire of three) expect((await wire.get('/api/states')).status).toBe(200)
+    const fourth = dial()
+    await fourth.closed
+    expect(fourth.rest).toBe('')
+    for (const wire of three) {
+      expect((await wire.get('/api/states')).status).toBe(200)
+      expect((await wire.get('/style.css')).status).toBe(200)
+    }
+    three[0]?.socket.end()
+    await three[0]?.closed
+    const isServed = () =>
+      dial()
+        .get('/api/states')
+        .then(
+          ({ status }) => status === 200,
+          () => false,
+        )
+    await until(isServed)
+    await hangUp()
+  })
+
+  test.each(['/api/states', '/style.css'])(
+    'maxRequests: the last answer says that the connection ends, and another one works (%s)',
+    async (path) => {
+      await limited({ maxRequests: 3 })
+      const wire = dial()
+      const answers = [await wire.get(path), await wire.get(path), await wire.get(path)]
+      expect(answers.map(({ status }) => status)).toEqual([200, 200, 200])
+      expect(answers.map(({ head }) => /^connection: close$/im.test(head))).toEqual([false, false, true])
+      await wire.closed
+      expect((await dial().get(path)).status).toBe(200)
+      await hangUp()
+    },
+  )
+
+  test('keepAliveTimeout: a connection that asks nothing more is closed, one that asks again is not', async () => {
+    await limited({ keepAliveTimeout: 1000 })
+    const [idle, busy] = [dial(), dial()]
+    await Promise.all([idle.get('/style.css'), busy.get('/api/states')])
+    const began = performance.now()
+    const asking = (async () => {
+      while (!idle.isClosed) {
+        expect((await busy.get('/api/states')).status).toBe(200)
+        await pause(50)
+      }
+    })()
+    await idle.closed
+    const took = performance.now() - began
+    await asking
+    expect((await busy.get('/api/states')).status).toBe(200)
+    expect(idle.rest).toBe('')
+    expect(took).toBeGreaterThan(900)
+    expect(took).toBeLessThan(3000)
+    await hangUp()
+  })
+
+  test('headerTimeout: a header section that does not come to its end is a 408, and the connection ends', async () => {
+    await limited({ headerTimeout: 500 })
+    const wire = dial()
+    wire.send('GET /style.css HTTP/1.1', 'Host: x', 'X-More: ')
+    const trickle = setInterval(() => wire.socket.write('x'), 50)
+    const { status, head } = await wire.answer()
+    clearInterval(trickle)
+    expect([status, /^connection: close$/im.test(head)]).toEqual([408, true])
+    await wire.closed
+    await hangUp()
+  })
+
+  test('headerTimeout: content for a route that does not come to its end is a 408; for the web tier it may take its time', async () => {
+    await limited({ headerTimeout: 500 })
+    const [forRoute, forTier] = [dial(), dial()]
+    forRoute.send(...post, 'Content-Length: 1000', '', search)
+    forTier.send('POST /upload HTTP/1.1', 'Host: x', 'Content-Length: 1000', '', '')
+    let sent = 0
+    const trickle = setInterval(() => {
+      forRoute.socket.write(' ')
+      forTier.socket.write('x')
+      sent += 1
+    }, 20)
+    const { status, head } = await forRoute.answer()
+    expect([status, /^connection: close$/im.test(head)]).toEqual([408, true])
+    await forRoute.closed
+    clearInterval(trickle)
+    forTier.socket.write('x'.repeat(1000 - sent))
+    const answer = await forTier.answer()
+    expect([answer.status, JSON.parse(answer.body).bytes]).toEqual([200, 1000])
+    await hangUp()
+  })
+
+  test('maxBody: more content for a route than it takes is a 413, sized or chunked, and without a 100 where one is awaited', async () => {
+    await limited({})
+    const size = 64 * 1024
+    const sized = dial()
+    sized.send(...post, `Content-Length: ${size}`, '', ' '.repeat(size))
+    expect((await sized.answer()).status).toBe(413)
+    const chunked = dial()
+    chunked.send(...post, 'Transfer-Encoding: chunked', '', size.toString(16), ' '.repeat(size), '')
+    expect((await chunked.answer()).status).toBe(413)
+    const waiting = dial()
+    waiting.send(...post, `Content-Length: ${size}`, 'Expect: 100-continue', '', '')
+    expect((await waiting.answer()).status).toBe(413)
+    await hangUp()
+  })
+
+  test('maxBody: content that it takes is told to come, and answered', async () => {
+    await limited({})
+    const wire = dial()
+    wire.send(...post, `Content-Length: ${search.length}`, 'Expect: 100-continue', '', '')
+    expect((await wire.answer()).status).toBe(100)
+    wire.send(search)
+    expect((await wire.answer()).status).toBe(200)
+    await hangUp()
+  })
+})
+
+describe('a Unix socket', () => {
+  const publicSocket = join(folder, 'onramp.sock')
+  const adminSocket = join(folder, 'admin.sock')
+  const inside = (socketPath: string, path: string) => ask(`http://localhost${path}`, { socketPath })
+
+  function onSockets(): string {
+    return configuration(
+      'sockets.yaml',
+      `
+listen: { host: "unix:${publicSocket}" }
+admin: { host: "unix:${adminSocket}" }
+postgres: { url: "${inject('databaseUrl')}" }
+upstream: { url: "${tier.url}" }
+routes:
+  numbers: { path: /api/numbers, sql: "select n from generate_series(1, 20) as n" }
+`,
+    )
+  }
+
+  test('serves clients, and another one serves the admin; both files are gone at the end', async () => {
+    const program = await ready(['--config', onSockets()])
+    expect([program.url, program.adminUrl]).toEqual([`unix:${publicSocket}`, `unix:${adminSocket}`])
+    expect((await inside(publicSocket, '/api/numbers')).headers['cache-status']).toContain('stored')
+    const passed = JSON.parse((await inside(publicSocket, '/headers')).text)
+    expect(passed).toMatchObject({ forwarded: 'for=unknown;host="localhost";proto=http', 'x-forwarded-proto': 'http' })
+    expect(passed['x-forwarded-for']).toBeUndefined()
+    expect((await inside(adminSocket, '/ready')).status).toBe(200)
+    program.child.kill('SIGTERM')
+    expect(await program.ended).toBe(0)
+    expect([existsSync(publicSocket), existsSync(adminSocket)]).toEqual([false, false])
+  })
+
+  test('left behind by a process that was killed is taken over', async () => {
+    const killed = await ready(['--config', onSockets()])
+    killed.child.kill('SIGKILL')
+    await killed.ended
+    expect([statSync(publicSocket).isSocket(), statSync(adminSocket).isSocket()]).toEqual([true, true])
+    await ready(['--config', onSockets()])
+    expect((await inside(publicSocket, '/api/numbers')).status).toBe(200)
+    expect((await inside(adminSocket, '/ready')).status).toBe(200)
+  })
+
+  test('that another process serves is refused in a sentence, with code 1, and left to it', async () => {
+    await ready(['--config', onSockets()])
+    const { code, errors } = await result(['--config', onSockets()])
+    expect([code, errors]).toEqual([
+      1,
+      `onramp cannot listen on unix:${publicSocket}: it is in use. Another process serves it.\n`,
+    ])
+    expect((await inside(publicSocket, '/api/numbers')).status).toBe(200)
+  })
+
+  test('is not made where a file of another kind is, which stays', async () => {
+    rmSync(publicSocket, { force: true })
+    writeFileSync(publicSocket, 'precious')
+    const { code } = await result(['--config', onSockets()])
+    expect([code, readFileSync(publicSocket, 'utf8')]).toEqual([1, 'precious'])
+    rmSync(publicSocket)
+  })
+
+  test('can be where the web tier is', async () => {
+    const socketTier = await startWebTier(join(folder, 'web.sock'))
+    try {
+      const program = await ready([
+        '--config',
+        ahead('to-socket.yaml', 'listen: { port: 0 }', `url: "${socketTier.url}"`),
+      ])
+      expect((await ask(`${program.url}/style.css`)).text).toContain('rgb(1, 2, 3)')
+      const posted = begin(`${program.url}/upload`, { method: 'POST' })
+      posted.end('some content')
+      const answer = await answerTo(posted)
+      expect(JSON.parse(Buffer.concat(await answer.toArray()).toString())).toEqual({
+        ...(await digestOf([Buffer.from('some content')])),
+        framing: 'sized',
+      })
+      const socket = new WebSocket(`${program.url.replace('http', 'ws')}/echo`)
+      socket.addEventListener('open', () => socket.send('hello'))
+      const [{ data }] = (await once(socket, 'message')) as [MessageEvent]
+      expect(data).toBe('hello')
+      socket.close()
+      expect(socketTier.seen.map(({ method, url }) => `${method} ${url}`)).toEqual([
+        'GET /style.css',
+        'POST /upload',
+        'GET /echo',
+      ])
+    } finally {
+      await socketTier.stop()
+    }
+  })
+})
+
+describe('TLS', () => {
+  const [certFile, keyFile] = [join(folder, 'cert.pem'), join(folder, 'key.pem')]
+  let first: Pair
+  let second: Pair
+
+  interface Pair {
+    cert: string
+    key: string
+  }
+
+  function pair(name: string): Pair {
+    const [cert, key] = [join(folder, `${name}.cert.pem`), join(folder, `${name}.key.pem`)]
+    const names = ['-subj', `/CN=${name}`, '-addext', 'subjectAltName=DNS:localhost']
+    const kind = ['-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-noenc', '-days', '2']
+    const files = ['-keyout', key, '-out', cert]
+    execFileSync(findProgram('openssl', 'openssl', ''), ['req', ...kind, ...names, ...files], { stdio: 'ignore' })
+    return { cert: readFileSync(cert, 'utf8'), key: readFileSync(key, 'utf8') }
+  }
+
+  beforeAll(() => {
+    first = pair('first')
+    second = pair('second')
+  })
+
+  const withTls = () => ahead('tls.yaml', 'listen: { port: 0, tls: { cert: cert.pem, key: key.pem } }')
+
+  function put({ cert, key }: Partial<Pair>): void {
+    if (cert !== undefined) writeFileSync(certFile, cert)
+    if (key !== undefined) writeFileSync(keyFile, key)
+  }
+
+  /** Trusts both certificates, and nothing else. */
+  const trusting = () => ({ ca: [first.cert, second.cert], servername: 'localhost' })
+  const local = (url: string) => url.replace('127.0.0.1', 'localhost')
+
+  /** The name in the certificate that a new connection is shown. */
+  async function shown(url: string): Promise<string> {
+    const request = begin(`${local(url)}/api/numbers`, trusting())
+    request.end()
+    const answer = await answerTo(request)
+    const name = nameOf(answer.socket as TLSSocket)
+    answer.resume()
+    return name
+  }
+
+  function nameOf(socket: TLSSocket): string {
+    return socket.getPeerX509Certificate()?.subject ?? 'none'
+  }
+
+  const count = (program: Program, words: string) => program.output().split(words).length - 1
+
+  test('is spoken with the files named, routes and web tier alike, and the web tier is told', async () => {
+    put(first)
+    const program = await ready(['--config', withTls()])
+    expect(program.url).toMatch(/^https:\/\/127\.0\.0\.1:\d+$/)
+    expect((await ask(`${local(program.url)}/api/numbers`, trusting())).status).toBe(200)
+    const { text } = await ask(`${local(program.url)}/headers`, trusting())
+    expect(JSON.parse(text)).toMatchObject({
+      'x-forwarded-proto': 'https',
+      forwarded: expect.stringMatching(/^for=127\.0\.0\.1;host="localhost:\d+";proto=https$/),
+    })
+    await expect(ask(`${local(program.url)}/headers`, { ca: second.cert })).rejects.toThrow('certificate')
+    const plain = begin(program.url.replace('https', 'http'))
+    plain.end()
+    await expect(answerTo(plain)).rejects.toThrow()
+  })
+
+  test('takes up another certificate by itself, and the connection under way goes on; a broken one is logged and not taken', async () => {
+    put(first)
+    const program = await ready(['--config', withTls()])
+    const going = gate()
+    tier.pages.set('/long', async (_request, response) => {
+      response.write('first half, ')
+      await going.opened
+      response.end('second half')
+    })
+    const agent = new (await import('node:https')).Agent({ keepAlive: true, maxSockets: 1 })
+    const long = begin(`${local(program.url)}/long`, { ...trusting(), agent })
+    long.end()
+    const answer = await answerTo(long)
+    const [half] = await once(answer, 'data')
+
+    // One file after the other, as they are renewed: between the two they are no pair.
+    put({ cert: second.cert })
+    await until(() => count(program, 'the new certificate is refused') === 1)
+    expect(await shown(program.url)).toBe('CN=first')
+    put({ key: second.key })
+    expect(await until(async () => (await shown(program.url)) === 'CN=second')).toBeLessThan(5000)
+    expect(count(program, 'the certificate was read anew')).toBe(1)
+
+    put({ cert: '-----BEGIN CERTIFICATE-----\nbroken\n-----END CERTIFICATE-----\n' })
+    await until(() => count(program, 'the new certificate is refused') === 2)
+    expect(await shown(program.url)).toBe('CN=second')
+
+    going.open()
+    expect(half + Buffer.concat(await answer.toArray()).toString()).toBe('first half, second half')
+    expect(nameOf(answer.socket as TLSSocket)).toBe('CN=first')
+    expect((await ask(`${local(program.url)}/api/numbers`, { ...trusting(), agent })).status).toBe(200)
+    agent.destroy()
+  })
+
+  test('is refused at the start, in a sentence with the file and code 1, when a file is missing or broken', async () => {
+    put(first)
+    rmSync(keyFile)
+    const missing = await result(['--config', withTls()])
+    expect(missing.code).toBe(1)
+    expect(missing.errors.trim().split('\n')).toHaveLength(1)
+    expect(missing.errors).toContain('key.pem')
+    put({ key: second.key })
+    const mismatched = await result(['--config', withTls()])
+    expect(mismatched.code).toBe(1)
+    expect(mismatched.errors.trim().split('\n')).toHaveLength(1)
+    expect(mismatched.errors).toContain('listen.tls')
+  })
+})
+
+describe('told to stop', () => {
+  const draining = (drainTimeout: string) =>
+    ahead('drain.yaml', `listen: { port: 0 }\nlimits: { drainTimeout: ${drainTimeout} }`)
+
+  /** A page that sends a beginning, and its end when `going` opens. */
+  function longPage(going: Promise<void>): void {
+    tier.pages.set('/long', async (_request, response) => {
+      response.write('x'.repeat(100_000))
+      await going
+      response.end('y'.repeat(100_000))
+    })
+  }
+
+  async function beginDownload(url: string): Promise<IncomingMessage> {
+    const request = begin(`${url}/long`)
+    request.end()
+    return answerTo(request)
+  }
+
+  /** Tells the program to stop, and waits until it has understood. */
+  async function stop(program: Program): Promise<void> {
+    program.child.kill('SIGTERM')
+    await until(() => program.output().includes('SIGTERM: finishing'))
+  }
+
+  test('lets a download and an upload come to their end, closes a WebSocket, and ends with code 0', async () => {
+    const program = await ready(['--config', draining('20s')])
+    const going = gate()
+    longPage(going.opened)
+    const download = await beginDownload(program.url)
+
+    const pieces = [...content(2 * MiB)]
+    const half = pieces.length / 2
+    const upload = begin(`${program.url}/upload`, { method: 'PUT', headers: { 'Content-Length': 2 * MiB } })
+    const uploaded = answerTo(upload)
+    const before = tier.seen.length
+    for (const piece of pieces.slice(0, half)) if (!upload.write(piece)) await drained(upload)
+    await until(() => tier.seen.length > before)
+
+    const socket = new WebSocket(`${program.url.replace('http', 'ws')}/echo`)
+    await once(socket, 'open')
+    const socketClosed = once(socket, 'close')
+
+    await stop(program)
+    await socketClosed
+    await expect(ask(`${program.url}/style.css`)).rejects.toThrow('ECONNREFUSED')
+    going.open()
+    for (const piece of pieces.slice(half)) if (!upload.write(piece)) await drained(upload)
+    upload.end()
+    const said = JSON.parse(Buffer.concat(await (await uploaded).toArray()).toString())
+    expect(said).toMatchObject(await digestOf(content(2 * MiB)))
+    expect(Buffer.concat(await download.toArray()).toString()).toBe('x'.repeat(100_000) + 'y'.repeat(100_000))
+    expect(await program.ended).toBe(0)
+    expect(program.errors()).toBe('')
+  })
+
+  test('cuts a download that lasts longer than drainTimeout, so that nobody takes it for whole, and ends', async () => {
+    const program = await ready(['--config', draining('1s')])
+    longPage(new Promise(() => {}))
+    const download = await beginDownload(program.url)
+    const began = performance.now()
+    await stop(program)
+    await expect(download.toArray()).rejects.toThrow('aborted')
+    expect(await program.ended).toBe(0)
+    const took = performance.now() - began
+    expect(took).toBeGreaterThan(900)
+    expect(took).toBeLessThan(5000)
+  })
+
+  test('does not wait beyond drainTimeout for a WebSocket whose client does not close its side', async () => {
+    const program = await ready(['--config', draining('1s')])
+    const { hostname, port } = new URL(program.url)
+    const socket = connect({ host: hostname, port: Number(port), allowHalfOpen: true })
+    socket.on('error', () => {}) // it may be cut with a reset
+    const head = ['GET /echo HTTP/1.1', 'Host: x', 'Connection: Upgrade', 'Upgrade: websocket']
+    socket.write(
+      [...head, 'Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==', '', ''].join('\r\n'),
+    )
+    const [text] = await once(socket, 'data')
+    expect(String(text)).toContain(' 101 ')
+    const began = performance.now()
+    await stop(program)
+    expect(await program.ended).toBe(0)
+    expect(performance.now() - began).toBeLessThan(5000)
+    socket.destroy()
+  })
+})
