@@ -18,6 +18,7 @@ import { type Observe, observers } from './observation.ts'
 import { adminRoutes } from './ops/admin.ts'
 import { logger } from './ops/log.ts'
 import { eventLoopLag, type Gauges, metrics } from './ops/metrics.ts'
+import { guard } from './origin/guard.ts'
 import { postgresOrigin } from './origin/postgres.ts'
 
 /** What the process gives to the program. */
@@ -65,20 +66,18 @@ export async function createApp({
   const gauges: Gauges = {
     tiers: () => [{ tier: 'memory', bytes: memory.bytes, entries: memory.entries }],
     connections: () => origin.connections,
-    breakers: () => farther.map(({ name, isOpen }) => ({ name, state: isOpen ? 'open' : 'closed' })),
+    breakers: () => [
+      ...farther.map(({ name, isOpen }) => ({ name, state: isOpen ? ('open' as const) : ('closed' as const) })),
+      ...origin.breakers,
+    ],
     eventLoopLagSeconds: lag.read,
   }
   const counts = metrics(gauges, version, nodeVersion)
   const observe = observers(counts.observe, logger(pino, config.log.slow / 1000, clock))
-  const origin = postgresOrigin(
-    {
-      url: databaseUrl,
-      connections: config.postgres.connections,
-      statementTimeoutMs: config.postgres.statementTimeout,
-    },
-    clock,
-    observe,
-  )
+  const { connections, statementTimeout, maxRows, maxBytes } = config.postgres
+  const database = { url: databaseUrl, connections, statementTimeoutMs: statementTimeout, maxRows, maxBytes }
+  const guards = { slots: connections, waitMs: config.request.timeout, slowMs: statementTimeout / 2 }
+  const origin = guard(postgresOrigin(database, clock, observe), guards, clock, observe)
   const ledger = new Ledger()
 
   const memory = memoryTier(config.memory.maxBytes, observe)
@@ -112,6 +111,8 @@ export async function createApp({
       prepare(config, origin),
       redis && untilReady(redis.client, clock, 1000),
     ])
+    // The first requests find connections open.
+    await origin.warm(Math.min(connections, 4))
     const routing = new Routing(config, prepared, origin, observe)
     const invalidate = purger(ledger, log, clock, observe)
     const state = () => ({

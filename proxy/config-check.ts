@@ -28,6 +28,7 @@ export function crossCheck(raw: unknown, folder: string, sqlOf: Map<string, stri
   }
   checkListen(recordAt(raw, ['listen', 'tls']), folder, (sentence) => tell(['listen', 'tls'], sentence))
   checkUpstream(recordAt(raw, ['upstream']), (setting, sentence, value) => tell(['upstream', setting], sentence, value))
+  checkShares(raw, (sentence, value) => tell(['postgres', 'connections'], sentence, value))
   const pathOwners = new Map<string, string>()
   for (const [name, route] of Object.entries(recordAt(raw, ['routes']))) {
     const at = (...rest: (string | number)[]): Path => ['routes', name, ...rest]
@@ -71,6 +72,17 @@ function checkListen({ cert, key }: Record<string, unknown>, folder: string, tel
   } catch (error) {
     tell(`names files that are no certificate and its key: ${messageOf(error)}`)
   }
+}
+
+/** Every reserve can be kept at once, with a slot to spare for those without one. */
+function checkShares(raw: unknown, tell: (sentence: string, value?: unknown) => void): void {
+  const connections = Number(recordAt(raw, ['postgres']).connections ?? 10)
+  const reserves = Object.values(recordAt(raw, ['routes'])).map((route) =>
+    Number(valueAt(route, ['share', 'reserve']) ?? 0),
+  )
+  const reserved = reserves.reduce((sum, reserve) => sum + (reserve || 0), 0)
+  if (reserved > 0 && reserved >= connections)
+    tell(`must be more than all share.reserve of the routes together, which are ${reserved}`, connections)
 }
 
 function checkUpstream(

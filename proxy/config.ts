@@ -118,6 +118,16 @@ const route = z.strictObject({
   returns: z.enum(['rows', 'row']).default('rows').describe('A JSON array, or one object (404 when there is none)'),
   lifetime: z.strictObject(lifetime).partial().default({}).describe('What differs from defaults.lifetime'),
   cacheControl: cacheControl.optional(),
+  share: z
+    .strictObject({
+      limit: integer(1, 1000).optional(),
+      reserve: integer(0, 1000).prefault(0),
+      queue: integer(0, 100_000).prefault(1000),
+    })
+    .prefault({})
+    .describe(
+      'Of postgres.connections: `limit`, the most of its statements at once (default 60 %); `reserve`, kept free for it; `queue`, the most that wait',
+    ),
   tags: z
     .array(z.string().min(1).max(200))
     .default([])
@@ -189,6 +199,13 @@ export const schema = z.strictObject({
         .describe('`embedded` is the example database'),
       connections: integer(1, 1000).prefault(10).describe('The most connections of this process'),
       statementTimeout: wait.prefault('2s').describe('The server gives up on a statement after this'),
+      maxRows: integer(1, 10_000_000)
+        .prefault(10_000)
+        .describe('Of one answer; a statement with more is stopped there'),
+      maxBytes: size
+        .refine((bytes) => bytes <= 1024 ** 3, { error: 'must be at most 1GiB' })
+        .prefault('8MiB')
+        .describe('Of the JSON of one answer; a larger one is not sent'),
       privateTables: z
         .array(z.string().min(1))
         .default([])

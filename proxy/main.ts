@@ -41,7 +41,7 @@ async function check({ config: file, db }: Command): Promise<void> {
   if (!db) return print(verdict)
   const database = await openDatabase(config)
   const origin = postgresOrigin(
-    { url: database.url, connections: 1, statementTimeoutMs: 10_000 },
+    { ...config.postgres, url: database.url, connections: 1, statementTimeoutMs: 10_000 },
     systemClock,
     () => {},
   )

@@ -39,7 +39,8 @@ export type Observation =
   | { kind: 'evicted' }
   | { kind: 'collapsed'; route: string }
   /** Work refused to stay alive, and why. */
-  | { kind: 'shed'; route: string; reason: 'upstream-full' }
+  | { kind: 'shed'; route: string; reason: 'upstream-full' | 'queue-full' | 'too-late' | 'breaker-open' }
+  | { kind: 'breaker'; name: string; state: 'closed' | 'open' | 'half-open' }
   | { kind: 'fill-raced'; route: string }
   | { kind: 'refresh-failed'; route: string; error: unknown }
   | { kind: 'variant-failed'; error: unknown }

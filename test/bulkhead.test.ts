@@ -7,12 +7,12 @@ function setup(slots: number, shares: Record<string, Partial<Share>> = {}) {
   const clock = new ManualClock(0)
   const shed: string[] = []
   const shareOf = (route: string) => ({ limit: slots, reserve: 0, queue: 100, ...shares[route] })
-  const bulkhead = new Bulkhead(slots, shareOf, clock, (route, reason) => shed.push(`${route} ${reason}`))
+  const bulkhead = new Bulkhead(slots, clock, (route, reason) => shed.push(`${route} ${reason}`))
   const running: { route: string; leave: () => void }[] = []
   const started: string[] = []
   /** Asks for a slot; what becomes of it is seen in `running`, `started` and the returned promise. */
   const ask = (route: string, withinMs = 10_000) =>
-    bulkhead.enter(route, clock.now() + withinMs).then(
+    bulkhead.enter(route, shareOf(route), clock.now() + withinMs).then(
       (leave) => {
         started.push(route)
         running.push({ route, leave })

@@ -62,7 +62,14 @@ describe('a file', () => {
       log: { level: 'info', slow: 500 },
       memory: { maxBytes: 256 * 1024 * 1024 },
       redis: { keyPrefix: 'onramp:', timeout: 100 },
-      postgres: { url: 'embedded', connections: 10, statementTimeout: 2000, privateTables: [] },
+      postgres: {
+        url: 'embedded',
+        connections: 10,
+        statementTimeout: 2000,
+        maxRows: 10_000,
+        maxBytes: 8 * 1024 * 1024,
+        privateTables: [],
+      },
       request: { timeout: 3000, maxBody: 16 * 1024, maxParameters: 100 },
       limits: {
         maxConnections: 10_000,
@@ -83,6 +90,7 @@ describe('a file', () => {
       parameters: {},
       sql: 'select 1',
       returns: 'rows',
+      share: { reserve: 0, queue: 1000 },
       tags: [],
       lifetime: { fresh: 60_000, stale: 600_000, staleIfError: 86_400_000, negative: 10_000 },
       cacheControl: 'max-age=0, must-revalidate',

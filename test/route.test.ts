@@ -17,6 +17,7 @@ const ages = { type: 'list', items: whole, minItems: 1, maxItems: 12, sorted: tr
 const ids = { type: 'list', items: text, minItems: 1, maxItems: 10, sorted: true, unique: true } as const
 
 const search: RouteConfig = {
+  share: { reserve: 0, queue: 100 },
   name: 'plan-search',
   path: '/api/plans/search',
   methods: ['GET', 'POST'],

@@ -25,8 +25,8 @@ export interface Read {
   lifetime: Lifetime
   /** How old an entry may be for this reader, in milliseconds, who else has the origin asked (RFC 9111, 5.2.1.4: no-cache). */
   maxAgeMs?: number | undefined
-  /** Asks the origin. Called at most once a flight, in the tick its stamp is taken. */
-  load(): Promise<Loaded>
+  /** Asks the origin. Called at most once a flight; it calls `sent` in the tick its statement is sent. */
+  load(sent: () => void): Promise<Loaded>
 }
 
 export interface Answer {
@@ -188,10 +188,14 @@ export class ReadThrough {
   /** Asks the origin and keeps the answer, if it is still true when it comes. */
   async #fill(read: Read, under: Judged, forwarded: Answer['forwarded'] & string): Promise<Answer> {
     const { ledger, clock, random, observe } = this.#parts
-    const readAt = clock.now()
-    const stamp = ledger.stamp()
-    under.stamp = stamp
-    const { json, rows } = await read.load()
+    let readAt = clock.now()
+    under.stamp = ledger.stamp()
+    // What comes while the statement waits for its turn is in what it will read.
+    const { json, rows } = await read.load(() => {
+      readAt = clock.now()
+      under.stamp = ledger.stamp()
+    })
+    const { stamp } = under
     const body = ownBytes(json)
     const fillMs = clock.now() - readAt
     const entry: Entry = { body, rows, tags: under.tags, stamp, readAt, fillMs, jitter: random(), etag: etagOf(body) }

@@ -89,7 +89,15 @@ export function changedRoutes(before: RouteTable, after: RouteTable): string[] {
     const route = byName.get(name)
     return (
       route &&
-      JSON.stringify([route.path, route.methods, route.query.version, route.lifetime, route.cacheControl, route.tables])
+      JSON.stringify([
+        route.path,
+        route.methods,
+        route.query.version,
+        route.lifetime,
+        route.cacheControl,
+        route.query.share,
+        route.tables,
+      ])
     )
   }
   const names = new Set([...before.byName.keys(), ...after.byName.keys()])
@@ -127,7 +135,7 @@ export function describeRoute({
   tagTemplates,
   tables,
 }: Route) {
-  const { returns, version } = query
+  const { returns, version, share } = query
   const sql = query.statement.render((parameter) => `:${parameter}`)
   return {
     name,
@@ -137,6 +145,7 @@ export function describeRoute({
     returns,
     lifetime,
     cacheControl,
+    share,
     tags: tagTemplates,
     tables,
     version,

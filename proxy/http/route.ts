@@ -31,7 +31,7 @@ export interface Route {
 const generation = 1
 
 export function compileRoute(config: RouteConfig): Route {
-  const { name, path, parameters, returns, tags: templates, lifetime, cacheControl } = config
+  const { name, path, parameters, returns, tags: templates, lifetime, cacheControl, share } = config
   const statement = parseStatement(config.sql)
   const text = statement.render((parameter) => `:${parameter}`)
   const identity = JSON.stringify([generation, text, returns, parameters, templates])
@@ -50,7 +50,7 @@ export function compileRoute(config: RouteConfig): Route {
     lifetime,
     cacheControl,
     methods,
-    query: { route: name, version, statement, returns },
+    query: { route: name, version, statement, returns, share: share },
     tagTemplates: templates,
     tables: [],
     read(given) {

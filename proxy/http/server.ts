@@ -182,7 +182,7 @@ export function publicServer(parts: Parts): FastifyInstance {
       tags: () => route.tags(read.params),
       lifetime: route.lifetime,
       maxAgeMs: saysNoCache(request.headers['cache-control']) ? route.lifetime.noCache : undefined,
-      load: () => parts.origin.query(route.query, read.params),
+      load: (sent) => parts.origin.query(route.query, read.params, sent),
     })
     const { 'if-none-match': ifNoneMatch, 'accept-encoding': acceptEncoding } = request.headers
     const conditions = { method: request.method, ifNoneMatch, acceptEncoding: acceptEncoding?.toString() }

@@ -68,6 +68,12 @@ export function logger(pino: Logger, slowSeconds: number, clock: Clock): Observe
         if (isNews(`${fact.route} ${fact.reason}`))
           pino.warn({ route: fact.route, reason: fact.reason }, 'requests are refused')
         return
+      case 'breaker': {
+        const { name, state } = fact
+        if (state === 'closed') return pino.info({ breaker: name }, 'a breaker is closed again')
+        if (state === 'open') return pino.warn({ breaker: name }, 'a breaker is open: what it guards is left alone')
+        return pino.debug({ breaker: name }, 'a breaker lets one through')
+      }
       case 'certificate':
         return fact.outcome === 'taken'
           ? pino.info('the certificate was read anew')

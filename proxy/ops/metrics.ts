@@ -11,8 +11,9 @@ export interface Gauges {
   eventLoopLagSeconds(): number
 }
 
-/** Closed: in use. Open: passed by. */
-export type BreakerState = 'closed' | 'open'
+/** Closed: in use. Open: passed by. Half-open: one is let through to try. */
+export type BreakerState = 'closed' | 'open' | 'half-open'
+const breakerValues: Record<BreakerState, number> = { closed: 0, open: 1, 'half-open': 2 }
 
 /** The counts of one route since the start, as /stats shows them. */
 export interface RouteCounts {
@@ -111,8 +112,8 @@ export function metrics(gauges: Gauges, version: string, nodeVersion: string): M
     set({ state: 'idle' }, idle)
     set({ state: 'waiting' }, waiting)
   })
-  gauge('breaker_state', '0 closed (in use), 1 open (passed by).', ['name'], (set) => {
-    for (const { name, state } of gauges.breakers()) set({ name }, state === 'open' ? 1 : 0)
+  gauge('breaker_state', '0 closed (in use), 1 open (passed by), 2 half-open (being tried).', ['name'], (set) => {
+    for (const { name, state } of gauges.breakers()) set({ name }, breakerValues[state])
   })
   gauge('event_loop_lag_seconds', 'The 99th percentile since the last scrape.', [], (set) =>
     set({}, gauges.eventLoopLagSeconds()),
@@ -171,6 +172,7 @@ export function metrics(gauges: Gauges, version: string, nodeVersion: string): M
         return reloads.inc({ outcome: 'taken' })
       case 'config-refused':
         return reloads.inc({ outcome: 'refused' })
+      case 'breaker':
       case 'origin-connection-lost':
       case 'redis-connection':
       case 'tier-bypassed':

@@ -58,9 +58,14 @@ export class Breaker {
     return this.#state === 'open' ? Math.max(0, this.#openUntil - this.#clock.now()) : 0
   }
 
+  /** Whether `enter` would let one through now. */
+  get mayEnter(): boolean {
+    return this.#state !== 'half-open' && this.waitMs === 0
+  }
+
   /** A term to give to `leave`, or nothing: it may not be asked now. */
   enter(): number | undefined {
-    if (this.#state === 'half-open' || this.waitMs > 0) return undefined
+    if (!this.mayEnter) return undefined
     if (this.#state === 'open') {
       this.#become('half-open')
       const term = this.#term

@@ -42,7 +42,6 @@ const newest = 0.2
  */
 export class Bulkhead {
   readonly #slots: number
-  readonly #shareOf: (route: string) => Share
   readonly #clock: Clock
   readonly #shed: (route: string, reason: ShedReason) => void
   readonly #lanes = new Map<string, Lane>()
@@ -50,14 +49,8 @@ export class Bulkhead {
   /** What the lane that went last had had: one that comes new, or after a pause, begins there and has nothing to make up for. */
   #hadLast = 0
 
-  constructor(
-    slots: number,
-    shareOf: (route: string) => Share,
-    clock: Clock,
-    shed: (route: string, reason: ShedReason) => void,
-  ) {
+  constructor(slots: number, clock: Clock, shed: (route: string, reason: ShedReason) => void) {
     this.#slots = slots
-    this.#shareOf = shareOf
     this.#clock = clock
     this.#shed = shed
   }
@@ -76,8 +69,8 @@ export class Bulkhead {
    * Waits for a slot, at most until `deadlineAt` on the clock. Resolves to what gives it back, to be called once. Rejects with
    * `shed` when there is no room, or will not be in time.
    */
-  enter(route: string, deadlineAt: number): Promise<() => void> {
-    const lane = this.#laneOf(route)
+  enter(route: string, share: Share, deadlineAt: number): Promise<() => void> {
+    const lane = this.#laneOf(route, share)
     if (lane.running === 0 && lane.waiting.length === 0) lane.had = Math.max(lane.had, this.#hadLast)
     if (lane.waiting.length === 0 && this.#mayStart(lane)) return Promise.resolve(this.#start(lane))
     const { promise, resolve, reject } = Promise.withResolvers<() => void>()
@@ -91,13 +84,13 @@ export class Bulkhead {
     return promise
   }
 
-  #laneOf(route: string): Lane {
+  #laneOf(route: string, share: Share): Lane {
     const known = this.#lanes.get(route)
     if (known !== undefined) {
-      known.share = this.#shareOf(route)
+      known.share = share // a reload may have changed it
       return known
     }
-    const lane: Lane = { share: this.#shareOf(route), running: 0, waiting: [], typicalMs: 0, had: this.#hadLast }
+    const lane: Lane = { share, running: 0, waiting: [], typicalMs: 0, had: this.#hadLast }
     this.#lanes.set(route, lane)
     return lane
   }

@@ -8,6 +8,8 @@ export interface Query {
   statement: Statement
   /** `rows`: a JSON array of all rows. `row`: one JSON object, or no row. */
   returns: 'rows' | 'row'
+  /** What of the database its route may have; without a limit, the usual one. */
+  share: { limit?: number | undefined; reserve: number; queue: number }
 }
 
 /** Bound by name; a list becomes a PostgreSQL array, `null` a NULL. */
@@ -17,11 +19,14 @@ export type Values = Readonly<Record<string, string | number | readonly (string 
 export interface Origin {
   /**
    * Runs one read. `json` is what PostgreSQL wrote (empty for no row), `rows` how many rows it holds. Rejects with a Problem: `origin-unavailable` when there is no
-   * connection to be had, `origin-timeout` when the answer took too long, `origin-failed` when the statement failed.
+   * connection to be had, `origin-timeout` when the answer took too long, `origin-failed` when the statement failed, `shed` when it is
+   * not even tried. `sent` is called in the tick the statement is sent, which may be a while after this call.
    */
-  query(query: Query, values: Values): Promise<{ json: string; rows: number }>
+  query(query: Query, values: Values, sent?: () => void): Promise<{ json: string; rows: number }>
   /** What the server says of `queries` before they are served. See `origin/inspect`. */
   inspect(queries: readonly Query[], privateTables: readonly string[]): Promise<Inspection>
+  /** Opens connections ahead of the first that need them; as many as it can. */
+  warm(connections: number): Promise<void>
   readonly connections: { total: number; idle: number; waiting: number }
   close(): Promise<void>
 }

@@ -10,6 +10,9 @@ export interface Settings {
   url: string
   connections: number
   statementTimeoutMs: number
+  /** The most rows, and bytes of JSON, one answer may have. */
+  maxRows: number
+  maxBytes: number
 }
 
 // The server gives up first; this is for a server, or a network, that does not answer at all.
@@ -33,6 +36,8 @@ export function postgresOrigin(settings: Settings, clock: Clock, observe: Observ
     connectionTimeoutMillis: statementTimeoutMs,
     idleTimeoutMillis: 60_000,
     keepAlive: true,
+    // Behind a load balancer, and after a failover, connections must not stay where they are for ever.
+    maxLifetimeSeconds: 1800,
   })
   // A connection that breaks says so by an event; without a listener that ends the process.
   pool.on('error', (error) => observe({ kind: 'origin-connection-lost', error }))
@@ -46,31 +51,44 @@ export function postgresOrigin(settings: Settings, clock: Clock, observe: Observ
     }
   }
 
-  async function run(query: Query, values: Values): Promise<[text: string | null, rows: number]> {
+  async function run(query: Query, values: Values, sent: () => void): Promise<Row> {
     const client = await connect()
     let failure: unknown
     try {
-      const { rows } = await client.query<[string | null, number]>({
+      sent()
+      const { rows } = await client.query<Row>({
         name: `r${query.version}`,
-        text: wrap(query),
+        text: limited(query, settings),
         values: query.statement.names.map((name) => values[name] ?? null),
         rowMode: 'array',
       })
-      return rows[0] as [string | null, number]
+      return rows[0] as Row
     } catch (error) {
       failure = error
+      if (isClientTimeout(error)) cancel(client)
       throw error
     } finally {
       client.release(isOfConnection(failure) ? true : undefined)
     }
   }
 
+  /** Asks the server, over another connection, to stop what `client` has given up on (PostgreSQL's CancelRequest). */
+  function cancel(client: pg.PoolClient): void {
+    const other = new pg.Client(addressOf(settings.url)) as pg.Client & Cancelling
+    other.connection.on('error', () => {}) // a server that cannot be reached runs nothing for long: its own timeout ends it
+    other.cancel(client, (client as pg.PoolClient & Partial<Cancelling>).activeQuery)
+  }
+
   return {
-    async query(query, values) {
+    async query(query, values, sent = () => {}) {
       const began = clock.now()
       const seconds = () => (clock.now() - began) / 1000
       try {
-        const [text, rows] = await run(query, values)
+        const [text, rows, bytes] = await run(query, values, sent)
+        if (rows > settings.maxRows)
+          throw new Problem('origin-failed', `The answer has more than ${settings.maxRows} rows.`)
+        if (bytes !== null && bytes > settings.maxBytes)
+          throw new Problem('origin-failed', `The answer has ${bytes} bytes; ${settings.maxBytes} are the most.`)
         if (query.returns === 'row' && rows > 1)
           throw new Problem('origin-failed', 'The statement of this route found more than one row.')
         observe({ kind: 'origin-query', route: query.route, outcome: 'ok', seconds: seconds() })
@@ -81,6 +99,10 @@ export function postgresOrigin(settings: Settings, clock: Clock, observe: Observ
         observe({ kind: 'origin-query', route: query.route, outcome, seconds: seconds(), error })
         throw problem
       }
+    },
+    async warm(connections) {
+      const clients = await Promise.allSettled(Array.from({ length: connections }, connect))
+      for (const one of clients) if (one.status === 'fulfilled') one.value.release()
     },
     async inspect(queries, privateTables) {
       try {
@@ -141,12 +163,32 @@ export async function checkServer(url: string, shown: string): Promise<void> {
 function wrap(
   { statement, returns }: Query,
   placeholder: (name: string, index: number) => string = (_name, i) => `$${i + 1}`,
+  limit = '',
 ): string {
   const json =
     returns === 'rows'
       ? `'[' || string_agg(row_to_json(onramp_row)::text, ',') || ']'`
       : `min(row_to_json(onramp_row)::text)`
-  return `select ${json}, count(*)::int from (\n${statement.render(placeholder)}\n) onramp_row`
+  return `select ${json}, count(*)::int from (select * from (\n${statement.render(placeholder)}\n) onramp_statement ${limit}) onramp_row`
+}
+
+/** What one statement answers: the JSON unless it is too large, rows up to one more than may be, bytes of the JSON. */
+type Row = [text: string | null, rows: number, bytes: number | null]
+
+/**
+ * A route's statement as it is sent. The server stops at one row more than may be, and keeps what is too large to itself: neither
+ * crosses the network, nor is it ever held here.
+ */
+function limited(query: Query, { maxRows, maxBytes }: Settings): string {
+  return `select case when octet_length(json) <= ${maxBytes} then json end, rows, octet_length(json)
+from (${wrap(query, undefined, `limit ${maxRows + 1}`)}) onramp_answer (json, rows)`
+}
+
+/** What pg keeps to itself of a client: what it waits for, and how to have the server stop that. */
+interface Cancelling {
+  activeQuery: unknown
+  connection: { on(event: 'error', listener: () => void): void }
+  cancel(client: unknown, query: unknown): void
 }
 
 const outcomes: Partial<Record<Problem['code'], 'timeout' | 'unavailable'>> = {
@@ -165,7 +207,7 @@ function asProblem(error: unknown): Problem {
   if (error instanceof Problem) return error
   const state = sqlState(error)
   // 57014 is a cancelled query: the server's statement_timeout.
-  if (state === '57014' || messageOf(error) === 'Query read timeout') {
+  if (state === '57014' || isClientTimeout(error)) {
     return new Problem('origin-timeout', 'The statement took too long.', { cause: error })
   }
   // 53xxx: out of connections, memory or disk.
@@ -173,6 +215,11 @@ function asProblem(error: unknown): Problem {
     return new Problem('origin-unavailable', 'There is no connection to the database.', { cause: error })
   }
   return new Problem('origin-failed', 'The statement of this route failed.', { cause: error })
+}
+
+/** pg's own timer: the server has not answered at all, not even that it took too long. */
+function isClientTimeout(error: unknown): boolean {
+  return messageOf(error) === 'Query read timeout'
 }
 
 function sqlState(error: unknown): string | undefined {

@@ -1,0 +1,99 @@
+import type { Clock } from '../clock.ts'
+import { Problem } from '../errors.ts'
+import type { Observe } from '../observation.ts'
+import { Breaker, type BreakerLimits, type Outcome } from './breaker.ts'
+import { Bulkhead } from './bulkhead.ts'
+import type { Origin } from './origin.ts'
+
+export interface Guards {
+  /** Statements at once, over all routes. */
+  slots: number
+  /** The most a statement waits for its slot, in milliseconds. */
+  waitMs: number
+  /** From when on a statement is slow, in milliseconds. */
+  slowMs: number
+}
+
+export interface GuardedOrigin extends Origin {
+  readonly breakers: { name: string; state: Breaker['state'] }[]
+}
+
+/** What a route may have of the slots unless it says otherwise: one alone never has them all. */
+const usualLimitShare = 0.6
+
+/** A database that is gone is noticed by the first few, and tried by one every half second to five. */
+const ofOrigin = { samples: 3, windowMs: 10_000, failedShare: 0.5, slowShare: 2, openMs: 500, longestMs: 5000 }
+/** A statement that has gone bad is noticed over some more of them, and left alone for longer. */
+const ofRoute = { samples: 20, windowMs: 10_000, failedShare: 0.5, slowShare: 0.8, openMs: 1000, longestMs: 30_000 }
+
+/**
+ * Protects `origin` from more work than it can do, and those who ask from waiting for what will not come.
+ *
+ * A statement first passes the breakers (of the database, and of its route), then waits for its slot in the bulkhead, and
+ * passes the breakers again: they may have opened meanwhile. Lost connections count against the database; those and timeouts
+ * count against the route. What the server says of a statement itself counts against neither.
+ */
+export function guard(origin: Origin, guards: Guards, clock: Clock, observe: Observe): GuardedOrigin {
+  const bulkhead = new Bulkhead(guards.slots, clock, (route, reason) => observe({ kind: 'shed', route, reason }))
+  const usualLimit = Math.ceil(guards.slots * usualLimitShare)
+  const breakerOf = (name: string, limits: Omit<BreakerLimits, 'tryMs'>) =>
+    new Breaker({ ...limits, tryMs: guards.waitMs * 2 }, clock, (state) => observe({ kind: 'breaker', name, state }))
+  const database = breakerOf('origin', ofOrigin)
+  const routes = new Map<string, Breaker>()
+
+  function routeBreaker(route: string): Breaker {
+    const known = routes.get(route)
+    if (known !== undefined) return known
+    const breaker = breakerOf(`route:${route}`, ofRoute)
+    routes.set(route, breaker)
+    return breaker
+  }
+
+  function refuse(route: string): Problem {
+    observe({ kind: 'shed', route, reason: 'breaker-open' })
+    return new Problem('origin-unavailable', 'The database is left alone for a moment: it has been failing.')
+  }
+
+  return {
+    ...origin,
+    async query(query, values, sent) {
+      const own = routeBreaker(query.route)
+      if (!database.mayEnter || !own.mayEnter) throw refuse(query.route)
+      const share = { ...query.share, limit: query.share.limit ?? usualLimit }
+      const leave = await bulkhead.enter(query.route, share, clock.now() + guards.waitMs)
+      const term = database.enter()
+      const ownTerm = term === undefined ? undefined : own.enter()
+      if (term === undefined || ownTerm === undefined) {
+        if (term !== undefined) database.leave(term, 'ignored')
+        leave()
+        throw refuse(query.route)
+      }
+      const began = clock.now()
+      const told = (ofDatabase: Outcome, ofRoute: Outcome) => {
+        database.leave(term, ofDatabase)
+        own.leave(ownTerm, ofRoute)
+      }
+      try {
+        const answer = await origin.query(query, values, sent)
+        told('ok', clock.now() - began > guards.slowMs ? 'slow' : 'ok')
+        return answer
+      } catch (error) {
+        const code = error instanceof Problem ? error.code : undefined
+        if (code === 'origin-unavailable') told('failed', 'failed')
+        else if (code === 'origin-timeout') told('ignored', 'failed')
+        else told('ok', 'ignored')
+        throw error
+      } finally {
+        leave()
+      }
+    },
+    get connections() {
+      const { waiting, ...counts } = origin.connections
+      return { ...counts, waiting: waiting + bulkhead.waiting }
+    },
+    get breakers() {
+      const ofRoutes = [...routes].map(([route, { state }]) => ({ name: `route:${route}`, state }))
+      return [{ name: 'origin', state: database.state }, ...ofRoutes]
+    },
+  }
+}
