@@ -1,0 +1,128 @@
+import { describe, expect, test } from 'vitest'
+import { Problem, type ProblemCode } from '../proxy/errors.ts'
+import { guard } from '../proxy/origin/guard.ts'
+import type { Origin, Query } from '../proxy/origin/origin.ts'
+import { gate, ManualClock, recorder, settled } from './support.ts'
+
+function setup(slots = 10) {
+  const clock = new ManualClock()
+  const seen = recorder()
+  const asked: string[] = []
+  const database = { answer: async (_route: string) => ({ json: '[]', rows: 0 }) }
+  const origin = {
+    async query({ route }: Query) {
+      asked.push(route)
+      return database.answer(route)
+    },
+    connections: { total: 2, idle: 1, waiting: 3 },
+  } as unknown as Origin
+  const guarded = guard(origin, { slots, waitMs: 3000, slowMs: 1000 }, clock, seen.observe)
+  const ask = (route = 'plans', share: Partial<Query['share']> = {}) =>
+    guarded.query({ route, share: { reserve: 0, queue: 100, ...share } } as Query, {}).then(
+      () => 'answered',
+      (error: Problem) => error.code,
+    )
+  const failing = (code: ProblemCode) => async (): Promise<never> => {
+    throw new Problem(code, 'failed')
+  }
+  const shed = () => seen.of('shed').map((fact) => 'reason' in fact && fact.reason)
+  return { clock, seen, asked, database, guarded, ask, failing, shed }
+}
+
+describe('a database that is gone', () => {
+  test('is noticed by the third that finds out; then nobody is kept waiting for it, and nobody asks', async () => {
+    const { ask, asked, database, failing, shed, guarded } = setup()
+    database.answer = failing('origin-unavailable')
+    for (let i = 0; i < 50; i += 1) expect(await ask(`route-${i % 3}`)).toBe('origin-unavailable')
+    expect([asked.length, shed().length, guarded.breakers[0]]).toEqual([3, 47, { name: 'origin', state: 'open' }])
+  })
+
+  test('is tried by one after half a second, and is in use again when that one is answered', async () => {
+    const { ask, asked, clock, database, failing } = setup()
+    database.answer = failing('origin-unavailable')
+    for (let i = 0; i < 3; i += 1) await ask()
+    clock.pass(500)
+    const trying = gate()
+    database.answer = async () => {
+      await trying.opened
+      return { json: '[]', rows: 0 }
+    }
+    const first = ask()
+    await settled()
+    expect([await ask(), await ask(), asked.length]).toEqual(['origin-unavailable', 'origin-unavailable', 4])
+    trying.open()
+    expect([await first, await ask(), asked.length]).toEqual(['answered', 'answered', 5])
+  })
+
+  test('those that wait for their turn when it is noticed do not ask it either', async () => {
+    const { ask, asked, database } = setup(5) // three at once
+    const lost = gate()
+    database.answer = async () => {
+      await lost.opened
+      throw new Problem('origin-unavailable', 'gone')
+    }
+    const all = Array.from({ length: 20 }, () => ask())
+    await settled()
+    lost.open()
+    expect(new Set(await Promise.all(all))).toEqual(new Set(['origin-unavailable']))
+    expect(asked).toHaveLength(3)
+  })
+})
+
+describe('a route that has gone bad', () => {
+  test('is left alone after twenty timeouts, and no other with it', async () => {
+    const { ask, asked, database, failing, guarded } = setup()
+    database.answer = (route) =>
+      route === 'bad' ? failing('origin-timeout')() : Promise.resolve({ json: '[]', rows: 0 })
+    for (let i = 0; i < 30; i += 1) await ask('bad')
+    expect([asked.length, await ask('good')]).toEqual([20, 'answered'])
+    expect(guarded.breakers).toContainEqual({ name: 'route:bad', state: 'open' })
+    expect(guarded.breakers[0]).toEqual({ name: 'origin', state: 'closed' })
+  })
+
+  test('also when it is only slow, four times in five within ten seconds', async () => {
+    const { ask, asked, clock, database } = setup()
+    for (let round = 0; round < 4; round += 1) {
+      const slow = gate()
+      database.answer = () => slow.opened.then(() => ({ json: '[]', rows: 0 }))
+      const six = Array.from({ length: 6 }, () => ask())
+      await settled()
+      clock.pass(1001)
+      slow.open()
+      expect(new Set(await Promise.all(six))).toEqual(new Set(['answered']))
+    }
+    expect([await ask(), asked.length]).toEqual(['origin-unavailable', 24])
+  })
+
+  test('errors of the statement itself are nobody’s failure', async () => {
+    const { ask, asked, database, failing } = setup()
+    database.answer = failing('origin-failed')
+    for (let i = 0; i < 100; i += 1) expect(await ask()).toBe('origin-failed')
+    expect(asked).toHaveLength(100)
+  })
+})
+
+describe('slots', () => {
+  test('one route has six in ten at once unless it says otherwise; those that wait are seen', async () => {
+    const { ask, asked, database, guarded } = setup()
+    database.answer = () => new Promise(() => {})
+    for (let i = 0; i < 20; i += 1) void ask()
+    for (let i = 0; i < 4; i += 1) void ask('dear', { limit: 3 })
+    await settled()
+    expect([
+      asked.filter((route) => route === 'plans').length,
+      asked.filter((route) => route === 'dear').length,
+    ]).toEqual([6, 3])
+    expect(guarded.connections).toEqual({ total: 2, idle: 1, waiting: 3 + 14 + 1 })
+  })
+
+  test('are given back whatever comes of the statement', async () => {
+    const { ask, asked, database, failing } = setup(1)
+    for (const code of ['origin-failed', 'origin-timeout', 'origin-unavailable'] as const) {
+      database.answer = failing(code)
+      expect(await ask()).toBe(code)
+    }
+    database.answer = async () => ({ json: '[]', rows: 0 })
+    expect([await ask(), asked.length]).toEqual(['answered', 4])
+  })
+})
