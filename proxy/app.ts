@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { networks } from './address.ts'
 import { failOpen } from './cache/fail-open.ts'
+import { noLeases, redisLeases } from './cache/lease.ts'
 import { memoryTier } from './cache/memory.ts'
 import { ReadThrough } from './cache/read-through.ts'
 import { connectRedis, redisTier, untilReady } from './cache/redis.ts'
@@ -86,12 +87,14 @@ export async function createApp({
   const redis = url === undefined ? undefined : connectRedis(url, timeout, observe)
   const log = redis && new InvalidationLog(redis.client, keyPrefix, ledger, observe)
   const shared = redis && log && redisTier(redis.client, keyPrefix, () => log.catchUp(), clock, observe)
-  const farther = shared
-    ? [failOpen(shared, { deadlineMs: timeout, failuresToOpen: 5, openMs: 1000 }, clock, observe)]
-    : []
+  const tier = shared && failOpen(shared, { deadlineMs: timeout, failuresToOpen: 5, openMs: 1000 }, clock, observe)
+  const farther = tier ? [tier] : []
+  // A holder that is alive has filled, or given up, by then.
+  const leases = redis && tier ? redisLeases(redis.client, keyPrefix, statementTimeout + 250, tier.guard) : noLeases
   const cache = new ReadThrough({
     memory,
     farther,
+    leases,
     ledger,
     variants,
     clock,

@@ -80,12 +80,14 @@ const list = z.strictObject({
 })
 const parameter = z.discriminatedUnion('type', [text, whole, choice, list])
 
+/** How long something is kept: ten years are as good as for ever, and their milliseconds still exact. */
+const age = duration.refine((ms) => ms <= 3650 * millisecondsIn.d, { error: 'must be at most 3650d' })
 const lifetime = {
-  fresh: duration.refine((ms) => ms >= 1, { error: 'must be at least 1ms' }),
-  stale: duration,
-  staleIfError: duration,
-  negative: duration,
-  noCache: duration,
+  fresh: age.refine((ms) => ms >= 1, { error: 'must be at least 1ms' }),
+  stale: age,
+  staleIfError: age,
+  negative: age,
+  noCache: age,
 }
 const cacheControl = z
   .string()

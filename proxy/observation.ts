@@ -32,7 +32,7 @@ export type Observation =
       error?: unknown
     }
   | { kind: 'origin-connection-lost'; error: unknown }
-  | { kind: 'tier-error'; tier: TierName; operation: 'get' | 'set' | 'head'; reason: string; error?: unknown }
+  | { kind: 'tier-error'; tier: TierName; operation: 'get' | 'set' | 'head' | 'lease'; reason: string; error?: unknown }
   | { kind: 'tier-bypassed'; tier: TierName; forMs: number }
   | { kind: 'tier-back'; tier: TierName }
   | { kind: 'redis-connection'; state: 'ready' | 'lost'; error?: unknown }

@@ -269,6 +269,8 @@ describe('a deadline whose timer fired late', () => {
     for (let i = 0; i < times; i += 1) {
       const reading = guarded.get(key)
       clock.pass(limits.deadlineMs + lateMs)
+      // What is late by more than that has a little longer, to be read.
+      clock.pass(50 + lateMs)
       expect(await reading).toBeUndefined()
     }
     return { isAsked: await asks(), errors: of('tier-error').length, bypassed: of('tier-bypassed').length }
@@ -291,8 +293,20 @@ describe('a deadline whose timer fired late', () => {
     clock.lateMs = 1000
     const reading = guarded.get(key)
     clock.pass(2000)
+    clock.pass(1050)
     await reading
     await fail()
     expect(await asks()).toBe(false)
+  })
+
+  test('leaves an answer that has been here for a while the time to be read', async () => {
+    const clock = new BusyClock()
+    const { guarded, last, of } = setup(clock)
+    clock.lateMs = 1000
+    const reading = guarded.get(key)
+    clock.pass(limits.deadlineMs + 1000)
+    last().resolve(undefined)
+    expect(await reading).toBeUndefined()
+    expect([of('tier-error').length, clock.timers]).toEqual([0, 0])
   })
 })

@@ -9,7 +9,8 @@ const neighbours = ['cache coherence', 'coherence cache', 'origin coherence', 'c
 /** Each client library has one owner. */
 const owners: Record<string, RegExp> = {
   fastify: /^(app|http\/.*|ops\/admin)$/,
-  ioredis: /^(cache\/redis|coherence\/log)$/,
+  ioredis: /^(cache\/(redis|lease)|coherence\/log)$/,
+  undici: /^http\/passthrough$/,
   pg: /^(origin|coherence)\/.*$/,
   'prom-client': /^ops\/metrics$/,
   'lru-cache': /^cache\/memory$/,

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
-import { afterAll, afterEach, inject } from 'vitest'
+import { afterAll, afterEach, beforeEach, inject } from 'vitest'
 
 const main = new URL('../proxy/main.ts', import.meta.url).pathname
 
@@ -37,14 +37,23 @@ export interface Programs {
   ready(args?: string[], environment?: Record<string, string>): Promise<Serving>
 }
 
-/** For one file of tests, called at its top: what a test has started and left running is killed after it. */
+/** For one file of tests, called at its top: what a test has started is killed after it, what a `beforeAll` has at the end. */
 export function programs(name: string): Programs {
   const folder = mkdtempSync(join(tmpdir(), `onramp-${name}-`))
   const started: Program[] = []
-  afterEach(() => {
-    for (const { child } of started.splice(0)) child.kill('SIGKILL')
+  /** How many were there before the test. */
+  let shared = 0
+  const killFrom = (index: number) => {
+    for (const { child } of started.splice(index)) child.kill('SIGKILL')
+  }
+  beforeEach(() => {
+    shared = started.length
   })
-  afterAll(() => rmSync(folder, { recursive: true, force: true }))
+  afterEach(() => killFrom(shared))
+  afterAll(() => {
+    killFrom(0)
+    rmSync(folder, { recursive: true, force: true })
+  })
 
   function run(args: string[], environment: Record<string, string> = {}): Program {
     const child = spawn(process.execPath, [main, ...args], {

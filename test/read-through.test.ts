@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { type Entry, etagOf, ownBytes } from '../proxy/cache/entry.ts'
 import type { Key } from '../proxy/cache/key.ts'
+import { type Lease, type Leases, noLeases } from '../proxy/cache/lease.ts'
 import { memoryTier } from '../proxy/cache/memory.ts'
 import { type Answer, type Loaded, type Read, ReadThrough } from '../proxy/cache/read-through.ts'
 import type { Tier } from '../proxy/cache/tier.ts'
@@ -31,7 +32,7 @@ function farTier() {
   return { tier, kept, asked }
 }
 
-function setup({ random = () => 0.999_999 }: { random?: () => number } = {}) {
+function setup({ random = () => 0.999_999, leases = noLeases }: { random?: () => number; leases?: Leases } = {}) {
   const clock = new ManualClock()
   const seen = recorder()
   const ledger = new Ledger()
@@ -41,6 +42,7 @@ function setup({ random = () => 0.999_999 }: { random?: () => number } = {}) {
   const cache = new ReadThrough({
     memory,
     farther: [far.tier],
+    leases,
     ledger,
     variants: new Variants(memory, seen.observe),
     clock,
@@ -94,7 +96,8 @@ describe('search and serve', () => {
     const again = await read()
     expect(again).toMatchObject({ source: 'memory', state: 'fresh' })
     expect(text(again)).toBe('v1')
-    expect([origin.asked, far.asked]).toEqual([1, ['get', 'set']])
+    // Looked for, looked for again beside the lease, kept.
+    expect([origin.asked, far.asked]).toEqual([1, ['get', 'get', 'set']])
   })
 
   test('what a farther tier has is served without asking the origin, and found in memory from then on', async () => {
@@ -113,6 +116,7 @@ describe('search and serve', () => {
     expect(origin.asked).toBe(1)
     clock.pass(1)
     expect(await read()).toMatchObject({ source: 'memory', state: 'stale' })
+    await settled()
     expect(origin.asked).toBe(2)
   })
 
@@ -349,6 +353,101 @@ describe('a reader that wants nothing older', () => {
     expect(text(answer)).toBe('v1')
     await read({ maxAgeMs })
     expect(origin.asked).toBe(2)
+  })
+})
+
+describe('one fill over all processes', () => {
+  /** A lease whose holder is this process, another, or has failed, as the test says. */
+  function leasing() {
+    const released: string[] = []
+    const leases = {
+      state: 'held' as Lease['state'],
+      taken: 0,
+      longestMs: 2250,
+      async take(): Promise<Lease> {
+        this.taken += 1
+        const { state } = this
+        return { state, release: (outcome) => state === 'led' && released.push(outcome) }
+      },
+    }
+    return { leases, released, ...setup({ leases, random: () => 0.5 }) }
+  }
+  const pass = async (clock: ManualClock, ms: number) => {
+    for (let passed = 0; passed < ms; passed += 5) {
+      clock.pass(5)
+      await settled()
+    }
+  }
+
+  test('who leads asks, and gives the lease back', async () => {
+    const { leases, released, read, origin } = leasing()
+    leases.state = 'led'
+    expect(await read()).toMatchObject({ source: 'origin', stored: true })
+    expect([origin.asked, released]).toEqual([1, ['done']])
+  })
+
+  test('who does not, waits until the other has kept it, with pauses that grow', async () => {
+    const { leases, read, origin, far, clock } = leasing()
+    const reading = read()
+    await settled()
+    await pass(clock, 600)
+    expect([origin.asked, leases.taken]).toEqual([0, 10])
+    far.kept.set(key, foreignEntry({ readAt: clock.now() }))
+    await pass(clock, 100)
+    expect(await reading).toMatchObject({ source: 'redis', state: 'fresh' })
+    expect(origin.asked).toBe(0)
+  })
+
+  test('a holder that dies leaves the lease to the next', async () => {
+    const { leases, released, read, origin, clock } = leasing()
+    const reading = read()
+    await settled()
+    await pass(clock, 50)
+    leases.state = 'led' // it has expired, and is taken
+    await pass(clock, 100)
+    expect(await reading).toMatchObject({ source: 'origin' })
+    expect([origin.asked, released]).toEqual([1, ['done']])
+  })
+
+  test('who has waited as long as any lease lasts, asks all the same', async () => {
+    const { read, origin, clock } = leasing()
+    const reading = read()
+    await settled()
+    await pass(clock, 2000)
+    expect(origin.asked).toBe(0)
+    await pass(clock, 400)
+    expect(await reading).toMatchObject({ source: 'origin' })
+  })
+
+  test('a fill that has just failed elsewhere is not tried again, and a failed one is told to the others', async () => {
+    const { leases, released, read, origin } = leasing()
+    leases.state = 'failed'
+    await expect(read()).rejects.toMatchObject({ code: 'origin-unavailable' })
+    expect(origin.asked).toBe(0)
+    leases.state = 'led'
+    origin.load = () => Promise.reject(new Problem('origin-timeout', 'slow'))
+    await expect(read()).rejects.toMatchObject({ code: 'origin-timeout' })
+    expect(released).toEqual(['failed'])
+  })
+
+  test('where it has failed elsewhere, what there is is served', async () => {
+    const { leases, read, clock } = leasing()
+    leases.state = 'led'
+    await read()
+    leases.state = 'failed'
+    clock.pass(lifetime.fresh + lifetime.stale)
+    expect(await read()).toMatchObject({ source: 'memory', state: 'stale', forwarded: 'stale' })
+  })
+
+  test('nobody waits for another process who has something stale to serve', async () => {
+    const { leases, read, clock, origin } = leasing()
+    leases.state = 'led'
+    await read()
+    leases.state = 'held'
+    clock.pass(lifetime.fresh)
+    expect(await read()).toMatchObject({ source: 'memory', state: 'stale' })
+    await pass(clock, 500)
+    expect(origin.asked).toBe(1)
   })
 })
 

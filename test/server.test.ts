@@ -1,5 +1,6 @@
 import type { InjectOptions } from 'fastify'
 import { describe, expect, test } from 'vitest'
+import { noLeases } from '../proxy/cache/lease.ts'
 import { memoryTier } from '../proxy/cache/memory.ts'
 import { ReadThrough } from '../proxy/cache/read-through.ts'
 import { Variants } from '../proxy/cache/variants.ts'
@@ -30,6 +31,7 @@ function setup({ cors = [], noCache }: { cors?: string[]; noCache?: number } = {
   const cache = new ReadThrough({
     memory,
     farther: [],
+    leases: noLeases,
     ledger: new Ledger(),
     variants: new Variants(memory, seen.observe),
     clock,

@@ -24,7 +24,7 @@ export interface Answer {
 /** The most that anything is waited for: what does not happen by then is taken not to happen. */
 export const deadlineMs = 3000
 
-/** What was waited for, and never has to be when all goes well, takes this long at the most. */
+/** Something that changes, and that can be waited for. */
 class Watched {
   readonly #lookers = new Set<() => void>()
 
@@ -290,6 +290,8 @@ interface Connection {
   begun: string
   state: 'http' | 'upgrading' | 'tunnel' | 'over'
   answered: Promise<void>
+  /** Whether it is kept open for a next request: after one that was not to be the last. */
+  isKept: boolean
 }
 
 /**
@@ -310,6 +312,7 @@ export class StrictUpstream extends Watched {
   /** Bytes that follow an answer without having been asked for. */
   excess: (request: Recorded) => string = () => ''
   readonly #connections = new Set<Connection>()
+  readonly #sockets = new Set<Socket>()
   readonly #server: Server
 
   private constructor(server: Server) {
@@ -329,9 +332,9 @@ export class StrictUpstream extends Watched {
     return portOf(this.#server)
   }
 
-  /** Connections that are open and wait for a request. */
+  /** Connections that are kept open for a next request. */
   get idle(): number {
-    return [...this.#connections].filter(({ state, begun }) => state === 'http' && begun === '').length
+    return [...this.#connections].filter(({ isKept, begun }) => isKept && begun === '').length
   }
 
   /** Whether it comes about that no connection is within a request. */
@@ -347,13 +350,15 @@ export class StrictUpstream extends Watched {
   }
 
   async stop(): Promise<void> {
-    for (const { socket } of this.#connections) socket.destroy()
+    for (const socket of this.#sockets) socket.destroy()
     await new Promise((resolve) => this.#server.close(resolve))
   }
 
   #accept(socket: Socket): void {
-    const connection: Connection = { socket, begun: '', state: 'http', answered: Promise.resolve() }
+    const connection: Connection = { socket, begun: '', state: 'http', answered: Promise.resolve(), isKept: false }
     this.#connections.add(connection)
+    this.#sockets.add(socket)
+    socket.on('close', () => this.#sockets.delete(socket))
     const input: Input = { bytes: '', isEnded: false }
     const next = () =>
       request(input, (fields) => {
@@ -384,6 +389,7 @@ export class StrictUpstream extends Watched {
         if (!(error instanceof Violation)) throw error
         this.violations.push(error.message)
         connection.state = 'over'
+        connection.isKept = false
         socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n')
       }
       this.changed()
@@ -405,8 +411,11 @@ export class StrictUpstream extends Watched {
     const name = `${asked.method} ${asked.target}`
     const isUpgrade = /^websocket$/i.test(valuesOf(asked.fields, 'upgrade').join())
     const isAccepted = isUpgrade && asked.target.includes('accept')
-    const isLast = valuesOf(asked.fields, 'connection').some((value) => /\bclose\b/i.test(value))
-    if (isAccepted) connection.state = 'upgrading'
+    connection.isKept = !valuesOf(asked.fields, 'connection').some((value) => /\bclose\b/i.test(value))
+    if (isAccepted) {
+      connection.state = 'upgrading'
+      connection.isKept = false
+    }
     connection.answered = connection.answered.then(async () => {
       await this.pause(asked)
       if (connection.state === 'over' || socket.destroyed) return
@@ -420,7 +429,7 @@ export class StrictUpstream extends Watched {
       const content = asked.method === 'HEAD' ? '' : name
       head.push(`Content-Length: ${name.length}`, '', content + this.excess(asked))
       socket.write(head.join('\r\n'), 'latin1')
-      if (isLast) socket.end()
+      if (!connection.isKept) socket.end()
     })
   }
 }
@@ -478,33 +487,34 @@ export function carelessRelay(upstreamPort: number): Promise<Relay> {
 export function sharingRelay(upstreamPort: number): Promise<Relay> {
   const server = connect({ port: upstreamPort, host: '127.0.0.1', noDelay: true })
   const waiting: Socket[] = []
+  const answers: string[] = []
   const input: Input = { bytes: '', isEnded: false }
   let raw = ''
   let reading = answer(input, () => false)
+  const give = () => {
+    while (waiting.length > 0 && answers.length > 0) waiting.shift()?.end(answers.shift() as string, 'latin1')
+  }
   server.setEncoding('latin1')
   server.on('error', () => {})
-  server.on('close', () => {
-    for (const client of waiting) client.destroy()
-  })
-  server.on('data', (bytes: string) => {
+  server.on('data', (bytes) => {
     input.bytes += bytes
     raw += bytes
     while (input.bytes !== '' && reading.next().done) {
-      waiting.shift()?.end(raw.slice(0, raw.length - input.bytes.length), 'latin1')
+      answers.push(raw.slice(0, raw.length - input.bytes.length))
       raw = input.bytes
       reading = answer(input, () => false)
     }
+    give()
   })
-  return relay(
-    (client) => {
-      client.on('error', () => {})
-      client.on('data', (bytes) => {
-        waiting.push(client)
-        server.write(bytes)
-      })
-    },
-    () => server.destroy(),
-  )
+  const serve = (client: Socket) => {
+    client.on('error', () => {})
+    client.on('data', (bytes) => {
+      waiting.push(client)
+      server.write(bytes)
+      give()
+    })
+  }
+  return relay(serve, () => server.destroy())
 }
 
 async function relay(serve: (client: Socket) => void, stopped = () => {}): Promise<Relay> {

@@ -5,6 +5,8 @@ import type { Tier } from './tier.ts'
 export interface FailOpenTier extends Tier {
   /** Whether the tier is passed by. */
   readonly isOpen: boolean
+  /** Runs something else that asks the same server, under the same limits; `otherwise` where that cannot be done. */
+  guard<T>(run: () => Promise<T>, otherwise: T): Promise<T>
 }
 
 export interface Limits {
@@ -50,7 +52,7 @@ export function failOpen(tier: Tier, limits: Limits, clock: Clock, observe: Obse
     openUntil = clock.now() + limits.openMs
   }
 
-  async function guarded<T>(operation: 'get' | 'set', run: () => T | Promise<T>, otherwise: T): Promise<T> {
+  async function guarded<T>(operation: 'get' | 'set' | 'lease', run: () => T | Promise<T>, otherwise: T): Promise<T> {
     const isTry = isOpen
     if (isTry && (isTrying || clock.now() < openUntil)) return otherwise
     if (isTry) isTrying = true
@@ -74,6 +76,7 @@ export function failOpen(tier: Tier, limits: Limits, clock: Clock, observe: Obse
     get isOpen() {
       return isOpen
     },
+    guard: (run, otherwise) => guarded('lease', run, otherwise),
     get: (key) => guarded('get', () => tier.get(key), undefined),
     set: (key, entry, keepMs) => guarded('set', () => tier.set(key, entry, keepMs), false),
   }
@@ -88,12 +91,22 @@ class Outlasted extends Error {
   }
 }
 
-/** The result of `run`, or a rejection once `deadlineMs` have passed; what comes later than that is let go. */
+/**
+ * The result of `run`, or a rejection once `deadlineMs` have passed; what comes later than that is let go.
+ *
+ * A timer that fires late finds an answer that may have been here for a while, and has not been read because this process was busy:
+ * it is given another `lateMs`, once, to be read.
+ */
 async function within<T>(deadlineMs: number, clock: Clock, run: () => T | Promise<T>): Promise<T> {
   const begun = clock.now()
   let cancel = () => {}
   const late = new Promise<never>((_resolve, reject) => {
-    cancel = clock.after(deadlineMs, () => reject(new Outlasted(deadlineMs, clock.now() - begun > deadlineMs + lateMs)))
+    const isOurFault = () => clock.now() - begun > deadlineMs + lateMs
+    const tooLate = () => reject(new Outlasted(deadlineMs, isOurFault()))
+    cancel = clock.after(deadlineMs, () => {
+      if (!isOurFault()) return tooLate()
+      cancel = clock.after(lateMs, tooLate)
+    })
   })
   try {
     return await Promise.race([run(), late])

@@ -4,6 +4,7 @@ import { Problem } from '../errors.ts'
 import type { Observe } from '../observation.ts'
 import { type Entry, etagOf, ownBytes } from './entry.ts'
 import type { Key } from './key.ts'
+import type { Lease, Leases } from './lease.ts'
 import { freshFor, isEarlyRefreshDue, keepFor, type Lifetime, type Use, useOf } from './lifetime.ts'
 import type { MemoryTier } from './memory.ts'
 import { type Flight, SingleFlight } from './single-flight.ts'
@@ -51,6 +52,7 @@ export interface Parts {
   memory: MemoryTier
   /** The tiers behind memory, nearest first, each failing open. */
   farther: readonly Tier[]
+  leases: Leases
   ledger: Ledger
   variants: Variants
   clock: Clock
@@ -63,6 +65,14 @@ export interface Parts {
 
 /** A route's origin that has just failed is not asked again for the same key, as long as there is something to serve. */
 const refreshPauseMs = 1000
+
+/** The longest pause between two looks for what another process is filling. */
+const longestPauseMs = 100
+
+/** What there would be for those who wait, if the origin failed. */
+interface Resort {
+  answer?: Answer
+}
 
 /** What a flight is for: a reader who waits and may have something to fall back on, or the refresh of what is held. */
 interface Purpose {
@@ -154,10 +164,34 @@ export class ReadThrough {
     return this.#flights.start(read.key, mayJoin, () => this.#search(read, purpose, under))
   }
 
-  /** Looks in the farther tiers, then asks the origin. */
-  async #search(read: Read, { fallback, refreshed }: Purpose, under: Judged): Promise<Answer> {
-    const { ledger, memory, variants, farther, clock, observe } = this.#parts
-    let resort = fallback === undefined ? undefined : this.#lastResort(fallback, read, 'memory')
+  /** Looks in the farther tiers, then asks the origin: led by one process, the others wait for what it keeps there. */
+  async #search(read: Read, purpose: Purpose, under: Judged): Promise<Answer> {
+    const { leases, farther, clock } = this.#parts
+    const resort: Resort = {}
+    if (purpose.fallback !== undefined) resort.answer = this.#lastResort(purpose.fallback, read, 'memory')
+    const found = await this.#look(read, purpose, resort)
+    if (found !== undefined) return found
+    const began = clock.now()
+    for (let pauseMs = 5; farther.length > 0; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
+      // Once more, in the same round trip: another process may have kept it meanwhile.
+      const [lease, kept] = await Promise.all([leases.take(read.key), this.#look(read, purpose, resort)])
+      if (kept !== undefined) {
+        lease.release('done')
+        return kept
+      }
+      if (lease.state === 'failed')
+        return this.#fallBack(read, purpose, resort, new Problem('origin-unavailable', 'The database has just failed.'))
+      // Whoever leads has had its time: better twice than never.
+      if (lease.state === 'led' || clock.now() - began >= leases.longestMs)
+        return this.#ask(read, purpose, under, resort, lease)
+      await this.#pause(pauseMs)
+    }
+    return this.#ask(read, purpose, under, resort)
+  }
+
+  /** The nearest answer of the farther tiers that will do; one that would only do if the origin fails is noted in `resort`. */
+  async #look(read: Read, { refreshed }: Purpose, resort: Resort): Promise<Answer | undefined> {
+    const { ledger, memory, variants, farther, clock } = this.#parts
     for (const tier of farther) {
       const found = await tier.get(read.key)
       if (found === undefined) continue
@@ -166,23 +200,41 @@ export class ReadThrough {
       // Judged current this very moment: it holds every invalidation applied so far.
       const entry = { ...found, stamp: ledger.stamp() }
       const isWanted = refreshed === undefined || (use === 'fresh' && isNewer(entry, refreshed))
-      if (isWanted && this.#isYoungEnough(entry, read) && use !== 'if-error') {
+      if (isWanted && use !== 'if-error' && this.#isYoungEnough(entry, read)) {
         if (memory.set(read.key, entry)) variants.want(read.key, entry)
         return this.#answer(entry, read, tier.name, use)
       }
-      resort ??= this.#lastResort(entry, read, tier.name)
+      resort.answer ??= this.#lastResort(entry, read, tier.name)
     }
+    return undefined
+  }
+
+  async #ask(read: Read, purpose: Purpose, under: Judged, resort: Resort, lease?: Lease): Promise<Answer> {
     try {
-      return await this.#fill(read, under, resort === undefined ? 'uri-miss' : (resort.forwarded ?? 'stale'))
+      const answer = await this.#fill(read, under, resort.answer?.forwarded ?? (resort.answer ? 'stale' : 'uri-miss'))
+      lease?.release('done')
+      return answer
     } catch (error) {
-      if (refreshed !== undefined) observe({ kind: 'refresh-failed', route: read.route, error })
-      const isStillUsable = resort && this.#useOf(resort.entry, read) !== 'no'
-      if (resort && isStillUsable && memory.get(read.key) === undefined) memory.set(read.key, resort.entry)
-      const held = memory.get(read.key)
-      if (held !== undefined) held.refreshNotBefore = clock.now() + refreshPauseMs
-      if (!resort || !isStillUsable) throw error
-      return this.#lastResort(resort.entry, read, resort.source)
+      lease?.release('failed')
+      return this.#fallBack(read, purpose, resort, error)
     }
+  }
+
+  /** What there is for those who wait, now that the origin has failed; the failure, if there is nothing. */
+  #fallBack(read: Read, { refreshed }: Purpose, { answer: resort }: Resort, error: unknown): Answer {
+    const { memory, clock, observe } = this.#parts
+    if (refreshed !== undefined) observe({ kind: 'refresh-failed', route: read.route, error })
+    const isStillUsable = resort && this.#useOf(resort.entry, read) !== 'no'
+    if (resort && isStillUsable && memory.get(read.key) === undefined) memory.set(read.key, resort.entry)
+    const held = memory.get(read.key)
+    if (held !== undefined) held.refreshNotBefore = clock.now() + refreshPauseMs
+    if (!resort || !isStillUsable) throw error
+    return this.#lastResort(resort.entry, read, resort.source)
+  }
+
+  #pause(ms: number): Promise<void> {
+    const { clock, random } = this.#parts
+    return new Promise((resolve) => clock.after(ms * (0.5 + random()), resolve))
   }
 
   /** Asks the origin and keeps the answer, if it is still true when it comes. */

@@ -18,7 +18,8 @@ export interface RedisConnection {
 export function connectRedis(url: string, timeoutMs: number, observe: Observe): RedisConnection {
   const client = new Redis(url, {
     connectTimeout: 500,
-    commandTimeout: timeoutMs,
+    // For what is not under `fail-open`, which is stricter but knows when it was this process that was late.
+    commandTimeout: timeoutMs * 2,
     socketTimeout: 1000,
     maxRetriesPerRequest: 0,
     enableOfflineQueue: false,

@@ -1,6 +1,9 @@
 import { METHODS } from 'node:http'
 import { Problem } from '../errors.ts'
 
+/** Methods that change nothing (RFC 9110, 9.2.1). */
+export const safeMethods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
+
 /** The head of a request as Node's parser gives it. */
 export interface RawHead {
   method?: string | undefined
@@ -34,7 +37,7 @@ export interface Head {
 }
 
 /** RFC 9110, 7.2: a registered name or an address, with a port or without. */
-const hostPattern = /^(?:\[[\da-f:.]+\]|[\w.~!$&'()*+,;=%-]+)(?::\d*)?$/i
+const hostPattern = /^(?:\[[\da-f:.]+\]|(?:[\w.~!$&'()*+,;=-]|%[\da-f]{2})+)(?::\d*)?$/i
 const absoluteForm = /^https?:\/\/([^/?#]*)/i
 const methods = new Set(METHODS)
 methods.delete('SOURCE') // Icecast's, not HTTP's

@@ -1,5 +1,5 @@
 import { readFileSync, unwatchFile, watchFile } from 'node:fs'
-import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http'
+import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http'
 import { createServer as createSecureServer } from 'node:https'
 import type { Duplex } from 'node:stream'
 import { createSecureContext } from 'node:tls'
@@ -66,7 +66,15 @@ export function limitedServer(
   server.on('checkContinue', handlers.request)
   server.on('checkExpectation', handlers.request)
   server.on('upgrade', handlers.upgrade)
-  server.on('connect', (_request, socket) => socket.end(notATunnel))
+  server.on('connect', (_request, socket: HttpSocket) => {
+    const refuse = () => {
+      socket.end(notATunnel)
+      socket.resume()
+    }
+    // Behind a response under way it must not be taken for that one.
+    if (socket._httpMessage == null) refuse()
+    else socket._httpMessage.once('finish', refuse)
+  })
   if (certificate !== undefined)
     followCertificate(server as ReturnType<typeof createSecureServer>, certificate, observe)
   return server
@@ -77,6 +85,12 @@ export function contents({ cert, key }: Certificate): { cert: Buffer; key: Buffe
   const read = { cert: readFileSync(cert), key: readFileSync(key) }
   createSecureContext(read)
   return read
+}
+
+/** What a connection of Node's server keeps: the response being written on it, and the request being read. */
+export type HttpSocket = Duplex & {
+  _httpMessage?: (ServerResponse & { req: IncomingMessage }) | null
+  parser?: { incoming?: IncomingMessage | null } | null
 }
 
 const notATunnel = 'HTTP/1.1 501 Not Implemented\r\nContent-Length: 0\r\nConnection: close\r\n\r\n'

@@ -14,7 +14,7 @@ import type { Clock } from '../clock.ts'
 import { Problem } from '../errors.ts'
 import type { Observe } from '../observation.ts'
 import { isLooping, trailerFields, upstreamFields } from './fields.ts'
-import type { Head } from './head.ts'
+import { type Head, safeMethods } from './head.ts'
 import { type Asking, clientClosedRequest, Passage } from './passage.ts'
 import { join, lastResponse } from './tunnel.ts'
 
@@ -45,9 +45,6 @@ export interface Passthrough {
   /** Cuts the tunnels, and the connections kept open. What else is under way ends with its client's connection. */
   close(): Promise<void>
 }
-
-/** What may be asked again when a connection kept open turns out to be dead: safe methods, without content (RFC 9110, 9.2.1). */
-const safe = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
 
 /**
  * Passes requests on to the web tier: their target byte for byte, their content as it comes, with exact framing of its own.
@@ -80,8 +77,7 @@ export function passthrough(upstream: Upstream, clock: Clock, random: () => numb
     const passage = admit(request, response, head)
     response.on('close', () => leave(passage))
     if (!isAdmitted(passage)) return
-    const isRepeatable = safe.has(head.method) && !head.content && !head.expectsContinue && head.target !== '*'
-    if (isRepeatable) return void new PooledAnswer(passage, pool, place.connect.servername).ask()
+    if (isRepeatable(head)) return void new PooledAnswer(passage, pool, place.connect.servername).ask()
     const outgoing = ask(passage, framingOf(head), () => false)
     outgoing.on('continue', () => head.expectsContinue && !response.headersSent && response.writeContinue())
     // What the web tier does not want is read all the same, or a client that sends first and then reads never would.
@@ -170,20 +166,22 @@ export function passthrough(upstream: Upstream, clock: Clock, random: () => numb
     upgraded: (answer: IncomingMessage, server: Socket, early: Buffer) => boolean,
   ): ClientRequest {
     const { head, fields } = passage
+    const headers = [...(head.host === undefined ? ['Host', place.host] : []), ...fields, ...framing]
     const outgoing = (place.isEncrypted ? httpsRequest : httpRequest)({
       ...place.connect,
       ...place.address,
       agent: false,
       method: head.method,
       path: head.target,
-      headers: [...(head.host === undefined ? ['Host', place.host] : []), ...fields, ...framing],
+      headers,
       setHost: false,
       insecureHTTPParser: false,
       maxHeaderSize: maxHeaderBytes,
     })
     passage.asking = { abort: (why) => outgoing.destroy(why) }
     outgoing.maxHeadersCount = 0
-    outgoing.flushHeaders()
+    // Alone, Node would write the head as UTF-8; in front of content, or of the end, it writes the bytes there are.
+    if (headers.every((text) => !/[\x80-\xff]/.test(text))) outgoing.flushHeaders()
     watch(outgoing)
     outgoing.on('error', (error) => passage.fail(problemOf(error)))
     outgoing.on('information', ({ statusCode, rawHeaders }: InformationEvent) => {
@@ -312,12 +310,20 @@ function asStrings(raw: Dispatcher.DispatchController['rawHeaders']): string[] {
   return Array.isArray(raw) ? raw.map((bytes) => (typeof bytes === 'string' ? bytes : bytes.toString('latin1'))) : []
 }
 
+/**
+ * What may be asked again when a connection kept open turns out to be dead. undici takes no target but one that begins with a slash, or
+ * with its scheme in lower case.
+ */
+function isRepeatable({ method, content, expectsContinue, target }: Head): boolean {
+  return safeMethods.has(method) && !content && !expectsContinue && /^(\/|https?:\/\/)/.test(target)
+}
+
 /** What frames the content of a request that is sent on, the way it came framed. */
 function framingOf({ method, content, expectsContinue }: Head): string[] {
   const expect = expectsContinue ? ['Expect', '100-continue'] : []
   if (content === 'chunked') return ['Transfer-Encoding', 'chunked', ...expect]
   if (content !== undefined) return ['Content-Length', String(content), ...expect]
-  return safe.has(method) || method === 'DELETE' ? [] : ['Content-Length', '0']
+  return safeMethods.has(method) || method === 'DELETE' ? [] : ['Content-Length', '0']
 }
 
 interface Place {

@@ -1,6 +1,5 @@
 import { isUtf8 } from 'node:buffer'
 import { type IncomingMessage, type RequestListener, type ServerResponse, STATUS_CODES } from 'node:http'
-import type { Duplex } from 'node:stream'
 import Fastify, {
   type FastifyInstance,
   type FastifyReply,
@@ -13,9 +12,9 @@ import { messageOf, Problem, type ProblemCode } from '../errors.ts'
 import type { Observe } from '../observation.ts'
 import type { Origin } from '../origin/origin.ts'
 import { corsFor, isPreflight, preflightFields } from './cors.ts'
-import { type Head, readHead } from './head.ts'
+import { type Head, readHead, safeMethods } from './head.ts'
 import { readBody, readQuery } from './input.ts'
-import { type Certificate, type ConnectionLimits, limitedServer } from './listener.ts'
+import { type Certificate, type ConnectionLimits, type HttpSocket, limitedServer } from './listener.ts'
 import type { Passthrough } from './passthrough.ts'
 import { problemReply, type Reply, replyWith } from './reply.ts'
 import type { RouteTable } from './route.ts'
@@ -92,7 +91,27 @@ export function publicServer(parts: Parts): FastifyInstance {
     return found.route.methods.includes(head.method) || (parts.cors.length > 0 && isPreflight(head.method, headers))
   }
 
+  /**
+   * Begins requests as they come; but where one changes something, those behind it on the same connection wait until it has its
+   * answer, and it waits for those before it (RFC 9112, 9.3.2).
+   */
   function receive(request: Arriving, response: ServerResponse, handle: RequestListener): void {
+    const socket = request.socket as HttpSocket & { changing?: number }
+    const isSafe = safeMethods.has(request.method as string)
+    // Node gives the connection to one response at a time, in their order.
+    const isBehind = socket._httpMessage !== response
+    const mustWait = isBehind && (!isSafe || (socket.changing ?? 0) > 0)
+    if (!isSafe) {
+      socket.changing = (socket.changing ?? 0) + 1
+      response.once('close', () => {
+        socket.changing = (socket.changing ?? 1) - 1
+      })
+    }
+    if (mustWait) response.once('socket', () => begin(request, response, handle))
+    else begin(request, response, handle)
+  }
+
+  function begin(request: Arriving, response: ServerResponse, handle: RequestListener): void {
     if (refused.has(request.socket)) return
     const road = approach(request)
     if (road instanceof Problem) return void refuse(request, response, road)
@@ -137,6 +156,7 @@ export function publicServer(parts: Parts): FastifyInstance {
         request: (request, response) => receive(request, response, handle),
         mayUpgrade(request: Arriving) {
           if (passthrough === undefined || !asksForWebSocket(request)) return false
+          if ((request.socket as HttpSocket)._httpMessage != null) return false // behind a response under way
           const road = approach(request)
           return !(road instanceof Problem || isOurs(road, request))
         },
@@ -276,22 +296,19 @@ const clientErrors: Record<string, ProblemCode> = {
   ERR_HTTP_REQUEST_TIMEOUT: 'request-timeout',
 }
 
-/** What a connection of Node's server keeps: the response being written on it, and the request being read. */
-type HttpSocket = Duplex & {
-  _httpMessage?: (ServerResponse & { req: IncomingMessage }) | null
-  parser?: { incoming?: IncomingMessage | null } | null
-}
-
 /**
- * Answers what could not be read, and closes the connection. A response under way must not be mistaken for this one, nor this
- * one for it: where the answer is due to an earlier request, or has begun, the connection just ends.
+ * Answers what could not be read, and closes the connection. It must not be mistaken for the answer to an earlier request, which
+ * still gets its own: the connection then ends with that one. A response that has begun can only be cut off.
  */
 function answerUnreadable(error: Error & { code?: string }, socket: HttpSocket): void {
-  const answering = socket._httpMessage
   if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
-  if (answering?.writableEnded && !answering.shouldKeepAlive) return // it is answered already, and ends
-  const isIts = answering == null || (answering.req === socket.parser?.incoming && !answering.headersSent)
-  if (!isIts) return void socket.destroy()
+  const answering = socket._httpMessage
+  if (answering != null && (answering.req.complete || answering.writableEnded)) {
+    if (answering.headersSent) answering.once('finish', () => socket.end())
+    else answering.shouldKeepAlive = false
+    return
+  }
+  if (answering?.headersSent) return void socket.destroy()
   const problem = new Problem(clientErrors[error.code ?? ''] ?? 'bad-request', 'The request ends here.')
   const { status, headers, body } = problemReply(problem, { Connection: 'close' })
   if (answering != null) return void answering.writeHead(status, headers).end(body)

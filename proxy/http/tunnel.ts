@@ -25,6 +25,7 @@ export function lastResponse(request: IncomingMessage, socket: Duplex): ServerRe
   response.on('finish', () => {
     response.detachSocket(socket as Socket)
     socket.end()
+    socket.resume() // whatever still comes: a socket that is not read never ends
   })
   return response
 }

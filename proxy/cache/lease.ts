@@ -1,0 +1,59 @@
+import { randomUUID } from 'node:crypto'
+import type { Redis } from 'ioredis'
+import type { Key } from './key.ts'
+
+/**
+ * Who leads the fill of a key, over all processes: this one (`led`), or another (`held`), or nobody for a moment, since a fill
+ * has just failed (`failed`).
+ */
+export interface Lease {
+  state: 'led' | 'held' | 'failed'
+  /** To be called by whoever leads, with what became of the fill. Waits for nothing. */
+  release(outcome: 'done' | 'failed'): void
+}
+
+export interface Leases {
+  take(key: Key): Promise<Lease>
+  /** The longest a lease is held, in milliseconds. */
+  readonly longestMs: number
+}
+
+/** For how long a failed fill is not tried again by others. */
+const failedMs = 1000
+const failed = 'failed'
+
+/** Deletes, or marks as failed, the lease that still is the caller's: another may have it by now. */
+const release = `if redis.call('get', KEYS[1]) ~= ARGV[1] then return 0 end
+if ARGV[2] == 'failed' then return redis.call('set', KEYS[1], ARGV[2], 'px', ARGV[3]) end
+return redis.call('del', KEYS[1])`
+
+/** Without Redis everybody leads: one fill a process and key. */
+export const noLeases: Leases = {
+  take: async () => alone,
+  longestMs: 0,
+}
+const alone: Lease = { state: 'led', release() {} }
+
+/**
+ * Leases kept in Redis, for efficiency only: a lease lost, expired or taken twice costs a query and never an answer.
+ *
+ * One is held for at most `longestMs`, which must outlast a statement: a holder that dies leaves it to the next after that. `guard`
+ * runs what asks Redis, and gives the second argument where that cannot be done.
+ */
+export function redisLeases(
+  client: Redis,
+  keyPrefix: string,
+  longestMs: number,
+  guard: <T>(run: () => Promise<T>, otherwise: T) => Promise<T>,
+): Leases {
+  const take = async (key: Key): Promise<Lease> => {
+    const name = `${keyPrefix}lease:${key}`
+    const token = randomUUID()
+    // In one write: what is there if it is not ours now.
+    const [taken, holder] = await Promise.all([client.set(name, token, 'PX', longestMs, 'NX'), client.get(name)])
+    const end = (outcome: string) => client.eval(release, 1, name, token, outcome, failedMs).then(() => alone)
+    if (taken === 'OK') return { state: 'led', release: (outcome) => void guard(() => end(outcome), alone) }
+    return { state: holder === failed ? 'failed' : 'held', release() {} }
+  }
+  return { take: (key) => guard(() => take(key), alone), longestMs }
+}
