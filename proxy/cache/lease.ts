@@ -14,8 +14,6 @@ export interface Lease {
 
 export interface Leases {
   take(key: Key): Promise<Lease>
-  /** The longest a lease is held, in milliseconds. */
-  readonly longestMs: number
 }
 
 /** For how long a failed fill is not tried again by others. */
@@ -28,10 +26,7 @@ if ARGV[2] == 'failed' then return redis.call('set', KEYS[1], ARGV[2], 'px', ARG
 return redis.call('del', KEYS[1])`
 
 /** Without Redis everybody leads: one fill a process and key. */
-export const noLeases: Leases = {
-  take: async () => alone,
-  longestMs: 0,
-}
+export const noLeases: Leases = { take: async () => alone }
 const alone: Lease = { state: 'led', release() {} }
 
 /**
@@ -55,5 +50,5 @@ export function redisLeases(
     if (taken === 'OK') return { state: 'led', release: (outcome) => void guard(() => end(outcome), alone) }
     return { state: holder === failed ? 'failed' : 'held', release() {} }
   }
-  return { take: (key) => guard(() => take(key), alone), longestMs }
+  return { take: (key) => guard(() => take(key), alone) }
 }

@@ -166,7 +166,7 @@ export class ReadThrough {
 
   /** Looks in the farther tiers, then asks the origin: led by one process, the others wait for what it keeps there. */
   async #search(read: Read, purpose: Purpose, under: Judged): Promise<Answer> {
-    const { leases, farther, clock } = this.#parts
+    const { leases, farther, clock, deadlineMs } = this.#parts
     const resort: Resort = {}
     if (purpose.fallback !== undefined) resort.answer = this.#lastResort(purpose.fallback, read, 'memory')
     const found = await this.#look(read, purpose, resort)
@@ -181,8 +181,8 @@ export class ReadThrough {
       }
       if (lease.state === 'failed')
         return this.#fallBack(read, purpose, resort, new Problem('origin-unavailable', 'The database has just failed.'))
-      // Whoever leads has had its time: better twice than never.
-      if (lease.state === 'led' || clock.now() - began >= leases.longestMs)
+      // Whoever led has had its time, and whoever came after it: better twice than never.
+      if (lease.state === 'led' || clock.now() - began >= deadlineMs)
         return this.#ask(read, purpose, under, resort, lease)
       await this.#pause(pauseMs)
     }

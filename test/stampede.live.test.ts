@@ -1,0 +1,115 @@
+import { Redis } from 'ioredis'
+import pg from 'pg'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, inject, test } from 'vitest'
+import { programs, type Serving } from './program.ts'
+import { type RedisServer, startRedis } from './servers.ts'
+
+/*
+ * A thousand clients over four processes on one key: what PostgreSQL itself says it was asked.
+ */
+
+interface Ready {
+  redis: { connected: boolean }
+}
+
+const superuser = new pg.Client({ connectionString: inject('superuserUrl') })
+beforeAll(() => superuser.connect())
+afterAll(() => superuser.end())
+
+const { configuration, ready } = programs('stampede')
+let redis: RedisServer
+let started: Serving[] = []
+beforeEach(async () => {
+  redis = await startRedis()
+})
+afterEach(() => redis.stop())
+
+/** Processes of their own: in one, they would all be busy at once, and Redis would seem slow to each. */
+async function start(processes: number, fresh = '1m'): Promise<void> {
+  const sql = new URL('../config/marketplace/queries/national-benchmark.sql', import.meta.url).pathname
+  const file = configuration(
+    'stampede.yaml',
+    `
+listen: { port: 0 }
+admin: { port: 0 }
+# Long beside what a busy machine takes: a process that gives up on Redis asks for itself, which is another test.
+redis: { url: "${redis.url}", timeout: 2s }
+request: { timeout: 20s }
+postgres: { url: "${inject('databaseUrl')}" }
+routes:
+  national-benchmark:
+    path: /api/benchmarks
+    parameters: { age: { type: integer }, year: { type: integer, default: 2014 } }
+    sql: { file: ${sql} }
+    lifetime: { fresh: ${fresh}, stale: 0s, staleIfError: 0s }
+`,
+  )
+  started = await Promise.all(Array.from({ length: processes }, () => ready(['--config', file])))
+}
+
+/** The statement of the route of national benchmarks, which takes a while, as pg_stat_statements counts it. */
+async function asked(): Promise<number> {
+  const { rows } = await superuser.query(
+    `select coalesce(sum(calls), 0)::int as n from pg_stat_statements where query like '%onramp_answer%' and query like '%rating_areas%'`,
+  )
+  return rows[0].n
+}
+const path = (age: number) => `/api/benchmarks?age=${age}`
+
+/** A thousand clients at once, spread over the processes. Their statuses. */
+async function crowd(target: string): Promise<Set<number>> {
+  const answers = await Promise.all(
+    Array.from({ length: 1000 }, async (_, i) => {
+      const response = await fetch((started[i % started.length] as Serving).url + target)
+      await response.text()
+      return response.status
+    }),
+  )
+  return new Set(answers)
+}
+
+test('a cold key costs one statement, and everybody gets its answer', async () => {
+  await start(4)
+  const before = await asked()
+  expect(await crowd(path(31))).toEqual(new Set([200]))
+  expect((await asked()) - before).toBe(1)
+})
+
+test('a key whose time is over costs one more', async () => {
+  await start(4, '1500ms')
+  await crowd(path(32))
+  const client = new Redis(redis.url)
+  while ((await client.keys('onramp:national-benchmark*')).length > 0);
+  client.disconnect()
+  const before = await asked()
+  expect(await crowd(path(32))).toEqual(new Set([200]))
+  expect((await asked()) - before).toBe(1)
+})
+
+test('a holder killed while it fills costs the others its lease, and no answer', async () => {
+  await start(4)
+  const client = new Redis(redis.url)
+  // As a process would leave it that has taken the lease and died.
+  await crowd(path(33))
+  const [name] = (await client.keys('onramp:national-benchmark*')) as [string]
+  const key = name.slice('onramp:'.length).replace('age=33', 'age=34')
+  await client.set(`onramp:lease:${key}`, 'somebody dead', 'PX', 2250)
+  client.disconnect()
+  const before = await asked()
+  expect(await crowd(path(34))).toEqual(new Set([200]))
+  expect((await asked()) - before).toBe(1)
+})
+
+test('twin: with Redis gone each process asks once, and no more', async () => {
+  await start(4)
+  redis.stop()
+  for (const { adminUrl } of started) {
+    const isConnected = async () => ((await (await fetch(`${adminUrl}/ready`)).json()) as Ready).redis.connected
+    while (await isConnected());
+  }
+  const before = await asked()
+  expect(await crowd(path(35))).toEqual(new Set([200]))
+  const statements = (await asked()) - before
+  expect(statements).toBeGreaterThan(1)
+  expect(statements).toBeLessThanOrEqual(4)
+})
