@@ -17,6 +17,7 @@ import { describeRoute, prepare, purgedTags, Routing } from './http/prepare.ts'
 import { type Limits, newServer, publicServer } from './http/server.ts'
 import { type Observe, observers } from './observation.ts'
 import { adminRoutes } from './ops/admin.ts'
+import { Ladder } from './ops/ladder.ts'
 import { logger } from './ops/log.ts'
 import { eventLoopLag, type Gauges, metrics } from './ops/metrics.ts'
 import { guard } from './origin/guard.ts'
@@ -45,6 +46,8 @@ export interface App {
   tiers: readonly string[]
   /** From here on /ready says no. */
   drain(): void
+  /** Cuts every connection, whatever is under way on it. */
+  cut(): void
   /** Ends what `createApp` opened; to be called when both listeners are closed. */
   close(): Promise<void>
 }
@@ -71,10 +74,13 @@ export async function createApp({
       ...farther.map(({ name, isOpen }) => ({ name, state: isOpen ? ('open' as const) : ('closed' as const) })),
       ...origin.breakers,
     ],
+    rung: () => ladder.rung,
     eventLoopLagSeconds: lag.read,
   }
   const counts = metrics(gauges, version, nodeVersion)
-  const observe = observers(counts.observe, logger(pino, config.log.slow / 1000, clock))
+  const write = logger(pino, config.log.slow / 1000, clock)
+  const ladder = new Ladder(clock, (rung, before) => write({ kind: 'rung', rung, before }))
+  const observe = observers(counts.observe, write, ladder.observe)
   const { connections, statementTimeout, maxRows, maxBytes } = config.postgres
   const database = { url: databaseUrl, connections, statementTimeoutMs: statementTimeout, maxRows, maxBytes }
   const guards = { slots: connections, waitMs: config.request.timeout, slowMs: statementTimeout / 2 }
@@ -120,6 +126,8 @@ export async function createApp({
     const invalidate = purger(ledger, log, clock, observe)
     const state = () => ({
       uptimeSeconds: clock.now() / 1000,
+      rung: ladder.rung,
+      rungSeconds: ladder.forMs / 1000,
       memory: { bytes: memory.bytes, maxBytes: memory.maxBytes, entries: memory.entries },
       ...(redis && { redis: { connected: redis.client.status === 'ready' } }),
       postgres: origin.connections,
@@ -160,6 +168,10 @@ export async function createApp({
       drain: () => {
         isDraining = true
         upstream?.drain()
+      },
+      cut: () => {
+        for (const { server: listener } of [server, admin]) listener.closeAllConnections()
+        void upstream?.close()
       },
       close,
     }

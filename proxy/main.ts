@@ -119,7 +119,10 @@ async function listen(app: App, { listen, admin }: Config): Promise<void> {
 
 /** Removes the socket a process has left that ended without a chance to: nobody answers on it. */
 async function removeStaleSocket(path: string): Promise<void> {
-  if (!statSync(path, { throwIfNoEntry: false })?.isSocket()) return
+  const there = statSync(path, { throwIfNoEntry: false })
+  if (there === undefined) return
+  if (!there.isSocket())
+    throw new Refusal(`onramp cannot listen on unix:${path}: something is there that is no socket.`)
   const answers = await new Promise<boolean>((resolve) => {
     const socket = connect(path, () => resolve(true)).on('error', () => resolve(false))
     socket.unref()
@@ -130,10 +133,7 @@ async function removeStaleSocket(path: string): Promise<void> {
 
 /** Lets every request under way have its answer; what is still open after `graceMs` is cut. */
 async function closeListeners(app: App, graceMs: number): Promise<void> {
-  const cut = setTimeout(() => {
-    app.public.server.closeAllConnections()
-    app.admin.server.closeAllConnections()
-  }, graceMs)
+  const cut = setTimeout(() => app.cut(), graceMs)
   // The admin listener last: /ready says that it is draining.
   await app.public.close()
   await app.admin.close()

@@ -40,6 +40,8 @@ export type Observation =
   | { kind: 'collapsed'; route: string }
   /** Work refused to stay alive, and why. */
   | { kind: 'shed'; route: string; reason: 'upstream-full' | 'queue-full' | 'too-late' | 'breaker-open' }
+  /** The rung of the ladder (ops/ladder) has changed. */
+  | { kind: 'rung'; rung: string; before: string }
   | { kind: 'breaker'; name: string; state: 'closed' | 'open' | 'half-open' }
   | { kind: 'fill-raced'; route: string }
   | { kind: 'refresh-failed'; route: string; error: unknown }

@@ -17,6 +17,7 @@ function setup({ token }: { token?: string } = {}) {
       tiers: () => [{ tier: 'memory', bytes: memory.bytes, entries: memory.entries }],
       connections: () => ({ total: 3, idle: 1, waiting: 2 }),
       breakers: () => [{ name: 'redis', state: 'closed' }],
+      rung: () => 'full' as const,
       eventLoopLagSeconds: () => 0.004,
     },
     '1.2.3',

@@ -264,9 +264,11 @@ export interface Answer {
 export class Client {
   readonly socket: Socket
   readonly closed: Promise<unknown>
+  static #open = new Set<Client>()
   #incoming: Incoming
 
   private constructor(socket: Socket) {
+    Client.#open.add(this)
     this.socket = socket
     this.#incoming = new Incoming(socket)
     this.closed = new Promise((resolve) => socket.on('close', resolve))
@@ -278,6 +280,11 @@ export class Client {
     const client = new Client(socket)
     await once(socket, 'connect')
     return client
+  }
+
+  /** Closes what a test has left open, so that nothing waits for it. */
+  static closeAll(): void {
+    for (const client of Client.#open) client.close()
   }
 
   get isOpen(): boolean {
@@ -301,7 +308,7 @@ export class Client {
 
   /** The next final response, one to `method`. */
   read(method = 'GET'): Promise<Answer> {
-    return within(this.#read(method), `the answer to ${method}`, 10_000)
+    return within(this.#read(method), `the answer to ${method}`)
   }
 
   until(mark: string): Promise<string | undefined> {
@@ -309,6 +316,7 @@ export class Client {
   }
 
   close(): void {
+    Client.#open.delete(this)
     this.socket.destroy()
   }
 

@@ -2,13 +2,13 @@ import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { Agent, type ClientRequest, request as httpRequest, type IncomingMessage } from 'node:http'
-import { request as httpsRequest } from 'node:https'
+import { request as httpsRequest, Agent as SecureAgent } from 'node:https'
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import type { TLSSocket } from 'node:tls'
 import { type Browser, chromium, type Page as Tab } from 'playwright-core'
-import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest'
 import type { Config } from '../proxy/config.ts'
 import { type Running, startApp } from './live.ts'
 import { type Program, programs, type Serving } from './program.ts'
@@ -84,8 +84,6 @@ async function ask(url: string, options: Options = {}): Promise<Answered> {
 describe('a browser', () => {
   let app: Running
   let browser: Browser
-  let tab: Tab
-  let complaints: string[]
 
   beforeAll(async () => {
     app = await startApp(inject('databaseUrl'), { UPSTREAM_URL: tier.url })
@@ -102,30 +100,27 @@ describe('a browser', () => {
         '--disable-sync',
       ],
     })
-    tab = await browser.newPage()
-    tab.setDefaultTimeout(10_000)
-    complaints = []
-    tab.on('console', (message) => complaints.push(`${message.type()}: ${message.text()}`))
-    tab.on('pageerror', (error) => complaints.push(String(error)))
-    tab.on('requestfailed', (request) => complaints.push(`${request.url()} ${request.failure()?.errorText}`))
-    tab.on(
-      'response',
-      (response) => response.status() >= 400 && complaints.push(`${response.url()} ${response.status()}`),
-    )
   })
   afterAll(async () => {
     await browser.close()
     await app.stop()
   })
 
-  /** Opens the first page; what the browser complains about from here on is this test's. */
-  async function open(path = '/'): Promise<void> {
-    complaints.length = 0
+  /** Opens a page for somebody who has never been here, and notes whatever the browser complains about. */
+  async function open(path = '/'): Promise<{ tab: Tab; complaints: string[] }> {
+    const tab = await (await browser.newContext()).newPage()
+    tab.setDefaultTimeout(10_000)
+    const complaints: string[] = []
+    tab.on('console', (message) => complaints.push(`${message.type()}: ${message.text()}`))
+    tab.on('pageerror', (error) => complaints.push(String(error)))
+    tab.on('requestfailed', (request) => complaints.push(`${request.url()} ${request.failure()?.errorText}`))
+    tab.on('response', (answer) => answer.status() >= 400 && complaints.push(`${answer.url()} ${answer.status()}`))
     await tab.goto(app.url + path, { waitUntil: 'load' })
+    return { tab, complaints }
   }
 
   test('gets a page whole: its style applies, its image shows, its script runs, and nothing is complained about', async () => {
-    await open()
+    const { tab, complaints } = await open()
     expect(await tab.evaluate('document.documentElement.dataset.state')).toBe('ready')
     expect(await tab.evaluate('getComputedStyle(document.querySelector("h1")).color')).toBe('rgb(1, 2, 3)')
     expect(await tab.evaluate('document.querySelector("img").naturalWidth')).toBe(1)
@@ -133,12 +128,12 @@ describe('a browser', () => {
   })
 
   test('complains about a page that is not whole', async () => {
-    await open('/careless')
+    const { complaints } = await open('/careless')
     expect(complaints).toContain(`${app.url}/no-such.js 404`)
   })
 
   test('logs in with a form: it is sent on with 303, and the next page knows it by a cookie that scripts cannot see', async () => {
-    await open()
+    const { tab, complaints } = await open()
     await tab.fill('[name=name]', 'Zoë & Co')
     await tab.click('#login')
     await tab.waitForURL('**/account')
@@ -152,7 +147,7 @@ describe('a browser', () => {
   test('uploads a file in a multipart form: every byte and the fields beside it arrive', async () => {
     const buffer = Buffer.concat([...content(3 * MiB + 17)])
     const { digest } = await digestOf([buffer])
-    await open()
+    const { tab, complaints } = await open()
     await tab.fill('[name=title]', 'A file')
     await tab.setInputFiles('[name=file]', { name: 'größe.bin', mimeType: 'application/octet-stream', buffer })
     await tab.click('#attach')
@@ -163,8 +158,7 @@ describe('a browser', () => {
   })
 
   test('reads a route from a page of the web tier: the same origin, and the cache answers the second time', async () => {
-    await open()
-    const before = tier.seen.length
+    const { tab, complaints } = await open()
     const path = '/api/plans/search?county=51059&ages=34,32,5&metal=Silver'
     const answers = (await tab.evaluate(`(async () => [await ask('${path}'), await ask('${path}')])()`)) as {
       status: number
@@ -178,12 +172,12 @@ describe('a browser', () => {
     ])
     expect(answers[0]?.body).toHaveLength(10)
     expect(answers[1]?.body).toEqual(answers[0]?.body)
-    expect(tier.seen.length).toBe(before)
+    expect(tier.seen.filter(({ url }) => url?.startsWith('/api/'))).toEqual([])
     expect(complaints).toEqual([])
   })
 
   test('talks over a WebSocket: short and long texts come back, and it closes cleanly', async () => {
-    await open()
+    const { tab, complaints } = await open()
     const said =
       await tab.evaluate(`echoes(['hello', 'ä'.repeat(300), 'x'.repeat(200000)]).then(({ received, ...end }) =>
       ({ lengths: received.map((text) => text.length), first: received[0], ...end }))`)
@@ -192,7 +186,7 @@ describe('a browser', () => {
   })
 
   test('gets server-sent events one by one, as they are sent', async () => {
-    await open()
+    const { tab, complaints } = await open()
     expect(await tab.evaluate('events()')).toEqual(['event 0', 'event 1', 'event 2'])
     expect(tier.seen.filter(({ url }) => url === '/events').at(-1)?.headers['last-event-id']).toBe('2')
     expect(complaints).toEqual([])
@@ -205,9 +199,16 @@ function residentOf({ child: { pid } }: Pick<Program, 'child'>): number {
   return Number(kilobytes) * 1024
 }
 
+/** Whether it waits for something to happen, and not for a processor. */
+function isAsleep({ child: { pid } }: Pick<Program, 'child'>): boolean {
+  return /^State:\s+S/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
+}
+
 describe('a body of 100 MB', () => {
   const framings = ['sized', 'chunked'] as const
   type Framing = (typeof framings)[number]
+  /** For a process whose memory is measured: what it no longer holds is given up ten times a second, or it would be noise. */
+  const collecting = { NODE_OPTIONS: '--expose-gc --import=data:text/javascript,setInterval(gc,100).unref()' }
   const maxGrowth = 30 * MiB
   const maxAhead = 16 * MiB
   const expected = digestOf(content(large))
@@ -248,58 +249,61 @@ describe('a body of 100 MB', () => {
     return { bytes: said.bytes, digest: said.digest }
   }
 
-  /** By how much the memory of `program` grows while `transfer` takes place, after a smaller one of its kind. */
-  async function growth(
-    program: Pick<Program, 'child'>,
-    transfer: (bytes: number, look: () => void) => Promise<unknown>,
-  ) {
-    await transfer(32 * MiB, () => {})
-    const before = residentOf(program)
+  /** The most memory `program` takes while a body of `bytes` goes through it. */
+  async function peak(program: Serving, way: typeof download, framing: Framing, bytes: number): Promise<number> {
     let most = 0
-    const came = await transfer(large, () => {
+    const look = () => {
       most = Math.max(most, residentOf(program))
-    })
-    expect(came).toEqual(await expected)
-    return most - before
+    }
+    const came = await way(program.url, bytes, framing, look)
+    look()
+    if (bytes === large) expect(came).toEqual(await expected)
+    return most
+  }
+
+  /** The most memory `program` takes for small bodies, up and down. */
+  async function usual(program: Serving): Promise<number> {
+    const peaks = []
+    for (const framing of framings)
+      for (const way of [download, upload]) peaks.push(await peak(program, way, framing, 16 * MiB))
+    return Math.max(...peaks)
   }
 
   /**
-   * Sends a body from one end while the other reads nothing, until nothing more is taken; then reads it all. How far the sender
-   * got, and what the memory of `program` grew by meanwhile.
+   * Sends a body from one end while the other reads nothing, until nothing more is taken and `program` has nothing to do; then
+   * reads it all. How far the sender got, and what memory `program` took by then.
    */
-  async function stalled(
-    program: Pick<Program, 'child'>,
-    sent: () => number,
-    transfer: (reading: Promise<void>) => Promise<unknown>,
-  ) {
+  async function stalled(program: Serving, sent: () => number, transfer: (reading: Promise<void>) => Promise<unknown>) {
     const reading = gate()
-    const before = residentOf(program)
     const transferred = transfer(reading.opened)
-    let [last, since] = [0, performance.now()]
+    let [last, timesAsleep] = [0, 0]
     await until(() => {
-      if (sent() !== last) [last, since] = [sent(), performance.now()]
-      return last > 0 && performance.now() - since > 400
+      if (sent() !== last) [last, timesAsleep] = [sent(), 0]
+      else if (isAsleep(program)) timesAsleep += 1
+      return last > 0 && timesAsleep > 30
     })
-    const [aheadBytes, grown] = [sent(), residentOf(program) - before]
+    const measured = { aheadBytes: sent(), resident: residentOf(program) }
     reading.open()
     expect(await transferred).toEqual(await expected)
-    return { aheadBytes, grown }
+    return measured
   }
 
-  /** What the operating system has taken of what was written to `socket`. */
+  /** What the operating system has taken of all that was written to `socket`. */
   const taken = (socket: Socket | null | undefined) => (socket ? socket.bytesWritten - socket.writableLength : 0)
 
   function slowDownload(program: Serving) {
-    let socket: Socket | null = null
+    let socket: Socket | undefined
+    let before = 0
     tier.pages.set('/slow-download', async (request, response) => {
       socket = request.socket
+      before = taken(socket)
       response.setHeader('Content-Length', large)
       for (const piece of content(large)) if (!response.write(piece)) await drained(response)
       response.end()
     })
     return stalled(
       program,
-      () => taken(socket),
+      () => taken(socket) - before,
       async (reading) => {
         const request = begin(`${program.url}/slow-download`, { headers: { Connection: 'close' } })
         request.end()
@@ -330,44 +334,46 @@ describe('a body of 100 MB', () => {
     )
   }
 
-  test.each(framings)('comes down %s, to the byte, and memory stays what it was', async (framing) => {
-    const program = await ready(['--config', ahead('large.yaml', 'listen: { port: 0 }')])
-    const grown = await growth(program, (bytes, look) => download(program.url, bytes, framing, look))
-    expect(grown).toBeLessThan(maxGrowth)
-  })
+  describe('through onramp', () => {
+    let program: Serving
+    let before: number
 
-  test.each(framings)('goes up %s, to the byte, and memory stays what it was', async (framing) => {
-    const program = await ready(['--config', ahead('large.yaml', 'listen: { port: 0 }')])
-    const grown = await growth(program, (bytes, look) => upload(program.url, bytes, framing, look))
-    expect(grown).toBeLessThan(maxGrowth)
-  })
+    beforeAll(async () => {
+      program = await ready(['--config', ahead('large.yaml', 'listen: { port: 0 }')], collecting)
+      before = await usual(program)
+    })
 
-  test('waits for a client that does not read, and for a web tier that does not: little is taken ahead of them', async () => {
-    const program = await ready(['--config', ahead('large.yaml', 'listen: { port: 0 }')])
-    const down = await slowDownload(program)
-    const up = await slowUpload(program)
-    for (const { aheadBytes, grown } of [down, up]) {
+    test.each(framings)('comes down %s, to the byte, in the memory that small ones take', async (framing) => {
+      expect((await peak(program, download, framing, large)) - before).toBeLessThan(maxGrowth)
+    })
+
+    test.each(framings)('goes up %s, to the byte, in the memory that small ones take', async (framing) => {
+      expect((await peak(program, upload, framing, large)) - before).toBeLessThan(maxGrowth)
+    })
+
+    test.each([
+      ['a client', slowDownload],
+      ['a web tier', slowUpload],
+    ])('waits for %s that does not read: little is taken ahead of it', async (_who, transfer) => {
+      const { aheadBytes, resident } = await transfer(program)
       expect(aheadBytes).toBeGreaterThan(0)
       expect(aheadBytes).toBeLessThan(maxAhead)
-      expect(grown).toBeLessThan(maxGrowth)
-    }
+      expect(resident - before).toBeLessThan(maxGrowth)
+    })
   })
 
   test('shows in all these measures where a proxy keeps bodies back', async () => {
     const program = await keeper()
     try {
-      expect(await growth(program, (bytes, look) => download(program.url, bytes, 'sized', look))).toBeGreaterThan(
-        maxGrowth,
-      )
-      expect(await growth(program, (bytes, look) => upload(program.url, bytes, 'sized', look))).toBeGreaterThan(
-        maxGrowth,
-      )
+      const before = await usual(program)
+      for (const way of [download, upload])
+        expect((await peak(program, way, 'sized', large)) - before).toBeGreaterThan(maxGrowth)
       expect((await slowDownload(program)).aheadBytes).toBeGreaterThan(maxAhead)
       expect((await slowUpload(program)).aheadBytes).toBeGreaterThan(maxAhead)
     } finally {
       program.child.kill('SIGKILL')
     }
-  })
+  }, 60_000)
 
   /** A proxy that reads a body to its end before it sends it on, in both directions. */
   async function keeper(): Promise<Serving> {
@@ -382,6 +388,7 @@ createServer(async (incoming, response) => {
 }).listen(0, '127.0.0.1', function () { console.log('http://127.0.0.1:' + this.address().port) })`
     const child = spawn(process.execPath, ['--input-type=module', '--eval', source], {
       stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...collecting },
     })
     const [url] = await once(child.stdout, 'data')
     return { child, url: String(url).trim() } as Serving
@@ -400,9 +407,15 @@ function established(port: string): number {
 }
 
 describe('under slow clients', () => {
-  const limits = 'limits: { headerTimeout: 1s, idleTimeout: 2s, keepAliveTimeout: 2s }'
-  const short = () => `url: "${tier.url}", firstByteTimeout: 2s`
   const normalClients = 4
+  let program: Serving
+
+  beforeAll(async () => {
+    const limits = 'limits: { headerTimeout: 1s, idleTimeout: 2s, keepAliveTimeout: 2s }\nrequest: { timeout: 2s }'
+    const upstream = `url: "${tier.url}", firstByteTimeout: 3s`
+    program = await ready(['--config', ahead('slow.yaml', `listen: { port: 0 }\n${limits}`, upstream)])
+    await ask(`${program.url}/api/numbers`)
+  })
 
   /** Asks what is cached and what is passed through, one after the other, until told to stop; what each took, in milliseconds. */
   async function ordinary(url: string, isOver: () => boolean): Promise<{ took: number[]; failures: string[] }> {
@@ -411,12 +424,12 @@ describe('under slow clients', () => {
     for (let i = 0; !isOver(); i += 1) {
       const path = i % 2 === 0 ? '/api/numbers' : '/'
       const began = performance.now()
-      const status = await ask(url + path, { agent }).then(
-        (answer) => answer.status,
+      const outcome = await ask(url + path, { agent }).then(
+        ({ status, text }) => (status === 200 ? 'fine' : `${status} ${text}`),
         (error: Error) => error.message,
       )
       took.push(performance.now() - began)
-      if (status !== 200) failures.push(`${path} ${status}`)
+      if (outcome !== 'fine') failures.push(`${path} ${outcome}`)
       await pause(5)
     }
     agent.destroy()
@@ -428,34 +441,37 @@ describe('under slow clients', () => {
     ['content that stands still on its way to the web tier', '/upload', ['-B', '-s', '8192', '-i', '20']],
     ['content that trickles for a route', '/api/word', ['-B', '-s', '8192', '-i', '1', '-f', 'application/json']],
     ['clients that do not read', '/download?bytes=4000000', ['-X', '-w', '512', '-y', '1024', '-n', '20', '-z', '32']],
-  ])('of %s, nobody else notices, and their connections are closed', async (_what, path, how) => {
-    const program = await ready(['--config', ahead('slow.yaml', `listen: { port: 0 }\n${limits}`, short())])
-    const { port } = new URL(program.url)
-    await ask(`${program.url}/api/numbers`)
-    let isOver = false
-    const clients = Array.from({ length: normalClients }, () => ordinary(program.url, () => isOver))
-    const binary = findProgram('slowhttptest', 'slowhttptest', '')
-    const lastsSeconds = 15
-    const load = ['-c', '300', '-r', '150', '-l', String(lastsSeconds)]
-    const attacker = spawn(binary, [...how, ...load, '-u', program.url + path], { stdio: 'ignore' })
-    const began = performance.now()
-    let most = 0
-    await until(() => {
-      most = Math.max(most, established(port))
-      return most > 100
-    })
-    await until(() => established(port) <= normalClients)
-    const seconds = (performance.now() - began) / 1000
-    isOver = true
-    const seen = await Promise.all(clients)
-    attacker.kill('SIGKILL')
-    // It was onramp that closed them: the other side would have gone on.
-    expect(seconds).toBeLessThan(lastsSeconds - 2)
-    expect(seen.flatMap(({ failures }) => failures)).toEqual([])
-    const took = seen.flatMap(({ took }) => took).sort((a, b) => a - b)
-    expect(took.length).toBeGreaterThan(100)
-    expect(took[Math.floor(took.length * 0.99)]).toBeLessThan(1000)
-  })
+  ])(
+    'of %s, nobody else notices, and their connections are closed',
+    async (_what, path, how) => {
+      const { port } = new URL(program.url)
+      let isOver = false
+      const clients = Array.from({ length: normalClients }, () => ordinary(program.url, () => isOver))
+      const binary = findProgram('slowhttptest', 'slowhttptest', '')
+      const lastsSeconds = 40
+      const load = ['-c', '300', '-r', '150', '-l', String(lastsSeconds)]
+      const attacker = spawn(binary, [...how, ...load, '-u', program.url + path], { stdio: 'ignore' })
+      const began = performance.now()
+      let most = 0
+      await until(() => {
+        most = Math.max(most, established(port))
+        return most > 100
+      })
+      await until(() => established(port) <= normalClients)
+      const seconds = (performance.now() - began) / 1000
+      isOver = true
+      const seen = await Promise.all(clients)
+      attacker.kill('SIGKILL')
+      // It was onramp that closed them: the other side would have gone on.
+      expect(seconds).toBeLessThan(lastsSeconds - 5)
+      expect(seen.flatMap(({ failures }) => failures)).toEqual([])
+      expect(program.output().match(/^.*"status":500.*$/gm)).toBeNull()
+      const took = seen.flatMap(({ took }) => took).sort((a, b) => a - b)
+      expect(took.length).toBeGreaterThan(50)
+      expect(took[Math.floor(took.length * 0.99)]).toBeLessThan(2000)
+    },
+    60_000,
+  )
 })
 
 /** A connection on which a test writes what it wants, and reads what comes. */
@@ -493,13 +509,10 @@ class Wire {
   /** The next answer, interim ones too. */
   async answer(): Promise<RawAnswer> {
     for (;;) {
-      const end = this.#received.indexOf('\r\n\r\n')
-      const head = this.#received.slice(0, end)
-      const length = Number(/^content-length: (\d+)$/im.exec(head)?.[1] ?? 0)
-      if (end !== -1 && this.#received.length >= end + 4 + length) {
-        const body = this.#received.slice(end + 4, end + 4 + length)
-        this.#received = this.#received.slice(end + 4 + length)
-        return { status: Number(head.split(' ')[1]), head, body }
+      const answer = firstAnswer(this.#received)
+      if (answer !== undefined) {
+        this.#received = this.#received.slice(answer.size)
+        return answer
       }
       if (this.isClosed) throw new Error(`the connection was closed after ${JSON.stringify(this.#received)}`)
       await Promise.race([once(this.socket, 'data'), this.closed])
@@ -515,7 +528,22 @@ class Wire {
 interface RawAnswer {
   status: number
   head: string
+  /** As it is framed. */
   body: string
+  size: number
+}
+
+/** The first answer in `text`, if all of it is there. */
+function firstAnswer(text: string): RawAnswer | undefined {
+  const [all, head] = /^([\s\S]*?)\r\n\r\n/.exec(text) ?? []
+  if (all === undefined || head === undefined) return undefined
+  const rest = text.slice(all.length)
+  const isChunked = /^transfer-encoding: chunked$/im.test(head)
+  const length = isChunked
+    ? /^(?:[1-9a-f][\da-f]*\r\n[\s\S]*?\r\n)*?0\r\n\r\n/i.exec(rest)?.[0].length
+    : Number(/^content-length: (\d+)$/im.exec(head)?.[1] ?? 0)
+  if (length === undefined || rest.length < length) return undefined
+  return { status: Number(head.split(' ')[1]), head, body: rest.slice(0, length), size: all.length + length }
 }
 
 describe('a limit', () => {
@@ -536,9 +564,9 @@ describe('a limit', () => {
   }
   afterAll(() => app?.stop())
 
-  async function hangUp(): Promise<void> {
+  afterEach(() => {
     for (const { socket } of wires.splice(0)) socket.destroy()
-  }
+  })
 
   const post = ['POST /api/plans/search HTTP/1.1', 'Host: x', 'Content-Type: application/json']
   const search = '{"county":"51059","ages":[30]}'
@@ -564,7 +592,6 @@ describe('a limit', () => {
           () => false,
         )
     await until(isServed)
-    await hangUp()
   })
 
   test.each(['/api/states', '/style.css'])(
@@ -575,9 +602,8 @@ describe('a limit', () => {
       const answers = [await wire.get(path), await wire.get(path), await wire.get(path)]
       expect(answers.map(({ status }) => status)).toEqual([200, 200, 200])
       expect(answers.map(({ head }) => /^connection: close$/im.test(head))).toEqual([false, false, true])
-      await wire.closed
+      await expect.poll(() => wire.isClosed, { timeout: 5000 }).toBe(true)
       expect((await dial().get(path)).status).toBe(200)
-      await hangUp()
     },
   )
 
@@ -599,7 +625,6 @@ describe('a limit', () => {
     expect(idle.rest).toBe('')
     expect(took).toBeGreaterThan(900)
     expect(took).toBeLessThan(3000)
-    await hangUp()
   })
 
   test('headerTimeout: a header section that does not come to its end is a 408, and the connection ends', async () => {
@@ -611,7 +636,6 @@ describe('a limit', () => {
     clearInterval(trickle)
     expect([status, /^connection: close$/im.test(head)]).toEqual([408, true])
     await wire.closed
-    await hangUp()
   })
 
   test('headerTimeout: content for a route that does not come to its end is a 408; for the web tier it may take its time', async () => {
@@ -631,8 +655,7 @@ describe('a limit', () => {
     clearInterval(trickle)
     forTier.socket.write('x'.repeat(1000 - sent))
     const answer = await forTier.answer()
-    expect([answer.status, JSON.parse(answer.body).bytes]).toEqual([200, 1000])
-    await hangUp()
+    expect([answer.status, answer.body]).toEqual([200, expect.stringContaining('"bytes":1000,')])
   })
 
   test('maxBody: more content for a route than it takes is a 413, sized or chunked, and without a 100 where one is awaited', async () => {
@@ -647,7 +670,6 @@ describe('a limit', () => {
     const waiting = dial()
     waiting.send(...post, `Content-Length: ${size}`, 'Expect: 100-continue', '', '')
     expect((await waiting.answer()).status).toBe(413)
-    await hangUp()
   })
 
   test('maxBody: content that it takes is told to come, and answered', async () => {
@@ -657,7 +679,6 @@ describe('a limit', () => {
     expect((await wire.answer()).status).toBe(100)
     wire.send(search)
     expect((await wire.answer()).status).toBe(200)
-    await hangUp()
   })
 })
 
@@ -828,10 +849,11 @@ describe('TLS', () => {
       await going.opened
       response.end('second half')
     })
-    const agent = new (await import('node:https')).Agent({ keepAlive: true, maxSockets: 1 })
+    const agent = new SecureAgent({ keepAlive: true, maxSockets: 1 })
     const long = begin(`${local(program.url)}/long`, { ...trusting(), agent })
     long.end()
     const answer = await answerTo(long)
+    const oldName = nameOf(answer.socket as TLSSocket)
     const [half] = await once(answer, 'data')
 
     // One file after the other, as they are renewed: between the two they are no pair.
@@ -848,8 +870,7 @@ describe('TLS', () => {
 
     going.open()
     expect(half + Buffer.concat(await answer.toArray()).toString()).toBe('first half, second half')
-    expect(nameOf(answer.socket as TLSSocket)).toBe('CN=first')
-    expect((await ask(`${local(program.url)}/api/numbers`, { ...trusting(), agent })).status).toBe(200)
+    expect(oldName).toBe('CN=first')
     agent.destroy()
   })
 
@@ -948,10 +969,8 @@ describe('told to stop', () => {
     )
     const [text] = await once(socket, 'data')
     expect(String(text)).toContain(' 101 ')
-    const began = performance.now()
     await stop(program)
-    expect(await program.ended).toBe(0)
-    expect(performance.now() - began).toBeLessThan(5000)
+    await expect.poll(() => program.child.exitCode, { timeout: 6000 }).toBe(0)
     socket.destroy()
   })
 })

@@ -55,7 +55,8 @@ function site(): Record<string, Page> {
   const reports = [1, 2, 3].map(gate)
   return {
     '/': (_request, response) => html(response, welcome),
-    '/careless': (_request, response) => html(response, '<!doctype html><script src="/no-such.js"></script>'),
+    '/careless': (_request, response) =>
+      html(response, '<!doctype html><link rel="icon" href="/logo.png"><script src="/no-such.js"></script>'),
     '/style.css': (_request, response) =>
       response.writeHead(200, { 'Content-Type': 'text/css' }).end('h1 { color: rgb(1, 2, 3) }'),
     '/app.js': (_request, response) => response.writeHead(200, { 'Content-Type': 'text/javascript' }).end(script),

@@ -57,7 +57,7 @@ export function upstreamFields(head: Head, { address, isEncrypted, isTrusted }: 
       else if (name === 'forwarded') said.forwarded += `${value}, `
       else if (name === 'x-forwarded-host') said.host = value
       else if (name === 'x-forwarded-proto') said.proto = value
-      else if (name !== 'proxy') fields.push(rawHeaders[2 * i] as string, value)
+      else if (name !== 'proxy' && !name.includes('_')) fields.push(rawHeaders[2 * i] as string, value)
     }
   }
   const proto = isEncrypted ? 'https' : 'http'
@@ -136,6 +136,11 @@ export function trailerFields(rawTrailers: readonly string[]): [string, string][
     pairs.push([rawTrailers[i] as string, rawTrailers[i + 1] as string])
   }
   return pairs
+}
+
+/** Whether a trailer section holds what frames a message: where this one ended, and the next begins, is then not sure. */
+export function isFramedByTrailers(rawTrailers: readonly string[]): boolean {
+  return rawTrailers.some((name, i) => i % 2 === 0 && /^(content-length|transfer-encoding)$/i.test(name))
 }
 
 const notInTrailers = new Set([

@@ -8,8 +8,6 @@ import type { Observe } from '../observation.ts'
 /** What one client may ask of a listener. Times in milliseconds. */
 export interface ConnectionLimits {
   maxConnections: number
-  /** Requests on one connection; 0 is no limit. */
-  maxRequests: number
   maxHeaderBytes: number
   headerTimeoutMs: number
   /** The most a connection is quiet while a request is under way. */
@@ -58,7 +56,6 @@ export function limitedServer(
       ? createServer(options)
       : createSecureServer({ ...options, ...contents(certificate), minVersion: 'TLSv1.2' })
   server.maxConnections = limits.maxConnections
-  server.maxRequestsPerSocket = limits.maxRequests
   server.maxHeadersCount = 0
   server.timeout = limits.quietMs
   server.on('request', handlers.request)

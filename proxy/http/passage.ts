@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
 import { Problem } from '../errors.ts'
 import { downstreamFields, trailerFields } from './fields.ts'
 import type { Head } from './head.ts'
@@ -32,6 +32,9 @@ export class Passage {
   /** Called once, when the status is known: the web tier's, or of what went wrong. */
   readonly #answered: (status: number, error?: unknown) => void
   #isAnswered = false
+  /** The head of the answer, not written yet. */
+  #held: { status: number; reason: string | undefined; fields: string[] } | undefined
+  #hasLength = false
   #interim = 0
   #isOver = false
   #isWhole = false
@@ -70,19 +73,28 @@ export class Passage {
     this.#tell(101)
   }
 
-  /** Passes an informational response on: 102, 103 and what else may come. 101 is not one of them. */
+  /** Passes an informational response on: 102, 103 and what else may come. A 101 that nobody asked for is none. */
   inform(status: number, rawHeaders: readonly string[]): void {
     this.#interim += 1
-    if (this.#interim > maxInterim)
+    if (status === 101 || this.#interim > maxInterim)
       return void this.fail(new Problem('upstream-failed', 'The web tier does not answer.'))
-    if (this.head.httpVersion === '1.0' || this.response.headersSent) return
+    if (this.head.httpVersion === '1.0' || this.response.headersSent || this.#isOver) return
     const fields = downstreamFields({ status, rawHeaders }, false)
     if (fields !== undefined) this.response.writeInformation(status, asObject(fields))
   }
 
-  /** Begins the response. Says whether it could: what cannot be sent on becomes a 502. */
+  /**
+   * Begins the response. Says whether it could: what cannot be sent on becomes a 502.
+   *
+   * The head is sent with the first content, or at the end of this turn of the event loop: an answer that turns out to be broken in
+   * its very first packet can still become a 502.
+   */
   respond(status: number, reason: string | undefined, rawHeaders: readonly string[]): boolean {
-    const { response, head } = this
+    const { head } = this
+    if (status < 200) {
+      this.fail(new Problem('upstream-failed', 'The web tier changes to a protocol that nobody asked for.'))
+      return false
+    }
     const canChunk = head.httpVersion === '1.1' && head.method !== 'HEAD' && status !== 204 && status !== 304
     const fields = downstreamFields({ status, rawHeaders }, canChunk)
     if (fields === undefined) {
@@ -90,13 +102,37 @@ export class Passage {
       return false
     }
     fields.push('Cache-Status', bypassed)
+    this.#hasLength = fields.some((field, i) => i % 2 === 0 && field.length === 14 && /^content-length$/i.test(field))
+    // A reason says nothing that its status does not; one that cannot be written is left out.
+    const sayable = reason !== undefined && /^[\t\x20-\x7e]*$/.test(reason) ? reason : STATUS_CODES[status]
+    this.#held = { status, reason: sayable, fields }
+    setImmediate(() => {
+      if (this.#held === undefined || !this.#begin()) return
+      // Alone, Node would write the head as UTF-8; in front of content it writes the bytes there are.
+      if (fields.every(isAscii)) this.response.flushHeaders()
+    })
+    return true
+  }
+
+  /** Passes content on, no faster than the client takes it. */
+  write(chunk: Buffer, source: { pause(): void; resume(): void }): void {
+    if (!this.#begin() || this.response.write(chunk)) return
+    source.pause()
+    this.response.once('drain', () => source.resume())
+  }
+
+  /** Sees to it that the head is written, before content is. Says whether the response can go on. */
+  #begin(): boolean {
+    const held = this.#held
+    if (held === undefined) return !this.#isOver
+    this.#held = undefined
     try {
-      response.writeHead(status, reason, fields)
+      this.response.writeHead(held.status, held.reason, held.fields)
     } catch (cause) {
       this.fail(new Problem('upstream-failed', 'The answer of the web tier cannot be sent on.', { cause }))
       return false
     }
-    this.#tell(status)
+    this.#tell(held.status)
     return true
   }
 
@@ -104,6 +140,7 @@ export class Passage {
   end(rawTrailers: readonly string[]): void {
     // An answer may come before all of the request has been sent: then there is still something to abort.
     this.#isWhole = this.request.complete
+    if (!this.#begin()) return
     if (rawTrailers.length > 0 && this.response.chunkedEncoding) this.response.addTrailers(trailerFields(rawTrailers))
     this.response.end()
   }
@@ -113,11 +150,12 @@ export class Passage {
     const { response } = this
     this.asking?.abort(problem)
     if (this.#isOver) return
-    if (response.headersSent) return void response.destroy()
+    this.#held = undefined
     this.#isOver = true
+    if (response.headersSent) return void cutOff(response, this.#hasLength)
     this.#tell(problem.status, problem)
     const { status, headers, body } = problemReply(problem, { 'Cache-Status': bypassed, ...extra })
-    response.writeHead(status, headers)
+    response.writeHead(status, STATUS_CODES[status], headers)
     response.end(body)
   }
 
@@ -126,6 +164,23 @@ export class Passage {
     this.#isAnswered = true
     this.#answered(status, error)
   }
+}
+
+function isAscii(text: string): boolean {
+  return !/[\x80-\xff]/.test(text)
+}
+
+/**
+ * Ends a response in the middle, so that its client sees that it is not whole: what it has got stays, for it says how long it would
+ * have been, or that a last chunk is missing. One that says neither ends with a reset, since its end would look like any end.
+ */
+function cutOff(response: ServerResponse, hasLength: boolean): void {
+  const { socket } = response
+  if (socket === null) return void response.destroy() // it waits behind another: its connection is not its own yet
+  const isFramed = hasLength || response.chunkedEncoding
+  const canReset = !('encrypted' in socket) && socket.remoteAddress !== undefined
+  if (isFramed || !canReset) socket.destroySoon()
+  else socket.resetAndDestroy()
 }
 
 function asObject(fields: readonly string[]): Record<string, string[]> {

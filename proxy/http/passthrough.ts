@@ -9,11 +9,11 @@ import { request as httpsRequest } from 'node:https'
 
 import type { BlockList, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { type Dispatcher, Pool } from 'undici'
+import { buildConnector, type Dispatcher, Pool } from 'undici'
 import type { Clock } from '../clock.ts'
 import { Problem } from '../errors.ts'
 import type { Observe } from '../observation.ts'
-import { isLooping, trailerFields, upstreamFields } from './fields.ts'
+import { isFramedByTrailers, isLooping, trailerFields, upstreamFields } from './fields.ts'
 import { type Head, safeMethods } from './head.ts'
 import { type Asking, clientClosedRequest, Passage } from './passage.ts'
 import { join, lastResponse } from './tunnel.ts'
@@ -58,16 +58,34 @@ export function passthrough(upstream: Upstream, clock: Clock, random: () => numb
   const { maxRequests, connectTimeoutMs, firstByteTimeoutMs, idleTimeoutMs, trusted, maxHeaderBytes } = upstream
   const trustsAnybody = trusted.rules.length > 0
   const place = placeOf(upstream.url)
-  const pool = new Pool(place.origin, {
-    pipelining: 1,
-    allowH2: false,
-    strictContentLength: true,
-    headersTimeout: firstByteTimeoutMs,
-    bodyTimeout: idleTimeoutMs,
-    maxHeaderSize: maxHeaderBytes,
-    connect: { timeout: connectTimeoutMs, ...place.connect },
-  })
-  pool.on('connectionError', () => {}) // the request that needed the connection fails with the same error
+  const connector = buildConnector({ timeout: connectTimeoutMs, ...place.connect })
+  const newPool = () => {
+    const fresh = new Pool(place.origin, {
+      pipelining: 1,
+      allowH2: false,
+      strictContentLength: true,
+      headersTimeout: firstByteTimeoutMs,
+      bodyTimeout: idleTimeoutMs,
+      maxHeaderSize: maxHeaderBytes,
+      connect: (options, callback) =>
+        connector(options, (...outcome) => {
+          // undici takes a reset for the end of an answer that ends with its connection. It is not.
+          outcome[1]?.on('error', (error: NodeJS.ErrnoException) => {
+            if (error.code === 'ECONNRESET') error.code = 'EPIPE'
+          })
+          callback(...outcome)
+        }),
+    })
+    fresh.on('connectionError', () => {}) // the request that needed the connection fails with the same error
+    return fresh
+  }
+  let pool = newPool()
+  /** Lets every connection kept open end when what is under way on it has: one of them is in a state nobody can be sure of. */
+  const renew = () => {
+    const old = pool
+    pool = newPool()
+    old.close().catch(() => {}) // cut meanwhile: ended all the same
+  }
   // A number, not a set of them: a Set that is added to and deleted from all day chains its old tables, and what was in them
   // outlives a young collection (a third of all that a request allocates, as measured).
   let underWay = 0
@@ -75,9 +93,13 @@ export function passthrough(upstream: Upstream, clock: Clock, random: () => numb
 
   function carry(request: IncomingMessage, response: ServerResponse, head: Head): void {
     const passage = admit(request, response, head)
+    response.on('error', () => {}) // its 'close' follows
     response.on('close', () => leave(passage))
     if (!isAdmitted(passage)) return
-    if (isRepeatable(head)) return void new PooledAnswer(passage, pool, place.connect.servername).ask()
+    if (isRepeatable(head)) {
+      const again = () => ask(passage, framingOf(head), () => false).end()
+      return void new PooledAnswer(passage, again, renew).ask(pool, place.connect.servername)
+    }
     const outgoing = ask(passage, framingOf(head), () => false)
     outgoing.on('continue', () => head.expectsContinue && !response.headersSent && response.writeContinue())
     // What the web tier does not want is read all the same, or a client that sends first and then reads never would.
@@ -99,8 +121,8 @@ export function passthrough(upstream: Upstream, clock: Clock, random: () => numb
     })
     if (!isAdmitted(passage)) return
     ask(passage, ['Connection', 'Upgrade', 'Upgrade', 'websocket'], (answer, server, first) => {
-      response.detachSocket(client as Socket)
       if (!join(client, answer, server, { client: early, server: first }, idleTimeoutMs)) return false
+      response.detachSocket(client as Socket)
       passage.upgraded()
       tunnels.add(client)
       return true
@@ -108,7 +130,9 @@ export function passthrough(upstream: Upstream, clock: Clock, random: () => numb
   }
 
   function admit(request: IncomingMessage, response: ServerResponse, head: Head): Passage {
-    const began = clock.now()
+    let began = clock.now()
+    // How long a client takes to send its content says nothing of the web tier.
+    if (head.content) request.once('end', () => (began = clock.now()))
     const passage = new Passage(request, response, head, fieldsOf(request, head), (status, error) => {
       const isFailed = error !== undefined || status === clientClosedRequest
       observe({
@@ -196,7 +220,7 @@ export function passthrough(upstream: Upstream, clock: Clock, random: () => numb
       answer.on('error', (error) => passage.fail(problemOf(error)))
       if (!passage.respond(answer.statusCode as number, answer.statusMessage, answer.rawHeaders)) return
       answer.on('end', () => passage.end(answer.rawTrailers))
-      answer.pipe(passage.response, { end: false })
+      answer.on('data', (chunk) => passage.write(chunk, answer))
     })
     return outgoing
   }
@@ -234,27 +258,29 @@ export function passthrough(upstream: Upstream, clock: Clock, random: () => numb
   }
 }
 
-/** The answer to a request sent over a connection kept open. */
+/**
+ * The answer to a request sent over a connection kept open. `again` asks once more, over a new one; `renew` is called when the
+ * connection has shown that it cannot be trusted.
+ */
 class PooledAnswer implements Dispatcher.DispatchHandler, Asking {
   readonly #passage: Passage
-  readonly #pool: Pool
-  readonly #servername: string | undefined
+  readonly #again: () => void
+  readonly #renew: () => void
   #controller: Dispatcher.DispatchController | undefined
   #hasBegun = false
-  #isAgain = false
 
-  constructor(passage: Passage, pool: Pool, servername: string | undefined) {
+  constructor(passage: Passage, again: () => void, renew: () => void) {
     this.#passage = passage
-    this.#pool = pool
-    this.#servername = servername
+    this.#again = again
+    this.#renew = renew
   }
 
-  ask(): void {
+  ask(pool: Pool, servername: string | undefined): void {
     const { method, target } = this.#passage.head
     const headers = this.#passage.fields as string[]
     // Without a name of ours undici would ask for, and check, the certificate of whatever the client's Host says.
-    const named = this.#servername === undefined ? {} : { servername: this.#servername }
-    this.#pool.dispatch({ method, path: target, headers, body: null, ...named } as Dispatcher.DispatchOptions, this)
+    const named = servername === undefined ? {} : { servername }
+    pool.dispatch({ method, path: target, headers, body: null, ...named } as Dispatcher.DispatchOptions, this)
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -278,30 +304,26 @@ class PooledAnswer implements Dispatcher.DispatchHandler, Asking {
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    const { response } = this.#passage
-    if (response.write(chunk)) return
-    controller.pause()
-    response.once('drain', () => controller.resume())
+    this.#passage.write(chunk, controller)
   }
 
   onResponseEnd(controller: Dispatcher.DispatchController): void {
+    const trailers = asStrings(controller.rawTrailers)
     this.#done()
-    this.#passage.end(asStrings(controller.rawTrailers))
-  }
-
-  #done(): void {
-    this.#controller = undefined
-    this.#passage.asking = undefined
+    if (isFramedByTrailers(trailers)) this.#renew()
+    this.#passage.end(trailers)
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
     this.#done()
     const isStale = !this.#hasBegun && isConnectionClosed(error)
-    if (isStale && !this.#isAgain && !this.#passage.isOver) {
-      this.#isAgain = true
-      return void this.ask()
-    }
-    this.#passage.fail(problemOf(error))
+    if (isStale && !this.#passage.isOver) this.#again()
+    else this.#passage.fail(problemOf(error))
+  }
+
+  #done(): void {
+    this.#controller = undefined
+    this.#passage.asking = undefined
   }
 }
 

@@ -37,6 +37,8 @@ export interface Parts {
 }
 
 export interface Limits extends ConnectionLimits {
+  /** Of one connection; 0 is no limit. Node's own limit says that it closes the connection, and leaves it open. */
+  maxRequests: number
   /** Of a POST to a route. */
   maxBodyBytes: number
   /** Of a request for a route, unknown ones too. */
@@ -56,6 +58,12 @@ interface Road {
 /** A request on which its road is noted, so that it is found once. */
 type Arriving = IncomingMessage & { road?: Road }
 
+/** What is counted of a connection: its requests so far, and those under way that change something. */
+interface Counted {
+  requests?: number
+  changing?: number
+}
+
 declare module 'fastify' {
   interface FastifyRequest {
     road: Road
@@ -72,8 +80,8 @@ declare module 'fastify' {
 export function publicServer(parts: Parts): FastifyInstance {
   const { passthrough, limits } = parts
   const cors = corsFor(parts.cors)
-  /** Connections on which a request was refused: what follows on them may be anything. */
-  const refused = new WeakSet<object>()
+  /** Connections that end with the answer under way: one was refused, or its content is read by nobody. What follows is not heard. */
+  const ending = new WeakSet<object>()
 
   /** `target`: as it came, where the framework has rewritten the one on `request`. */
   function approach(request: Arriving, target = request.url): Road | Problem {
@@ -96,7 +104,8 @@ export function publicServer(parts: Parts): FastifyInstance {
    * answer, and it waits for those before it (RFC 9112, 9.3.2).
    */
   function receive(request: Arriving, response: ServerResponse, handle: RequestListener): void {
-    const socket = request.socket as HttpSocket & { changing?: number }
+    const socket = request.socket as HttpSocket & Counted
+    socket.requests = (socket.requests ?? 0) + 1
     const isSafe = safeMethods.has(request.method as string)
     // Node gives the connection to one response at a time, in their order.
     const isBehind = socket._httpMessage !== response
@@ -112,14 +121,15 @@ export function publicServer(parts: Parts): FastifyInstance {
   }
 
   function begin(request: Arriving, response: ServerResponse, handle: RequestListener): void {
-    if (refused.has(request.socket)) return
+    if (ending.has(request.socket)) return
+    if ((request.socket as Counted).requests === limits.maxRequests) endAfter(request, response)
     const road = approach(request)
     if (road instanceof Problem) return void refuse(request, response, road)
     if (passthrough !== undefined && !isOurs(road, request)) return void passthrough.carry(request, response, road.head)
     const { method, content, expectsContinue } = road.head
     if (content) {
       // Content that nobody will read may be endless.
-      if (method !== 'POST') response.shouldKeepAlive = false
+      if (method !== 'POST') endAfter(request, response)
       const cancel = parts.clock.after(limits.headerTimeoutMs, () => {
         if (!request.complete) refuse(request, response, new Problem('request-timeout', 'Its content does not come.'))
       })
@@ -129,8 +139,13 @@ export function publicServer(parts: Parts): FastifyInstance {
     handle(request, response)
   }
 
+  function endAfter(request: Arriving, response: ServerResponse): void {
+    ending.add(request.socket)
+    response.shouldKeepAlive = false
+  }
+
   function refuse(request: Arriving, response: ServerResponse, problem: Problem): void {
-    refused.add(request.socket)
+    ending.add(request.socket)
     if (response.headersSent) return void response.destroy()
     const { status, headers, body } = problemReply(problem)
     response.writeHead(status, { ...headers, Connection: 'close' })

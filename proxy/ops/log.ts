@@ -68,6 +68,12 @@ export function logger(pino: Logger, slowSeconds: number, clock: Clock): Observe
         if (isNews(`${fact.route} ${fact.reason}`))
           pino.warn({ route: fact.route, reason: fact.reason }, 'requests are refused')
         return
+      case 'rung': {
+        const { rung, before } = fact
+        return rung === 'full'
+          ? pino.info({ rung, before }, 'all is in use again')
+          : pino.warn({ rung, before }, 'going on with less')
+      }
       case 'breaker': {
         const { name, state } = fact
         if (state === 'closed') return pino.info({ breaker: name }, 'a breaker is closed again')

@@ -1,12 +1,14 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { Observe } from '../observation.ts'
+import { type Rung, rungs } from './ladder.ts'
 
 /** What is read when metrics are, rather than counted as it happens. */
 export interface Gauges {
   tiers(): { tier: string; bytes: number; entries: number }[]
   connections(): { total: number; idle: number; waiting: number }
   breakers(): { name: string; state: BreakerState }[]
+  rung(): Rung
   /** The 99th percentile since the last time it was read. */
   eventLoopLagSeconds(): number
 }
@@ -115,6 +117,9 @@ export function metrics(gauges: Gauges, version: string, nodeVersion: string): M
   gauge('breaker_state', '0 closed (in use), 1 open (passed by), 2 half-open (being tried).', ['name'], (set) => {
     for (const { name, state } of gauges.breakers()) set({ name }, breakerValues[state])
   })
+  gauge('rung', '1 for the rung of the ladder the program stands on, 0 for the others.', ['rung'], (set) => {
+    for (const rung of rungs) set({ rung }, gauges.rung() === rung ? 1 : 0)
+  })
   gauge('event_loop_lag_seconds', 'The 99th percentile since the last scrape.', [], (set) =>
     set({}, gauges.eventLoopLagSeconds()),
   )
@@ -173,6 +178,7 @@ export function metrics(gauges: Gauges, version: string, nodeVersion: string): M
       case 'config-refused':
         return reloads.inc({ outcome: 'refused' })
       case 'breaker':
+      case 'rung':
       case 'origin-connection-lost':
       case 'redis-connection':
       case 'tier-bypassed':

@@ -1,0 +1,86 @@
+import { describe, expect, test } from 'vitest'
+import type { Observation } from '../proxy/observation.ts'
+import { Ladder } from '../proxy/ops/ladder.ts'
+import { ManualClock } from './support.ts'
+
+function setup() {
+  const clock = new ManualClock()
+  const steps: string[] = []
+  const ladder = new Ladder(clock, (rung, before) => steps.push(`${before} > ${rung}`))
+  const see = (...facts: Observation[]) => {
+    for (const fact of facts) ladder.observe(fact)
+    return ladder.rung
+  }
+  return { clock, steps, ladder, see }
+}
+
+const redisLost: Observation = { kind: 'redis-connection', state: 'lost' }
+const redisReady: Observation = { kind: 'redis-connection', state: 'ready' }
+const bypassed: Observation = { kind: 'tier-bypassed', tier: 'redis', forMs: 1000 }
+const back: Observation = { kind: 'tier-back', tier: 'redis' }
+const origin = (state: 'open' | 'half-open' | 'closed'): Observation => ({ kind: 'breaker', name: 'origin', state })
+const shed = (reason: 'queue-full' | 'breaker-open'): Observation => ({ kind: 'shed', route: 'plans', reason })
+
+describe('the ladder', () => {
+  test('is at its top until something is amiss', () => {
+    const { see, steps } = setup()
+    expect(see(redisReady, { kind: 'evicted' })).toBe('full')
+    expect(steps).toEqual([])
+  })
+
+  test('goes down for a Redis that is gone or passed by, and up when it is back', () => {
+    const { see, steps } = setup()
+    expect([see(redisLost), see(redisReady), see(bypassed), see(back)]).toEqual([
+      'memory-only',
+      'full',
+      'memory-only',
+      'full',
+    ])
+    expect(steps).toHaveLength(4)
+  })
+
+  test('goes down for a database that is left alone, until a try has succeeded', () => {
+    const { see } = setup()
+    expect([see(origin('open')), see(origin('half-open')), see(origin('closed'))]).toEqual([
+      'stale-only',
+      'stale-only',
+      'full',
+    ])
+    expect(see({ kind: 'breaker', name: 'route:plans', state: 'open' })).toBe('full')
+  })
+
+  test('stands on the lowest rung that anything calls for', () => {
+    const { see, clock, ladder } = setup()
+    expect([see(redisLost), see(origin('open')), see(shed('queue-full'))]).toEqual([
+      'memory-only',
+      'stale-only',
+      'shed',
+    ])
+    clock.pass(5000)
+    expect(ladder.rung).toBe('stale-only')
+    expect(see(origin('closed'))).toBe('memory-only')
+  })
+
+  test('stays on the last for five seconds after the last refusal', () => {
+    const { see, clock, ladder, steps } = setup()
+    see(shed('queue-full'))
+    clock.pass(4999)
+    see(shed('queue-full'))
+    clock.pass(4999)
+    expect(ladder.rung).toBe('shed')
+    clock.pass(1)
+    expect([ladder.rung, steps, clock.timers]).toEqual(['full', ['full > shed', 'shed > full'], 0])
+  })
+
+  test('takes a refusal because the database is left alone for what it is', () => {
+    expect(setup().see(shed('breaker-open'))).toBe('full')
+  })
+
+  test('knows for how long', () => {
+    const { see, clock, ladder } = setup()
+    clock.pass(1000)
+    see(redisLost)
+    clock.pass(250)
+    expect(ladder.forMs).toBe(250)
+  })
+})
