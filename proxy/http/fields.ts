@@ -108,7 +108,8 @@ export function downstreamFields({ status, rawHeaders }: UpstreamHead, canChunk:
     const name = (rawHeaders[i] as string).toLowerCase()
     names.push(name)
     const value = rawHeaders[i + 1] as string
-    if (name === 'connection') connection = [...connection, ...value.toLowerCase().split(/[ \t]*,[ \t]*/)]
+    if (name === 'connection' && value !== 'keep-alive' && value !== 'close')
+      connection = [...connection, ...value.toLowerCase().split(/[ \t]*,[ \t]*/)]
     else if (name === 'transfer-encoding') {
       if (isChunked || value.toLowerCase() !== 'chunked') return undefined
       isChunked = true

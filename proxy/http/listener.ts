@@ -58,6 +58,11 @@ export function limitedServer(
   server.maxConnections = limits.maxConnections
   server.maxHeadersCount = 0
   server.timeout = limits.quietMs
+  // From the start, and one object for all: a property added later would make every socket a thing of its own to the engine.
+  for (const event of ['connection', 'secureConnection'])
+    server.on(event, (socket: Lined) => {
+      socket.line = { requests: 0, changing: 0, isEnding: false }
+    })
   server.on('request', handlers.request)
   // Node would promise to read the content, or refuse what it does not know, by itself.
   server.on('checkContinue', handlers.request)
@@ -82,6 +87,24 @@ export function contents({ cert, key }: Certificate): { cert: Buffer; key: Buffe
   const read = { cert: readFileSync(cert), key: readFileSync(key) }
   createSecureContext(read)
   return read
+}
+
+/** What is counted of a connection. */
+export interface Line {
+  requests: number
+  /** Requests that change something and have no answer yet. */
+  changing: number
+  /** It ends with the answer under way: a request was refused, or its content is read by nobody. What follows is not heard. */
+  isEnding: boolean
+}
+
+interface Lined {
+  line: Line
+}
+
+/** What is counted of the connection that `request` came on. */
+export function lineOf({ socket }: IncomingMessage): Line {
+  return (socket as unknown as Lined).line
 }
 
 /** What a connection of Node's server keeps: the response being written on it, and the request being read. */

@@ -86,8 +86,8 @@ export class Passage {
   /**
    * Begins the response. Says whether it could: what cannot be sent on becomes a 502.
    *
-   * The head is sent with the first content, or at the end of this turn of the event loop: an answer that turns out to be broken in
-   * its very first packet can still become a 502.
+   * The head is sent with the first content, or by `flush`: an answer that turns out to be broken in its very first packet can still
+   * become a 502.
    */
   respond(status: number, reason: string | undefined, rawHeaders: readonly string[]): boolean {
     const { head } = this
@@ -106,12 +106,15 @@ export class Passage {
     // A reason says nothing that its status does not; one that cannot be written is left out.
     const sayable = reason !== undefined && /^[\t\x20-\x7e]*$/.test(reason) ? reason : STATUS_CODES[status]
     this.#held = { status, reason: sayable, fields }
-    setImmediate(() => {
-      if (this.#held === undefined || !this.#begin()) return
-      // Alone, Node would write the head as UTF-8; in front of content it writes the bytes there are.
-      if (fields.every(isAscii)) this.response.flushHeaders()
-    })
     return true
+  }
+
+  /** Sends a head that no content has come for. */
+  flush(): void {
+    const fields = this.#held?.fields
+    if (fields === undefined || !this.#begin()) return
+    // Alone, Node would write the head as UTF-8; in front of content it writes the bytes there are.
+    if (fields.every(isAscii)) this.response.flushHeaders()
   }
 
   /** Passes content on, no faster than the client takes it. */

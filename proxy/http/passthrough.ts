@@ -86,6 +86,14 @@ export function passthrough(upstream: Upstream, clock: Clock, random: () => numb
     pool = newPool()
     old.close().catch(() => {}) // cut meanwhile: ended all the same
   }
+  const heads: Passage[] = []
+  /** Sends the head of an answer when this turn of the event loop is over, unless content has come with it. */
+  const flushSoon = (passage: Passage) => {
+    if (heads.push(passage) > 1) return
+    setImmediate(() => {
+      for (const one of heads.splice(0)) one.flush()
+    })
+  }
   // A number, not a set of them: a Set that is added to and deleted from all day chains its old tables, and what was in them
   // outlives a young collection (a third of all that a request allocates, as measured).
   let underWay = 0
@@ -98,7 +106,7 @@ export function passthrough(upstream: Upstream, clock: Clock, random: () => numb
     if (!isAdmitted(passage)) return
     if (isRepeatable(head)) {
       const again = () => ask(passage, framingOf(head), () => false).end()
-      return void new PooledAnswer(passage, again, renew).ask(pool, place.connect.servername)
+      return void new PooledAnswer(passage, again, renew, flushSoon).ask(pool, place.connect.servername)
     }
     const outgoing = ask(passage, framingOf(head), () => false)
     outgoing.on('continue', () => head.expectsContinue && !response.headersSent && response.writeContinue())
@@ -219,6 +227,7 @@ export function passthrough(upstream: Upstream, clock: Clock, random: () => numb
     outgoing.on('response', (answer) => {
       answer.on('error', (error) => passage.fail(problemOf(error)))
       if (!passage.respond(answer.statusCode as number, answer.statusMessage, answer.rawHeaders)) return
+      flushSoon(passage)
       answer.on('end', () => passage.end(answer.rawTrailers))
       answer.on('data', (chunk) => passage.write(chunk, answer))
     })
@@ -266,13 +275,15 @@ class PooledAnswer implements Dispatcher.DispatchHandler, Asking {
   readonly #passage: Passage
   readonly #again: () => void
   readonly #renew: () => void
+  readonly #flushSoon: (passage: Passage) => void
   #controller: Dispatcher.DispatchController | undefined
   #hasBegun = false
 
-  constructor(passage: Passage, again: () => void, renew: () => void) {
+  constructor(passage: Passage, again: () => void, renew: () => void, flushSoon: (passage: Passage) => void) {
     this.#passage = passage
     this.#again = again
     this.#renew = renew
+    this.#flushSoon = flushSoon
   }
 
   ask(pool: Pool, servername: string | undefined): void {
@@ -300,7 +311,7 @@ class PooledAnswer implements Dispatcher.DispatchHandler, Asking {
   onResponseStart(controller: Dispatcher.DispatchController, status: number, _fields: unknown, reason?: string): void {
     const rawHeaders = asStrings(controller.rawHeaders)
     if (status < 200) this.#passage.inform(status, rawHeaders)
-    else this.#passage.respond(status, reason, rawHeaders)
+    else if (this.#passage.respond(status, reason, rawHeaders)) this.#flushSoon(this.#passage)
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {

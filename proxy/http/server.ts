@@ -14,7 +14,7 @@ import type { Origin } from '../origin/origin.ts'
 import { corsFor, isPreflight, preflightFields } from './cors.ts'
 import { type Head, readHead, safeMethods } from './head.ts'
 import { readBody, readQuery } from './input.ts'
-import { type Certificate, type ConnectionLimits, type HttpSocket, limitedServer } from './listener.ts'
+import { type Certificate, type ConnectionLimits, type HttpSocket, limitedServer, lineOf } from './listener.ts'
 import type { Passthrough } from './passthrough.ts'
 import { problemReply, type Reply, replyWith } from './reply.ts'
 import type { RouteTable } from './route.ts'
@@ -58,12 +58,6 @@ interface Road {
 /** A request on which its road is noted, so that it is found once. */
 type Arriving = IncomingMessage & { road?: Road }
 
-/** What is counted of a connection: its requests so far, and those under way that change something. */
-interface Counted {
-  requests?: number
-  changing?: number
-}
-
 declare module 'fastify' {
   interface FastifyRequest {
     road: Road
@@ -80,9 +74,6 @@ declare module 'fastify' {
 export function publicServer(parts: Parts): FastifyInstance {
   const { passthrough, limits } = parts
   const cors = corsFor(parts.cors)
-  /** Connections that end with the answer under way: one was refused, or its content is read by nobody. What follows is not heard. */
-  const ending = new WeakSet<object>()
-
   /** `target`: as it came, where the framework has rewritten the one on `request`. */
   function approach(request: Arriving, target = request.url): Road | Problem {
     const { method, httpVersion, rawHeaders } = request
@@ -104,16 +95,17 @@ export function publicServer(parts: Parts): FastifyInstance {
    * answer, and it waits for those before it (RFC 9112, 9.3.2).
    */
   function receive(request: Arriving, response: ServerResponse, handle: RequestListener): void {
-    const socket = request.socket as HttpSocket & Counted
-    socket.requests = (socket.requests ?? 0) + 1
+    const socket = request.socket as HttpSocket
+    const line = lineOf(request)
+    line.requests += 1
     const isSafe = safeMethods.has(request.method as string)
     // Node gives the connection to one response at a time, in their order.
     const isBehind = socket._httpMessage !== response
-    const mustWait = isBehind && (!isSafe || (socket.changing ?? 0) > 0)
+    const mustWait = isBehind && (!isSafe || line.changing > 0)
     if (!isSafe) {
-      socket.changing = (socket.changing ?? 0) + 1
+      line.changing += 1
       response.once('close', () => {
-        socket.changing = (socket.changing ?? 1) - 1
+        line.changing -= 1
       })
     }
     if (mustWait) response.once('socket', () => begin(request, response, handle))
@@ -121,8 +113,9 @@ export function publicServer(parts: Parts): FastifyInstance {
   }
 
   function begin(request: Arriving, response: ServerResponse, handle: RequestListener): void {
-    if (ending.has(request.socket)) return
-    if ((request.socket as Counted).requests === limits.maxRequests) endAfter(request, response)
+    const line = lineOf(request)
+    if (line.isEnding) return
+    if (line.requests === limits.maxRequests) endAfter(request, response)
     const road = approach(request)
     if (road instanceof Problem) return void refuse(request, response, road)
     if (passthrough !== undefined && !isOurs(road, request)) return void passthrough.carry(request, response, road.head)
@@ -140,12 +133,12 @@ export function publicServer(parts: Parts): FastifyInstance {
   }
 
   function endAfter(request: Arriving, response: ServerResponse): void {
-    ending.add(request.socket)
+    lineOf(request).isEnding = true
     response.shouldKeepAlive = false
   }
 
   function refuse(request: Arriving, response: ServerResponse, problem: Problem): void {
-    ending.add(request.socket)
+    endAfter(request, response)
     if (response.headersSent) return void response.destroy()
     const { status, headers, body } = problemReply(problem)
     response.writeHead(status, { ...headers, Connection: 'close' })

@@ -1,6 +1,6 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
-import type { Observe } from '../observation.ts'
+import type { Observation, Observe } from '../observation.ts'
 import { type Rung, rungs } from './ladder.ts'
 
 /** What is read when metrics are, rather than counted as it happens. */
@@ -37,6 +37,10 @@ export interface Metrics {
   readonly contentType: string
   counts(): { total: RouteCounts; routes: Record<string, RouteCounts> }
 }
+
+type Response = Extract<Observation, { kind: 'response' }>
+/** Responses alike, not counted yet. */
+type Noted = Pick<Response, 'route' | 'source' | 'state' | 'status'> & { seconds: number[] }
 
 // From a memory hit (tens of microseconds) to the day everything is slow.
 const buckets = [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
@@ -133,19 +137,48 @@ export function metrics(gauges: Gauges, version: string, nodeVersion: string): M
     add(total)
   }
 
+  // Every request makes one of these: they are noted in a few words here, and counted when somebody looks, or when there are many.
+  const noted = new Map<string, Noted>()
+  let latest: Noted | undefined
+  let waiting = 0
+  function note({ route, source, state, status, seconds }: Response): void {
+    const isLatest =
+      latest !== undefined &&
+      latest.status === status &&
+      latest.route === route &&
+      latest.source === source &&
+      latest.state === state
+    if (!isLatest) {
+      const name = `${route} ${source} ${state} ${status}`
+      latest = noted.get(name) ?? { route, source, state, status, seconds: [] }
+      noted.set(name, latest)
+    }
+    latest?.seconds.push(seconds)
+    waiting += 1
+    if (waiting >= 1000) count()
+  }
+
+  function count(): void {
+    waiting = 0
+    for (const { route, source, state, status, seconds } of noted.values()) {
+      const times = seconds.length
+      if (times === 0) continue
+      responses.inc({ route, source, state, status }, times)
+      for (const one of seconds) responseSeconds.observe({ route, source }, one)
+      both(route, (counts) => {
+        counts.requests += times
+        if (source === 'memory' || source === 'redis' || source === 'origin') counts[source] += times
+        if (state === 'stale') counts.stale += times
+        if (status >= 500) counts.errors += times
+      })
+      seconds.length = 0
+    }
+  }
+
   const observe: Observe = (fact) => {
     switch (fact.kind) {
-      case 'response': {
-        const { route, source, state, status } = fact
-        responses.inc({ route, source, state, status })
-        responseSeconds.observe({ route, source }, fact.seconds)
-        return both(route, (counts) => {
-          counts.requests += 1
-          if (source === 'memory' || source === 'redis' || source === 'origin') counts[source] += 1
-          if (state === 'stale') counts.stale += 1
-          if (status >= 500) counts.errors += 1
-        })
-      }
+      case 'response':
+        return note(fact)
       case 'origin-query':
         queries.inc({ route: fact.route, outcome: fact.outcome })
         querySeconds.observe({ route: fact.route }, fact.seconds)
@@ -191,9 +224,15 @@ export function metrics(gauges: Gauges, version: string, nodeVersion: string): M
   }
   return {
     observe,
-    text: () => registry.metrics(),
+    text() {
+      count()
+      return registry.metrics()
+    },
     contentType: registry.contentType,
-    counts: () => ({ total, routes }),
+    counts() {
+      count()
+      return { total, routes }
+    },
   }
 }
 
