@@ -1,9 +1,11 @@
 import { load, type Measured } from '../load.ts'
 import { type Served, serve } from '../processes.ts'
 
-/** One round of one body size: onramp beside the bare proxy. */
+/** One body size: onramp beside one bare proxy. */
 export interface Row {
   bytes: number
+  /** How the bare proxy uses undici. */
+  beside: 'stream' | 'dispatch'
   /** onramp divided by the bare proxy, the median of the rounds. */
   throughput: number
   p99: number
@@ -15,14 +17,18 @@ export interface Row {
  * What is passed on, beside the same client behind a bare node:http server: the two take turns, round by round, so that what else the
  * machine does meets both.
  */
-export async function passthrough({ rounds = 10, seconds = 3, sizes = [1024, 65_536] } = {}): Promise<Row[]> {
+export async function passthrough({ rounds = 8, seconds = 2, sizes = [1024, 65_536] } = {}): Promise<Row[]> {
   const web = await serve('./web-tier.ts')
-  const bare = await serve('./bare-proxy.ts', [web.url])
+  const bares = {
+    stream: await serve('./bare-proxy.ts', [web.url, 'stream']),
+    dispatch: await serve('./bare-proxy.ts', [web.url, 'dispatch']),
+  }
   const ports = { PORT: '0', ADMIN_PORT: '0' }
   const onramp = await serve('../proxy/main.ts', [], { UPSTREAM_URL: web.url, ...ports }, /clients +(http:\S+)/)
   try {
     const rows: Row[] = []
-    for (const bytes of sizes) {
+    for (const [bytes, beside] of sizes.flatMap((size) => [[size, 'stream'] as const, [size, 'dispatch'] as const])) {
+      const bare = bares[beside]
       for (const { url } of [bare, onramp]) await load(`${url}/${bytes}`, 32, 2)
       const pairs: { ours: Round; theirs: Round }[] = []
       for (let i = 0; i < rounds; i += 1) {
@@ -34,6 +40,7 @@ export async function passthrough({ rounds = 10, seconds = 3, sizes = [1024, 65_
       const ratio = (of: (round: Round) => number) => median(pairs.map(({ ours, theirs }) => of(ours) / of(theirs)))
       rows.push({
         bytes,
+        beside,
         throughput: ratio((one) => one.perSecond),
         p99: ratio((one) => one.p99),
         cpuPerRequest: ratio((one) => one.cpuPerRequest),
@@ -42,7 +49,7 @@ export async function passthrough({ rounds = 10, seconds = 3, sizes = [1024, 65_
     }
     return rows
   } finally {
-    await Promise.all([onramp.stop(), bare.stop(), web.stop()])
+    await Promise.all([onramp.stop(), bares.stream.stop(), bares.dispatch.stop(), web.stop()])
   }
 }
 
