@@ -10,7 +10,7 @@ const neighbours = ['cache coherence', 'coherence cache', 'origin coherence', 'c
 const owners: Record<string, RegExp> = {
   fastify: /^(app|http\/.*|ops\/admin)$/,
   ioredis: /^(cache\/(redis|lease)|coherence\/log)$/,
-  undici: /^http\/passthrough$/,
+  undici: /^http\/pool$/,
   pg: /^(origin|coherence)\/.*$/,
   'prom-client': /^ops\/metrics$/,
   'lru-cache': /^cache\/memory$/,

@@ -1,0 +1,127 @@
+import { buildConnector, type Dispatcher, Pool } from 'undici'
+import { isFramedByTrailers } from './fields.ts'
+import type { Asking, Passage } from './passage.ts'
+import { isConnectionClosed, type Place, problemOf, type Upstream } from './upstream.ts'
+
+/** Connections to the web tier that are kept open. */
+export interface KeptOpen {
+  /** Asks for `passage`; `again` asks once more, over a new connection, when the one it had turns out to be dead. */
+  ask(passage: Passage, again: () => void): void
+  close(): Promise<void>
+}
+
+/** Opens none yet. `flushSoon` sees to it that the head of an answer does not wait for content. */
+export function keptOpen(
+  place: Place,
+  { connectTimeoutMs, firstByteTimeoutMs, idleTimeoutMs, maxHeaderBytes }: Upstream,
+  flushSoon: (passage: Passage) => void,
+): KeptOpen {
+  const connector = buildConnector({ timeout: connectTimeoutMs, ...place.connect })
+  const newPool = () => {
+    const fresh = new Pool(place.origin, {
+      pipelining: 1,
+      allowH2: false,
+      strictContentLength: true,
+      headersTimeout: firstByteTimeoutMs,
+      bodyTimeout: idleTimeoutMs,
+      maxHeaderSize: maxHeaderBytes,
+      connect: (options, callback) =>
+        connector(options, (...outcome) => {
+          // undici takes a reset for the end of an answer that ends with its connection. It is not.
+          outcome[1]?.on('error', (error: NodeJS.ErrnoException) => {
+            if (error.code === 'ECONNRESET') error.code = 'EPIPE'
+          })
+          callback(...outcome)
+        }),
+    })
+    fresh.on('connectionError', () => {}) // the request that needed the connection fails with the same error
+    return fresh
+  }
+  let pool = newPool()
+  /** Lets every connection kept open end when what is under way on it has: one of them is in a state nobody can be sure of. */
+  const renew = () => {
+    const old = pool
+    pool = newPool()
+    old.close().catch(() => {}) // cut meanwhile: ended all the same
+  }
+  return {
+    ask: (passage, again) => new PooledAnswer(passage, again, renew, flushSoon).ask(pool, place.connect.servername),
+    close: () => pool.destroy(),
+  }
+}
+
+/**
+ * The answer to a request sent over a connection kept open. `again` asks once more, over a new one; `renew` is called when the
+ * connection has shown that it cannot be trusted.
+ */
+class PooledAnswer implements Dispatcher.DispatchHandler, Asking {
+  readonly #passage: Passage
+  readonly #again: () => void
+  readonly #renew: () => void
+  readonly #flushSoon: (passage: Passage) => void
+  #controller: Dispatcher.DispatchController | undefined
+  #hasBegun = false
+
+  constructor(passage: Passage, again: () => void, renew: () => void, flushSoon: (passage: Passage) => void) {
+    this.#passage = passage
+    this.#again = again
+    this.#renew = renew
+    this.#flushSoon = flushSoon
+  }
+
+  ask(pool: Pool, servername: string | undefined): void {
+    const { method, target } = this.#passage.head
+    const headers = this.#passage.fields as string[]
+    // Without a name of ours undici would ask for, and check, the certificate of whatever the client's Host says.
+    const named = servername === undefined ? {} : { servername }
+    pool.dispatch({ method, path: target, headers, body: null, ...named } as Dispatcher.DispatchOptions, this)
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    if (this.#passage.isOver) return void controller.abort(new Error('the client has left'))
+    this.#controller = controller
+    this.#passage.asking = this
+  }
+
+  abort(why: Error): void {
+    this.#controller?.abort(why)
+  }
+
+  onResponseStarted(): void {
+    this.#hasBegun = true
+  }
+
+  onResponseStart(controller: Dispatcher.DispatchController, status: number, _fields: unknown, reason?: string): void {
+    const rawHeaders = asStrings(controller.rawHeaders)
+    if (status < 200) this.#passage.inform(status, rawHeaders)
+    else if (this.#passage.respond(status, reason, rawHeaders)) this.#flushSoon(this.#passage)
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    this.#passage.write(chunk, controller)
+  }
+
+  onResponseEnd(controller: Dispatcher.DispatchController): void {
+    const trailers = asStrings(controller.rawTrailers)
+    this.#done()
+    if (isFramedByTrailers(trailers)) this.#renew()
+    this.#passage.end(trailers)
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    this.#done()
+    const isStale = !this.#hasBegun && isConnectionClosed(error)
+    if (isStale && !this.#passage.isOver) this.#again()
+    else this.#passage.fail(problemOf(error))
+  }
+
+  #done(): void {
+    this.#controller = undefined
+    this.#passage.asking = undefined
+  }
+}
+
+/** undici gives raw fields as buffers. Field values are bytes: latin1 keeps each. */
+function asStrings(raw: Dispatcher.DispatchController['rawHeaders']): string[] {
+  return Array.isArray(raw) ? raw.map((bytes) => (typeof bytes === 'string' ? bytes : bytes.toString('latin1'))) : []
+}
