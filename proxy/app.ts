@@ -97,7 +97,7 @@ export async function createApp({
   const tier = shared && failOpen(shared, { deadlineMs: timeout, failuresToOpen: 5, openMs: 1000 }, clock, observe)
   const farther = tier ? [tier] : []
   // A holder that is alive has filled, or given up, by then.
-  const leases = redis && tier ? redisLeases(redis.client, keyPrefix, statementTimeout + 250, tier.guard) : noLeases
+  const leases = redis && tier ? redisLeases(redis.client, keyPrefix, statementTimeout + 250, tier) : noLeases
   const cache = new ReadThrough({
     memory,
     farther,

@@ -261,6 +261,23 @@ class BusyClock extends ManualClock {
   }
 }
 
+describe('something else that asks the same server', () => {
+  test('is run while the server answers', async () => {
+    const { guarded } = setup()
+    expect(await guarded.guard(async () => 'done', 'not done')).toBe('done')
+  })
+
+  test('can be left out after a failure, until something has succeeded: nobody pays two deadlines', async () => {
+    const { guarded, fail, last } = setup()
+    await fail()
+    expect(guarded.isFailing).toBe(true)
+    const reading = guarded.get(key)
+    last().resolve(undefined)
+    await reading
+    expect(guarded.isFailing).toBe(false)
+  })
+})
+
 describe('a deadline whose timer fired late', () => {
   async function outlast(times: number, lateMs: number) {
     const clock = new BusyClock()

@@ -96,8 +96,7 @@ describe('search and serve', () => {
     const again = await read()
     expect(again).toMatchObject({ source: 'memory', state: 'fresh' })
     expect(text(again)).toBe('v1')
-    // Looked for, looked for again beside the lease, kept.
-    expect([origin.asked, far.asked]).toEqual([1, ['get', 'get', 'set']])
+    expect([origin.asked, far.asked]).toEqual([1, ['get', 'set']])
   })
 
   test('what a farther tier has is served without asking the origin, and found in memory from then on', async () => {
@@ -363,6 +362,7 @@ describe('one fill over all processes', () => {
     const leases = {
       state: 'held' as Lease['state'],
       taken: 0,
+      isUsable: true,
       async take(): Promise<Lease> {
         this.taken += 1
         const { state } = this
@@ -395,6 +395,13 @@ describe('one fill over all processes', () => {
     await pass(clock, 100)
     expect(await reading).toMatchObject({ source: 'redis', state: 'fresh' })
     expect(origin.asked).toBe(0)
+  })
+
+  test('where a tier has just failed, nobody asks it for a lease, nor once more for the entry', async () => {
+    const { leases, read, origin, far } = leasing()
+    leases.isUsable = false
+    expect(await read()).toMatchObject({ source: 'origin' })
+    expect([origin.asked, leases.taken, far.asked]).toEqual([1, 0, ['get', 'set']])
   })
 
   test('a holder that dies leaves the lease to the next', async () => {

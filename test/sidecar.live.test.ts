@@ -412,7 +412,7 @@ describe('under slow clients', () => {
 
   beforeAll(async () => {
     const limits = 'limits: { headerTimeout: 1s, idleTimeout: 2s, keepAliveTimeout: 2s }\nrequest: { timeout: 2s }'
-    const upstream = `url: "${tier.url}", firstByteTimeout: 3s`
+    const upstream = `url: "${tier.url}", firstByteTimeout: 10s`
     program = await ready(['--config', ahead('slow.yaml', `listen: { port: 0 }\n${limits}`, upstream)])
     await ask(`${program.url}/api/numbers`)
   })

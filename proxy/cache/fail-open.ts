@@ -5,6 +5,8 @@ import type { Tier } from './tier.ts'
 export interface FailOpenTier extends Tier {
   /** Whether the tier is passed by. */
   readonly isOpen: boolean
+  /** Whether the last answer was a failure: whoever has just met it has paid one deadline, and need not pay another. */
+  readonly isFailing: boolean
   /** Runs something else that asks the same server, under the same limits; `otherwise` where that cannot be done. */
   guard<T>(run: () => Promise<T>, otherwise: T): Promise<T>
 }
@@ -75,6 +77,9 @@ export function failOpen(tier: Tier, limits: Limits, clock: Clock, observe: Obse
     name: tier.name,
     get isOpen() {
       return isOpen
+    },
+    get isFailing() {
+      return failures > 0
     },
     guard: (run, otherwise) => guarded('lease', run, otherwise),
     get: (key) => guarded('get', () => tier.get(key), undefined),

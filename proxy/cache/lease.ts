@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Redis } from 'ioredis'
+import type { FailOpenTier } from './fail-open.ts'
 import type { Key } from './key.ts'
 
 /**
@@ -13,7 +14,13 @@ export interface Lease {
 }
 
 export interface Leases {
-  take(key: Key): Promise<Lease>
+  /**
+   * Takes the lease of `key` among those who know the invalidation log to be at `head`: a fill that began before an invalidation
+   * leads nobody who comes after it, for what it brings will not be kept.
+   */
+  take(key: Key, head: string | undefined): Promise<Lease>
+  /** Whether there is anything to be had by asking. */
+  readonly isUsable: boolean
 }
 
 /** For how long a failed fill is not tried again by others. */
@@ -26,29 +33,35 @@ if ARGV[2] == 'failed' then return redis.call('set', KEYS[1], ARGV[2], 'px', ARG
 return redis.call('del', KEYS[1])`
 
 /** Without Redis everybody leads: one fill a process and key. */
-export const noLeases: Leases = { take: async () => alone }
+export const noLeases: Leases = { take: async () => alone, isUsable: false }
 const alone: Lease = { state: 'led', release() {} }
 
 /**
  * Leases kept in Redis, for efficiency only: a lease lost, expired or taken twice costs a query and never an answer.
  *
- * One is held for at most `longestMs`, which must outlast a statement: a holder that dies leaves it to the next after that. `guard`
- * runs what asks Redis, and gives the second argument where that cannot be done.
+ * One is held for at most `longestMs`, which must outlast a statement: a holder that dies leaves it to the next after that. `server`
+ * is Redis under its limits.
  */
 export function redisLeases(
   client: Redis,
   keyPrefix: string,
   longestMs: number,
-  guard: <T>(run: () => Promise<T>, otherwise: T) => Promise<T>,
+  server: Pick<FailOpenTier, 'guard' | 'isFailing'>,
 ): Leases {
-  const take = async (key: Key): Promise<Lease> => {
-    const name = `${keyPrefix}lease:${key}`
+  const take = async (key: Key, head: string): Promise<Lease> => {
+    const name = `${keyPrefix}lease:${head}:${key}`
     const token = randomUUID()
     // In one write: what is there if it is not ours now.
     const [taken, holder] = await Promise.all([client.set(name, token, 'PX', longestMs, 'NX'), client.get(name)])
     const end = (outcome: string) => client.eval(release, 1, name, token, outcome, failedMs).then(() => alone)
-    if (taken === 'OK') return { state: 'led', release: (outcome) => void guard(() => end(outcome), alone) }
+    if (taken === 'OK') return { state: 'led', release: (outcome) => void server.guard(() => end(outcome), alone) }
     return { state: holder === failed ? 'failed' : 'held', release() {} }
   }
-  return { take: (key) => guard(() => take(key), alone) }
+  // Without a known head nothing is kept in Redis, so there would be nothing to wait for.
+  return {
+    take: async (key, head) => (head === undefined ? alone : server.guard(() => take(key, head), alone)),
+    get isUsable() {
+      return !server.isFailing
+    },
+  }
 }

@@ -166,15 +166,15 @@ export class ReadThrough {
 
   /** Looks in the farther tiers, then asks the origin: led by one process, the others wait for what it keeps there. */
   async #search(read: Read, purpose: Purpose, under: Judged): Promise<Answer> {
-    const { leases, farther, clock, deadlineMs } = this.#parts
+    const { leases, ledger, clock, deadlineMs } = this.#parts
     const resort: Resort = {}
     if (purpose.fallback !== undefined) resort.answer = this.#lastResort(purpose.fallback, read, 'memory')
     const found = await this.#look(read, purpose, resort)
     if (found !== undefined) return found
     const began = clock.now()
-    for (let pauseMs = 5; farther.length > 0; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
+    for (let pauseMs = 5; leases.isUsable; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
       // Once more, in the same round trip: another process may have kept it meanwhile.
-      const [lease, kept] = await Promise.all([leases.take(read.key), this.#look(read, purpose, resort)])
+      const [lease, kept] = await Promise.all([leases.take(read.key, ledger.head), this.#look(read, purpose, resort)])
       if (kept !== undefined) {
         lease.release('done')
         return kept
