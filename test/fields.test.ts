@@ -8,7 +8,7 @@ const trusted = { ...stranger, isTrusted: true }
 const headOf = (fields: string[], httpVersion = '1.1') =>
   readHead({ method: 'POST', url: '/', httpVersion, rawHeaders: ['Host', 'a.example:80', ...fields] }) as Head
 /** The fields sent on, one value a name in lower case; several joined by `|`. */
-const sent = (fields: string[], sender: Parameters<typeof upstreamFields>[1] = stranger, httpVersion = '1.1') =>
+const sent = (fields: string[], sender: Parameters<typeof upstreamFields>[1] = { ...stranger }, httpVersion = '1.1') =>
   joined(upstreamFields(headOf(fields, httpVersion), sender))
 function joined(fields: readonly string[]): Record<string, string> {
   const values: Record<string, string> = {}
@@ -30,7 +30,9 @@ describe('to the web tier', () => {
   }
 
   test('go the fields of the client in their order and spelling, and who it is', () => {
-    expect(upstreamFields(headOf(['X-b', '1', 'x-B', '2', 'Cookie', 'c', 'traceparent', 't']), stranger)).toEqual([
+    expect(
+      upstreamFields(headOf(['X-b', '1', 'x-B', '2', 'Cookie', 'c', 'traceparent', 't']), { ...stranger }),
+    ).toEqual([
       ...['Host', 'a.example:80', 'X-b', '1', 'x-B', '2', 'Cookie', 'c', 'traceparent', 't'],
       ...['X-Forwarded-For', '192.0.2.1', 'X-Forwarded-Proto', 'http', 'X-Forwarded-Host', 'a.example:80'],
       ...['Forwarded', 'for=192.0.2.1;host="a.example:80";proto=http', 'Via', '1.1 onramp'],
@@ -66,7 +68,7 @@ describe('to the web tier', () => {
       ...['X-Forwarded-For', '198.51.100.7', 'X-Forwarded-Proto', 'https', 'X-Forwarded-Host', 'b.example'],
       ...['Forwarded', 'for=198.51.100.7', 'X-Forwarded-Port', '443', 'X-Real-IP', '198.51.100.7', 'Proxy', 'evil'],
     ]
-    expect(sent(said, trusted)).toEqual({
+    expect(sent(said, { ...trusted })).toEqual({
       ...always,
       'x-forwarded-for': '198.51.100.7, 192.0.2.1',
       'x-forwarded-proto': 'https',
@@ -87,8 +89,20 @@ describe('to the web tier', () => {
     expect([none, forwarded]).toEqual([undefined, 'for=unknown;host="a.example:80";proto=http'])
   })
 
+  test('what is said of a connection for one Host is not said for another', () => {
+    const sender = { ...stranger }
+    const of = (host: string) =>
+      joined(
+        upstreamFields(
+          readHead({ method: 'GET', url: '/', httpVersion: '1.1', rawHeaders: ['Host', host] }) as Head,
+          sender,
+        ),
+      )['x-forwarded-host']
+    expect(['a', 'a', 'b', 'a'].map(of)).toEqual(['a', 'a', 'b', 'a'])
+  })
+
   test('Via is added to, with the version the request came in', () => {
-    expect(sent(['Via', '1.0 first', 'via', '1.1 second'], stranger, '1.0').via).toBe(
+    expect(sent(['Via', '1.0 first', 'via', '1.1 second'], { ...stranger }, '1.0').via).toBe(
       '1.0 first, 1.1 second, 1.0 onramp',
     )
   })
@@ -103,7 +117,7 @@ describe('to the web tier', () => {
       joined(
         upstreamFields(
           readHead({ method, url: '/', httpVersion: '1.1', rawHeaders: ['Host', 'a', 'Max-Forwards', '3'] }) as Head,
-          stranger,
+          { ...stranger },
         ),
       )['max-forwards']
     expect([of('OPTIONS'), of('TRACE'), of('GET')]).toEqual(['2', '2', '3'])

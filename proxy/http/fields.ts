@@ -7,6 +7,8 @@ export interface Sender {
   isEncrypted: boolean
   /** Whether the configuration trusts this peer to say whom it speaks for. */
   isTrusted: boolean
+  /** What is said of it for one Host: the same for nearly every request on its connection. */
+  said?: { host: string | undefined; fields: readonly string[] }
 }
 
 /** RFC 9110, 7.6.1. Trailer is not among them, but announces what is carried only where both sides are chunked. */
@@ -35,9 +37,10 @@ const pseudonym = '1.1 onramp'
  *
  * Hop-by-hop fields and those that Connection names are taken out. `Proxy` is too: programs that make variables of fields
  * would take it for their own proxy (CVE-2016-5387). What says whom the request came from is replaced by what is known here;
- * after a trusted peer, added to what it said (RFC 7239).
+ * after a trusted peer, added to what it said (RFC 7239). `sender.said` remembers that for the next request.
  */
-export function upstreamFields(head: Head, { address, isEncrypted, isTrusted }: Sender): string[] {
+export function upstreamFields(head: Head, sender: Sender): string[] {
+  const { isTrusted } = sender
   const { rawHeaders, names, connection, host, httpVersion, maxForwards } = head
   const fields: string[] = []
   let via = ''
@@ -60,14 +63,30 @@ export function upstreamFields(head: Head, { address, isEncrypted, isTrusted }: 
       else if (name !== 'proxy' && !name.includes('_')) fields.push(rawHeaders[2 * i] as string, value)
     }
   }
-  const proto = isEncrypted ? 'https' : 'http'
-  if (address !== undefined || said.for !== '') fields.push('X-Forwarded-For', said.for + (address ?? 'unknown'))
-  fields.push('X-Forwarded-Proto', said.proto || proto)
-  if (host !== undefined) fields.push('X-Forwarded-Host', said.host || host)
-  fields.push('Forwarded', said.forwarded + forwardedElement(address, host, proto))
+  if (isTrusted) fields.push(...forwardingFields(sender, host, said))
+  else {
+    if (sender.said === undefined || sender.said.host !== host)
+      sender.said = { host, fields: forwardingFields(sender, host, said) }
+    fields.push(...sender.said.fields)
+  }
   fields.push('Via', `${via}${httpVersion} onramp`)
   if (takesTrailers) fields.push('TE', 'trailers')
   return fields
+}
+
+/** Who a request came from, in all the fields that say so; after what a trusted peer has said itself. */
+function forwardingFields(
+  { address, isEncrypted }: Sender,
+  host: string | undefined,
+  said: { for: string; forwarded: string; host: string; proto: string },
+): string[] {
+  const proto = isEncrypted ? 'https' : 'http'
+  return [
+    ...(address === undefined && said.for === '' ? [] : ['X-Forwarded-For', said.for + (address ?? 'unknown')]),
+    ...['X-Forwarded-Proto', said.proto || proto],
+    ...(host === undefined ? [] : ['X-Forwarded-Host', said.host || host]),
+    ...['Forwarded', said.forwarded + forwardedElement(address, host, proto)],
+  ]
 }
 
 /** RFC 7239, 4: an IPv6 address, and a host with a port, are quoted. */

@@ -4,6 +4,7 @@ import { createServer as createSecureServer } from 'node:https'
 import type { Duplex } from 'node:stream'
 import { createSecureContext } from 'node:tls'
 import type { Observe } from '../observation.ts'
+import type { Sender } from './fields.ts'
 
 /** What one client may ask of a listener. Times in milliseconds. */
 export interface ConnectionLimits {
@@ -61,7 +62,7 @@ export function limitedServer(
   // From the start, and one object for all: a property added later would make every socket a thing of its own to the engine.
   for (const event of ['connection', 'secureConnection'])
     server.on(event, (socket: Lined) => {
-      socket.line = { requests: 0, changing: 0, isEnding: false }
+      socket.line = { requests: 0, changing: 0, isEnding: false, sender: undefined }
     })
   server.on('request', handlers.request)
   // Node would promise to read the content, or refuse what it does not know, by itself.
@@ -89,20 +90,22 @@ export function contents({ cert, key }: Certificate): { cert: Buffer; key: Buffe
   return read
 }
 
-/** What is counted of a connection. */
+/** What is known of a connection. */
 export interface Line {
   requests: number
   /** Requests that change something and have no answer yet. */
   changing: number
   /** It ends with the answer under way: a request was refused, or its content is read by nobody. What follows is not heard. */
   isEnding: boolean
+  /** Who is at its other end, once somebody has asked. */
+  sender: Sender | undefined
 }
 
 interface Lined {
   line: Line
 }
 
-/** What is counted of the connection that `request` came on. */
+/** What is known of the connection that `request` came on. */
 export function lineOf({ socket }: IncomingMessage): Line {
   return (socket as unknown as Lined).line
 }

@@ -5,8 +5,9 @@ import type { Clock } from '../clock.ts'
 import { Problem } from '../errors.ts'
 import type { Observe } from '../observation.ts'
 import { askAlone } from './alone.ts'
-import { isLooping, trailerFields, upstreamFields } from './fields.ts'
+import { isLooping, type Sender, trailerFields, upstreamFields } from './fields.ts'
 import { type Head, safeMethods } from './head.ts'
+import { lineOf } from './listener.ts'
 import { clientClosedRequest, Passage } from './passage.ts'
 import { keptOpen } from './pool.ts'
 import { join, lastResponse } from './tunnel.ts'
@@ -35,7 +36,6 @@ export interface Passthrough {
  */
 export function passthrough(upstream: Upstream, clock: Clock, random: () => number, observe: Observe): Passthrough {
   const { maxRequests, idleTimeoutMs, trusted } = upstream
-  const trustsAnybody = trusted.rules.length > 0
   const place = placeOf(upstream.url)
   const heads: Passage[] = []
   /** Sends the head of an answer when this turn of the event loop is over, unless content has come with it. */
@@ -132,12 +132,17 @@ export function passthrough(upstream: Upstream, clock: Clock, random: () => numb
     return false
   }
 
-  function fieldsOf(request: IncomingMessage, head: Head): string[] {
-    const { socket } = request
+  function senderOf({ socket }: IncomingMessage): Sender {
     const address = socket.remoteAddress?.replace(/^::ffff:(?=\d+\.)/, '')
     const family = address?.includes(':') ? 'ipv6' : 'ipv4'
-    const isTrusted = trustsAnybody && address !== undefined && trusted.check(address, family)
-    return upstreamFields(head, { address, isEncrypted: 'encrypted' in socket, isTrusted })
+    const isTrusted = address !== undefined && trusted.check(address, family)
+    return { address, isEncrypted: 'encrypted' in socket, isTrusted }
+  }
+
+  function fieldsOf(request: IncomingMessage, head: Head): string[] {
+    const line = lineOf(request)
+    line.sender ??= senderOf(request)
+    return upstreamFields(head, line.sender)
   }
 
   return {
