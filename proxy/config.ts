@@ -232,7 +232,9 @@ export const schema = z.strictObject({
       headerTimeout: wait.prefault('10s').describe('The most a header section takes to come, or a POST to a route'),
       idleTimeout: wait
         .prefault('2m')
-        .describe('The most that nothing moves while a request is under way, or a tunnel'),
+        .describe(
+          'The most that nothing moves while a request is under way, or a tunnel; twice that for a client that does not read',
+        ),
       keepAliveTimeout: wait.prefault('65s').describe('The most a connection waits for its next request'),
       drainTimeout: wait.prefault('25s').describe('After a signal to stop: the most that requests under way may take'),
     })

@@ -211,7 +211,7 @@ export class ReadThrough {
 
   async #ask(read: Read, purpose: Purpose, under: Judged, resort: Resort, lease?: Lease): Promise<Answer> {
     try {
-      const answer = await this.#fill(read, under, resort.answer?.forwarded ?? (resort.answer ? 'stale' : 'uri-miss'))
+      const answer = await this.#fill(read, under, resort.answer?.forwarded ?? 'uri-miss')
       lease?.release('done')
       return answer
     } catch (error) {

@@ -155,7 +155,7 @@ export function publicServer(parts: Parts): FastifyInstance {
   const server = newServer(limits.maxBodyBytes, parts.random, {
     rewriteUrl: () => '/',
     serverFactory(handle) {
-      const listener = limitedServer(limits, parts.certificate, parts.observe, {
+      return limitedServer(limits, parts.certificate, parts.observe, {
         request: (request, response) => receive(request, response, handle),
         mayUpgrade(request: Arriving) {
           if (passthrough === undefined || !asksForWebSocket(request)) return false
@@ -167,7 +167,6 @@ export function publicServer(parts: Parts): FastifyInstance {
           passthrough?.tunnel(request, socket, early, (request.road as Road).head)
         },
       })
-      return listener
     },
   })
   server.decorateRequest('road', null as unknown as Road)
