@@ -107,7 +107,7 @@ test('of two first starts at once one wins, and the other says so in a sentence'
   )
   expect(refused).toHaveLength(1)
   expect(refused[0]).toMatch(
-    /^The (embedded database cannot be started: .*starting up|data directory .* is in use by another onramp.*)$/,
+    /^The data directory .* is in use by another onramp; stop that one, or set DATABASE_URL\.$/,
   )
   expect(await count((running[0] as Embedded).url)).toBe(3)
   expect(readdirSync(dataDir)).toEqual(['postgres'])

@@ -5,6 +5,7 @@ import { chown, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile }
 import { createServer } from 'node:net'
 import { arch, platform, userInfo } from 'node:os'
 import { dirname, join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { messageOf, Refusal } from '../errors.ts'
 import { connect, database, type Loading, load } from './marketplace.ts'
@@ -28,6 +29,9 @@ export interface Place extends Loading {
 }
 
 const preferredPort = 54_329
+const startSeconds = 60
+/** SQLSTATE cannot_connect_now. */
+const startingUp = '57P03'
 /** Any number: the advisory lock that says "an onramp is using this data directory". */
 const ownerLock = 79_101_114
 
@@ -59,7 +63,7 @@ async function start(place: Place): Promise<Embedded> {
   const password = (await readFile(join(cluster, passwordFile), 'utf8')).trim()
   const superuserUrl = (name: string) => `postgres://postgres:${password}@127.0.0.1:${port}/${name}`
 
-  const keeper = await connect(superuserUrl('postgres'))
+  const keeper = await connectWhenReady(tools, cluster, superuserUrl('postgres'))
   const { rows } = await keeper.query<{ mine: boolean }>('select pg_try_advisory_lock($1) as mine', [ownerLock])
   if (!rows[0]?.mine) {
     await keeper.end()
@@ -214,6 +218,18 @@ async function runningPort(tools: Tools, cluster: string): Promise<number | unde
   )
 }
 
+/** Connects to a server that somebody else may have started a moment ago: it runs before it accepts connections. */
+async function connectWhenReady(tools: Tools, cluster: string, url: string): ReturnType<typeof connect> {
+  for (const until = Date.now() + startSeconds * 1000; ; await pause(50)) {
+    try {
+      return await connect(url)
+    } catch (error) {
+      const isStarting = ['ECONNREFUSED', startingUp].includes((error as { code?: string }).code ?? '')
+      if (!isStarting || Date.now() > until || (await runningPort(tools, cluster)) === undefined) throw error
+    }
+  }
+}
+
 /** Starts the server in a session of its own, as pg_ctl does: a Ctrl-C that ends onramp leaves it to be stopped after the drain. */
 async function startServer(tools: Tools, cluster: string, more: readonly string[]): Promise<number> {
   const configuration = join(cluster, 'onramp.conf')
@@ -222,7 +238,7 @@ async function startServer(tools: Tools, cluster: string, more: readonly string[
   await writeFile(configuration, [`port = ${port}`, ...settings, ...more, ''].join('\n'))
   const log = join(cluster, 'server.log')
   try {
-    await run(tools, 'pg_ctl', ['start', '-D', cluster, '-l', log, '-w', '-t', '60'])
+    await run(tools, 'pg_ctl', ['start', '-D', cluster, '-l', log, '-w', '-t', `${startSeconds}`])
   } catch (error) {
     // Started by somebody else in this moment: whose it is, the lock will say.
     const running = await runningPort(tools, cluster)
