@@ -8,8 +8,9 @@ import { ReadThrough } from './cache/read-through.ts'
 import { connectRedis, redisTier, untilReady } from './cache/redis.ts'
 import { Variants } from './cache/variants.ts'
 import type { Clock } from './clock.ts'
+import { Follower } from './coherence/follower.ts'
 import { Ledger } from './coherence/ledger.ts'
-import { InvalidationLog } from './coherence/log.ts'
+import { ownLog, redisLog } from './coherence/log.ts'
 import { purger } from './coherence/purge.ts'
 import type { Config } from './config.ts'
 import { newServer } from './http/framework.ts'
@@ -92,12 +93,16 @@ export async function createApp({
   const variants = new Variants(memory, observe)
   const { url, keyPrefix, timeout } = config.redis
   const redis = url === undefined ? undefined : connectRedis(url, timeout, observe)
-  const log = redis && new InvalidationLog(redis.client, keyPrefix, ledger, observe)
-  const shared = redis && log && redisTier(redis.client, keyPrefix, () => log.catchUp(), clock, observe)
+  const log = redis ? redisLog(redis.client, keyPrefix) : ownLog()
+  const follower = new Follower({ log, ledger, clock, observe, isDatabaseFollowed: () => false })
+  const shared = redis && redisTier(redis.client, keyPrefix, follower, clock, observe)
   const tier = shared && failOpen(shared, { deadlineMs: timeout, failuresToOpen: 5, openMs: 1000 }, clock, observe)
   const farther = tier ? [tier] : []
   // A holder that is alive has filled, or given up, by then.
-  const leases = redis && tier ? redisLeases(redis.client, keyPrefix, statementTimeout + 250, tier) : noLeases
+  const leases =
+    redis && tier
+      ? redisLeases(redis.client, keyPrefix, statementTimeout + 250, tier, () => follower.isShared)
+      : noLeases
   const cache = new ReadThrough({
     memory,
     farther,
@@ -112,6 +117,7 @@ export async function createApp({
   const upstream = upstreamOf(config, clock, random, observe)
   const close = async () => {
     lag.stop()
+    follower.close()
     redis?.close()
     await Promise.all([origin.close(), upstream?.close()])
   }
@@ -121,16 +127,18 @@ export async function createApp({
       prepare(config, origin),
       redis && untilReady(redis.client, clock, 1000),
     ])
+    await follower.start()
     // The first requests find connections open.
     await origin.warm(Math.min(connections, 4))
     const routing = new Routing(config, prepared, origin, observe)
-    const invalidate = purger(ledger, log, clock, observe)
+    const invalidate = purger(follower, redis !== undefined)
     const state = () => ({
       uptimeSeconds: clock.now() / 1000,
       rung: ladder.rung,
       rungSeconds: ladder.forMs / 1000,
       memory: { bytes: memory.bytes, maxBytes: memory.maxBytes, entries: memory.entries },
       ...(redis && { redis: { connected: redis.client.status === 'ready' } }),
+      coherence: follower.state,
       postgres: origin.connections,
       flights: cache.flights,
       ...(upstream && { upstream: { underWay: upstream.underWay } }),

@@ -85,7 +85,9 @@ const age = duration.refine((ms) => ms <= 3650 * millisecondsIn.d, { error: 'mus
 const lifetime = {
   fresh: age.refine((ms) => ms >= 1, { error: 'must be at least 1ms' }),
   stale: age,
-  staleIfError: age,
+  staleIfError: z.union([age, z.strictObject({ for: age, afterInvalidation: flag })], {
+    error: 'is not a duration like 1d, nor { for: 1d, afterInvalidation: true }',
+  }),
   negative: age,
   noCache: age,
 }
@@ -275,7 +277,11 @@ export const schema = z.strictObject({
         .strictObject({
           fresh: lifetime.fresh.prefault('1m').describe('Served as it is; the last tenth is jittered away'),
           stale: lifetime.stale.prefault('10m').describe('After that, served while one refresh runs behind'),
-          staleIfError: lifetime.staleIfError.prefault('1d').describe('After fresh, served if the database fails'),
+          staleIfError: lifetime.staleIfError
+            .prefault('1d')
+            .describe(
+              'After fresh, served if the database fails; { for, afterInvalidation: true }: also what is known to have changed',
+            ),
           negative: lifetime.negative.prefault('10s').describe('`fresh` of a 404 and of an empty list'),
           noCache: lifetime.noCache
             .optional()
@@ -296,6 +302,7 @@ export interface Lifetime {
   fresh: number
   stale: number
   staleIfError: number
+  afterInvalidation?: boolean
   negative: number
   noCache?: number | undefined
 }
@@ -324,9 +331,14 @@ export function complete(read: Read, sqlOf: (routeName: string) => string): Conf
       name,
       sql: sqlOf(name),
       cacheControl: cacheControl ?? defaults.cacheControl,
-      lifetime: { ...defaults.lifetime, ...lifetime } as Lifetime,
+      lifetime: lifetimeOf({ ...defaults.lifetime, ...lifetime } as Read['defaults']['lifetime']),
     })),
   }
+}
+
+function lifetimeOf({ staleIfError, ...rest }: Read['defaults']['lifetime']): Lifetime {
+  if (typeof staleIfError === 'number') return { ...rest, staleIfError }
+  return { ...rest, staleIfError: staleIfError.for, afterInvalidation: staleIfError.afterInvalidation }
 }
 
 /** The configuration as JSON Schema, as editors read it: every scalar may also be a `${NAME:-default}`. */

@@ -1,3 +1,9 @@
+/** Why something is invalidated: a person asked; a row has changed; changes may have been missed; a process needs a place in the log. */
+export type Cause = 'purge' | 'change' | 'missed' | 'barrier'
+
+/** Whether this process is known to have missed no invalidation. Degraded: nobody knows, and entries live a few seconds. */
+export type Coherence = 'starting' | 'in step' | 'degraded'
+
 /** Where an answer's bytes came from. */
 export type Source = 'memory' | 'redis' | 'origin' | 'upstream' | 'none'
 
@@ -32,7 +38,7 @@ export type Observation =
       error?: unknown
     }
   | { kind: 'origin-connection-lost'; error: unknown }
-  | { kind: 'tier-error'; tier: TierName; operation: 'get' | 'set' | 'head' | 'lease'; reason: string; error?: unknown }
+  | { kind: 'tier-error'; tier: TierName; operation: 'get' | 'set' | 'log' | 'lease'; reason: string; error?: unknown }
   | { kind: 'tier-bypassed'; tier: TierName; forMs: number }
   | { kind: 'tier-back'; tier: TierName }
   | { kind: 'redis-connection'; state: 'ready' | 'lost'; error?: unknown }
@@ -46,8 +52,11 @@ export type Observation =
   | { kind: 'fill-raced'; route: string }
   | { kind: 'refresh-failed'; route: string; error: unknown }
   | { kind: 'variant-failed'; error: unknown }
-  /** `lagSeconds`: from when it was asked for to when every tier it is for has heard of it, or could not. */
-  | { kind: 'invalidated'; cause: 'purge' | 'soft-purge'; tags: readonly string[]; lagSeconds: number }
+  /** Applied by this process; `lagSeconds`: since it was asked for, where that was this process. */
+  | { kind: 'invalidated'; cause: Cause; soft: boolean; tags: readonly string[]; lagSeconds?: number }
+  /** Something in the invalidation log may have been missed. */
+  | { kind: 'log-gap' }
+  | { kind: 'coherence'; state: Coherence; before: Coherence }
   /** The files of `listen.tls` were read anew, or could not be. */
   | { kind: 'certificate'; outcome: 'taken' | 'refused'; error?: unknown }
   | { kind: 'config-reloaded'; routes: number; changed: readonly string[] }

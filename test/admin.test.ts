@@ -44,7 +44,14 @@ function setup({ token }: { token?: string } = {}) {
     routes: () => [{ name: 'plan' }, { name: 'county' }],
     async purge(request) {
       purges.push(request)
-      return { tags: ['x'], soft: request.soft, position: purges.length, reached: ['memory'], missed: outcome.missed }
+      return {
+        tags: ['x'],
+        soft: request.soft,
+        position: '7:abc',
+        scope: 'fleet',
+        reached: ['memory'],
+        missed: outcome.missed,
+      }
     },
     reload: () => outcome.reload(),
   })
@@ -74,7 +81,14 @@ describe('purge', () => {
     const { post, purges } = setup()
     const answer = await post('/purge', body)
     expect([answer.statusCode, purges]).toEqual([200, [understood]])
-    expect(answer.json()).toEqual({ tags: ['x'], soft: understood.soft, position: 1, reached: ['memory'], missed: [] })
+    expect(answer.json()).toEqual({
+      tags: ['x'],
+      soft: understood.soft,
+      position: '7:abc',
+      scope: 'fleet',
+      reached: ['memory'],
+      missed: [],
+    })
   })
 
   test.each([
@@ -199,7 +213,7 @@ describe('entries', () => {
       body,
       rows: 1,
       tags: ['route:plan'],
-      stamp: { seq: 0, head: undefined },
+      stamp: { seq: 0, pos: 0, id: '' },
       readAt: clock.now(),
       fillMs: 1,
       jitter: 0,
@@ -236,7 +250,7 @@ describe('metrics', () => {
     counts.observe({ kind: 'origin-query', route: 'plan', outcome: 'timeout', seconds: 2 })
     counts.observe({ kind: 'collapsed', route: 'plan' })
     counts.observe({ kind: 'evicted' })
-    counts.observe({ kind: 'invalidated', cause: 'purge', tags: ['x'], lagSeconds: 0.02 })
+    counts.observe({ kind: 'invalidated', cause: 'purge', soft: false, tags: ['x'], lagSeconds: 0.02 })
     counts.observe({ kind: 'tier-error', tier: 'redis', operation: 'get', reason: 'timeout' })
     const { body, headers } = await server.inject('/metrics')
     expect(headers['content-type']).toContain('text/plain')

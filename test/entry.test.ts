@@ -15,7 +15,7 @@ const entry: Entry = {
   body,
   rows: 1,
   tags: ['route:county', 'county:51059'],
-  stamp: { seq: 7, head: 'head-1' },
+  stamp: { seq: 7, pos: 3, id: 'head-1' },
   readAt: 1000,
   fillMs: 12.5,
   jitter: 0.25,
@@ -38,7 +38,7 @@ const header = JSON.parse(value.toString('utf8', 24, 24 + value.readUInt32BE(20)
 describe('what was encoded', () => {
   test('comes back as it was, but for what belongs to one process', () => {
     const { stamp, readAt, ...same } = entry
-    expect(decode(value)).toEqual({ ...same, stamp: { seq: 0, head: stamp.head }, readAt: 9000 - ageMs })
+    expect(decode(value)).toEqual({ ...same, stamp: { ...stamp, seq: 0 }, readAt: 9000 - ageMs })
   })
 
   test('comes back without variants, and may be refreshed at once', () => {
@@ -56,7 +56,7 @@ describe('what was encoded', () => {
   test('says its key, its head and its etag in itself, and holds the body as it was', () => {
     expect(value.subarray(0, 3).toString()).toBe('onr')
     expect(value.subarray(-body.length)).toEqual(body)
-    expect(header).toMatchObject({ key, head: 'head-1', etag: entry.etag })
+    expect(header).toMatchObject({ key, pos: 3, id: 'head-1', etag: entry.etag })
   })
 
   test('property: any entry comes back', () => {
@@ -64,7 +64,7 @@ describe('what was encoded', () => {
       body: fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes)),
       rows: fc.nat(),
       tags: fc.array(fc.string({ unit: character })),
-      stamp: fc.record({ seq: fc.constant(0), head: fc.string({ unit: character }) }),
+      stamp: fc.record({ seq: fc.constant(0), pos: fc.nat(), id: fc.string({ unit: character }) }),
       fillMs: fc.double({ min: 0, max: 1e6, noNaN: true }).map((ms) => ms + 0),
       jitter: fc.double({ min: 0, max: 1, noNaN: true }).map((share) => share + 0),
     })
@@ -132,7 +132,7 @@ describe('a value that is not what was written', () => {
   })
 
   test('is a miss in any other version of the format', () => {
-    for (const version of [0, 2, 0x31, 255]) {
+    for (const version of [0, 1, 3, 0x31, 255]) {
       const other = Buffer.from(value)
       other[3] = version
       expect(decode(other)).toBe('format')
@@ -183,8 +183,9 @@ describe('a whole value with an odd header', () => {
     ['tags', [1]],
     ['tags', null],
     ['key', 1],
-    ['head', null],
-    ['head', 1],
+    ['id', null],
+    ['id', 1],
+    ['pos', -1],
     ['etag', 1],
     ['etag', ''],
     ['etag', 'x'.repeat(21)],

@@ -38,7 +38,7 @@ const entry: Entry = {
   body: Buffer.alloc(smallestCompressed, '['),
   rows: 1,
   tags: [],
-  stamp: { seq: 0, head: undefined },
+  stamp: { seq: 0, pos: 0, id: '' },
   readAt: 0,
   fillMs: 1,
   jitter: 0,

@@ -1,19 +1,39 @@
 import { expect, test } from 'vitest'
-import { everything, Ledger } from '../proxy/coherence/ledger.ts'
+import { type Event, everything, type Invalidation, Ledger } from '../proxy/coherence/ledger.ts'
+import { nextEvent } from './support.ts'
 
 const tags = ['route:plan', 'table:plans']
 const key = 'plan@1?plan_id=1'
 const now = 1000
+const start = { pos: 7, id: 'seven' }
+
+/** A ledger that has joined the log at `start`. */
+function joined(...bounds: number[]): Ledger {
+  const ledger = new Ledger(...bounds)
+  ledger.join(start)
+  return ledger
+}
 
 /** An entry read now, as `ledger` stands. */
 const entry = (ledger: Ledger) => ({ stamp: ledger.stamp(), tags, readAt: now })
+const on = (...touched: string[]): Invalidation => ({ tags: touched, soft: false, cause: 'change' })
+const softlyOn = (...touched: string[]): Invalidation => ({ ...on(...touched), soft: true })
 
-test('what was read after an invalidation is current; what was read before it is not', () => {
-  const ledger = new Ledger()
+/** Applies what comes next in the log. */
+const next = (ledger: Ledger, invalidation: Invalidation) => ledger.apply(nextEvent(ledger.position, invalidation), now)
+
+/** What is said of an entry of this process, and of one that any may have written. */
+const verdicts = (ledger: Ledger, judged: ReturnType<typeof entry>, at = now) => [
+  ledger.verdict(key, judged, at),
+  ledger.verdictShared(key, judged, at),
+]
+
+test('what was read after an event is current; what was read before it is not', () => {
+  const ledger = joined()
   const before = entry(ledger)
-  ledger.apply({ tags: ['table:plans'], soft: false }, now)
-  expect(ledger.verdict(key, before)).toBe('invalid')
-  expect(ledger.verdict(key, entry(ledger))).toBe('current')
+  expect(next(ledger, on('table:plans'))).toBe('applied')
+  expect(verdicts(ledger, before)).toEqual(['invalid', 'invalid'])
+  expect(verdicts(ledger, entry(ledger))).toEqual(['current', 'current'])
 })
 
 test('a tag, a key and everything each reach an entry; what it does not carry does not', () => {
@@ -24,54 +44,121 @@ test('a tag, a key and everything each reach an entry; what it does not carry do
     ['table:rates', 'current'],
     [`${key}0`, 'current'],
   ] as const) {
-    const ledger = new Ledger()
+    const ledger = joined()
     const before = entry(ledger)
-    ledger.apply({ tags: [tag], soft: false }, now)
-    expect([tag, ledger.verdict(key, before)]).toEqual([tag, verdict])
+    next(ledger, on(tag))
+    expect([tag, ...verdicts(ledger, before)]).toEqual([tag, verdict, verdict])
   }
 })
 
-test('of many invalidations each is remembered, not only the last', () => {
-  const ledger = new Ledger()
+test('of many events each is remembered, not only the last', () => {
+  const ledger = joined()
   const before = entry(ledger)
-  ledger.apply({ tags: ['table:plans'], soft: false }, now)
-  for (let i = 0; i < 100; i += 1) ledger.apply({ tags: [`county:${i}`], soft: false }, now)
-  expect(ledger.verdict(key, before)).toBe('invalid')
+  next(ledger, on('table:plans'))
+  for (let i = 0; i < 100; i += 1) next(ledger, on(`county:${i}`))
+  expect(verdicts(ledger, before)).toEqual(['invalid', 'invalid'])
 })
 
-test('forgetting tags makes older entries unverifiable, never current', () => {
-  const ledger = new Ledger(3)
-  const touched = entry(ledger)
-  ledger.apply({ tags: ['table:plans'], soft: false }, now)
-  const untouched = entry(ledger)
-  for (const tag of ['a', 'b']) ledger.apply({ tags: [tag], soft: false }, now)
-  expect([ledger.verdict(key, touched), ledger.verdict(key, untouched)]).toEqual(['invalid', 'current'])
-  ledger.apply({ tags: ['c'], soft: false }, now) // the fourth tag: all are forgotten
-  expect([ledger.verdict(key, touched), ledger.verdict(key, untouched)]).toEqual(['invalid', 'invalid'])
-  expect(ledger.verdict(key, entry(ledger))).toBe('current')
+test('an invalidation the log has not heard of holds for this process', () => {
+  const ledger = joined()
+  const before = entry(ledger)
+  ledger.applyHere(on('table:plans'), now)
+  expect(verdicts(ledger, before)).toEqual(['invalid', 'current'])
+  expect(ledger.position).toEqual(start)
 })
 
-test('a soft invalidation makes older entries soft, and a later hard one still makes them invalid', () => {
-  const ledger = new Ledger()
+test('the oldest tags are forgotten at the bound, and what is older than them cannot be verified any more', () => {
+  const ledger = joined(3)
+  const oldest = entry(ledger)
+  next(ledger, on('a'))
+  const afterFirst = entry(ledger)
+  for (const tag of ['b', 'c']) next(ledger, on(tag))
+  expect(verdicts(ledger, oldest)).toEqual(['current', 'current'])
+  next(ledger, on('d')) // the fourth tag: `a` is forgotten
+  expect(verdicts(ledger, oldest)).toEqual(['invalid', 'invalid'])
+  expect(verdicts(ledger, afterFirst)).toEqual(['current', 'current'])
+})
+
+test('a tag that is touched again is young again: it is not the one to be forgotten', () => {
+  const ledger = joined(2)
+  for (const tag of ['table:plans', 'b', 'table:plans']) next(ledger, on(tag))
+  const between = entry(ledger)
+  next(ledger, on('c')) // `b` is forgotten
+  expect(verdicts(ledger, between)).toEqual(['current', 'current'])
+  expect(next(ledger, on('table:plans'))).toBe('applied')
+  expect(verdicts(ledger, between)).toEqual(['invalid', 'invalid'])
+})
+
+test('positions are remembered up to the bound', () => {
+  const ledger = joined(10, 3)
+  const stamped = entry(ledger)
+  for (const tag of ['a', 'b']) next(ledger, on(tag))
+  expect(ledger.verdictShared(key, stamped, now)).toBe('current')
+  next(ledger, on('c'))
+  expect(ledger.holds(start)).toBe(false)
+  expect(verdicts(ledger, stamped)).toEqual(['current', 'invalid'])
+})
+
+test('an event is applied once, and one that does not continue the chain is a gap', () => {
+  const ledger = joined()
+  const event = nextEvent(start, on('x'))
+  expect([ledger.apply(event, now), ledger.apply(event, now)]).toEqual(['applied', 'known'])
+  const skipped: Event = { ...nextEvent(nextEvent(event, on('y')), on('z')) }
+  expect(ledger.apply(skipped, now)).toBe('gap')
+  expect(ledger.isInStep).toBe(false)
+  expect(ledger.apply(nextEvent(event, on('y')), now)).toBe('gap')
+})
+
+test('the same position with another id is a gap: the log has lost its tail', () => {
+  const ledger = joined()
+  next(ledger, on('x'))
+  expect(ledger.apply({ ...nextEvent(start, on('y')), id: 'other' }, now)).toBe('gap')
+})
+
+test('lost, it believes nothing shared; joined again, nothing stamped before the barrier', () => {
+  const ledger = joined()
+  const before = entry(ledger)
+  ledger.lose()
+  const meanwhile = entry(ledger)
+  expect(verdicts(ledger, before)).toEqual(['current', 'invalid'])
+  ledger.join({ pos: 9, id: 'barrier' })
+  expect(verdicts(ledger, before)).toEqual(['invalid', 'invalid'])
+  expect(verdicts(ledger, meanwhile)).toEqual(['invalid', 'invalid'])
+  expect(verdicts(ledger, entry(ledger))).toEqual(['current', 'current'])
+})
+
+test('an entry of a process that has applied more cannot be judged yet', () => {
+  const ledger = joined()
+  const ahead = nextEvent(start, on('x'))
+  const written = { stamp: { seq: 0, pos: ahead.pos, id: ahead.id }, tags, readAt: now }
+  expect(ledger.verdictShared(key, written, now)).toBe('invalid')
+  ledger.apply(ahead, now)
+  expect(ledger.verdictShared(key, written, now)).toBe('current')
+})
+
+test('past the moment up to which it is verified, what is not invalid is unverified', () => {
+  const ledger = joined()
+  const held = entry(ledger)
+  ledger.verifiedUntil = now
+  expect(verdicts(ledger, held, now)).toEqual(['current', 'current'])
+  expect(verdicts(ledger, held, now + 1)).toEqual(['unverified', 'unverified'])
+  next(ledger, on('table:plans'))
+  expect(verdicts(ledger, held, now + 1)).toEqual(['invalid', 'invalid'])
+})
+
+test('a soft event makes older entries soft, and a later hard one still makes them invalid', () => {
+  const ledger = joined()
   const before = { ...entry(ledger), readAt: now - 1 }
-  ledger.apply({ tags: ['table:plans'], soft: true }, now)
-  expect(ledger.verdict(key, before)).toBe('soft')
-  expect(ledger.verdict(key, entry(ledger))).toBe('current')
-  ledger.apply({ tags: ['table:plans'], soft: false }, now)
-  expect(ledger.verdict(key, before)).toBe('invalid')
+  next(ledger, softlyOn('table:plans'))
+  expect(verdicts(ledger, before)).toEqual(['soft', 'soft'])
+  expect(verdicts(ledger, entry(ledger))).toEqual(['current', 'current'])
+  next(ledger, on('table:plans'))
+  expect(verdicts(ledger, before)).toEqual(['invalid', 'invalid'])
 })
 
-test('too many soft tags become a soft invalidation of everything', () => {
-  const ledger = new Ledger(2)
+test('too many soft tags become a soft event on everything', () => {
+  const ledger = joined(2)
   const other = { ...entry(ledger), readAt: now - 1 }
-  for (const tag of ['a', 'b', 'c']) ledger.apply({ tags: [tag], soft: true }, now)
-  expect(ledger.verdict(key, other)).toBe('soft')
-})
-
-test('an entry of another process is believed only under the head there is now', () => {
-  const ledger = new Ledger()
-  const shared = (head: string | undefined) => ledger.verdictShared(key, { stamp: { seq: 0, head }, tags, readAt: now })
-  expect([shared('h1'), shared(undefined)]).toEqual(['invalid', 'invalid'])
-  ledger.head = 'h1'
-  expect([shared('h1'), shared('h0'), shared(undefined)]).toEqual(['current', 'invalid', 'invalid'])
+  for (const tag of ['a', 'b', 'c']) next(ledger, softlyOn(tag))
+  expect(ledger.verdict(key, other, now)).toBe('soft')
 })

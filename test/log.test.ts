@@ -100,7 +100,7 @@ test('each change of state is a line with its reason', () => {
     { kind: 'redis-connection', state: 'ready' },
     { kind: 'tier-bypassed', tier: 'redis', forMs: 1000 },
     { kind: 'tier-back', tier: 'redis' },
-    { kind: 'invalidated', cause: 'purge', tags: ['county:51059'], lagSeconds: 0 },
+    { kind: 'invalidated', cause: 'purge', soft: false, tags: ['county:51059'], lagSeconds: 0 },
     { kind: 'config-reloaded', routes: 14, changed: ['plan'] },
     { kind: 'config-refused', error: new Error('routes.plan.sql: is missing') },
   )

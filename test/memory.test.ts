@@ -8,7 +8,7 @@ import { recorder } from './support.ts'
 const keyOf = (name: string | number) => `plans@0123456789ab?n=${name}` as Key
 
 function entryOf(bytes: number, more: Partial<Entry> = {}): Entry {
-  const stamp = { seq: 0, head: undefined }
+  const stamp = { seq: 0, pos: 0, id: '' }
   return { body: Buffer.alloc(bytes), rows: 1, tags: [], stamp, readAt: 0, fillMs: 1, jitter: 0, etag: 'x', ...more }
 }
 

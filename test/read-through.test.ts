@@ -8,7 +8,7 @@ import type { Tier } from '../proxy/cache/tier.ts'
 import { Variants } from '../proxy/cache/variants.ts'
 import { Ledger } from '../proxy/coherence/ledger.ts'
 import { Problem } from '../proxy/errors.ts'
-import { gate, ManualClock, recorder, settled } from './support.ts'
+import { gate, ManualClock, nextEvent, recorder, settled } from './support.ts'
 
 const key = 'plans@1?county=51059' as Key
 const lifetime = { fresh: 60_000, stale: 600_000, staleIfError: 3_600_000, negative: 10_000 }
@@ -36,7 +36,7 @@ function setup({ random = () => 0.999_999, leases = noLeases }: { random?: () =>
   const clock = new ManualClock()
   const seen = recorder()
   const ledger = new Ledger()
-  ledger.head = 'head-1'
+  ledger.join(start)
   const memory = memoryTier(1024 ** 2, seen.observe)
   const far = farTier()
   const cache = new ReadThrough({
@@ -63,13 +63,13 @@ function setup({ random = () => 0.999_999, leases = noLeases }: { random?: () =>
       },
       ...over,
     })
-  // As coherence/purge does it: the ledger, then a new head.
-  const purge = (tags: string[], soft = false) => {
-    const position = ledger.apply({ tags, soft }, clock.now())
-    if (!soft) ledger.head = `head-${position + 1}`
-  }
+  const purge = (tags: string[], soft = false) =>
+    ledger.apply(nextEvent(ledger.position, { tags, soft, cause: 'purge' }), clock.now())
   return { clock, seen, ledger, memory, far, cache, origin, read, purge }
 }
+
+const start = { pos: 7, id: 'head-1' }
+const hard = { tags: ['route:plans'], soft: false, cause: 'change' } as const
 
 const rows = (text: string, n = 1): Loaded => ({ json: text, rows: n })
 const text = ({ entry }: Answer) => entry.body.toString()
@@ -81,7 +81,7 @@ function foreignEntry(over: Partial<Entry> & { readAt: number }): Entry {
     body,
     rows: 1,
     tags: ['route:plans'],
-    stamp: { seq: 0, head: 'head-1' },
+    stamp: { seq: 0, ...start },
     fillMs: 1,
     jitter: 0,
     etag: etagOf(body),
@@ -464,10 +464,9 @@ describe('invalidation', () => {
     ['the key', [key]],
     ['everything', ['*']],
   ])('after a purge of %s the next read asks the origin, whatever the tiers hold', async (_what, tags) => {
-    const { read, origin, purge, ledger } = setup()
+    const { read, origin, purge } = setup()
     await read()
     purge(tags)
-    ledger.head = 'head-2'
     origin.load = async () => rows('v2')
     const answer = await read()
     expect(answer).toMatchObject({ source: 'origin', forwarded: 'uri-miss' })
@@ -551,20 +550,30 @@ describe('invalidation', () => {
     expect(origin.asked).toBe(2)
   })
 
-  test('what Redis holds from before the head changed, or while the head is unknown, is not served', async () => {
-    for (const head of ['head-2', undefined]) {
-      const { read, far, ledger, clock, origin } = setup()
-      far.kept.set(key, foreignEntry({ readAt: clock.now() }))
-      ledger.head = head
-      expect((await read()).source).toBe('origin')
-      expect(origin.asked).toBe(1)
-    }
+  test.each([
+    ['stamped before an event that touches it', (ledger: Ledger) => ledger.apply(nextEvent(start, hard), 0)],
+    ['stamped in a chain that was lost', (ledger: Ledger) => ledger.join({ ...start, id: 'another' })],
+    ['stamped before a barrier', (ledger: Ledger) => ledger.join({ pos: start.pos + 1, id: 'barrier' })],
+    ['while the log is lost', (ledger: Ledger) => ledger.lose()],
+  ])('what Redis holds is not served: %s', async (_what, change) => {
+    const { read, far, ledger, clock, origin } = setup()
+    far.kept.set(key, foreignEntry({ readAt: clock.now() }))
+    change(ledger)
+    expect((await read()).source).toBe('origin')
+    expect(origin.asked).toBe(1)
+  })
+
+  test('what Redis holds is served when what came since touches something else', async () => {
+    const { read, far, purge, clock } = setup()
+    far.kept.set(key, foreignEntry({ readAt: clock.now() }))
+    purge(['table:counties'])
+    expect((await read()).source).toBe('redis')
   })
 
   test('an entry taken over from Redis is invalidated by what comes after, not by what came before', async () => {
-    const { read, far, purge, clock } = setup()
+    const { read, far, purge, clock, ledger } = setup()
     purge(['table:plans'])
-    far.kept.set(key, foreignEntry({ readAt: clock.now(), stamp: { seq: 0, head: 'head-2' }, tags: ['table:plans'] }))
+    far.kept.set(key, foreignEntry({ readAt: clock.now(), stamp: ledger.stamp(), tags: ['table:plans'] }))
     expect((await read()).source).toBe('redis')
     expect((await read()).source).toBe('memory')
     purge(['table:plans'])

@@ -6,7 +6,7 @@ import { smallestCompressed } from '../proxy/cache/variants.ts'
 import { Problem, type ProblemCode, problems } from '../proxy/errors.ts'
 import { type Conditions, cacheStatus, chooseEncoding, problemReply, replyWith } from '../proxy/http/reply.ts'
 
-const stamp = { seq: 0, head: undefined }
+const stamp = { seq: 0, pos: 0, id: '' }
 const small: Entry = {
   body: Buffer.from('[{"state":"VA"}]'),
   rows: 1,

@@ -1,4 +1,5 @@
 import type { Clock } from '../proxy/clock.ts'
+import type { Event, Invalidation, Position } from '../proxy/coherence/ledger.ts'
 import type { Observation, Observe } from '../proxy/observation.ts'
 
 /** Something a test waits for, or holds back: `opened` resolves once `open` is called. */
@@ -58,4 +59,9 @@ export function recorder(): {
 /** Lets everything that is ready to run do so: promises settled, their continuations, and what those start. */
 export function settled(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
+}
+
+/** The event that would follow `position` in the log. */
+export function nextEvent(position: Position, invalidation: Invalidation): Event {
+  return { pos: position.pos + 1, id: `${position.id}+`, prev: position.id, ...invalidation }
 }

@@ -7,6 +7,7 @@ import { memoryTier } from '../proxy/cache/memory.ts'
 import { connectRedis, redisTier, untilReady } from '../proxy/cache/redis.ts'
 import type { Tier } from '../proxy/cache/tier.ts'
 import { systemClock } from '../proxy/clock.ts'
+import { nowhere } from '../proxy/coherence/ledger.ts'
 import { recorder } from './support.ts'
 
 const prefix = `contract-${process.pid}:`
@@ -25,7 +26,8 @@ beforeEach(() => {
   seen.facts.length = 0
 })
 
-const newRedisTier = () => redisTier(client, prefix, async () => {}, systemClock, seen.observe)
+const sharing = { isShared: true, reached: async () => true }
+const newRedisTier = () => redisTier(client, prefix, sharing, systemClock, seen.observe)
 const tiers: [string, () => Tier][] = [
   ['memory', () => memoryTier(16 * 1024 ** 2, seen.observe)],
   ['redis', newRedisTier],
@@ -47,7 +49,7 @@ function newEntry(over: Partial<Entry> = {}): Entry {
     body,
     rows: 1,
     tags: ['route:plan', 'county:51059'],
-    stamp: { seq: 3, head: 'h' },
+    stamp: { seq: 3, pos: 1, id: 'h' },
     readAt: systemClock.now(),
     fillMs: 1.5,
     jitter: 0.25,
@@ -117,7 +119,7 @@ describe('in Redis', () => {
 
   test('an entry that nobody could verify is not sent', async () => {
     const [tier, key] = [newRedisTier(), newKey()]
-    expect(await tier.set(key, newEntry({ stamp: { seq: 1, head: undefined } }), 10_000)).toBe(false)
+    expect(await tier.set(key, newEntry({ stamp: { seq: 1, ...nowhere } }), 10_000)).toBe(false)
     expect(await client.exists(prefix + key)).toBe(0)
   })
 

@@ -55,7 +55,7 @@ export function ownBytes(bytes: Uint8Array | string): Buffer {
  * It says its own key, so that a value copied or renamed under another key is not believed. The key holds the version of
  * the route. Whoever changes the header or its meaning changes the format version: an unknown one is a miss.
  */
-const format = Buffer.from('onr\x01')
+const format = Buffer.from('onr\x02')
 const digestBytes = 16
 const headerAt = format.length + digestBytes + 4
 
@@ -63,7 +63,9 @@ interface Header {
   key: string
   rows: number
   tags: readonly string[]
-  head: string
+  /** The prefix of the invalidation log its filler had applied. */
+  pos: number
+  id: string
   /** Age when it was sent to Redis, and the lifetime it was given there, in milliseconds: its age later follows from the
    * lifetime Redis says is left, with no clock of another host. */
   ageMs: number
@@ -73,10 +75,10 @@ interface Header {
   etag: string
 }
 
-/** Writes `entry` as Redis keeps it. `entry.stamp.head` must be known. */
+/** Writes `entry` as Redis keeps it. `entry.stamp` must name a prefix of the log. */
 export function encodeEntry(key: Key, entry: Entry, ageMs: number, keepMs: number): Buffer {
   const { rows, tags, stamp, fillMs, jitter, etag, body } = entry
-  const header: Header = { key, rows, tags, head: stamp.head as string, ageMs, keepMs, fillMs, jitter, etag }
+  const header: Header = { key, rows, tags, pos: stamp.pos, id: stamp.id, ageMs, keepMs, fillMs, jitter, etag }
   const headerBytes = Buffer.from(JSON.stringify(header))
   const value = Buffer.allocUnsafe(headerAt + headerBytes.length + body.length)
   format.copy(value)
@@ -106,9 +108,18 @@ export function decodeEntry(key: Key, value: Buffer, leftMs: number, now: number
   if (header === undefined) return 'header'
   if (header.key !== key) return 'key'
   if (leftMs < 0 || leftMs > header.keepMs) return 'lifetime'
-  const { rows, tags, head, ageMs, keepMs, fillMs, jitter, etag } = header
+  const { rows, tags, pos, id, ageMs, keepMs, fillMs, jitter, etag } = header
   const readAt = now - (ageMs + keepMs - leftMs)
-  return { body: ownBytes(value.subarray(bodyAt)), rows, tags, stamp: { seq: 0, head }, readAt, fillMs, jitter, etag }
+  return {
+    body: ownBytes(value.subarray(bodyAt)),
+    rows,
+    tags,
+    stamp: { seq: 0, pos, id },
+    readAt,
+    fillMs,
+    jitter,
+    etag,
+  }
 }
 
 function digestOf(value: Buffer): Buffer {
@@ -126,11 +137,11 @@ function parseHeader(json: string): Header | undefined {
     return undefined // told apart from a good header by the caller, and counted there
   }
   if (typeof header !== 'object' || header === null) return undefined
-  const { key, rows, tags, head, ageMs, keepMs, fillMs, jitter, etag } = header
-  const numbers = [rows, ageMs, keepMs, fillMs, jitter].every(
+  const { key, rows, tags, pos, id, ageMs, keepMs, fillMs, jitter, etag } = header
+  const numbers = [rows, pos, ageMs, keepMs, fillMs, jitter].every(
     (n) => typeof n === 'number' && Number.isFinite(n) && n >= 0,
   )
-  const strings = [key, head, etag].every((s) => typeof s === 'string')
+  const strings = [key, id, etag].every((s) => typeof s === 'string')
   const isTagList = Array.isArray(tags) && tags.every((tag) => typeof tag === 'string')
   return numbers && jitter <= 1 && strings && isTagList && /^[\w-]{22}$/.test(etag) ? header : undefined
 }

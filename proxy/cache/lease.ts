@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Redis } from 'ioredis'
+import type { Position } from '../coherence/ledger.ts'
 import type { FailOpenTier } from './fail-open.ts'
 import type { Key } from './key.ts'
 
@@ -15,10 +16,10 @@ export interface Lease {
 
 export interface Leases {
   /**
-   * Takes the lease of `key` among those who know the invalidation log to be at `head`: a fill that began before an invalidation
-   * leads nobody who comes after it, for what it brings will not be kept.
+   * Takes the lease of `key` for a fill stamped `stamp`. `leads` says of another's whether what it will bring can be used here: a fill that
+   * began before an invalidation leads nobody who comes after it, and its lease is taken over.
    */
-  take(key: Key, head: string | undefined): Promise<Lease>
+  take(key: Key, stamp: Position, leads: (holder: Position) => boolean): Promise<Lease>
   /** Whether there is anything to be had by asking. */
   readonly isUsable: boolean
 }
@@ -31,6 +32,11 @@ const failed = 'failed'
 const release = `if redis.call('get', KEYS[1]) ~= ARGV[1] then return 0 end
 if ARGV[2] == 'failed' then return redis.call('set', KEYS[1], ARGV[2], 'px', ARGV[3]) end
 return redis.call('del', KEYS[1])`
+
+/** Takes over the lease that still is what it was. */
+const takeOver = `if redis.call('get', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('set', KEYS[1], ARGV[2], 'px', ARGV[3])
+return 1`
 
 /** Without Redis everybody leads: one fill a process and key. */
 export const noLeases: Leases = { take: async () => alone, isUsable: false }
@@ -47,21 +53,27 @@ export function redisLeases(
   keyPrefix: string,
   longestMs: number,
   server: Pick<FailOpenTier, 'guard' | 'isFailing'>,
+  isShared: () => boolean,
 ): Leases {
-  const take = async (key: Key, head: string): Promise<Lease> => {
-    const name = `${keyPrefix}lease:${head}:${key}`
-    const token = randomUUID()
+  const take = async (key: Key, { pos, id }: Position, leads: (holder: Position) => boolean): Promise<Lease> => {
+    const name = `${keyPrefix}lease:${key}`
+    const token = `${randomUUID()} ${pos} ${id}`
     // In one write: what is there if it is not ours now.
     const [taken, holder] = await Promise.all([client.set(name, token, 'PX', longestMs, 'NX'), client.get(name)])
     const end = (outcome: string) => client.eval(release, 1, name, token, outcome, failedMs).then(() => alone)
-    if (taken === 'OK') return { state: 'led', release: (outcome) => void server.guard(() => end(outcome), alone) }
-    return { state: holder === failed ? 'failed' : 'held', release() {} }
+    const led: Lease = { state: 'led', release: (outcome) => void server.guard(() => end(outcome), alone) }
+    if (taken === 'OK') return led
+    if (holder === failed) return { state: 'failed', release() {} }
+    const [, holderPos, holderId] = holder?.split(' ') ?? []
+    if (holder === null || leads({ pos: Number(holderPos), id: holderId ?? '' })) return { state: 'held', release() {} }
+    const isOurs = (await client.eval(takeOver, 1, name, holder, token, longestMs)) === 1
+    return isOurs ? led : { state: 'held', release() {} }
   }
-  // Without a known head nothing is kept in Redis, so there would be nothing to wait for.
   return {
-    take: async (key, head) => (head === undefined ? alone : server.guard(() => take(key, head), alone)),
+    take: (key, stamp, leads) => server.guard(() => take(key, stamp, leads), alone),
+    // Where nothing is kept in Redis there would be nothing to wait for.
     get isUsable() {
-      return !server.isFailing
+      return !server.isFailing && isShared()
     },
   }
 }

@@ -8,6 +8,8 @@ export interface Lifetime {
   staleIfError: number
   /** `fresh` of an entry without rows, which is never served past that. */
   negative: number
+  /** Whether an entry may be served if the origin fails though what it was made from is known to have changed. */
+  afterInvalidation?: boolean
 }
 
 /** How much of `fresh` is jittered away, so that what was filled together does not run out together. */
@@ -18,12 +20,19 @@ export type Use = 'fresh' | 'stale' | 'if-error' | 'no'
 
 /** What `entry` may be used for at `now`, by its route's lifetime of the moment and the ledger's verdict. */
 export function useOf(entry: Entry, lifetime: Lifetime, verdict: Verdict, now: number): Use {
-  if (verdict === 'invalid') return 'no'
   const ageMs = now - entry.readAt
-  const { fresh, stale, staleIfError } = lifetimeOf(entry, lifetime)
-  if (verdict === 'current' && ageMs < freshFor(entry, lifetime)) return 'fresh'
+  const { fresh, stale, staleIfError, afterInvalidation } = lifetimeOf(entry, lifetime)
+  if (verdict === 'invalid' && !afterInvalidation) return 'no'
+  const isForErrors = verdict === 'invalid' || (verdict === 'unverified' && ageMs >= unverifiedFor(entry))
+  if (isForErrors) return ageMs < fresh + staleIfError ? 'if-error' : 'no'
+  if (verdict !== 'soft' && ageMs < freshFor(entry, lifetime)) return 'fresh'
   if (ageMs < fresh + stale) return 'stale'
   return ageMs < fresh + staleIfError ? 'if-error' : 'no'
+}
+
+/** For how long `entry` is served while nobody knows whether what it was made from has changed: 2 to 5 s. */
+function unverifiedFor(entry: Entry): number {
+  return 2000 + 3000 * entry.jitter
 }
 
 /** For how long `entry` is fresh, counted from when it was read: its jitter is taken off. */

@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.ts'
-import type { Judged, Ledger } from '../coherence/ledger.ts'
+import type { Judged, Ledger, Position } from '../coherence/ledger.ts'
 import { Problem } from '../errors.ts'
 import type { Observe } from '../observation.ts'
 import { type Entry, etagOf, ownBytes } from './entry.ts'
@@ -160,7 +160,7 @@ export class ReadThrough {
     const { ledger, clock } = this.#parts
     const tags = read.tags()
     const under = { stamp: ledger.stamp(), tags, readAt: clock.now() }
-    const mayJoin = () => ledger.verdict(read.key, under) !== 'invalid'
+    const mayJoin = () => ledger.verdict(read.key, under, clock.now()) !== 'invalid'
     return this.#flights.start(read.key, mayJoin, () => this.#search(read, purpose, under))
   }
 
@@ -172,9 +172,16 @@ export class ReadThrough {
     const found = await this.#look(read, purpose, resort)
     if (found !== undefined) return found
     const began = clock.now()
+    const leads = (position: Position) => {
+      const judged = { stamp: { seq: 0, ...position }, tags: under.tags, readAt: clock.now() }
+      return position.pos > ledger.position.pos || ledger.verdictShared(read.key, judged, clock.now()) !== 'invalid'
+    }
     for (let pauseMs = 5; leases.isUsable; pauseMs = Math.min(pauseMs * 2, longestPauseMs)) {
       // Once more, in the same round trip: another process may have kept it meanwhile.
-      const [lease, kept] = await Promise.all([leases.take(read.key, ledger.head), this.#look(read, purpose, resort)])
+      const [lease, kept] = await Promise.all([
+        leases.take(read.key, ledger.position, leads),
+        this.#look(read, purpose, resort),
+      ])
       if (kept !== undefined) {
         lease.release('done')
         return kept
@@ -195,7 +202,7 @@ export class ReadThrough {
     for (const tier of farther) {
       const found = await tier.get(read.key)
       if (found === undefined) continue
-      const use = useOf(found, read.lifetime, ledger.verdictShared(read.key, found), clock.now())
+      const use = useOf(found, read.lifetime, ledger.verdictShared(read.key, found, clock.now()), clock.now())
       if (use === 'no') continue
       // Judged current this very moment: it holds every invalidation applied so far.
       const entry = { ...found, stamp: ledger.stamp() }
@@ -251,7 +258,7 @@ export class ReadThrough {
     const body = ownBytes(json)
     const fillMs = clock.now() - readAt
     const entry: Entry = { body, rows, tags: under.tags, stamp, readAt, fillMs, jitter: random(), etag: etagOf(body) }
-    const isRaced = ledger.verdict(read.key, entry) === 'invalid'
+    const isRaced = ledger.verdict(read.key, entry, clock.now()) === 'invalid'
     if (isRaced) observe({ kind: 'fill-raced', route: read.route })
     const stored = !isRaced && this.#keep(read, entry)
     return { ...this.#answer(entry, read, 'origin', 'miss'), forwarded, stored }
@@ -270,7 +277,8 @@ export class ReadThrough {
   /** What an entry of this process may be used for now. */
   #useOf(entry: Entry, read: Read): Use {
     const { ledger, clock } = this.#parts
-    return useOf(entry, read.lifetime, ledger.verdict(read.key, entry), clock.now())
+    const now = clock.now()
+    return useOf(entry, read.lifetime, ledger.verdict(read.key, entry, now), now)
   }
 
   #answer(entry: Entry, read: Read, source: Answer['source'], state: Answer['state']): Answer {

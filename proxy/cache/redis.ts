@@ -1,5 +1,6 @@
 import { Redis } from 'ioredis'
 import type { Clock } from '../clock.ts'
+import type { Position } from '../coherence/ledger.ts'
 import type { Observe } from '../observation.ts'
 import { decodeEntry, encodeEntry } from './entry.ts'
 import type { Tier } from './tier.ts'
@@ -67,18 +68,22 @@ export function untilReady(client: Redis, clock: Clock, ms: number): Promise<boo
   })
 }
 
+/** The most a reader waits for this process to have applied what whoever wrote an entry had. */
+const catchUpMs = 20
+
 /**
  * The shared tier: one self-describing value a key, with the lifetime Redis counts down.
  *
  * Nothing it returns is trusted: a value that is not exactly what {@link encodeEntry} wrote for this key is observed and is a
- * miss. An entry whose stamp has no head cannot be verified by anyone later, so it is not sent.
+ * miss. An entry whose stamp names no prefix of the log cannot be verified by anyone later, so it is not sent.
  *
- * `catchUp` brings the ledger up to date, in the round trip of each `get`: what is found can only be judged after it.
+ * `sharing.isShared` says whether the tier may be used at all; `sharing.reached` waits a moment for a prefix of the log that whoever wrote an
+ * entry had applied and we have not: only then can the entry be judged.
  */
 export function redisTier(
   client: Redis,
   keyPrefix: string,
-  catchUp: () => Promise<void>,
+  sharing: { isShared: boolean; reached(position: Position, ms: number): Promise<boolean> },
   clock: Clock,
   observe: Observe,
 ): Tier {
@@ -86,22 +91,22 @@ export function redisTier(
     name: 'redis',
     async get(key) {
       // In one write, but other clients' commands may come between them. The lifetime first: if the value is replaced after
-      // it was told, the new one looks older than it is, never younger. The head last, for what it says of the value.
-      const [leftMs, value] = await Promise.all([
-        client.pttl(keyPrefix + key),
-        client.getBuffer(keyPrefix + key),
-        catchUp(),
-      ])
+      // it was told, the new one looks older than it is, never younger.
+      if (!sharing.isShared) return undefined
+      const [leftMs, value] = await Promise.all([client.pttl(keyPrefix + key), client.getBuffer(keyPrefix + key)])
       if (value === null || leftMs === -2) return undefined
       const entry = decodeEntry(key, value, leftMs, clock.now())
-      if (typeof entry !== 'string') return entry
+      if (typeof entry !== 'string') {
+        await sharing.reached(entry.stamp, catchUpMs)
+        return entry
+      }
       observe({ kind: 'tier-error', tier: 'redis', operation: 'get', reason: entry })
       return undefined
     },
     async set(key, entry, keepMs) {
       const ageMs = Math.max(0, Math.ceil(clock.now() - entry.readAt))
       const leftMs = Math.floor(keepMs) - ageMs
-      if (entry.stamp.head === undefined || leftMs < 1) return false
+      if (!sharing.isShared || entry.stamp.pos < 0 || leftMs < 1) return false
       await client.set(keyPrefix + key, encodeEntry(key, entry, ageMs, leftMs), 'PX', leftMs)
       return true
     },

@@ -1,19 +1,31 @@
-/** The moment an entry was read, in the ledger's terms: no invalidation applied after it is known to be in the entry. */
-export interface Stamp {
-  /** Invalidations this process had applied. */
-  seq: number
-  /** The invalidation log's head as this process knew it; `undefined` when it could not know. */
-  head: string | undefined
+import type { Cause } from '../observation.ts'
+
+/** Names a prefix of the invalidation log: its last event. The id is chained, so equal names mean equal prefixes. */
+export interface Position {
+  readonly pos: number
+  readonly id: string
 }
 
-/** What the ledger says of an entry: nothing it was made from has changed, or changed softly, or changed. */
-export type Verdict = 'current' | 'soft' | 'invalid'
+/** The moment an entry was read, in the ledger's terms: no invalidation applied after it is known to be in the entry. */
+export interface Stamp extends Position {
+  /** Invalidations and gaps this process had applied. */
+  readonly seq: number
+}
+
+/** What the ledger says of an entry: nothing it was made from has changed, or changed softly, or nobody can tell, or changed. */
+export type Verdict = 'current' | 'soft' | 'unverified' | 'invalid'
 
 export interface Invalidation {
   /** Tags touched; `*` touches every entry. */
-  tags: readonly string[]
+  readonly tags: readonly string[]
+  readonly cause: Cause
   /** Soft: what is touched may be served once more while it is refreshed. */
-  soft: boolean
+  readonly soft: boolean
+}
+
+/** An invalidation with its place in the log; `prev` is the id of the event before it. */
+export interface Event extends Position, Invalidation {
+  readonly prev: string
 }
 
 /** What the ledger needs to know of an entry, or of a fill under way. `readAt`: milliseconds on this host's monotonic clock. */
@@ -26,78 +38,169 @@ export interface Judged {
 /** The tag every entry has without saying so. */
 export const everything = '*'
 
+/** The position of who is in step with no log: it verifies nothing. */
+export const nowhere: Position = { pos: -1, id: '' }
+
+interface Moment {
+  seq: number
+  pos: number
+}
+
 /**
  * Judges whether anything an entry was made from has been invalidated since it was read. One a process; pure, synchronous.
  *
- * - `stamp()` is taken in the same tick as, and before, the SQL of a fill is sent: the fill sees every change whose
- *   invalidation came before, and may or may not see a later one.
- * - `verdict` compares it with the latest invalidation of each tag. A fill is kept only if it is still
- *   'current' when it ends; a flight is joined only while what it brings would be.
+ * It applies the invalidation log in order. `stamp()` is taken in the same tick as, and before, the SQL of a fill is sent; since
+ * an event is appended only once its transaction is visible, what is read then holds every event of the prefix it names.
  *
- * Bounded: beyond `maxTags` remembered tags it forgets them all and raises a floor instead; what was stamped below the floor
- * cannot be verified, so it is invalid. Forgetting costs fills, never truth.
+ * - An entry of this process (`verdict`) is compared by `seq`, the count of what was applied here.
+ * - An entry any process may have written (`verdictShared`) is compared by the prefix its filler had applied: it must be a
+ *   prefix of this log too, and no event beyond it may touch the entry.
  *
- * Entries in Redis were stamped by other processes, whose `seq` means nothing here. They are compared by `head`, the name of
- * the invalidation log's latest hard event (see coherence/log): equal heads, nothing has been invalidated in between. An
- * unknown head equals nothing.
+ * A gap (an event that does not continue the chain) means that something may have been missed. From then on the ledger is in
+ * step with nothing, until `join` starts it anew at a barrier appended after the gap was noticed: only stamps at or beyond that
+ * are believed.
+ *
+ * Bounded: beyond `maxTags` tags, or `maxPositions` positions, the oldest is forgotten and the floor rises to it; what was
+ * stamped below the floor cannot be verified, so it is invalid. Forgetting costs fills, never truth.
  */
 export class Ledger {
   #seq = 0
-  #floor = 0
-  #lastHard = 0
-  readonly #hard = new Map<string, number>()
+  #position = nowhere
+  /** The ids of the last positions. */
+  readonly #ring = new Map<number, string>()
+  /** The latest hard event on each tag, the oldest first. */
+  readonly #last = new Map<string, Moment>()
   readonly #soft = new Map<string, number>()
+  #floor: Moment = { seq: 0, pos: 0 }
+  /** No stamp of this or a later `seq` needs to be looked up. */
+  #lastHard = 0
   readonly #maxTags: number
-  head: string | undefined
+  readonly #maxPositions: number
+  /**
+   * Until when, on the clock of `now`, this process is known to have missed nothing. Past it entries are 'unverified'.
+   * Without a log to follow that is for ever.
+   */
+  verifiedUntil = Number.POSITIVE_INFINITY
 
-  constructor(maxTags = 10_000) {
+  constructor(maxTags = 10_000, maxPositions = 10_000) {
     this.#maxTags = maxTags
+    this.#maxPositions = maxPositions
   }
 
-  /** Invalidations applied so far. */
+  /** Invalidations and gaps applied so far. */
   get seq(): number {
     return this.#seq
   }
 
-  stamp(): Stamp {
-    return { seq: this.#seq, head: this.head }
+  /** The prefix applied, or `nowhere`. */
+  get position(): Position {
+    return this.#position
   }
 
-  /** Applies one invalidation; `now` is the clock entries' `readAt` is on. Returns its position in this process. */
-  apply({ tags, soft }: Invalidation, now: number): number {
+  get isInStep(): boolean {
+    return this.#position !== nowhere
+  }
+
+  stamp(): Stamp {
+    return { seq: this.#seq, pos: this.#position.pos, id: this.#position.id }
+  }
+
+  /** Whether `position` names a prefix of what has been applied, as far as it is remembered. */
+  holds({ pos, id }: Position): boolean {
+    return this.#ring.get(pos) === id
+  }
+
+  /**
+   * Applies the next event of the log; `now` is the clock entries' `readAt` is on. An event that was applied before is
+   * 'known'. One that does not continue the chain is a 'gap', and nothing is applied until `join`.
+   */
+  apply(event: Event, now: number): 'applied' | 'known' | 'gap' {
+    if (!this.isInStep) return 'gap'
+    if (this.holds(event)) return 'known'
+    if (event.pos !== this.#position.pos + 1 || event.prev !== this.#position.id) {
+      this.lose()
+      return 'gap'
+    }
+    this.#stepTo(event)
+    this.#touch(event, now)
+    return 'applied'
+  }
+
+  /** Applies an invalidation the log has not heard of (yet): for this process alone. */
+  applyHere(invalidation: Invalidation, now: number): void {
+    this.#touch(invalidation, now)
+  }
+
+  /** Is in step with nothing from here on: something may have been missed. */
+  lose(): void {
+    this.#position = nowhere
+    this.#ring.clear()
+  }
+
+  /** Goes on from `position`; nothing stamped before it is believed any more. */
+  join(position: Position): void {
     this.#seq += 1
-    if (!soft) this.#lastHard = this.#seq
-    for (const tag of tags) {
-      if (soft) this.#soft.set(tag, now)
-      else this.#hard.set(tag, this.#seq)
-    }
-    if (this.#hard.size > this.#maxTags) {
-      this.#floor = this.#seq
-      this.#hard.clear()
-    }
-    if (this.#soft.size > this.#maxTags) {
-      this.#soft.clear()
-      this.#soft.set(everything, now)
-    }
-    return this.#seq
+    this.#lastHard = this.#seq
+    this.#floor = { seq: this.#seq, pos: position.pos }
+    this.#last.clear()
+    this.#ring.clear()
+    this.#stepTo(position)
   }
 
   /** Judges an entry, or a fill, of this process. Its key counts as a tag of its own. */
-  verdict(key: string, { stamp, tags, readAt }: Judged): Verdict {
+  verdict(key: string, { stamp, tags, readAt }: Judged, now: number): Verdict {
     if (stamp.seq < this.#lastHard) {
-      const isSince = (tag: string) => stamp.seq < (this.#hard.get(tag) ?? 0)
-      if (stamp.seq < this.#floor || isSince(everything) || isSince(key) || tags.some(isSince)) return 'invalid'
+      const { seq } = stamp
+      if (seq < this.#floor.seq) return 'invalid'
+      const isSince = (tag: string) => seq < (this.#last.get(tag)?.seq ?? 0)
+      if (isSince(everything) || isSince(key) || tags.some(isSince)) return 'invalid'
     }
+    if (now > this.verifiedUntil) return 'unverified'
     return this.#softVerdict(key, tags, readAt)
   }
 
   /** Judges an entry another process may have written. */
-  verdictShared(key: string, { stamp, tags, readAt }: Judged): Verdict {
-    if (this.head === undefined || stamp.head !== this.head) return 'invalid'
+  verdictShared(key: string, { stamp, tags, readAt }: Judged, now: number): Verdict {
+    const { pos } = stamp
+    if (!this.holds(stamp) || pos < this.#floor.pos) return 'invalid'
+    const isSince = (tag: string) => pos < (this.#last.get(tag)?.pos ?? 0)
+    if (isSince(everything) || isSince(key) || tags.some(isSince)) return 'invalid'
+    if (now > this.verifiedUntil) return 'unverified'
     return this.#softVerdict(key, tags, readAt)
   }
 
+  #stepTo({ pos, id }: Position): void {
+    this.#position = { pos, id }
+    this.#ring.set(pos, id)
+    // Positions follow each other: the oldest of n is n - 1 back. What it stamped is not found any more: invalid.
+    this.#ring.delete(pos - this.#maxPositions)
+  }
+
+  #touch({ tags, soft }: Invalidation, now: number): void {
+    this.#seq += 1
+    if (soft) return void this.#touchSoftly(tags, now)
+    if (tags.length === 0) return // a barrier of somebody else's
+    this.#lastHard = this.#seq
+    const moment = { seq: this.#seq, pos: this.#position.pos }
+    for (const tag of tags) {
+      this.#last.delete(tag) // to be the youngest again
+      this.#last.set(tag, moment)
+    }
+    for (const [tag, { seq, pos }] of this.#last) {
+      if (this.#last.size <= this.#maxTags) break
+      this.#last.delete(tag)
+      this.#floor = { seq, pos: Math.max(pos, this.#floor.pos) }
+    }
+  }
+
   // A soft invalidation promises no order, only a refresh: comparing moments is enough.
+  #touchSoftly(tags: readonly string[], now: number): void {
+    for (const tag of tags) this.#soft.set(tag, now)
+    if (this.#soft.size <= this.#maxTags) return
+    this.#soft.clear()
+    this.#soft.set(everything, now)
+  }
+
   #softVerdict(key: string, tags: readonly string[], readAt: number): Verdict {
     if (this.#soft.size === 0) return 'current'
     const isSince = (tag: string) => readAt < (this.#soft.get(tag) ?? Number.NEGATIVE_INFINITY)

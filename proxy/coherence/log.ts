@@ -1,106 +1,155 @@
-import { randomUUID } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import type { Redis } from 'ioredis'
-import type { Observe } from '../observation.ts'
-import type { Ledger } from './ledger.ts'
+import type { Cause } from '../observation.ts'
+import type { Event, Invalidation, Position } from './ledger.ts'
+
+/** Where the log stands, and the last sign of whoever follows the database for all: it changes at least each second. */
+export interface Head extends Position {
+  beat: string | undefined
+}
+
+/** The invalidation log: append-only, its events chained, the same to everybody. Every method rejects when it cannot be reached. */
+export interface Log {
+  /** Whether other processes write and read it too. */
+  readonly isShared: boolean
+  /** Whether there is a connection: without one nothing need be tried. */
+  readonly isReachable: boolean
+  /** Appends one event; all transactions that `invalidation` speaks of must be visible by now. */
+  append(invalidation: Invalidation): Promise<Event>
+  /** Where it stands; nothing, where there is no log yet. */
+  head(): Promise<Head | undefined>
+  /** What follows `pos`, the oldest first; what was forgotten is missing at the front. */
+  read(pos: number): Promise<Event[]>
+  /** The same, but waits up to a second for the first. */
+  next(pos: number): Promise<Event[]>
+  /** Lets everybody see that the database is followed. */
+  beat(): Promise<void>
+  /** Calls `reconnected` on each new connection: what was known of the server may not hold any more. */
+  onReconnect(reconnected: () => void): void
+  close(): void
+}
+
+/** What is kept of the log, in events: a process that starts reads all of it (10,000 take 0.15 s), and Redis holds it. */
+const keptEvents = 10_000
+/** Of events in one answer: more are asked for again. */
+const atOnce = 1000
 
 /**
- * The head of the invalidation log in Redis: one random id, replaced by every hard invalidation of any process.
+ * One script on keys of one slot, so that it is the same on a single Redis, behind Sentinel and in a Cluster.
  *
- * An entry in Redis carries the head its filler knew before its SQL; a reader believes it only if that is the head now. So
- * no process is given by Redis what was read before a purge that another process, or this one before a restart, has made.
- *
- * Redis may forget a head, and come back with an older one:
- *   1. an entry is kept under head a; Redis saves itself
- *   2. a purge replaces a by b
- *   3. Redis dies, and restarts with what it saved, or a replica without the tail takes over: head a, and the entry
- * So the first head seen on a new connection that is not the one known before is replaced. That also costs what Redis holds
- * when somebody else has purged meanwhile, which is no more than that purge did.
- *
- * While this process owes Redis a new head (Redis was down when somebody purged) the ledger's head is unknown: nothing from
- * Redis is believed and nothing is sent there. The debt is paid as soon as there is a connection.
+ * A head that is gone starts a new chain, and a stream that cannot be continued is older than its head: two chains are never mixed.
  */
-export class InvalidationLog {
-  readonly #client: Redis
-  readonly #key: string
-  readonly #ledger: Ledger
-  readonly #observe: Observe
-  #isOwing = false
-  /** The last head Redis was seen to have. */
-  #known: string | undefined
-  #isNewConnection = false
-  /** Counts publications: an answer to a question asked before one says nothing after it. */
-  #publications = 0
+const append = `local head = redis.call('hmget', KEYS[1], 'pos', 'id')
+if not head[1] then redis.call('del', KEYS[2]) end
+local prev = head[2] or ''
+local pos = redis.call('hincrby', KEYS[1], 'pos', 1)
+local id = string.sub(redis.sha1hex(prev .. '|' .. pos .. '|' .. ARGV[1]), 1, 16)
+redis.call('hset', KEYS[1], 'id', id)
+local function add()
+  return redis.pcall('xadd', KEYS[2], 'maxlen', '~', ARGV[3], pos .. '-1', 'id', id, 'prev', prev, 'event', ARGV[2])
+end
+if type(add()) == 'table' then
+  redis.call('del', KEYS[2])
+  add()
+end
+return {pos, id, prev}`
 
-  constructor(client: Redis, keyPrefix: string, ledger: Ledger, observe: Observe) {
-    this.#client = client
-    this.#key = `{${keyPrefix}log}:head`
-    this.#ledger = ledger
-    this.#observe = observe
-    client.on('ready', () => {
-      this.#isNewConnection = true
-      this.catchUp().catch((error) => this.#failed(error))
-    })
+/** A beat of a log that is not there would make a head without a position. */
+const beat = `if redis.call('exists', KEYS[1]) == 1 then redis.call('hset', KEYS[1], 'beat', ARGV[1]) end`
+
+/**
+ * The log in Redis: a stream and its head, without a time to live. `client` must be quick or fail; the log opens a
+ * connection of its own besides, to wait on, which has no limit for one command but one for silence.
+ */
+export function redisLog(client: Redis, keyPrefix: string): Log {
+  const head = `{${keyPrefix}log}:head`
+  const events = `{${keyPrefix}log}:events`
+  const waiting = client.duplicate({
+    commandTimeout: undefined,
+    socketTimeout: undefined,
+    blockingTimeout: 2000,
+    enableAutoPipelining: false,
+    connectionName: 'onramp-log',
+  } as object)
+  waiting.on('error', () => {}) // the command under way rejects, and the other connection's loss is observed
+  const listeners: (() => void)[] = []
+  client.on('ready', () => {
+    for (const reconnected of listeners) reconnected()
+  })
+  return {
+    isShared: true,
+    get isReachable() {
+      return client.status === 'ready'
+    },
+    async append(invalidation) {
+      const payload = JSON.stringify(invalidation)
+      const reply = await client.eval(append, 2, head, events, randomUUID(), payload, keptEvents)
+      const [pos, id, prev] = reply as [number, string, string]
+      return { pos, id, prev, ...invalidation }
+    },
+    async head() {
+      const [pos, id, beat] = await client.hmget(head, 'pos', 'id', 'beat')
+      if (typeof pos !== 'string' || typeof id !== 'string') return undefined
+      return { pos: Number(pos), id, beat: beat ?? undefined }
+    },
+    async read(pos) {
+      return eventsOf(await client.xrange(events, `(${pos}-1`, '+', 'COUNT', atOnce))
+    },
+    async next(pos) {
+      const replies = await waiting.xread('COUNT', atOnce, 'BLOCK', 1000, 'STREAMS', events, `${pos}-1`)
+      return eventsOf((replies as [string, [string, string[]][]][] | null)?.[0]?.[1] ?? [])
+    },
+    async beat() {
+      await client.eval(beat, 1, head, randomUUID())
+    },
+    onReconnect: (reconnected) => listeners.push(reconnected),
+    close: () => waiting.disconnect(),
   }
+}
 
-  /**
-   * Brings the ledger's head up to date. Called in the same tick as the read it is needed for, it shares that read's round
-   * trip. Rejects when Redis cannot tell; the head stays what it was known to be.
-   */
-  async catchUp(): Promise<void> {
-    if (this.#isOwing) return void (await this.#replace())
-    const asked = this.#publications
-    const head = (await this.#client.get(this.#key)) ?? (await this.#found())
-    if (asked !== this.#publications) return
-    if (this.#isNewConnection && this.#known !== undefined && head !== this.#known) {
-      this.#owe()
-      return void (await this.#replace())
-    }
-    this.#isNewConnection = false
-    this.#know(head)
+/** What a stream holds as events. An odd one is left out: then the next does not continue the chain, and that is a gap. */
+function eventsOf(entries: [string, string[]][]): Event[] {
+  return entries.flatMap(([at, [idName, id, prevName, prev, eventName, payload]]) => {
+    if (idName !== 'id' || prevName !== 'prev' || eventName !== 'event') return []
+    const event = invalidationOf(payload)
+    return event === undefined
+      ? []
+      : [{ pos: Number.parseInt(at, 10), id: id as string, prev: prev as string, ...event }]
+  })
+}
+
+const causes: readonly unknown[] = ['purge', 'change', 'missed', 'barrier'] satisfies Cause[]
+
+function invalidationOf(payload: string | undefined): Invalidation | undefined {
+  try {
+    const { tags, soft, cause } = JSON.parse(payload ?? '') as Record<string, unknown>
+    const isTagList = Array.isArray(tags) && tags.every((tag) => typeof tag === 'string')
+    if (!isTagList || typeof soft !== 'boolean' || !causes.includes(cause)) return undefined
+    return { tags, soft, cause: cause as Cause }
+  } catch {
+    return undefined
   }
+}
 
-  /** Makes everything in Redis unbelievable, for every process. Resolves to whether Redis has heard it. */
-  async publish(): Promise<boolean> {
-    this.#owe()
-    try {
-      await this.#replace()
-      return true
-    } catch (error) {
-      this.#failed(error)
-      return false
-    }
-  }
-
-  #owe(): void {
-    this.#isOwing = true
-    this.#publications += 1
-    this.#ledger.head = undefined
-  }
-
-  #know(head: string): void {
-    this.#known = head
-    this.#ledger.head = head
-  }
-
-  async #replace(): Promise<void> {
-    const asked = this.#publications
-    const head = randomUUID()
-    await this.#client.set(this.#key, head)
-    if (asked !== this.#publications) return // a later publication brings its own
-    this.#isOwing = false
-    this.#isNewConnection = false
-    this.#know(head)
-  }
-
-  /** Names a head where there is none yet; of several processes that try, one wins. */
-  async #found(): Promise<string> {
-    await this.#client.set(this.#key, randomUUID(), 'NX')
-    const head = await this.#client.get(this.#key)
-    if (head === null) throw new Error('the head of the invalidation log vanished as it was made')
-    return head
-  }
-
-  #failed(error: unknown): void {
-    this.#observe({ kind: 'tier-error', tier: 'redis', operation: 'head', reason: 'error', error })
+/** The log of a process that shares nothing. */
+export function ownLog(): Log {
+  let tail: Position = { pos: 0, id: randomUUID() }
+  let beats = 0
+  return {
+    isShared: false,
+    isReachable: true,
+    async append(invalidation) {
+      const [pos, prev] = [tail.pos + 1, tail.id]
+      tail = { pos, id: createHash('sha1').update(`${prev}|${pos}`).digest('hex').slice(0, 16) }
+      return { ...tail, prev, ...invalidation }
+    },
+    head: async () => ({ ...tail, beat: `${beats}` }),
+    read: async () => [],
+    next: () => new Promise(() => {}),
+    beat: async () => {
+      beats += 1
+    },
+    onReconnect() {},
+    close() {},
   }
 }

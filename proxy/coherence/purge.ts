@@ -1,7 +1,5 @@
-import type { Clock } from '../clock.ts'
-import type { Observe, TierName } from '../observation.ts'
-import type { Ledger } from './ledger.ts'
-import type { InvalidationLog } from './log.ts'
+import type { TierName } from '../observation.ts'
+import type { Follower } from './follower.ts'
 
 /** What a person asks to be forgotten: tags, a route (with parameters: one entry of it), or everything. */
 export type PurgeRequest = { soft: boolean } & (
@@ -14,28 +12,28 @@ export type PurgeRequest = { soft: boolean } & (
 export interface Purged {
   tags: readonly string[]
   soft: boolean
-  /** The number of this invalidation in this process. */
-  position: number
+  /** Its place in the invalidation log: whoever sends it as Onramp-Min-Position is never answered older, by any process. */
+  position: string | undefined
+  /** `fleet`: every process will apply it. `process`: only this one has; the others once Redis can be told. */
+  scope: 'fleet' | 'process'
   /** The tiers in which nothing older than it will be found again, by this process. */
   reached: TierName[]
   /** The tiers that could not be told; they are not used until they have been. */
   missed: TierName[]
 }
 
-/**
- * Makes the one way a purge takes: first the ledger, so that this process serves nothing older from here on, then the log.
- *
- * A soft purge asks for a refresh, and only of this process.
- */
-export function purger(ledger: Ledger, log: InvalidationLog | undefined, clock: Clock, observe: Observe) {
+/** Makes the one way a purge takes. Once it resolves, this process serves nothing older. */
+export function purger(follower: Follower, hasRedis: boolean) {
   return async (tags: readonly string[], soft: boolean): Promise<Purged> => {
-    const asked = clock.now()
-    const position = ledger.apply({ tags, soft }, asked)
-    const isShared = log !== undefined && !soft
-    const isHeard = isShared && (await log.publish())
-    const lagSeconds = (clock.now() - asked) / 1000
-    observe({ kind: 'invalidated', cause: soft ? 'soft-purge' : 'purge', tags, lagSeconds })
-    const reached: TierName[] = isHeard ? ['memory', 'redis'] : ['memory']
-    return { tags, soft, position, reached, missed: isShared && !isHeard ? ['redis'] : [] }
+    const position = await follower.publish({ tags, soft, cause: 'purge' })
+    const isHeard = position !== undefined
+    return {
+      tags,
+      soft,
+      position: position && `${position.pos}:${position.id}`,
+      scope: isHeard ? 'fleet' : 'process',
+      reached: isHeard && hasRedis ? ['memory', 'redis'] : ['memory'],
+      missed: isHeard ? [] : ['redis'],
+    }
   }
 }

@@ -57,7 +57,20 @@ export function logger(pino: Logger, slowSeconds: number, clock: Clock): Observe
       case 'fill-raced':
         return pino.debug({ route: fact.route }, 'a fill was overtaken by an invalidation and is not kept')
       case 'invalidated':
-        return pino.info({ cause: fact.cause, tags: fact.tags.slice(0, 20) }, 'invalidated')
+        return fact.cause === 'barrier'
+          ? pino.debug('another process goes on from a barrier of its own')
+          : pino[fact.cause === 'purge' ? 'info' : 'debug'](
+              { cause: fact.cause, soft: fact.soft, tags: fact.tags.slice(0, 20) },
+              'invalidated',
+            )
+      case 'log-gap':
+        return pino.warn(
+          'the invalidation log does not continue what was applied: what is held is not believed any more',
+        )
+      case 'coherence':
+        return fact.state === 'degraded'
+          ? pino.warn('invalidations cannot be followed: entries live a few seconds, until they can')
+          : pino.info({ before: fact.before }, 'invalidations are followed')
       case 'variant-failed':
         return pino.warn(described(fact.error), 'an entry could not be compressed')
       case 'config-reloaded':

@@ -94,6 +94,7 @@ export function metrics(gauges: Gauges, version: string, nodeVersion: string): M
     'From when it was asked for to when the tiers had heard of it.',
     [],
   )
+  const gaps = counter('log_gaps_total', 'Times something in the invalidation log may have been missed.')
   const collapsed = counter('collapsed_total', 'Requests that waited for the fill of another.', ['route'])
   const shed = counter('shed_total', 'Work refused to stay alive.', ['route', 'reason'])
   const raced = counter(
@@ -196,7 +197,9 @@ export function metrics(gauges: Gauges, version: string, nodeVersion: string): M
       case 'evicted':
         return evictions.inc()
       case 'invalidated':
-        invalidationLag.observe({}, fact.lagSeconds)
+        // A barrier touches nothing.
+        if (fact.cause === 'barrier') return
+        if (fact.lagSeconds !== undefined) invalidationLag.observe({}, fact.lagSeconds)
         return invalidations.inc({ cause: fact.cause })
       case 'fill-raced':
         return raced.inc({ route: fact.route })
@@ -210,7 +213,10 @@ export function metrics(gauges: Gauges, version: string, nodeVersion: string): M
         return reloads.inc({ outcome: 'taken' })
       case 'config-refused':
         return reloads.inc({ outcome: 'refused' })
+      case 'log-gap':
+        return gaps.inc()
       case 'breaker':
+      case 'coherence':
       case 'rung':
       case 'origin-connection-lost':
       case 'redis-connection':
