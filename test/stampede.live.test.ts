@@ -93,8 +93,8 @@ test('a holder killed while it fills costs the others its lease, and no answer',
   await crowd(path(33))
   const [name] = (await client.keys('onramp:national-benchmark*')) as [string]
   const key = name.slice('onramp:'.length).replace('age=33', 'age=34')
-  const head = await client.get('{onramp:log}:head')
-  await client.set(`onramp:lease:${head}:${key}`, 'somebody dead', 'PX', 2250)
+  const [pos, id] = await client.hmget('{onramp:log}:head', 'pos', 'id')
+  await client.set(`onramp:lease:${key}`, `somebody-dead ${pos} ${id}`, 'PX', 2250)
   client.disconnect()
   const before = await asked()
   expect(await crowd(path(34))).toEqual(new Set([200]))
