@@ -54,6 +54,8 @@ export type Observation =
   | { kind: 'variant-failed'; error: unknown }
   /** Applied by this process; `lagSeconds`: since it was asked for, where that was this process. */
   | { kind: 'invalidated'; cause: Cause; soft: boolean; tags: readonly string[]; lagSeconds?: number }
+  /** The database is followed; a heartbeat took this long from its commit to the log. Each second. */
+  | { kind: 'followed'; lagSeconds: number }
   /** Something in the invalidation log may have been missed. */
   | { kind: 'log-gap' }
   | { kind: 'coherence'; state: Coherence; before: Coherence }

@@ -63,6 +63,8 @@ export function logger(pino: Logger, slowSeconds: number, clock: Clock): Observe
               { cause: fact.cause, soft: fact.soft, tags: fact.tags.slice(0, 20) },
               'invalidated',
             )
+      case 'followed':
+        return
       case 'log-gap':
         return pino.warn(
           'the invalidation log does not continue what was applied: what is held is not believed any more',

@@ -213,6 +213,8 @@ export function metrics(gauges: Gauges, version: string, nodeVersion: string): M
         return reloads.inc({ outcome: 'taken' })
       case 'config-refused':
         return reloads.inc({ outcome: 'refused' })
+      case 'followed':
+        return invalidationLag.observe({}, fact.lagSeconds)
       case 'log-gap':
         return gaps.inc()
       case 'breaker':

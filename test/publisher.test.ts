@@ -1,0 +1,79 @@
+import { expect, test } from 'vitest'
+import type { Invalidation } from '../proxy/coherence/ledger.ts'
+import { Publisher } from '../proxy/coherence/publisher.ts'
+import { gate, ManualClock, recorder, settled } from './support.ts'
+
+function setup() {
+  const clock = new ManualClock()
+  const seen = recorder()
+  const log: (Invalidation | 'beat')[] = []
+  const far = { answer: async (): Promise<{ pos: number; id: string } | undefined> => ({ pos: 1, id: 'x' }) }
+  const follower = {
+    async publish(invalidation: Invalidation) {
+      log.push(invalidation)
+      return far.answer()
+    },
+    async beat() {
+      log.push('beat')
+    },
+  }
+  return { clock, seen, log, far, publisher: new Publisher(follower, clock, seen.observe) }
+}
+
+const change = (...tags: string[]): Invalidation => ({ tags, soft: false, cause: 'change' })
+
+test('the first change goes at once; what follows within 20 ms goes as one', async () => {
+  const { publisher, log, clock } = setup()
+  publisher.changed(['table:plans'])
+  await settled()
+  expect(log).toEqual([change('table:plans')])
+  publisher.changed(['table:rates'])
+  publisher.changed(['table:rates', 'table:counties'])
+  clock.pass(19)
+  await settled()
+  expect(log).toHaveLength(1)
+  clock.pass(1)
+  await settled()
+  expect(log.slice(1)).toEqual([change('table:rates', 'table:counties')])
+})
+
+test('a sign of life goes behind what was handed in before it, and says how long it took', async () => {
+  const { publisher, log, far, clock, seen } = setup()
+  const answered = gate()
+  far.answer = () => answered.opened.then(() => ({ pos: 1, id: 'x' }))
+  publisher.changed(['table:plans'])
+  publisher.heard(0, 5)
+  await settled()
+  expect(log).toEqual([change('table:plans')])
+  clock.pass(7)
+  answered.open()
+  await settled()
+  clock.pass(20)
+  await settled()
+  expect(log).toEqual([change('table:plans'), 'beat'])
+  expect(seen.facts).toEqual([{ kind: 'followed', lagSeconds: 0.032 }])
+})
+
+test('no sign of life is passed on while the log does not have what was handed in', async () => {
+  const { publisher, log, far } = setup()
+  far.answer = async () => undefined
+  publisher.changed(['table:plans'])
+  publisher.missed(['table:rates'])
+  publisher.heard(0, 5)
+  await settled()
+  expect(log).not.toContain('beat')
+})
+
+test('what was missed is soft, and is said once', async () => {
+  const { publisher, log } = setup()
+  publisher.missed(['table:plans', 'table:plans'])
+  await settled()
+  expect(log).toEqual([{ tags: ['table:plans'], soft: true, cause: 'missed' }])
+})
+
+test('a thousand tags make one event, and one more makes two', async () => {
+  const { publisher, log } = setup()
+  publisher.changed(Array.from({ length: 1001 }, (_, i) => `row:${i}`))
+  await settled()
+  expect(log.map((event) => (event as Invalidation).tags.length)).toEqual([1000, 1])
+})
