@@ -5,7 +5,7 @@ import { failOpen } from './cache/fail-open.ts'
 import { noLeases, redisLeases } from './cache/lease.ts'
 import { memoryTier } from './cache/memory.ts'
 import { ReadThrough } from './cache/read-through.ts'
-import { connectRedis, redisTier, untilReady } from './cache/redis.ts'
+import { connectRedis, evictionFault, redisTier, untilReady } from './cache/redis.ts'
 import { Variants } from './cache/variants.ts'
 import type { Clock } from './clock.ts'
 import { Follower } from './coherence/follower.ts'
@@ -93,7 +93,7 @@ export async function createApp({
   const variants = new Variants(memory, observe)
   const { url, keyPrefix, timeout } = config.redis
   const redis = url === undefined ? undefined : connectRedis(url, timeout, observe)
-  const log = redis ? redisLog(redis.client, keyPrefix) : ownLog()
+  const log = redis ? redisLog(redis.client, redis.waiting(), keyPrefix) : ownLog()
   const follower = new Follower({ log, ledger, clock, observe, isDatabaseFollowed: () => false })
   const shared = redis && redisTier(redis.client, keyPrefix, follower, clock, observe)
   const tier = shared && failOpen(shared, { deadlineMs: timeout, failuresToOpen: 5, openMs: 1000 }, clock, observe)
@@ -128,6 +128,7 @@ export async function createApp({
       redis && untilReady(redis.client, clock, 1000),
     ])
     await follower.start()
+    const evictionWarning = redis && isRedisReady ? await evictionFault(redis.client) : undefined
     // The first requests find connections open.
     await origin.warm(Math.min(connections, 4))
     const routing = new Routing(config, prepared, origin, observe)
@@ -172,7 +173,7 @@ export async function createApp({
     return {
       public: server,
       admin,
-      warnings: prepared.inspection.warnings,
+      warnings: [...prepared.inspection.warnings, ...(evictionWarning ? [evictionWarning] : [])],
       tiers: ['memory', ...(redis ? [isRedisReady ? 'redis' : 'redis (not reachable now)'] : [])],
       drain: () => {
         isDraining = true

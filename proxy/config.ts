@@ -181,9 +181,11 @@ export const schema = z.strictObject({
     .prefault({}),
   redis: z
     .strictObject({
-      url: secretUrl(/^rediss?:\/\//, 'redis://host:6379')
+      url: secretUrl(/^(rediss?|redis\+(cluster|sentinel)):\/\//, 'redis://host:6379')
         .optional()
-        .describe('Without it there is no Redis tier'),
+        .describe(
+          'Without it there is no Redis tier. Also redis+cluster://a:6379,b:6379 and redis+sentinel://a:26379,b:26379/mymaster',
+        ),
       keyPrefix: z
         .string()
         .min(1)

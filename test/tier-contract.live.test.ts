@@ -1,18 +1,18 @@
-import type { Redis } from 'ioredis'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
 import { type Entry, etagOf, ownBytes } from '../proxy/cache/entry.ts'
 import { failOpen } from '../proxy/cache/fail-open.ts'
 import type { Key } from '../proxy/cache/key.ts'
 import { memoryTier } from '../proxy/cache/memory.ts'
-import { connectRedis, redisTier, untilReady } from '../proxy/cache/redis.ts'
+import { connectRedis, evictionFault, type RedisClient, redisTier, untilReady } from '../proxy/cache/redis.ts'
 import type { Tier } from '../proxy/cache/tier.ts'
 import { systemClock } from '../proxy/clock.ts'
 import { nowhere } from '../proxy/coherence/ledger.ts'
+import { startRedis } from './servers.ts'
 import { recorder } from './support.ts'
 
 const prefix = `contract-${process.pid}:`
 const seen = recorder()
-let client: Redis
+let client: RedisClient
 let close: () => void
 
 beforeAll(async () => {
@@ -162,4 +162,15 @@ describe('in Redis', () => {
     expect(await tier.get(key)).toBeUndefined()
     expect(seen.of('tier-error')).toHaveLength(1)
   })
+})
+
+test('a Redis that may drop what has no lifetime is warned of, and no other', async () => {
+  const server = await startRedis(['--maxmemory', '50mb', '--maxmemory-policy', 'allkeys-lru'])
+  const connection = connectRedis(server.url, 1000, seen.observe)
+  await untilReady(connection.client, systemClock, 5000)
+  expect(await evictionFault(connection.client)).toContain('maxmemory-policy allkeys-lru')
+  await connection.client.config('SET', 'maxmemory-policy', 'volatile-lru')
+  expect(await evictionFault(connection.client)).toBeUndefined()
+  connection.close()
+  server.stop()
 })

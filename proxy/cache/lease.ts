@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
-import type { Redis } from 'ioredis'
 import type { Position } from '../coherence/ledger.ts'
 import type { FailOpenTier } from './fail-open.ts'
 import type { Key } from './key.ts'
+import type { RedisClient } from './redis.ts'
 
 /**
  * Who leads the fill of a key, over all processes: this one (`led`), or another (`held`), or nobody for a moment, since a fill
@@ -49,7 +49,7 @@ const alone: Lease = { state: 'led', release() {} }
  * is Redis under its limits.
  */
 export function redisLeases(
-  client: Redis,
+  client: RedisClient,
   keyPrefix: string,
   longestMs: number,
   server: Pick<FailOpenTier, 'guard' | 'isFailing'>,

@@ -1,12 +1,16 @@
-import { Redis } from 'ioredis'
+import { Cluster, Redis, type RedisOptions } from 'ioredis'
 import type { Clock } from '../clock.ts'
 import type { Position } from '../coherence/ledger.ts'
 import type { Observe } from '../observation.ts'
 import { decodeEntry, encodeEntry } from './entry.ts'
 import type { Tier } from './tier.ts'
 
+export type RedisClient = Redis | Cluster
+
 export interface RedisConnection {
-  client: Redis
+  client: RedisClient
+  /** Another connection, to wait on: it has no limit for one command, but one for silence. */
+  waiting(): RedisClient
   close(): void
 }
 
@@ -17,20 +21,12 @@ export interface RedisConnection {
  * With ioredis' defaults a command against a stopped server is still waiting after eight seconds.
  */
 export function connectRedis(url: string, timeoutMs: number, observe: Observe): RedisConnection {
-  const client = new Redis(url, {
-    connectTimeout: 500,
+  const client = open(url, {
     // For what is not under `fail-open`, which is stricter but knows when it was this process that was late.
     commandTimeout: timeoutMs * 2,
     socketTimeout: 1000,
-    maxRetriesPerRequest: 0,
-    enableOfflineQueue: false,
-    autoResendUnfulfilledCommands: false,
-    keepAlive: 5000,
     enableAutoPipelining: true,
     connectionName: 'onramp',
-    retryStrategy: (attempt) => Math.min(50 * 2 ** attempt, 1000),
-    // A replica that was a master until a failover: only a new connection finds the new master.
-    reconnectOnError: (error) => error.message.startsWith('READONLY'),
   })
   let isReady = false
   client.on('ready', () => {
@@ -54,11 +50,64 @@ export function connectRedis(url: string, timeoutMs: number, observe: Observe): 
     isReady = false // nothing is lost that was given up
     client.disconnect()
   }
-  return { client, close }
+  const waiting = () => {
+    const other = open(url, { blockingTimeout: 2000, connectionName: 'onramp-log' })
+    other.on('error', () => {}) // the command under way rejects, and the loss is observed on the other connection
+    return other
+  }
+  return { client, waiting, close }
 }
 
+/**
+ * Opens what `url` says: one server (`redis://`, `rediss://`), a Cluster by some of its nodes (`redis+cluster://a:6379,b:6379`), or the
+ * master that Sentinels name (`redis+sentinel://a:26379,b:26379/mymaster`). User and password go before the first host.
+ */
+function open(url: string, options: Options): RedisClient {
+  const common = {
+    connectTimeout: 500,
+    maxRetriesPerRequest: 0,
+    enableOfflineQueue: false,
+    autoResendUnfulfilledCommands: false,
+    keepAlive: 5000,
+    retryStrategy: again,
+    // A replica that was a master until a failover: only a new connection finds the new master.
+    reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
+    ...options,
+  }
+  const several = /^redis\+(cluster|sentinel):\/\/(?:([^:@/]*)(?::([^@/]*))?@)?([^/]+)(?:\/(.*))?$/.exec(url)
+  if (several === null) return new Redis(url, common)
+  const [, kind, username, password, hosts, name] = several as unknown as string[]
+  const nodes = (hosts as string).split(',').map((host) => {
+    const { hostname, port } = new URL(`redis://${host}`)
+    return { host: hostname, port: Number(port) || (kind === 'cluster' ? 6379 : 26_379) }
+  })
+  const login = {
+    ...(username && { username: decodeURIComponent(username) }),
+    ...(password && { password: decodeURIComponent(password) }),
+  }
+  if (kind === 'sentinel')
+    return new Redis({ ...common, ...login, sentinels: nodes, name: name ?? 'mymaster', sentinelRetryStrategy: again })
+  return new Cluster(nodes, {
+    // In a Cluster these belong here, and a command is tried again only where it was redirected.
+    enableOfflineQueue: false,
+    enableAutoPipelining: options.enableAutoPipelining ?? false,
+    retryDelayOnFailover: 0,
+    retryDelayOnClusterDown: 0,
+    clusterRetryStrategy: again,
+    slotsRefreshTimeout: 1000,
+    redisOptions: { ...common, ...login },
+  })
+}
+
+type Options = Pick<
+  RedisOptions,
+  'commandTimeout' | 'socketTimeout' | 'blockingTimeout' | 'enableAutoPipelining' | 'connectionName'
+>
+
+const again = (attempt: number) => Math.min(50 * 2 ** attempt, 1000)
+
 /** Waits until `client` can be used, at most `ms`. Resolves to whether it can. */
-export function untilReady(client: Redis, clock: Clock, ms: number): Promise<boolean> {
+export function untilReady(client: RedisClient, clock: Clock, ms: number): Promise<boolean> {
   return new Promise((resolve) => {
     const cancel = clock.after(ms, () => resolve(false))
     client.once('ready', () => {
@@ -66,6 +115,16 @@ export function untilReady(client: Redis, clock: Clock, ms: number): Promise<boo
       resolve(true)
     })
   })
+}
+
+/** What is wrong with how the server makes room, in a sentence: the invalidation log has no lifetime, and must not be dropped. */
+export async function evictionFault(client: RedisClient): Promise<string | undefined> {
+  const memory = await client.info('memory').catch(() => '') // not allowed to ask: then nothing is known
+  const [limit, policy] = ['maxmemory', 'maxmemory_policy'].map(
+    (name) => new RegExp(`^${name}:(\\S+)`, 'm').exec(memory)?.[1],
+  )
+  if (limit === undefined || limit === '0' || !policy?.startsWith('allkeys-')) return undefined
+  return `Redis may drop the invalidation log for room (maxmemory-policy ${policy}): each time costs all that is kept there. Set a volatile-* policy.`
 }
 
 /** The most a reader waits for this process to have applied what whoever wrote an entry had. */
@@ -81,7 +140,7 @@ const catchUpMs = 20
  * entry had applied and we have not: only then can the entry be judged.
  */
 export function redisTier(
-  client: Redis,
+  client: RedisClient,
   keyPrefix: string,
   sharing: { isShared: boolean; reached(position: Position, ms: number): Promise<boolean> },
   clock: Clock,

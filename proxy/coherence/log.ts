@@ -1,7 +1,9 @@
 import { createHash, randomUUID } from 'node:crypto'
-import type { Redis } from 'ioredis'
+import type { Cluster, Redis } from 'ioredis'
 import type { Cause } from '../observation.ts'
 import type { Event, Invalidation, Position } from './ledger.ts'
+
+type RedisClient = Redis | Cluster
 
 /** Where the log stands, and the last sign of whoever follows the database for all: it changes at least each second. */
 export interface Head extends Position {
@@ -57,21 +59,10 @@ return {pos, id, prev}`
 /** A beat of a log that is not there would make a head without a position. */
 const beat = `if redis.call('exists', KEYS[1]) == 1 then redis.call('hset', KEYS[1], 'beat', ARGV[1]) end`
 
-/**
- * The log in Redis: a stream and its head, without a time to live. `client` must be quick or fail; the log opens a
- * connection of its own besides, to wait on, which has no limit for one command but one for silence.
- */
-export function redisLog(client: Redis, keyPrefix: string): Log {
+/** The log in Redis: a stream and its head, without a time to live. `client` must be quick or fail; `waiting` may be waited on. */
+export function redisLog(client: RedisClient, waiting: RedisClient, keyPrefix: string): Log {
   const head = `{${keyPrefix}log}:head`
   const events = `{${keyPrefix}log}:events`
-  const waiting = client.duplicate({
-    commandTimeout: undefined,
-    socketTimeout: undefined,
-    blockingTimeout: 2000,
-    enableAutoPipelining: false,
-    connectionName: 'onramp-log',
-  } as object)
-  waiting.on('error', () => {}) // the command under way rejects, and the other connection's loss is observed
   const listeners: (() => void)[] = []
   client.on('ready', () => {
     for (const reconnected of listeners) reconnected()

@@ -1,0 +1,156 @@
+import { execFileSync, spawn } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, afterEach, expect, inject, test } from 'vitest'
+import { connectRedis, type RedisClient } from '../proxy/cache/redis.ts'
+import { systemClock } from '../proxy/clock.ts'
+import { Follower } from '../proxy/coherence/follower.ts'
+import { Ledger } from '../proxy/coherence/ledger.ts'
+import { redisLog } from '../proxy/coherence/log.ts'
+import { type Running, startApp } from './live.ts'
+import { findProgram, freePort, type RedisServer, startRedis } from './servers.ts'
+import { recorder } from './support.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'onramp-redis-'))
+const stops: (() => unknown)[] = []
+afterEach(async () => {
+  for (const stop of stops.splice(0).reverse()) await stop()
+})
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+const path = '/api/states'
+
+/** Three masters that share the slots, as `redis-cli --cluster create` makes them. */
+async function startCluster(): Promise<{ url: string; nodes: RedisServer[] }> {
+  const nodes: RedisServer[] = []
+  // One after the other: a free port is only free until somebody else takes it.
+  for (const n of [0, 1, 2])
+    nodes.push(
+      await startRedis([
+        '--cluster-enabled',
+        'yes',
+        '--cluster-config-file',
+        join(mkdtempSync(join(folder, 'node-')), `${n}.conf`),
+      ]),
+    )
+  for (const node of nodes) stops.push(() => node.stop())
+  const hosts = nodes.map(({ url }) => url.slice('redis://'.length))
+  const cli = findProgram('redis-cli', 'redis-tools', '')
+  execFileSync(cli, ['--cluster', 'create', ...hosts, '--cluster-yes'], { stdio: 'ignore', timeout: 20_000 })
+  return { url: `redis+cluster://${hosts.join(',')}`, nodes }
+}
+
+/** A master, its replica, and one Sentinel whose word is enough. */
+async function startSentinel(): Promise<{ url: string; master: RedisServer }> {
+  const master = await startRedis()
+  const replica = await startRedis(['--replicaof', '127.0.0.1', new URL(master.url).port, '--dir', folder])
+  stops.push(
+    () => master.stop(),
+    () => replica.stop(),
+  )
+  const port = await freePort()
+  const file = join(folder, `sentinel-${port}.conf`)
+  writeFileSync(
+    file,
+    [
+      `port ${port}`,
+      'bind 127.0.0.1',
+      `sentinel monitor enrollment 127.0.0.1 ${new URL(master.url).port} 1`,
+      'sentinel down-after-milliseconds enrollment 500',
+      'sentinel failover-timeout enrollment 3000',
+      '',
+    ].join('\n'),
+  )
+  const sentinel = spawn(findProgram('redis-server', 'redis-server', ''), [file, '--sentinel'], { stdio: 'ignore' })
+  stops.push(() => sentinel.kill('SIGKILL'))
+  return { url: `redis+sentinel://127.0.0.1:${port}/enrollment`, master }
+}
+
+async function start(redisUrl: string): Promise<Running> {
+  const app = await startApp(inject('databaseUrl'), { REDIS_URL: redisUrl })
+  stops.push(() => app.stop())
+  return app
+}
+
+/** Asks until `isSo`, which the time limit of the test bounds. */
+async function until(isSo: () => Promise<boolean>): Promise<void> {
+  while (!(await isSo())) await new Promise((resolve) => setTimeout(resolve, 50))
+}
+
+const stateOf = async (app: Running) =>
+  ((await app.admin('/stats')).json() as { coherence: { state: string; position?: string; gaps: number } }).coherence
+
+/** Two processes share an answer, and a purge of one reaches the other. */
+async function shareAndPurge([one, other]: [Running, Running]): Promise<void> {
+  await until(async () => (await stateOf(one)).state === 'in step' && (await stateOf(other)).state === 'in step')
+  const before = (await one.purge({ route: 'states' })).json() as { position: string }
+  await until(async () => (await stateOf(other)).position === before.position)
+  expect((await one.get(path)).cacheStatus).toContain('detail=origin')
+  await until(async () => (await other.get(path)).cacheStatus?.includes('detail=redis') ?? false)
+  const { position, scope } = (await one.purge({ route: 'states' })).json() as { position: string; scope: string }
+  expect(scope).toBe('fleet')
+  await until(async () => (await stateOf(other)).position === position)
+  expect((await other.get(path)).cacheStatus).toContain('detail=origin')
+}
+
+test('a Cluster of three: tier, leases and log work, and every event is in one chain', async () => {
+  const { url } = await startCluster()
+  await shareAndPurge(await Promise.all([start(url), start(url)]))
+})
+
+test('a Cluster that loses the node of the log: no request fails, a purge says that it is for this process', async () => {
+  const { url, nodes } = await startCluster()
+  const app = await start(url)
+  await until(async () => (await stateOf(app)).state === 'in step')
+  for (const node of nodes) node.stop()
+  const purged = await app.purge({ all: true })
+  expect([purged.status, (purged.json() as { scope: string }).scope]).toEqual([202, 'process'])
+  for (let i = 0; i < 20; i += 1) expect((await app.get(path)).status).toBe(200)
+})
+
+test('Sentinel: a failover is survived, and the log goes on', async () => {
+  const { url, master } = await startSentinel()
+  const apps = (await Promise.all([start(url), start(url)])) as [Running, Running]
+  await shareAndPurge(apps)
+  master.stop()
+  const failed: number[] = []
+  await until(async () => {
+    for (const app of apps) {
+      const { status } = await app.get(path)
+      if (status !== 200) failed.push(status)
+    }
+    const { scope } = (await apps[0].purge({ tags: ['nothing'] })).json() as { scope: string }
+    return scope === 'fleet'
+  })
+  expect(failed).toEqual([])
+  await shareAndPurge(apps)
+})
+
+test('twin: two chains that know nothing of each other are not taken for one', async () => {
+  const one = await startRedis()
+  const other = await startRedis()
+  stops.push(
+    () => one.stop(),
+    () => other.stop(),
+  )
+  const ledgers = await Promise.all(
+    [one, other].map(async ({ url }) => {
+      const seen = recorder()
+      const connection = connectRedis(url, 1000, seen.observe)
+      const client: RedisClient = connection.client
+      await new Promise((resolve) => client.once('ready', resolve))
+      const ledger = new Ledger()
+      const parts = { ledger, clock: systemClock, observe: seen.observe, isDatabaseFollowed: () => false }
+      const follower = new Follower({ ...parts, log: redisLog(client, connection.waiting(), 'onramp:') })
+      await follower.start()
+      stops.push(() => {
+        follower.close()
+        connection.close()
+      })
+      return ledger
+    }),
+  )
+  expect(ledgers[0]?.position.pos).toBe(ledgers[1]?.position.pos)
+  expect(ledgers[0]?.holds(ledgers[1]?.position ?? { pos: 0, id: '' })).toBe(false)
+})
