@@ -1,4 +1,3 @@
-import type { InjectOptions } from 'fastify'
 import { describe, expect, test } from 'vitest'
 import { noLeases } from '../proxy/cache/lease.ts'
 import { memoryTier } from '../proxy/cache/memory.ts'
@@ -9,7 +8,7 @@ import { Problem } from '../proxy/errors.ts'
 import { compileRoute, routeTable } from '../proxy/http/route.ts'
 import { publicServer } from '../proxy/http/server.ts'
 import type { Origin, Values } from '../proxy/origin/origin.ts'
-import { ManualClock, recorder } from './support.ts'
+import { type Asked, ask, ManualClock, recorder } from './support.ts'
 
 const lifetime = { fresh: 60_000, stale: 600_000, staleIfError: 3_600_000, negative: 10_000 }
 const common = { lifetime, cacheControl: 'max-age=0, must-revalidate', tags: [], share: { reserve: 0, queue: 100 } }
@@ -81,15 +80,19 @@ function setup({ cors = [], noCache }: { cors?: string[]; noCache?: number } = {
       maxParameters: 5,
     },
   })
-  return { server, asked, origin, clock, seen }
+  const askServer = async (request: string | Asked) => {
+    await server.ready()
+    return ask(server.server, request)
+  }
+  return { server, ask: askServer, asked, origin, clock, seen }
 }
 
 const json = { 'content-type': 'application/json' }
 
 describe('a route', () => {
   test('answers GET with everything a client needs to keep and check it', async () => {
-    const { server } = setup()
-    const answer = await server.inject('/api/counties/51059')
+    const { ask } = setup()
+    const answer = await ask('/api/counties/51059')
     expect(answer.statusCode).toBe(200)
     expect(answer.headers).toMatchObject({
       'content-type': 'application/json',
@@ -104,39 +107,37 @@ describe('a route', () => {
   })
 
   test('says the age of what it gives, in whole seconds', async () => {
-    const { server, clock } = setup()
-    await server.inject('/api/counties/51059')
+    const { ask, clock } = setup()
+    await ask('/api/counties/51059')
     clock.pass(5999)
-    const { headers } = await server.inject('/api/counties/51059')
+    const { headers } = await ask('/api/counties/51059')
     expect([headers.age, headers['cache-status']]).toEqual(['5', 'onramp; hit; ttl=51; detail=memory'])
   })
 
   test('fills a cold key for HEAD with the whole answer', async () => {
-    const { server, asked } = setup()
-    const head = await server.inject({ method: 'HEAD', url: '/api/counties/51059' })
+    const { ask, asked } = setup()
+    const head = await ask({ method: 'HEAD', url: '/api/counties/51059' })
     expect([head.statusCode, head.headers['content-length'], head.body]).toEqual([200, '16', ''])
-    const get = await server.inject('/api/counties/51059')
+    const get = await ask('/api/counties/51059')
     expect([get.body, get.headers.etag, asked.length]).toEqual(['{"fips":"51059"}', head.headers.etag, 1])
   })
 
   test('answers 304 from memory, and asks nobody', async () => {
-    const { server, asked } = setup()
-    const { headers } = await server.inject('/api/counties/51059')
+    const { ask, asked } = setup()
+    const { headers } = await ask('/api/counties/51059')
     for (const value of [headers.etag, `W/${headers.etag}`, `"other", ${headers.etag}`, '*']) {
-      const answer = await server.inject({ url: '/api/counties/51059', headers: { 'if-none-match': value as string } })
+      const answer = await ask({ url: '/api/counties/51059', headers: { 'if-none-match': value as string } })
       expect([value, answer.statusCode, answer.body, answer.headers.etag]).toEqual([value, 304, '', headers.etag])
       expect(answer.headers['content-length']).toBeUndefined()
     }
-    expect(
-      (await server.inject({ url: '/api/counties/51059', headers: { 'if-none-match': '"other"' } })).statusCode,
-    ).toBe(200)
+    expect((await ask({ url: '/api/counties/51059', headers: { 'if-none-match': '"other"' } })).statusCode).toBe(200)
     expect(asked).toHaveLength(1)
   })
 
   test('serves GET and POST from one entry, and binds only what is declared', async () => {
-    const { server, asked } = setup()
-    const get = await server.inject('/api/search?q=a%20b&n=2&utm=x&n%5B%5D=3')
-    const post = await server.inject({
+    const { ask, asked } = setup()
+    const get = await ask('/api/search?q=a%20b&n=2&utm=x&n%5B%5D=3')
+    const post = await ask({
       method: 'POST',
       url: '/api/search?q=other',
       headers: json,
@@ -148,8 +149,8 @@ describe('a route', () => {
   })
 
   test('ignores what a client says about cookies, authorization and caching', async () => {
-    const { server, asked } = setup()
-    const first = await server.inject('/api/counties/51059')
+    const { ask, asked } = setup()
+    const first = await ask('/api/counties/51059')
     const headers = {
       cookie: 'a=b',
       authorization: 'Bearer x',
@@ -158,13 +159,13 @@ describe('a route', () => {
       range: 'bytes=0-1',
       'x-forwarded-host': 'evil',
     }
-    const answer = await server.inject({ url: '/api/counties/51059', headers })
+    const answer = await ask({ url: '/api/counties/51059', headers })
     expect([answer.statusCode, answer.body, asked.length]).toEqual([200, first.body, 1])
   })
 
   test('names nothing twice: what the path says, the query cannot', async () => {
-    const { server, asked } = setup()
-    expect((await server.inject('/api/counties/51059?fips=99999')).statusCode).toBe(200)
+    const { ask, asked } = setup()
+    expect((await ask('/api/counties/51059?fips=99999')).statusCode).toBe(200)
     expect(asked).toEqual([{ fips: '51059' }])
   })
 })
@@ -173,23 +174,23 @@ describe('no-cache', () => {
   const asking = { url: '/api/counties/51059', headers: { 'cache-control': 'max-age=0, No-Cache' } }
 
   test('is ignored unless the route has an interval for it', async () => {
-    const { server, asked, clock } = setup()
-    await server.inject(asking)
+    const { ask, asked, clock } = setup()
+    await ask(asking)
     clock.pass(50_000)
-    expect((await server.inject(asking)).headers['cache-status']).toContain('hit')
+    expect((await ask(asking)).headers['cache-status']).toContain('hit')
     expect(asked).toHaveLength(1)
   })
 
   test('has the origin asked where the route allows it, once an interval', async () => {
-    const { server, asked, clock } = setup({ noCache: 10_000 })
-    await server.inject(asking)
+    const { ask, asked, clock } = setup({ noCache: 10_000 })
+    await ask(asking)
     clock.pass(9999)
-    await server.inject(asking)
+    await ask(asking)
     expect(asked).toHaveLength(1)
     clock.pass(1)
-    expect((await server.inject(asking)).headers['cache-status']).toBe('onramp; fwd=request; stored; detail=origin')
-    await server.inject({ url: asking.url, headers: { 'cache-control': 'no-store, max-age=0' } })
-    await server.inject({ url: asking.url, headers: { pragma: 'no-cache' } })
+    expect((await ask(asking)).headers['cache-status']).toBe('onramp; fwd=request; stored; detail=origin')
+    await ask({ url: asking.url, headers: { 'cache-control': 'no-store, max-age=0' } })
+    await ask({ url: asking.url, headers: { pragma: 'no-cache' } })
     expect(asked).toHaveLength(2)
   })
 })
@@ -199,38 +200,38 @@ describe('pages of another origin', () => {
   const named = { origin, 'access-control-request-method': 'POST' }
 
   test('hear nothing by default, not even before they ask', async () => {
-    const { server } = setup()
-    const answer = await server.inject({ url: '/api/search?q=a', headers: { origin } })
+    const { ask } = setup()
+    const answer = await ask({ url: '/api/search?q=a', headers: { origin } })
     expect(Object.keys(answer.headers).join()).not.toContain('access-control')
-    expect((await server.inject({ method: 'OPTIONS', url: '/api/search', headers: named })).statusCode).toBe(405)
+    expect((await ask({ method: 'OPTIONS', url: '/api/search', headers: named })).statusCode).toBe(405)
   })
 
   test('may read answers, problems too, and are told so before a POST', async () => {
-    const { server, asked } = setup({ cors: [origin] })
+    const { ask, asked } = setup({ cors: [origin] })
     for (const url of ['/api/search?q=a', '/api/search']) {
-      const { headers } = await server.inject({ url, headers: { origin } })
+      const { headers } = await ask({ url, headers: { origin } })
       expect(headers).toMatchObject({ 'access-control-allow-origin': origin, vary: expect.stringContaining('Origin') })
     }
-    const preflight = await server.inject({ method: 'OPTIONS', url: '/api/search', headers: named })
+    const preflight = await ask({ method: 'OPTIONS', url: '/api/search', headers: named })
     expect([preflight.statusCode, preflight.headers['access-control-allow-methods']]).toEqual([204, 'GET, HEAD, POST'])
     expect(asked).toHaveLength(1)
   })
 
   test('that compressed answers vary by more is said too', async () => {
-    const { server, origin: database } = setup({ cors: [origin] })
+    const { ask, origin: database } = setup({ cors: [origin] })
     database.answer = () => ({ json: JSON.stringify('x'.repeat(2000)), rows: 1 })
-    const { headers } = await server.inject({ url: '/api/search?q=a', headers: { origin } })
+    const { headers } = await ask({ url: '/api/search?q=a', headers: { origin } })
     expect(headers.vary).toBe('Accept-Encoding, Origin')
   })
 })
 
 describe('what is refused', () => {
-  const problem = async (request: string | InjectOptions) => {
-    const { server, asked, seen } = setup()
-    const answer = await server.inject(request)
+  const problem = async (request: string | Asked) => {
+    const { ask, asked, seen } = setup()
+    const answer = await ask(request)
     expect(answer.headers).toMatchObject({ 'content-type': 'application/problem+json', 'cache-control': 'no-store' })
     expect(asked).toEqual([])
-    const body = answer.json()
+    const body = answer.json<{ errors?: { parameter: string }[] }>()
     expect(body).toMatchObject({
       type: 'about:blank',
       status: answer.statusCode,
@@ -244,7 +245,7 @@ describe('what is refused', () => {
       status: answer.statusCode,
       headers: answer.headers,
       body,
-      named: body.errors?.map(({ parameter }: { parameter: string }) => parameter),
+      named: body.errors?.map(({ parameter }) => parameter),
     }
   }
 
@@ -282,7 +283,7 @@ describe('what is refused', () => {
   test.each(['POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'TRACE'] as const)(
     '%s where only GET is taken: 405, with Allow',
     async (method) => {
-      const { status, headers } = await problem({ method: method as 'POST', url: '/api/counties/51059' })
+      const { status, headers } = await problem({ method, url: '/api/counties/51059' })
       expect([status, headers.allow]).toEqual([405, 'GET, HEAD'])
     },
   )
@@ -309,10 +310,10 @@ describe('what is refused', () => {
 
 describe('what the origin says', () => {
   test('no row is a 404 that is kept for its own lifetime, and that nobody else may keep', async () => {
-    const { server, origin, asked } = setup()
+    const { ask, origin, asked } = setup()
     origin.answer = () => ({ json: '', rows: 0 })
-    const first = await server.inject('/api/counties/00000')
-    const second = await server.inject('/api/counties/00000')
+    const first = await ask('/api/counties/00000')
+    const second = await ask('/api/counties/00000')
     expect([first.statusCode, first.headers['cache-status']]).toEqual([
       404,
       'onramp; fwd=uri-miss; stored; detail=origin',
@@ -327,12 +328,12 @@ describe('what the origin says', () => {
     ['origin-timeout', 504],
     ['origin-failed', 500],
   ] as const)('%s is a problem, kept nowhere, and says nothing of the database', async (code, status) => {
-    const { server, origin, asked } = setup()
+    const { ask, origin, asked } = setup()
     origin.answer = () => {
       throw new Problem(code, 'In a word.', { cause: new Error('relation "secret" at 10.0.0.1') })
     }
     for (let i = 0; i < 2; i += 1) {
-      const answer = await server.inject('/api/counties/51059')
+      const answer = await ask('/api/counties/51059')
       expect([answer.statusCode, answer.headers['cache-control']]).toEqual([status, 'no-store'])
       expect(answer.body).not.toMatch(/secret|10\.0/)
       expect(answer.headers['retry-after']).toBe(status === 503 ? '2' : undefined)
@@ -341,21 +342,21 @@ describe('what the origin says', () => {
   })
 
   test('an error of ours is a 500 that shows nothing', async () => {
-    const { server, origin } = setup()
+    const { ask, origin } = setup()
     origin.answer = () => {
       throw new TypeError('cannot read secret of undefined')
     }
-    const answer = await server.inject('/api/counties/51059')
+    const answer = await ask('/api/counties/51059')
     expect([answer.statusCode, answer.headers['content-type']]).toEqual([500, 'application/problem+json'])
     expect(answer.body).not.toContain('secret')
   })
 })
 
 test('each request is one observation, with what it was and no query', async () => {
-  const { server, seen } = setup()
-  await server.inject('/api/search?q=secret')
-  await server.inject('/api/search?q=secret')
-  await server.inject('/nowhere?q=secret')
+  const { ask, seen } = setup()
+  await ask('/api/search?q=secret')
+  await ask('/api/search?q=secret')
+  await ask('/nowhere?q=secret')
   const of = (over: object) => expect.objectContaining({ kind: 'response', method: 'GET', ...over })
   expect(seen.of('response')).toEqual([
     of({ route: 'search', source: 'origin', state: 'miss', status: 200, path: '/api/search' }),

@@ -1,3 +1,7 @@
+import { once } from 'node:events'
+import { type IncomingHttpHeaders, type IncomingMessage, request, type Server } from 'node:http'
+import { duplexPair } from 'node:stream'
+import { text } from 'node:stream/consumers'
 import type { Clock } from '../proxy/clock.ts'
 import type { Event, Invalidation, Position } from '../proxy/coherence/ledger.ts'
 import type { Observation, Observe } from '../proxy/observation.ts'
@@ -64,4 +68,36 @@ export function settled(): Promise<void> {
 /** The event that would follow `position` in the log. */
 export function nextEvent(position: Position, invalidation: Invalidation): Event {
   return { pos: position.pos + 1, id: `${position.id}+`, prev: position.id, ...invalidation }
+}
+
+export interface Asked {
+  method?: string
+  url: string
+  headers?: Record<string, string>
+  payload?: string | Buffer
+}
+
+export interface Answered {
+  statusCode: number
+  headers: IncomingHttpHeaders
+  body: string
+  json<T = Record<string, unknown>>(): T
+}
+
+/** Asks `server`, which does not listen, over a connection that is no network: everything a client meets is in between. */
+export async function ask(server: Server, asked: string | Asked): Promise<Answered> {
+  const { method = 'GET', url, headers, payload } = typeof asked === 'string' ? { url: asked } : asked
+  const [client, line] = duplexPair()
+  server.emit('connection', line)
+  const outgoing = request({
+    createConnection: () => client,
+    method,
+    path: url,
+    headers: { host: 'onramp', ...headers },
+  })
+  outgoing.end(payload)
+  const [response] = (await once(outgoing, 'response')) as [IncomingMessage]
+  const body = await text(response)
+  client.destroy()
+  return { statusCode: response.statusCode as number, headers: response.headers, body, json: () => JSON.parse(body) }
 }

@@ -101,18 +101,25 @@ export class ReadThrough {
     return this.#flights.size
   }
 
-  async read(read: Read): Promise<Answer> {
-    const { memory, clock, variants, random } = this.#parts
+  /** What memory has for `read`, if it may be served as it is; a refresh that is due is started behind. */
+  held(read: Read): Answer | undefined {
+    const { memory, variants, random } = this.#parts
     const held = memory.get(read.key)
-    const use = held === undefined ? 'no' : this.#useOf(held, read)
-    const isUsable = use === 'fresh' || use === 'stale'
-    if (held !== undefined && isUsable && this.#isYoungEnough(held, read)) {
-      variants.want(read.key, held)
-      const answer = this.#answer(held, read, 'memory', use)
-      if (use === 'stale' || isEarlyRefreshDue(held, answer.ttlMs, random)) this.#refresh(read, held)
-      return answer
-    }
-    const fallback = isUsable || use === 'if-error' ? held : undefined
+    if (held === undefined) return undefined
+    const use = this.#useOf(held, read)
+    if ((use !== 'fresh' && use !== 'stale') || !this.#isYoungEnough(held, read)) return undefined
+    variants.want(read.key, held)
+    const answer = this.#answer(held, read, 'memory', use)
+    if (use === 'stale' || isEarlyRefreshDue(held, answer.ttlMs, random)) this.#refresh(read, held)
+    return answer
+  }
+
+  async read(read: Read): Promise<Answer> {
+    const answer = this.held(read)
+    if (answer !== undefined) return answer
+    const { memory, clock } = this.#parts
+    const held = memory.get(read.key)
+    const fallback = held !== undefined && this.#useOf(held, read) !== 'no' ? held : undefined
     if (held !== undefined && fallback === undefined) memory.forget(read.key, held)
     // The origin has just failed and is not asked: for this request nothing is forwarded.
     if (fallback !== undefined && clock.now() < (fallback.refreshNotBefore ?? 0))

@@ -8,7 +8,7 @@ export type Cors = (headers: IncomingHttpHeaders) => Record<string, string>
  * answer of a route depends on any. With origins named one by one, every answer varies by Origin, also one without it.
  */
 export function corsFor(origins: readonly string[]): Cors {
-  if (origins.length === 0) return () => ({})
+  if (origins.length === 0) return () => none
   const exposed = { 'Access-Control-Expose-Headers': 'Age, Cache-Status, ETag' }
   if (origins.includes('*')) return () => ({ 'Access-Control-Allow-Origin': '*', ...exposed })
   const known = new Set(origins)
@@ -16,6 +16,15 @@ export function corsFor(origins: readonly string[]): Cors {
     origin !== undefined && known.has(origin)
       ? { 'Access-Control-Allow-Origin': origin, ...exposed, Vary: 'Origin' }
       : { Vary: 'Origin' }
+}
+
+const none = {}
+
+/** `headers` with the fields of `cors`: what an answer varies by already, it varies by all the same. */
+export function withCors(headers: Record<string, string>, cors: Record<string, string>): Record<string, string> {
+  if (cors === none) return headers
+  const vary = [headers.Vary, cors.Vary].filter((names) => names !== undefined).join(', ')
+  return { ...headers, ...cors, ...(vary !== '' && { Vary: vary }) }
 }
 
 /** Whether a request asks, for a page of another origin, what it may ask. */

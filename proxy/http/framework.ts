@@ -30,13 +30,7 @@ export function newServer(
     },
     clientErrorHandler: (error, socket) => answerUnreadable(error, socket),
   })
-  server.setErrorHandler((error, _request, reply) => {
-    const problem = asProblem(error)
-    const headers: Record<string, string> = {}
-    if (problem.status === 503) headers['Retry-After'] = String(1 + Math.floor(random() * 3))
-    if (problem.code.startsWith('origin-')) headers['Cache-Status'] = 'onramp; fwd=uri-miss; detail=origin'
-    return send(reply, problemReply(problem, headers))
-  })
+  server.setErrorHandler((error, _request, reply) => send(reply, replyToError(error, random)))
   // For the public listener: a method that the framework has no name for.
   server.setNotFoundHandler(() => {
     throw new Problem('no-route', 'There is nothing at this path.')
@@ -103,6 +97,15 @@ export function send(reply: FastifyReply, { status, headers, body }: Reply): Fas
     .code(status)
     .headers(headers)
     .send(status === 304 ? undefined : body)
+}
+
+/** The reply to a request that ended in `error`: a problem, and when to try again where that is worth it. */
+export function replyToError(error: unknown, random: () => number): Reply {
+  const problem = asProblem(error)
+  const headers: Record<string, string> = {}
+  if (problem.status === 503) headers['Retry-After'] = String(1 + Math.floor(random() * 3))
+  if (problem.code.startsWith('origin-')) headers['Cache-Status'] = 'onramp; fwd=uri-miss; detail=origin'
+  return problemReply(problem, headers)
 }
 
 /** An error of ours, or of the framework's, as one we have words for. */

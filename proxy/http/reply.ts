@@ -111,6 +111,9 @@ export function chooseEncoding(
   available: Partial<Record<Encoding, unknown>>,
 ): Encoding | undefined {
   if (acceptEncoding === undefined || acceptEncoding === '') return undefined
+  // Nearly every browser's: no weights, so what is named is wanted.
+  if (/^[\w\-, \t]*$/.test(acceptEncoding))
+    return preference.find((name) => available[name] !== undefined && named[name].test(acceptEncoding))
   const offered = preference.filter((name) => available[name] !== undefined)
   const negotiator = new Negotiator({ headers: { 'accept-encoding': acceptEncoding } })
   const best = (negotiator.encodings.bind(negotiator) as Encodings)([...offered, 'identity'], {
@@ -120,5 +123,9 @@ export function chooseEncoding(
 }
 
 const preference: Encoding[] = ['br', 'gzip']
+const named: Record<Encoding, RegExp> = {
+  br: /(?:^|,)[ \t]*br[ \t]*(?:,|$)/i,
+  gzip: /(?:^|,)[ \t]*gzip[ \t]*(?:,|$)/i,
+}
 // The published types lack the option that settles equal q-values.
 type Encodings = (this: void, available: string[], options: { preferred: string[] }) => string[]

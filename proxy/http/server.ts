@@ -1,17 +1,18 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { Answer, ReadThrough } from '../cache/read-through.ts'
+import type { ReadThrough } from '../cache/read-through.ts'
 import type { Clock } from '../clock.ts'
 import { Problem } from '../errors.ts'
 import type { Observe } from '../observation.ts'
 import type { Origin } from '../origin/origin.ts'
-import { corsFor, isPreflight, preflightFields } from './cors.ts'
+import { type Arriving, type Found, forClient, type Road, replyTo, routeAnswers } from './answer.ts'
+import { corsFor, isPreflight, preflightFields, withCors } from './cors.ts'
 import { newServer, send } from './framework.ts'
-import { type Head, readHead, safeMethods } from './head.ts'
-import { readBody, readQuery } from './input.ts'
+import { readHead, safeMethods } from './head.ts'
+import { readBody } from './input.ts'
 import { type Certificate, type ConnectionLimits, type HttpSocket, limitedServer, lineOf } from './listener.ts'
 import type { Passthrough } from './passthrough.ts'
-import { problemReply, replyWith } from './reply.ts'
+import { problemReply } from './reply.ts'
 import type { RouteTable } from './route.ts'
 import { asksForWebSocket } from './tunnel.ts'
 
@@ -40,19 +41,6 @@ export interface Limits extends ConnectionLimits {
   maxParameters: number
 }
 
-type Found = NonNullable<ReturnType<RouteTable['find']>>
-
-/** What is known of a request so far, for the one line and the one count it makes. */
-interface Road {
-  head: Head
-  found: Found | undefined
-  answer?: Answer
-  error?: unknown
-}
-
-/** A request on which its road is noted, so that it is found once. */
-type Arriving = IncomingMessage & { road?: Road }
-
 declare module 'fastify' {
   interface FastifyRequest {
     road: Road
@@ -63,25 +51,23 @@ declare module 'fastify' {
  * The listener clients meet. Not yet listening.
  *
  * Every request goes through `head` first; what is not for a route then leaves for the web tier, and the framework never sees it.
- * Routes are matched here and not by the framework's router: what is served from the cache must be named exactly. The
- * framework does the body, the hooks and the closing.
+ * Routes are matched here and not by the framework's router: what is served from the cache must be named exactly. A GET for a
+ * route is answered by `answer`; the framework does content, everything that is an error by its path or method, and the closing.
  */
 export function publicServer(parts: Parts): FastifyInstance {
   const { passthrough, limits } = parts
   const cors = corsFor(parts.cors)
-  /** `target`: as it came, where the framework has rewritten the one on `request`. */
-  function approach(request: Arriving, target = request.url): Road | Problem {
-    const { method, httpVersion, rawHeaders } = request
-    const head = readHead({ method, url: target, httpVersion, rawHeaders })
+  function approach(request: Arriving): Road | Problem {
+    const head = readHead(request)
     if (head instanceof Problem) return head
-    request.road = { head, found: parts.routes().find(head.path) }
+    request.road = { head, found: answers.find(head), began: parts.clock.now(), answer: undefined, error: undefined }
     return request.road
   }
 
   /** Whether a route answers, be it with an error; without a web tier nobody else will. */
   function isOurs({ head, found }: Road, { headers }: IncomingMessage): boolean {
     if (passthrough === undefined) return true
-    if (found === undefined || !found.route.fits(found.given)) return false
+    if (found === undefined || (found.read === undefined && !found.route.fits(found.given))) return false
     return found.route.methods.includes(head.method) || (parts.cors.length > 0 && isPreflight(head.method, headers))
   }
 
@@ -124,7 +110,9 @@ export function publicServer(parts: Parts): FastifyInstance {
       request.once('close', cancel)
     }
     if (expectsContinue && !(Number(content) > limits.maxBodyBytes)) response.writeContinue()
-    handle(request, response)
+    const isRead = (method === 'GET' || method === 'HEAD') && road.found?.route.methods.includes(method) === true
+    if (isRead) answers.give(request, response, road)
+    else handle(request, response)
   }
 
   function endAfter(request: Arriving, response: ServerResponse): void {
@@ -151,6 +139,28 @@ export function publicServer(parts: Parts): FastifyInstance {
     })
   }
 
+  function answered({ head, found, began, answer, error }: Road, status: number): void {
+    parts.observe({
+      kind: 'response',
+      route: found?.route.name ?? 'none',
+      source: answer?.source ?? 'none',
+      state: answer?.state ?? 'error',
+      status,
+      seconds: (parts.clock.now() - began) / 1000,
+      method: head.method,
+      path: head.path,
+      error,
+    })
+  }
+
+  let isClosing = false
+  const answers = routeAnswers({
+    ...parts,
+    cors,
+    maxParameters: limits.maxParameters,
+    isClosing: () => isClosing,
+    answered,
+  })
   // To the framework every target is one: it must not decode, normalize or refuse what is not its to judge.
   const server = newServer(limits.maxBodyBytes, parts.random, {
     rewriteUrl: () => '/',
@@ -170,12 +180,13 @@ export function publicServer(parts: Parts): FastifyInstance {
     },
   })
   server.decorateRequest('road', null as unknown as Road)
+  server.addHook('preClose', async () => {
+    isClosing = true
+  })
 
   server.addHook('onRequest', async (request, reply) => {
-    const road = (request.raw as Arriving).road ?? approach(request.raw, request.originalUrl)
-    if (road instanceof Problem) throw road
-    request.road = road
-    const { head, found } = road
+    request.road = (request.raw as Arriving).road as Road
+    const { head, found } = request.road
     reply.headers(cors(request.headers))
     if (found === undefined) throw new Problem('no-route', 'No route has this path.')
     const { methods } = found.route
@@ -190,27 +201,11 @@ export function publicServer(parts: Parts): FastifyInstance {
 
   const handle = async (request: FastifyRequest, reply: FastifyReply) => {
     const { road } = request
-    const { route, given } = road.found as Found
-    const { maxParameters } = limits
-    const sent =
-      request.method === 'POST' ? readBody(request.body, maxParameters) : readQuery(road.head.query, maxParameters)
-    // What the path names, nothing else can name again.
-    for (const [name, values] of given) sent.set(name, values)
-    const read = route.read(sent)
-    if ('faults' in read) throw new Problem('bad-parameters', inWords(read.faults), { faults: read.faults })
-    road.answer = await parts.cache.read({
-      key: route.key(read.params),
-      route: route.name,
-      tags: () => route.tags(read.params),
-      lifetime: route.lifetime,
-      maxAgeMs: saysNoCache(request.headers['cache-control']) ? route.lifetime.noCache : undefined,
-      load: (sent) => parts.origin.query(route.query, read.params, sent),
-    })
-    const { 'if-none-match': ifNoneMatch, 'accept-encoding': acceptEncoding } = request.headers
-    const conditions = { method: request.method, ifNoneMatch, acceptEncoding: acceptEncoding?.toString() }
-    const made = replyWith(road.answer, route.query.returns, route.cacheControl, conditions)
-    if (made.headers.Vary !== undefined && reply.hasHeader('Vary')) made.headers.Vary += `, ${reply.getHeader('Vary')}`
-    return send(reply, made)
+    const found = road.found as Found
+    const read = answers.reading(found, readBody(request.body, limits.maxParameters))
+    road.answer = await parts.cache.read(forClient(read, found.route, request.headers))
+    const made = replyTo(found, road.answer, request)
+    return send(reply, { ...made, headers: withCors(made.headers, cors(request.headers)) })
   }
   server.all('/', handle)
 
@@ -218,29 +213,6 @@ export function publicServer(parts: Parts): FastifyInstance {
     request.road.error = error
   })
 
-  server.addHook('onResponse', async (request, reply) => {
-    if (request.road === null) return // refused before it had one
-    const { head, found, answer, error } = request.road
-    parts.observe({
-      kind: 'response',
-      route: found?.route.name ?? 'none',
-      source: answer?.source ?? 'none',
-      state: answer?.state ?? 'error',
-      status: reply.statusCode,
-      seconds: reply.elapsedTime / 1000,
-      method: request.method,
-      path: head.path,
-      error,
-    })
-  })
+  server.addHook('onResponse', async (request, reply) => answered(request.road, reply.statusCode))
   return server
-}
-
-/** RFC 9111, 5.2.1.4. What else a request says of caching is about caches that keep what clients send. */
-function saysNoCache(cacheControl: string | undefined): boolean {
-  return cacheControl !== undefined && /(?:^|,)[ \t]*no-cache[ \t]*(?:,|$)/i.test(cacheControl)
-}
-
-function inWords(faults: readonly { parameter: string; detail: string }[]): string {
-  return `${faults.map(({ parameter, detail }) => `${parameter} ${detail}`).join('; ')}.`
 }

@@ -1,0 +1,171 @@
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
+import type { Answer, Read, ReadThrough } from '../cache/read-through.ts'
+import { Problem } from '../errors.ts'
+import type { Origin } from '../origin/origin.ts'
+import { type Cors, withCors } from './cors.ts'
+import { replyToError } from './framework.ts'
+import type { Head } from './head.ts'
+import { readQuery } from './input.ts'
+import { Recent } from './recent.ts'
+import { type Reply, replyWith } from './reply.ts'
+import type { Route, RouteTable } from './route.ts'
+
+/** The route of a request, and what its path gives; what a GET for this very target asks of the cache, where that is known. */
+export type Found = NonNullable<ReturnType<RouteTable['find']>> & { read?: Read }
+
+/** What is known of a request so far, for the one line and the one count it makes. */
+export interface Road {
+  readonly head: Head
+  readonly found: Found | undefined
+  /** When its head was read, on the clock. */
+  readonly began: number
+  answer: Answer | undefined
+  error: unknown
+}
+
+/** A request on which its road is noted, so that it is found once. */
+export type Arriving = IncomingMessage & { road?: Road }
+
+export interface Parts {
+  /** The table of the moment: a reload replaces it between two requests. */
+  routes(): RouteTable
+  cache: ReadThrough
+  origin: Origin
+  cors: Cors
+  /** Of one request, unknown ones too. */
+  maxParameters: number
+  /** Whether connections end with the answer under way. */
+  isClosing(): boolean
+  /** Takes what became of a request, when its response has ended. */
+  answered(road: Road, status: number): void
+  /** 0 to 1, evenly spread. */
+  random(): number
+}
+
+export interface Answers {
+  find(head: Head): Found | undefined
+  /** Answers a GET or a HEAD for a route that takes it. What memory holds is written before this returns: nothing is awaited. */
+  give(request: IncomingMessage, response: ServerResponse, road: Road): void
+  /** What a request for a route asks of the cache, by what its client has sent. Throws `bad-parameters`. */
+  reading(found: Found, sent: Map<string, readonly unknown[]>): Read
+}
+
+/** Targets whose meaning is remembered: what is read from memory is mostly the same few. Longer ones are not worth the room. */
+const remembered = 1000
+const longest = 300
+
+/** Answers requests for routes: with Node's own response, for the way through a framework costs as much as all of this. */
+export function routeAnswers({
+  routes,
+  cache,
+  origin,
+  cors,
+  maxParameters,
+  isClosing,
+  answered,
+  random,
+}: Parts): Answers {
+  let table: RouteTable | undefined
+  let targets = new Recent<Found>(remembered)
+
+  function find({ target, path }: Head): Found | undefined {
+    if (table !== routes()) {
+      table = routes()
+      targets = new Recent(remembered)
+    }
+    return targets.get(target) ?? table.find(path)
+  }
+
+  function reading({ route, given }: Found, sent: Map<string, readonly unknown[]>): Read {
+    // What the path names, nothing else can name again.
+    for (const [name, values] of given) sent.set(name, values)
+    const read = route.read(sent)
+    if ('faults' in read) throw new Problem('bad-parameters', inWords(read.faults), { faults: read.faults })
+    const { params } = read
+    return {
+      key: route.key(params),
+      route: route.name,
+      tags: () => route.tags(params),
+      lifetime: route.lifetime,
+      load: (sent) => origin.query(route.query, params, sent),
+    }
+  }
+
+  function give(request: IncomingMessage, response: ServerResponse, road: Road): void {
+    try {
+      const found = road.found as Found
+      const asked = found.read ?? reading(found, readQuery(road.head.query, maxParameters))
+      const read = forClient(asked, found.route, request.headers)
+      const held = cache.held(read)
+      if (held === undefined) return void wait(request, response, road, read)
+      if (found.read === undefined) remember(road, asked)
+      write(request, response, road, held)
+    } catch (error) {
+      fail(request, response, road, error)
+    }
+  }
+
+  function remember({ head, found }: Road, read: Read): void {
+    if (head.target.length > longest) return
+    const known = found as Found
+    known.read = read
+    targets.set(head.target, known)
+  }
+
+  async function wait(request: IncomingMessage, response: ServerResponse, road: Road, read: Read): Promise<void> {
+    try {
+      write(request, response, road, await cache.read(read))
+    } catch (error) {
+      fail(request, response, road, error)
+    }
+  }
+
+  function write(request: IncomingMessage, response: ServerResponse, road: Road, answer: Answer): void {
+    road.answer = answer
+    send(request, response, replyTo(road.found as Found, answer, request))
+  }
+
+  function fail(request: IncomingMessage, response: ServerResponse, road: Road, error: unknown): void {
+    road.error = error
+    if (response.headersSent) response.destroy()
+    else send(request, response, replyToError(error, random))
+  }
+
+  function send(request: IncomingMessage, response: ServerResponse, { status, headers, body }: Reply): void {
+    if (isClosing()) response.shouldKeepAlive = false
+    response.on('finish', finished)
+    response.writeHead(status, withCors(headers, cors(request.headers)))
+    if (status === 304) response.end()
+    else response.end(body)
+  }
+
+  function finished(this: ServerResponse): void {
+    answered((this.req as Arriving).road as Road, this.statusCode)
+  }
+
+  return { find, give, reading }
+}
+
+/** The reply to a request for a route, by the answer of the cache. */
+export function replyTo(
+  { route }: Found,
+  answer: Answer,
+  { method, headers }: Pick<IncomingMessage, 'method' | 'headers'>,
+): Reply {
+  return replyWith(answer, route.query.returns, route.cacheControl, {
+    method: method as string,
+    ifNoneMatch: headers['if-none-match'],
+    acceptEncoding: headers['accept-encoding']?.toString(),
+  })
+}
+
+/** `read`, for a client that may want it to be new (RFC 9111, 5.2.1.4). What else it says of caching is for caches that keep what clients send. */
+export function forClient(read: Read, { lifetime }: Route, headers: IncomingHttpHeaders): Read {
+  const cacheControl = headers['cache-control']
+  const saysNoCache = cacheControl !== undefined && /(?:^|,)[ \t]*no-cache[ \t]*(?:,|$)/i.test(cacheControl)
+  return saysNoCache ? { ...read, maxAgeMs: lifetime.noCache } : read
+}
+
+function inWords(faults: readonly { parameter: string; detail: string }[]): string {
+  return `${faults.map(({ parameter, detail }) => `${parameter} ${detail}`).join('; ')}.`
+}
