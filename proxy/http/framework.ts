@@ -34,6 +34,8 @@ export function newServer(
     const problem = asProblem(error)
     const headers: Record<string, string> = {}
     if (problem.status === 503) headers['Retry-After'] = String(1 + Math.floor(random() * 3))
+    // Neither a hit nor forwarded.
+    if (problem.code === 'shed') headers['Cache-Status'] = 'onramp; detail=shed'
     if (problem.code.startsWith('origin-')) headers['Cache-Status'] = 'onramp; fwd=uri-miss; detail=origin'
     return send(reply, problemReply(problem, headers))
   })

@@ -1,6 +1,7 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { Answer, ReadThrough } from '../cache/read-through.ts'
+import type { Answer } from '../cache/answer.ts'
+import type { ReadThrough } from '../cache/read-through.ts'
 import type { Clock } from '../clock.ts'
 import { Problem } from '../errors.ts'
 import type { Observe } from '../observation.ts'
