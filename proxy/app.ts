@@ -112,6 +112,7 @@ export async function createApp({
     clock,
     observe,
     random,
+    softMs: config.request.softTimeout,
     deadlineMs: config.request.timeout,
   })
   const upstream = upstreamOf(config, clock, random, observe)

@@ -28,6 +28,7 @@ export function crossCheck(raw: unknown, folder: string, sqlOf: Map<string, stri
   }
   checkListen(recordAt(raw, ['listen', 'tls']), folder, (sentence) => tell(['listen', 'tls'], sentence))
   checkUpstream(recordAt(raw, ['upstream']), (setting, sentence, value) => tell(['upstream', setting], sentence, value))
+  checkTimeouts(raw, tell)
   checkShares(raw, (sentence, value) => tell(['postgres', 'connections'], sentence, value))
   const pathOwners = new Map<string, string>()
   for (const [name, route] of Object.entries(recordAt(raw, ['routes']))) {
@@ -71,6 +72,27 @@ function checkListen({ cert, key }: Record<string, unknown>, folder: string, tel
     createSecureContext({ cert: readFileSync(resolve(folder, cert)), key: readFileSync(resolve(folder, key)) })
   } catch (error) {
     tell(`names files that are no certificate and its key: ${messageOf(error)}`)
+  }
+}
+
+/** Each timeout leaves time for the one around it to do something about it: soft, statement, request. */
+function checkTimeouts(raw: unknown, tell: TellFault): void {
+  const { request, postgres } = schema.shape
+  const timeouts = [
+    { path: ['request', 'softTimeout'], shape: request.unwrap().shape.softTimeout },
+    { path: ['postgres', 'statementTimeout'], shape: postgres.unwrap().shape.statementTimeout },
+    { path: ['request', 'timeout'], shape: request.unwrap().shape.timeout },
+  ].map(({ path, shape }) => ({
+    path,
+    text: valueAt(raw, path),
+    ms: shape.safeParse(valueAt(raw, path)).data ?? Number.NaN,
+  }))
+  for (const [i, inner] of timeouts.entries()) {
+    const outer = timeouts[i + 1]
+    if (outer === undefined || !(inner.ms >= outer.ms)) continue
+    if (inner.text === undefined)
+      tell(outer.path, `must be more than ${inner.path.join('.')}, which is ${inner.ms}ms`, outer.text)
+    else tell(inner.path, `must be less than ${outer.path.join('.')}, which is ${outer.ms}ms`, inner.text)
   }
 }
 

@@ -221,6 +221,9 @@ export const schema = z.strictObject({
   request: z
     .strictObject({
       timeout: wait.prefault('3s').describe('The most a request waits for its answer'),
+      softTimeout: wait
+        .prefault('150ms')
+        .describe('The most it waits where there is something to serve if the database fails; the fill goes on'),
       maxBody: size.prefault('16KiB').describe('Of a POST to a route'),
       maxParameters: integer(1, 10_000).prefault(100).describe('Of a query or a body for a route, unknown ones too'),
     })

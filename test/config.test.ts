@@ -70,7 +70,7 @@ describe('a file', () => {
         maxBytes: 8 * 1024 * 1024,
         privateTables: [],
       },
-      request: { timeout: 3000, maxBody: 16 * 1024, maxParameters: 100 },
+      request: { timeout: 3000, softTimeout: 150, maxBody: 16 * 1024, maxParameters: 100 },
       limits: {
         maxConnections: 10_000,
         maxRequests: 10_000,
@@ -302,6 +302,21 @@ routes:
   ['an address of no PostgreSQL', withSection('postgres: { url: "mysql://x" }'), /postgres\.url.*postgres:/],
   ['a timer too long', withSection('request: { timeout: 11m }'), /request\.timeout.*10m/],
   ['a timer of nothing', withSection('request: { timeout: 0s }'), /request\.timeout.*1ms/],
+  [
+    'a soft timeout as long as a statement may take',
+    withSection('request: { softTimeout: 2s }'),
+    /yaml:1 request\.softTimeout.*postgres\.statementTimeout.*2000ms/,
+  ],
+  [
+    'a statement that may take as long as a request',
+    withSection('postgres: { statementTimeout: 3s }'),
+    /yaml:1 postgres\.statementTimeout.*request\.timeout.*3000ms/,
+  ],
+  [
+    'a request that may take less than a statement',
+    withSection('request: { timeout: 1999ms }'),
+    /yaml:1 request\.timeout.*more than postgres\.statementTimeout.*2000ms/,
+  ],
   ['a memory too small', withSection('memory: { maxBytes: 1023KiB }'), /memory\.maxBytes.*1MiB/],
 ]
 test.each(refused)('%s is refused', (_what, yaml, sentence) => {
@@ -346,9 +361,9 @@ describe('durations and sizes', () => {
   })
 
   test('may be as long as a timer can be, and no longer', () => {
-    expect(read(withSection('request: { timeout: 10m }')).request.timeout).toBe(600_000)
-    expect(read(withSection('request: { timeout: 1ms }')).request.timeout).toBe(1)
-    expect(faults(withSection('request: { timeout: 600001ms }'))).toHaveLength(1)
+    expect(read(withSection('log: { slow: 10m }')).log.slow).toBe(600_000)
+    expect(read(withSection('log: { slow: 1ms }')).log.slow).toBe(1)
+    expect(faults(withSection('log: { slow: 600001ms }'))).toHaveLength(1)
   })
 })
 

@@ -26,11 +26,11 @@ export interface FaultProxy {
 }
 
 /**
- * A TCP proxy to `host`:`port` that can be made to fail. `rewrite` changes the first bytes a client sends on a connection.
+ * A TCP proxy to `host`:`port` that can be made to fail. `rewrite` changes what clients send, piece by piece.
  */
 export async function faultProxy(
   target: { host: string; port: number },
-  rewrite: (first: Buffer) => Buffer = (first) => first,
+  rewrite: (sent: Buffer) => Buffer = (sent) => sent,
 ): Promise<FaultProxy> {
   let fault: Fault = { kind: 'none' }
   const pairs = new Set<{ client: Socket; server: Socket }>()
@@ -42,13 +42,11 @@ export async function faultProxy(
     to: Socket,
     isAnswer: boolean,
     cut: () => void,
-    change?: (first: Buffer) => Buffer,
+    change = (bytes: Buffer) => bytes,
   ): void {
     let passed = 0
-    let isFirst = true
     from.on('data', (bytes: Buffer) => {
-      const sent = isFirst && change ? change(bytes) : bytes
-      isFirst = false
+      const sent = change(bytes)
       switch (fault.kind) {
         case 'black-hole':
           return

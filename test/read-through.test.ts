@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'vitest'
+import type { Answer, Loaded, Read } from '../proxy/cache/answer.ts'
 import { type Entry, etagOf, ownBytes } from '../proxy/cache/entry.ts'
 import type { Key } from '../proxy/cache/key.ts'
 import { type Lease, type Leases, noLeases } from '../proxy/cache/lease.ts'
 import { memoryTier } from '../proxy/cache/memory.ts'
-import { type Answer, type Loaded, type Read, ReadThrough } from '../proxy/cache/read-through.ts'
+import { ReadThrough } from '../proxy/cache/read-through.ts'
 import type { Tier } from '../proxy/cache/tier.ts'
 import { Variants } from '../proxy/cache/variants.ts'
 import { Ledger } from '../proxy/coherence/ledger.ts'
@@ -32,7 +33,13 @@ function farTier() {
   return { tier, kept, asked }
 }
 
-function setup({ random = () => 0.999_999, leases = noLeases }: { random?: () => number; leases?: Leases } = {}) {
+interface Given {
+  random?: () => number
+  leases?: Leases
+  softMs?: number
+}
+
+function setup({ random = () => 0.999_999, leases = noLeases, softMs = 150 }: Given = {}) {
   const clock = new ManualClock()
   const seen = recorder()
   const ledger = new Ledger()
@@ -48,6 +55,7 @@ function setup({ random = () => 0.999_999, leases = noLeases }: { random?: () =>
     clock,
     observe: seen.observe,
     random,
+    softMs,
     deadlineMs: 3000,
   })
   const origin = { asked: 0, load: async (): Promise<Loaded> => rows('v1') }
@@ -240,7 +248,7 @@ describe('when the origin fails', () => {
   })
 
   test('a failed try is not repeated for a second while there is something to serve', async () => {
-    const { read, origin, clock } = setup()
+    const { read, origin, clock } = setup({ random: () => 0 })
     await read()
     origin.load = () => Promise.reject(new Problem('origin-unavailable', 'gone'))
     clock.pass(lifetime.fresh)
@@ -262,15 +270,84 @@ describe('when the origin fails', () => {
     expect(origin.asked).toBe(4)
   })
 
-  test('an origin that hangs costs a reader with a fallback its deadline, no error', async () => {
-    const { read, origin, clock } = setup()
+  test('is asked less and less often for the same key, up to every 30 seconds, until it answers', async () => {
+    const { read, origin, clock } = setup({ random: () => 0 })
     await read()
-    origin.load = () => new Promise(() => {})
-    clock.pass(lifetime.fresh + lifetime.stale)
-    const reading = read()
+    origin.load = () => Promise.reject(new Problem('origin-unavailable', 'gone'))
+    clock.pass(lifetime.fresh)
+    for (const pauseMs of [1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]) {
+      const before = origin.asked
+      await read()
+      await settled()
+      clock.pass(pauseMs - 1)
+      await read()
+      await settled()
+      expect(origin.asked).toBe(before + 1)
+      clock.pass(1)
+    }
+    origin.load = async () => rows('v2')
+    await read()
     await settled()
-    clock.pass(3000)
-    expect(await reading).toMatchObject({ source: 'memory', state: 'stale', forwarded: 'stale' })
+    expect(text(await read())).toBe('v2')
+    // What comes after a success begins anew.
+    origin.load = () => Promise.reject(new Problem('origin-unavailable', 'gone'))
+    clock.pass(lifetime.fresh)
+    const before = origin.asked
+    for (let i = 0; i < 2; i += 1) {
+      await read()
+      await settled()
+      clock.pass(1000)
+    }
+    expect(origin.asked).toBe(before + 2)
+  })
+
+  test('keys that failed together do not come back together', async () => {
+    for (const [random, pauseMs] of [
+      [0, 1000],
+      [0.999_999, 751],
+    ] as const) {
+      const { read, origin, clock } = setup({ random: () => random })
+      await read()
+      origin.load = () => Promise.reject(new Problem('origin-unavailable', 'gone'))
+      clock.pass(lifetime.fresh)
+      await read()
+      await settled()
+      clock.pass(pauseMs - 1)
+      await read()
+      await settled()
+      expect(origin.asked).toBe(2)
+      clock.pass(1)
+      await read()
+      await settled()
+      expect(origin.asked).toBe(3)
+    }
+  })
+
+  test('work that was shed is tried again after a second, however often', async () => {
+    const { read, origin, clock } = setup({ random: () => 0 })
+    await read()
+    origin.load = () => Promise.reject(new Problem('shed', 'full'))
+    clock.pass(lifetime.fresh + lifetime.stale)
+    for (let i = 1; i <= 5; i += 1) {
+      expect(await read()).toMatchObject({ state: 'stale', forwarded: 'stale', makeshift: 'shed' })
+      expect(await read()).toMatchObject({ state: 'stale', makeshift: 'stale-only' })
+      expect(origin.asked).toBe(1 + i)
+      clock.pass(1000)
+    }
+  })
+
+  test('also for years, which no timer can hold', async () => {
+    const { read, origin, clock } = setup()
+    const day = 86_400_000
+    const long = { lifetime: { ...lifetime, staleIfError: 3650 * day } }
+    await read(long)
+    origin.load = () => Promise.reject(new Problem('origin-unavailable', 'gone'))
+    for (const days of [2, 25, 50, 3000]) {
+      clock.pass(days * day)
+      expect(await read(long)).toMatchObject({ state: 'stale', forwarded: 'stale', makeshift: 'stale-only' })
+    }
+    clock.pass(3650 * day)
+    await expect(read(long)).rejects.toMatchObject({ code: 'origin-unavailable' })
   })
 
   test('an old answer of a farther tier is the fallback where memory has none', async () => {
@@ -288,6 +365,150 @@ describe('when the origin fails', () => {
     purge(['table:plans'])
     origin.load = () => Promise.reject(new Problem('origin-unavailable', 'gone'))
     await expect(read()).rejects.toMatchObject({ code: 'origin-unavailable' })
+  })
+})
+
+describe('an origin that is slow', () => {
+  const softMs = 150
+  /** A read that has gone past stale, and an origin that answers when told to. */
+  async function slow(over: Parameters<typeof setup>[0] = {}) {
+    const all = setup({ random: () => 0, ...over })
+    await all.read()
+    all.clock.pass(lifetime.fresh + lifetime.stale)
+    const answered = gate()
+    all.origin.load = () => answered.opened.then(() => rows('v2'))
+    return { ...all, answered }
+  }
+
+  test('costs a reader who has something to fall back on the soft timeout; the fill goes on, and is kept', async () => {
+    const { read, clock, origin, answered, cache } = await slow()
+    let answer: Answer | undefined
+    const reading = read().then((got) => {
+      answer = got
+    })
+    await settled()
+    clock.pass(softMs - 1)
+    await settled()
+    expect(answer).toBeUndefined()
+    clock.pass(1)
+    await reading
+    expect(answer).toMatchObject({ source: 'memory', state: 'stale', forwarded: 'stale', makeshift: 'soft-timeout' })
+    expect(cache.flights).toBe(1)
+    answered.open()
+    await settled()
+    expect(text(await read())).toBe('v2')
+    expect([origin.asked, clock.timers, cache.flights]).toEqual([2, 0, 0])
+  })
+
+  test('costs those nothing who come after that', async () => {
+    const { read, clock, origin } = await slow()
+    const first = read()
+    await settled()
+    clock.pass(softMs)
+    await first
+    for (let i = 0; i < 10; i += 1)
+      expect(await read()).toMatchObject({ makeshift: 'soft-timeout', forwarded: 'stale', collapsed: true })
+    expect(origin.asked).toBe(2)
+  })
+
+  test('but not one who has nothing: it waits for its deadline', async () => {
+    const { read, clock, origin } = setup()
+    origin.load = () => new Promise(() => {})
+    const reading = read()
+    await settled()
+    clock.pass(2999)
+    const outcome = await Promise.race([reading, settled().then(() => 'waiting')])
+    expect(outcome).toBe('waiting')
+    clock.pass(1)
+    await expect(reading).rejects.toMatchObject({ code: 'origin-timeout' })
+  })
+
+  test('nor one whose entry has been invalidated meanwhile', async () => {
+    const { read, clock, purge, answered } = await slow()
+    const reading = read()
+    await settled()
+    purge(['table:plans'])
+    clock.pass(softMs)
+    answered.open()
+    expect(text(await reading)).toBe('v2')
+  })
+
+  test('nor one for whom nothing was found: that is kept for no longer than `negative`', async () => {
+    const { read, clock, origin } = setup({ random: () => 0 })
+    origin.load = async () => rows('[]', 0)
+    await read()
+    clock.pass(lifetime.negative)
+    origin.load = () => new Promise(() => {})
+    const reading = read()
+    await settled()
+    clock.pass(3000)
+    await expect(reading).rejects.toMatchObject({ code: 'origin-timeout' })
+  })
+
+  test('a reader who wants nothing older gets what there is, and is not disturbed by its age', async () => {
+    const { read, clock, origin } = setup()
+    await read()
+    clock.pass(10_000)
+    origin.load = () => new Promise(() => {})
+    const reading = read({ maxAgeMs: 10_000 })
+    await settled()
+    clock.pass(softMs)
+    expect(await reading).toMatchObject({ state: 'fresh', forwarded: 'request', makeshift: 'soft-timeout' })
+  })
+
+  test('what a farther tier has for that case serves as well, also those who come while it is looked for', async () => {
+    const { read, clock, origin, far } = setup()
+    far.kept.set(key, foreignEntry({ readAt: clock.now() - lifetime.fresh - lifetime.stale }))
+    origin.load = () => new Promise(() => {})
+    const reading = Promise.all([read(), read()])
+    await settled()
+    clock.pass(softMs)
+    for (const answer of await reading)
+      expect(answer).toMatchObject({ state: 'stale', forwarded: 'stale', makeshift: 'soft-timeout' })
+  })
+
+  test('twin: with a soft timeout as long as the deadline, that is what it costs', async () => {
+    const { read, clock } = await slow({ softMs: 3000 })
+    const reading = read()
+    await settled()
+    clock.pass(2999)
+    expect(await Promise.race([reading, settled().then(() => 'waiting')])).toBe('waiting')
+    clock.pass(1)
+    expect(await reading).toMatchObject({ state: 'stale', forwarded: 'stale' })
+  })
+})
+
+describe('nothing found in place of something', () => {
+  test('replaces what was held if the database says so: that is the truth of now', async () => {
+    const { read, clock, origin } = setup()
+    await read()
+    clock.pass(lifetime.fresh + lifetime.stale)
+    origin.load = async () => rows('[]', 0)
+    expect(await read()).toMatchObject({ source: 'origin', stored: true, entry: { rows: 0 } })
+    expect(await read()).toMatchObject({ source: 'memory', entry: { rows: 0 } })
+  })
+
+  test.each(['origin-unavailable', 'origin-timeout', 'origin-failed', 'shed'] as const)(
+    'never comes of a failure (%s), and a failure is kept nowhere',
+    async (code) => {
+      const { read, clock, origin, memory, far } = setup()
+      await read()
+      clock.pass(lifetime.fresh + lifetime.stale)
+      origin.load = () => Promise.reject(new Problem(code, 'failed'))
+      expect(text(await read())).toBe('v1')
+      expect([memory.peek(key)?.rows, far.kept.get(key)?.rows]).toEqual([1, 1])
+    },
+  )
+
+  test('is not taken from a farther tier where it is older than what is held, however long it may still live', async () => {
+    const { read, clock, origin, far } = setup()
+    const over = { lifetime: { ...lifetime, negative: 3_600_000 } }
+    const before = foreignEntry({ readAt: clock.now() - 1, rows: 0 })
+    await read(over)
+    far.kept.set(key, before)
+    clock.pass(lifetime.fresh + lifetime.stale)
+    origin.load = () => Promise.reject(new Problem('origin-unavailable', 'gone'))
+    expect(text(await read(over))).toBe('v1')
   })
 })
 

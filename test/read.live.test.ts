@@ -47,7 +47,7 @@ async function start({ shared, lifetime, patience }: Wanted = {}): Promise<Runni
     (config) => ({
       ...config,
       ...(patience && {
-        postgres: { ...config.postgres, statementTimeout: patience },
+        postgres: { ...config.postgres, statementTimeout: patience / 2 },
         request: { ...config.request, timeout: patience },
       }),
       redis: { ...config.redis, ...(shared !== undefined && { keyPrefix: `${shared}:` }) },

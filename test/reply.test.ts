@@ -1,7 +1,7 @@
 import { STATUS_CODES } from 'node:http'
 import { describe, expect, test } from 'vitest'
+import type { Answer } from '../proxy/cache/answer.ts'
 import type { Entry } from '../proxy/cache/entry.ts'
-import type { Answer } from '../proxy/cache/read-through.ts'
 import { smallestCompressed } from '../proxy/cache/variants.ts'
 import { Problem, type ProblemCode, problems } from '../proxy/errors.ts'
 import { type Conditions, cacheStatus, chooseEncoding, problemReply, replyWith } from '../proxy/http/reply.ts'
@@ -54,13 +54,23 @@ describe('Cache-Status (RFC 9211) of', () => {
     ],
     [
       'a stale answer after the origin failed',
-      { state: 'stale', forwarded: 'stale', ttlMs: -90_000 },
-      'onramp; fwd=stale; ttl=-90; detail=memory',
+      { state: 'stale', forwarded: 'stale', ttlMs: -90_000, makeshift: 'stale-only' },
+      'onramp; fwd=stale; ttl=-90; detail=stale-only',
     ],
     [
-      'a stale answer out of Redis after the origin failed',
-      { state: 'stale', forwarded: 'stale', source: 'redis', ttlMs: -90_000 },
-      'onramp; fwd=stale; ttl=-90; detail=redis',
+      'a stale answer because the origin takes its time',
+      { state: 'stale', forwarded: 'stale', ttlMs: -90_000, makeshift: 'soft-timeout' },
+      'onramp; fwd=stale; ttl=-90; detail=soft-timeout',
+    ],
+    [
+      'a stale answer because there was no room to ask the origin',
+      { state: 'stale', forwarded: 'stale', ttlMs: -90_000, makeshift: 'shed' },
+      'onramp; fwd=stale; ttl=-90; detail=shed',
+    ],
+    [
+      'a stale answer while the origin is left alone',
+      { state: 'stale', ttlMs: -90_000, makeshift: 'stale-only' },
+      'onramp; hit; ttl=-90; detail=stale-only',
     ],
   ]
   test.each(cases)('%s', (_what, answer, field) => {

@@ -36,6 +36,7 @@ function setup({ cors = [], noCache }: { cors?: string[]; noCache?: number } = {
     clock,
     observe: seen.observe,
     random: () => 0.5,
+    softMs: 150,
     deadlineMs: 3000,
   })
   const table = routeTable([

@@ -411,7 +411,7 @@ describe('under slow clients', () => {
   let program: Serving
 
   beforeAll(async () => {
-    const limits = 'limits: { headerTimeout: 1s, idleTimeout: 2s, keepAliveTimeout: 2s }\nrequest: { timeout: 2s }'
+    const limits = 'limits: { headerTimeout: 1s, idleTimeout: 2s, keepAliveTimeout: 2s }\nrequest: { timeout: 2500ms }'
     const upstream = `url: "${tier.url}", firstByteTimeout: 10s`
     program = await ready(['--config', ahead('slow.yaml', `listen: { port: 0 }\n${limits}`, upstream)])
     await ask(`${program.url}/api/numbers`)

@@ -100,6 +100,14 @@ describe.each(tiers)('the tier contract: %s', (_name, make) => {
     }
   })
 
+  test('keeps for the twenty years that are the most a lifetime can say', async () => {
+    const [tier, key, day] = [make(), newKey(), 86_400_000]
+    const entry = newEntry({ readAt: systemClock.now() - 30 * day })
+    expect(await tier.set(key, entry, 7300 * day)).toBe(true)
+    const found = (await tier.get(key)) as Entry
+    expect(Math.abs(found.readAt - entry.readAt)).toBeLessThan(50)
+  })
+
   test('takes a megabyte', async () => {
     const [tier, key, body] = [make(), newKey(), Buffer.alloc(1024 ** 2, 'x')]
     expect(await tier.set(key, newEntry({ body, etag: etagOf(body) }), 60_000)).toBe(true)

@@ -27,6 +27,8 @@ export interface Entry {
   readonly variants?: Readonly<Partial<Record<Encoding, Buffer>>>
   /** Not to be refreshed before this moment, on the clock of `readAt`: the last try failed. */
   refreshNotBefore?: number
+  /** How many tries in a row have failed. */
+  failures?: number
 }
 
 /** A strong validator for `body`: the same bytes have the same one, whoever read them. */

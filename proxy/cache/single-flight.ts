@@ -1,6 +1,10 @@
+import type { Clock } from '../clock.ts'
+
 /** One piece of work under way for a key, and whether someone who arrives now may still share its result. */
 export interface Flight<T> {
   readonly result: Promise<T>
+  /** On the clock, in milliseconds. */
+  readonly startedAt: number
   mayJoin(): boolean
 }
 
@@ -15,6 +19,11 @@ export interface Flight<T> {
  */
 export class SingleFlight<T> {
   readonly #flights = new Map<string, Flight<T>>()
+  readonly #clock: Clock
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
 
   get size(): number {
     return this.#flights.size
@@ -30,6 +39,7 @@ export class SingleFlight<T> {
   start(key: string, mayJoin: () => boolean, work: () => Promise<T>): Flight<T> {
     const flight: Flight<T> = {
       mayJoin,
+      startedAt: this.#clock.now(),
       result: work().finally(() => this.#flights.get(key) === flight && this.#flights.delete(key)),
     }
     this.#flights.set(key, flight)

@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
-import type { Answer, Read, ReadThrough } from '../cache/read-through.ts'
+import type { Answer, Read } from '../cache/answer.ts'
+import type { ReadThrough } from '../cache/read-through.ts'
 import { Problem } from '../errors.ts'
 import type { Origin } from '../origin/origin.ts'
 import { type Cors, withCors } from './cors.ts'

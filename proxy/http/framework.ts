@@ -104,6 +104,8 @@ export function replyToError(error: unknown, random: () => number): Reply {
   const problem = asProblem(error)
   const headers: Record<string, string> = {}
   if (problem.status === 503) headers['Retry-After'] = String(1 + Math.floor(random() * 3))
+  // Neither a hit nor forwarded.
+  if (problem.code === 'shed') headers['Cache-Status'] = 'onramp; detail=shed'
   if (problem.code.startsWith('origin-')) headers['Cache-Status'] = 'onramp; fwd=uri-miss; detail=origin'
   return problemReply(problem, headers)
 }

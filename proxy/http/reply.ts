@@ -1,7 +1,7 @@
 import { STATUS_CODES } from 'node:http'
 import Negotiator from 'negotiator'
+import type { Answer } from '../cache/answer.ts'
 import type { Encoding, Entry } from '../cache/entry.ts'
-import type { Answer } from '../cache/read-through.ts'
 import { isCompressible } from '../cache/variants.ts'
 import { Problem } from '../errors.ts'
 
@@ -73,11 +73,12 @@ export function problemReply(problem: Problem, headers: Record<string, string> =
 }
 
 /** The Cache-Status field (RFC 9211) of an answer. `ttl` in whole seconds, rounded down: negative as soon as it is stale. */
-export function cacheStatus({ source, ttlMs, forwarded, collapsed, stored }: Answer): string {
+export function cacheStatus({ source, ttlMs, forwarded, collapsed, stored, makeshift }: Answer): string {
   const ttl = `ttl=${Math.floor(ttlMs / 1000)}`
-  if (forwarded === undefined) return `onramp; hit; ${ttl}; detail=${source}`
-  // The origin was asked and did not answer: what was there is served, older than its route would like.
-  if (source !== 'origin') return `onramp; fwd=${forwarded}${collapsed ? '; collapsed' : ''}; ${ttl}; detail=${source}`
+  const detail = makeshift ?? source
+  if (forwarded === undefined) return `onramp; hit; ${ttl}; detail=${detail}`
+  // The origin was asked and has not answered: what was there is served, older than its route would like.
+  if (source !== 'origin') return `onramp; fwd=${forwarded}${collapsed ? '; collapsed' : ''}; ${ttl}; detail=${detail}`
   return `onramp; fwd=${forwarded}${collapsed ? '; collapsed' : ''}${stored ? '; stored' : ''}; detail=${source}`
 }
 

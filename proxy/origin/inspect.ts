@@ -42,6 +42,7 @@ export async function inspect(
   }
   const isStandby = await isTrue(client, 'pg_is_in_recovery()')
   await client.query(isStandby ? 'begin' : 'begin read write')
+  await forgetStatements(client)
   const mayMakeViews = !isStandby && (await isTrue(client, `has_database_privilege(current_database(), 'TEMPORARY')`))
   if (!mayMakeViews) {
     const why = isStandby ? 'the server is a standby' : 'the role lacks TEMPORARY on the database'
@@ -62,8 +63,17 @@ export async function inspect(
       inspectOne(client, `onramp_inspected_${i}`, query, forbidden, mayMakeViews, wrap, inspection),
     )
   }
+  await forgetStatements(client)
   await client.query('rollback')
   return inspection
+}
+
+/** A prepared statement outlives its transaction, and behind a pooler also the client: of this inspection, or of one that was cut off. */
+async function forgetStatements(client: PoolClient): Promise<void> {
+  const { rows } = await client.query<{ text: string }>(
+    `select format('deallocate %I', name) as text from pg_prepared_statements where name like 'onramp\\_inspected\\_%'`,
+  )
+  for (const { text } of rows) await client.query(text)
 }
 
 async function inspectOne(

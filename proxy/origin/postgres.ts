@@ -21,18 +21,28 @@ const clientGraceMs = 250
 /**
  * Reads from PostgreSQL: a pool of read-only sessions, each route's statement prepared once a session under its own name.
  *
+ * Behind a pooler (PgBouncer in transaction mode) there are no sessions to set up and no statements to find again: there each
+ * statement is in a read-only transaction that sets its own timeout, three requests sent in one go.
+ *
  * PostgreSQL writes the JSON, so int8, numeric, dates and timestamps arrive as it spells them and no object is made of them
  * here. A connection is given up only when it is the connection that failed: an SQL error, a timeout of the server's
  * included, leaves it in the pool.
  */
 export function postgresOrigin(settings: Settings, clock: Clock, observe: Observe): Origin {
   const { statementTimeoutMs } = settings
+  /** Connections that lead to a pooler. */
+  const pooled = new WeakSet<pg.ClientBase>()
   const pool = new pg.Pool({
-    ...addressOf(settings.url),
+    // Given as a whole, an address would have its own settings go before the program's.
+    ...parseIntoClientConfig(settings.url),
     max: settings.connections,
     application_name: 'onramp',
-    statement_timeout: statementTimeoutMs,
-    query_timeout: statementTimeoutMs + clientGraceMs,
+    pipeline: true,
+    // Ends the connection. The program's own timer comes first, and asks the server to stop.
+    query_timeout: statementTimeoutMs + clientGraceMs * 4,
+    onConnect: async (client) => {
+      if (await isPooled(client, statementTimeoutMs)) pooled.add(client)
+    },
     connectionTimeoutMillis: statementTimeoutMs,
     idleTimeoutMillis: 60_000,
     keepAlive: true,
@@ -54,29 +64,41 @@ export function postgresOrigin(settings: Settings, clock: Clock, observe: Observ
   async function run(query: Query, values: Values, sent: () => void): Promise<Row> {
     const client = await connect()
     let failure: unknown
+    const late = Promise.withResolvers<never>()
+    const stopTimer = clock.after(statementTimeoutMs + clientGraceMs, () => {
+      cancel(client)
+      late.reject(new Problem('origin-timeout', 'The server does not answer, not even that it took too long.'))
+    })
     try {
       sent()
-      const { rows } = await client.query<Row>({
+      const statement = {
         name: `r${query.version}`,
         text: limited(query, settings),
         values: query.statement.names.map((name) => values[name] ?? null),
         rowMode: 'array',
-      })
+      }
+      const asked = pooled.has(client)
+        ? inTransaction(client, statement, statementTimeoutMs)
+        : client.query<Row>(statement)
+      const { rows } = await Promise.race([asked, late.promise])
       return rows[0] as Row
     } catch (error) {
       failure = error
-      if (isClientTimeout(error)) cancel(client)
       throw error
     } finally {
+      stopTimer()
       client.release(isOfConnection(failure) ? true : undefined)
     }
   }
 
   /** Asks the server, over another connection, to stop what `client` has given up on (PostgreSQL's CancelRequest). */
   function cancel(client: pg.PoolClient): void {
-    const other = new pg.Client(addressOf(settings.url)) as pg.Client & Cancelling
-    other.connection.on('error', () => {}) // a server that cannot be reached runs nothing for long: its own timeout ends it
-    other.cancel(client, (client as pg.PoolClient & Partial<Cancelling>).activeQuery)
+    const { processID, secretKey } = client as pg.PoolClient & Cancelling
+    const { connection, host, port } = new pg.Client(parseIntoClientConfig(settings.url)) as pg.Client & Cancelling
+    connection.on('error', () => {}) // a server that cannot be reached runs nothing for long: its own timeout ends it
+    connection.on('connect', () => connection.cancel(processID, secretKey))
+    if (host.startsWith('/')) connection.connect(`${host}/.s.PGSQL.${port}`)
+    else connection.connect(port, host)
   }
 
   return {
@@ -125,12 +147,31 @@ export function postgresOrigin(settings: Settings, clock: Clock, observe: Observ
 }
 
 /**
- * Where `url` leads, with read-only sessions asked for after whatever options it has itself. Given to a pg client as an
- * address, its settings would go before the program's own; so whoever spreads this names its own timeouts after it.
+ * Makes a new connection a read-only session with a timeout of its own, unless it leads to a pooler; resolves to whether it does.
+ *
+ * A pooler gives the keys of its own for cancelling, so the process it says it is is not the one that answers. What is set there
+ * would stay with a connection of the server that somebody else gets next, so in that case the statement sets nothing. A pooler
+ * refuses, or drops, settings that come with the connection itself; that is why they come after it everywhere.
  */
-function addressOf(url: string): pg.ClientConfig {
-  const address = parseIntoClientConfig(url)
-  return { ...address, options: `${address.options ?? ''} -c default_transaction_read_only=on`.trim() }
+async function isPooled(client: pg.ClientBase, statementTimeoutMs: number): Promise<boolean> {
+  const { rowCount } = await client.query(
+    `select set_config('default_transaction_read_only', 'on', false), set_config('statement_timeout', $2, false)
+      where pg_backend_pid() = $1`,
+    [(client as pg.ClientBase & Cancelling).processID, String(statementTimeoutMs)],
+  )
+  return rowCount === 0
+}
+
+/** Runs `statement` in a transaction of its own, without a name: behind a pooler nothing else is sure to reach the same server. */
+async function inTransaction(client: pg.ClientBase, statement: pg.QueryConfig, statementTimeoutMs: number) {
+  const { name: _elsewhere, ...unnamed } = statement
+  // After an error COMMIT rolls back, and the connection is free again.
+  const [, answer] = await Promise.all([
+    client.query(`begin read only; set local statement_timeout = ${statementTimeoutMs}`),
+    client.query<Row>(unnamed),
+    client.query('commit'),
+  ])
+  return answer
 }
 
 /** Opens and closes one connection, and refuses what is not PostgreSQL 14 or later. `shown` is the address without secrets. */
@@ -138,7 +179,7 @@ export async function checkServer(url: string, shown: string): Promise<void> {
   let client: pg.Client | undefined
   try {
     client = new pg.Client({
-      ...addressOf(url),
+      ...parseIntoClientConfig(url),
       connectionTimeoutMillis: 5000,
       query_timeout: 5000,
       application_name: 'onramp',
@@ -184,11 +225,15 @@ function limited(query: Query, { maxRows, maxBytes }: Settings): string {
 from (${wrap(query, undefined, `limit ${maxRows + 1}`)}) onramp_answer (json, rows)`
 }
 
-/** What pg keeps to itself of a client: what it waits for, and how to have the server stop that. */
+/** What pg keeps to itself of a client: by what the server knows it, and its connection before anybody has logged in. */
 interface Cancelling {
-  activeQuery: unknown
-  connection: { on(event: 'error', listener: () => void): void }
-  cancel(client: unknown, query: unknown): void
+  processID: number
+  secretKey: unknown
+  connection: {
+    on(event: 'error' | 'connect', listener: () => void): void
+    connect(portOrPath: number | string, host?: string): void
+    cancel(processID: number, secretKey: unknown): void
+  }
 }
 
 const outcomes: Partial<Record<Problem['code'], 'timeout' | 'unavailable'>> = {
@@ -207,7 +252,7 @@ function asProblem(error: unknown): Problem {
   if (error instanceof Problem) return error
   const state = sqlState(error)
   // 57014 is a cancelled query: the server's statement_timeout.
-  if (state === '57014' || isClientTimeout(error)) {
+  if (state === '57014') {
     return new Problem('origin-timeout', 'The statement took too long.', { cause: error })
   }
   // 53xxx: out of connections, memory or disk.
@@ -215,11 +260,6 @@ function asProblem(error: unknown): Problem {
     return new Problem('origin-unavailable', 'There is no connection to the database.', { cause: error })
   }
   return new Problem('origin-failed', 'The statement of this route failed.', { cause: error })
-}
-
-/** pg's own timer: the server has not answered at all, not even that it took too long. */
-function isClientTimeout(error: unknown): boolean {
-  return messageOf(error) === 'Query read timeout'
 }
 
 function sqlState(error: unknown): string | undefined {

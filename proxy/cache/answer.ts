@@ -1,0 +1,88 @@
+import type { Clock } from '../clock.ts'
+import type { Ledger } from '../coherence/ledger.ts'
+import { Problem } from '../errors.ts'
+import type { Entry } from './entry.ts'
+import type { Key } from './key.ts'
+import { freshFor, type Lifetime, type Use, useOf } from './lifetime.ts'
+
+/** What the origin answers: the JSON it wrote, and how many rows that holds. */
+export interface Loaded {
+  json: string
+  rows: number
+}
+
+/** One read: which entry, how long it lives, and how to make it. */
+export interface Read {
+  key: Key
+  route: string
+  /** What a purge can name; asked for only when an entry is to be made. */
+  tags(): readonly string[]
+  lifetime: Lifetime
+  /** How old an entry may be for this reader, in milliseconds, who else has the origin asked (RFC 9111, 5.2.1.4: no-cache). */
+  maxAgeMs?: number | undefined
+  /** Asks the origin. Called at most once a flight; it calls `sent` in the tick its statement is sent. */
+  load(sent: () => void): Promise<Loaded>
+}
+
+export interface Answer {
+  entry: Entry
+  source: 'memory' | 'redis' | 'origin'
+  state: 'fresh' | 'stale' | 'miss'
+  /** Milliseconds of freshness left; negative when stale. */
+  ttlMs: number
+  ageMs: number
+  /**
+   * Why the origin was asked, where this answer waited for that: nothing usable, only an entry too old, or one too old for
+   * this reader (RFC 9211 `fwd`).
+   */
+  forwarded?: 'uri-miss' | 'stale' | 'request'
+  /** Another reader's fill was awaited. */
+  collapsed?: boolean
+  /** What the origin said is kept in memory. */
+  stored?: boolean
+  /** Why an entry that should have been replaced is served all the same. */
+  makeshift?: Makeshift
+}
+
+/** The origin has not answered within the soft timeout; it has failed, or is left alone; it had no room. */
+export type Makeshift = 'soft-timeout' | 'stale-only' | 'shed'
+
+/** What became of the origin, as the answer says that is served in place of its own. */
+export function makeshiftFor(error: unknown): Makeshift {
+  return error instanceof Problem && error.code === 'shed' ? 'shed' : 'stale-only'
+}
+
+/** Makes answers out of entries: by their route's lifetime, the ledger's verdict, and the time of the moment. */
+export class Answers {
+  readonly #ledger: Ledger
+  readonly #clock: Clock
+
+  constructor(ledger: Ledger, clock: Clock) {
+    this.#ledger = ledger
+    this.#clock = clock
+  }
+
+  /** What an entry of this process may be used for now. */
+  useOf(entry: Entry, { key, lifetime }: Read): Use {
+    const now = this.#clock.now()
+    return useOf(entry, lifetime, this.#ledger.verdict(key, entry, now), now)
+  }
+
+  of(entry: Entry, { lifetime }: Read, source: Answer['source'], state: Answer['state']): Answer {
+    const ageMs = Math.max(0, this.#clock.now() - entry.readAt)
+    const ttlMs = freshFor(entry, lifetime) - ageMs
+    // Stale by a soft invalidation: no freshness is left, whatever its age.
+    return { entry, source, state, ageMs, ttlMs: state === 'stale' ? Math.min(ttlMs, -1) : ttlMs }
+  }
+
+  /** `entry`, to a reader for whom the origin was asked in vain. */
+  inPlace(entry: Entry, read: Read, source: Answer['source'], makeshift: Makeshift): Answer {
+    const isFresh = this.useOf(entry, read) === 'fresh'
+    const answer = this.of(entry, read, source, isFresh ? 'fresh' : 'stale')
+    return { ...answer, forwarded: isFresh ? 'request' : 'stale', makeshift }
+  }
+
+  isYoungEnough(entry: Entry, { maxAgeMs }: Read): boolean {
+    return maxAgeMs === undefined || this.#clock.now() - entry.readAt < maxAgeMs
+  }
+}

@@ -1,0 +1,203 @@
+import type { Clock } from '../clock.ts'
+import type { Judged, Ledger, Position } from '../coherence/ledger.ts'
+import { Problem } from '../errors.ts'
+import type { Observe } from '../observation.ts'
+import { type Answer, type Answers, makeshiftFor, type Read } from './answer.ts'
+import { type Entry, etagOf, ownBytes } from './entry.ts'
+import type { Lease, Leases } from './lease.ts'
+import { keepFor, useOf } from './lifetime.ts'
+import type { MemoryTier } from './memory.ts'
+import type { Tier } from './tier.ts'
+import type { Variants } from './variants.ts'
+
+export interface FillParts {
+  memory: MemoryTier
+  /** The tiers behind memory, nearest first, each failing open. */
+  farther: readonly Tier[]
+  leases: Leases
+  ledger: Ledger
+  variants: Variants
+  clock: Clock
+  observe: Observe
+  /** 0 to 1, evenly spread. */
+  random(): number
+  /** The most a reader waits, in milliseconds. The fill it waits for goes on. */
+  deadlineMs: number
+}
+
+/** What a flight is for: a reader who waits and may have something to fall back on, or the refresh of what is held. */
+export interface Purpose {
+  fallback?: Entry | undefined
+  refreshed?: Entry
+}
+
+/** What there would be for those who wait, if the origin failed. */
+interface Resort {
+  entry?: Entry
+  source?: Answer['source']
+}
+
+/**
+ * For how long a key is left alone whose origin has failed, as long as there is something to serve: the first time, and at most; each
+ * failure in a row doubles it. Up to a quarter is taken off by chance, so that keys which failed together do not come back together.
+ */
+const pauseMs = { first: 1000, longest: 30_000, jitter: 0.25 }
+
+/** The longest pause between two looks for what another process is filling. */
+const longestLookMs = 100
+
+/**
+ * One flight: looks in the farther tiers, then asks the origin, and keeps what it says.
+ *
+ * What is found in a farther tier but is only good if the origin fails is put in memory at once: a reader who cannot wait finds it
+ * there.
+ */
+export class Filler {
+  readonly #parts: FillParts
+  readonly #answers: Answers
+
+  constructor(parts: FillParts, answers: Answers) {
+    this.#parts = parts
+    this.#answers = answers
+  }
+
+  /** Led by one process, while the others wait for what it keeps where all can see it. `under` is what the fill is stamped with. */
+  async run(read: Read, purpose: Purpose, under: Judged): Promise<Answer> {
+    const { leases, ledger, clock, deadlineMs } = this.#parts
+    const resort: Resort = purpose.fallback === undefined ? {} : { entry: purpose.fallback, source: 'memory' }
+    const found = await this.#look(read, purpose, resort)
+    if (found !== undefined) return found
+    const began = clock.now()
+    const leads = (position: Position) => this.#leads(position, read, under)
+    for (let lookMs = 5; leases.isUsable; lookMs = Math.min(lookMs * 2, longestLookMs)) {
+      // Once more, in the same round trip: another process may have kept it meanwhile.
+      const [lease, kept] = await Promise.all([
+        leases.take(read.key, ledger.position, leads),
+        this.#look(read, purpose, resort),
+      ])
+      if (kept !== undefined) {
+        lease.release('done')
+        return kept
+      }
+      if (lease.state === 'failed')
+        return this.#fallBack(read, purpose, resort, new Problem('origin-unavailable', 'The database has just failed.'))
+      // Whoever led has had its time, and whoever came after it: better twice than never.
+      if (lease.state === 'led' || clock.now() - began >= deadlineMs)
+        return this.#ask(read, purpose, under, resort, lease)
+      await this.#pause(lookMs)
+    }
+    return this.#ask(read, purpose, under, resort)
+  }
+
+  /** Whether what a fill will bring that is stamped `position` can be used here. */
+  #leads(position: Position, read: Read, { tags }: Judged): boolean {
+    const { ledger, clock } = this.#parts
+    const judged = { stamp: { seq: 0, ...position }, tags, readAt: clock.now() }
+    // One that is ahead of us knows more.
+    return position.pos > ledger.position.pos || ledger.verdictShared(read.key, judged, clock.now()) !== 'invalid'
+  }
+
+  /** The nearest answer of the farther tiers that will do; one that would only do if the origin fails is noted in `resort`. */
+  async #look(read: Read, { refreshed, fallback }: Purpose, resort: Resort): Promise<Answer | undefined> {
+    const { ledger, memory, variants, farther, clock } = this.#parts
+    const replaced = refreshed ?? fallback
+    for (const tier of farther) {
+      const found = await tier.get(read.key)
+      if (found === undefined) continue
+      const use = useOf(found, read.lifetime, ledger.verdictShared(read.key, found, clock.now()), clock.now())
+      // A refresh behind a reader's back has nothing to gain from what is stale too.
+      if (use === 'no' || (refreshed !== undefined && use !== 'fresh')) continue
+      // Judged current this very moment: it holds every invalidation applied so far.
+      const entry = { ...found, stamp: ledger.stamp() }
+      // An older one never replaces what is held, however long it may still live: it may be an empty answer from before.
+      if (replaced !== undefined && !isNewer(entry, replaced)) continue
+      if (use !== 'if-error' && this.#answers.isYoungEnough(entry, read)) {
+        if (memory.set(read.key, entry)) variants.want(read.key, entry)
+        return this.#answers.of(entry, read, tier.name, use)
+      }
+      if (resort.entry !== undefined) continue
+      Object.assign(resort, { entry, source: tier.name })
+      if (memory.peek(read.key) === undefined) memory.set(read.key, entry)
+    }
+    return undefined
+  }
+
+  async #ask(read: Read, purpose: Purpose, under: Judged, resort: Resort, lease?: Lease): Promise<Answer> {
+    try {
+      const answer = await this.#fill(read, under, this.#reason(read, resort))
+      lease?.release('done')
+      return answer
+    } catch (error) {
+      lease?.release('failed')
+      return this.#fallBack(read, purpose, resort, error)
+    }
+  }
+
+  /** Why the origin is asked, as RFC 9211 has it. */
+  #reason(read: Read, { entry }: Resort): Answer['forwarded'] & string {
+    if (entry === undefined) return 'uri-miss'
+    return this.#answers.useOf(entry, read) === 'fresh' ? 'request' : 'stale'
+  }
+
+  /** What there is for those who wait, now that the origin has failed; the failure, if there is nothing. */
+  #fallBack(read: Read, { refreshed }: Purpose, { entry, source }: Resort, error: unknown): Answer {
+    const { memory, observe } = this.#parts
+    if (refreshed !== undefined) observe({ kind: 'refresh-failed', route: read.route, error })
+    const isStillUsable = entry !== undefined && this.#answers.useOf(entry, read) !== 'no'
+    if (isStillUsable && memory.peek(read.key) === undefined) memory.set(read.key, entry)
+    const makeshift = makeshiftFor(error)
+    const held = memory.peek(read.key)
+    if (held !== undefined) this.#leaveAlone(held, makeshift !== 'shed')
+    if (!isStillUsable || source === undefined) throw error
+    return this.#answers.inPlace(entry, read, source, makeshift)
+  }
+
+  /** Work that was shed has not failed: how often that happens says nothing of how long to wait. */
+  #leaveAlone(held: Entry, hasFailed: boolean): void {
+    const { clock, random } = this.#parts
+    const failures = (held.failures ?? 0) + (hasFailed ? 1 : 0)
+    const fullMs = hasFailed ? Math.min(pauseMs.first * 2 ** (failures - 1), pauseMs.longest) : pauseMs.first
+    held.failures = failures
+    held.refreshNotBefore = clock.now() + fullMs * (1 - pauseMs.jitter * random())
+  }
+
+  #pause(ms: number): Promise<void> {
+    const { clock, random } = this.#parts
+    return new Promise((resolve) => clock.after(ms * (0.5 + random()), resolve))
+  }
+
+  /** Asks the origin and keeps the answer, if it is still true when it comes. */
+  async #fill(read: Read, under: Judged, forwarded: Answer['forwarded'] & string): Promise<Answer> {
+    const { ledger, clock, random, observe } = this.#parts
+    let readAt = clock.now()
+    under.stamp = ledger.stamp()
+    // What comes while the statement waits for its turn is in what it will read.
+    const { json, rows } = await read.load(() => {
+      readAt = clock.now()
+      under.stamp = ledger.stamp()
+    })
+    const { stamp } = under
+    const body = ownBytes(json)
+    const fillMs = clock.now() - readAt
+    const entry: Entry = { body, rows, tags: under.tags, stamp, readAt, fillMs, jitter: random(), etag: etagOf(body) }
+    const isRaced = ledger.verdict(read.key, entry, clock.now()) === 'invalid'
+    if (isRaced) observe({ kind: 'fill-raced', route: read.route })
+    const stored = !isRaced && this.#keep(read, entry)
+    return { ...this.#answers.of(entry, read, 'origin', 'miss'), forwarded, stored }
+  }
+
+  #keep(read: Read, entry: Entry): boolean {
+    const { memory, farther, variants } = this.#parts
+    const keepMs = keepFor(entry, read.lifetime)
+    // No reader waits for a farther tier to have taken it; a failure is observed there.
+    for (const tier of farther) void tier.set(read.key, entry, keepMs)
+    const stored = memory.set(read.key, entry)
+    if (stored) variants.want(read.key, entry)
+    return stored
+  }
+}
+
+/** Whether `found` is another fill than `held` (which may be what a farther tier gives back), and a later one. */
+function isNewer(found: Entry, held: Entry): boolean {
+  return found.jitter !== held.jitter && found.readAt > held.readAt
+}
