@@ -114,6 +114,7 @@ export async function createApp({
     random,
     softMs: config.request.softTimeout,
     deadlineMs: config.request.timeout,
+    reached: (position) => follower.reached(position, 50),
   })
   const upstream = upstreamOf(config, clock, random, observe)
   const close = async () => {

@@ -26,6 +26,8 @@ export type Observation =
       /** From the end of the request's head to the end of the response; of what is passed on, to the upstream's head. */
       seconds: number
       method: string
+      /** Why an older answer was served in place of what the origin would have said. */
+      makeshift?: string | undefined
       /** The path of the target, without its query: a query may hold what nobody should log. */
       path: string
       error?: unknown

@@ -37,9 +37,10 @@ interface Given {
   random?: () => number
   leases?: Leases
   softMs?: number
+  reached?: () => Promise<boolean>
 }
 
-function setup({ random = () => 0.999_999, leases = noLeases, softMs = 150 }: Given = {}) {
+function setup({ random = () => 0.999_999, leases = noLeases, softMs = 150, reached = async () => false }: Given = {}) {
   const clock = new ManualClock()
   const seen = recorder()
   const ledger = new Ledger()
@@ -56,6 +57,7 @@ function setup({ random = () => 0.999_999, leases = noLeases, softMs = 150 }: Gi
     observe: seen.observe,
     random,
     softMs,
+    reached,
     deadlineMs: 3000,
   })
   const origin = { asked: 0, load: async (): Promise<Loaded> => rows('v1') }
@@ -799,6 +801,109 @@ describe('invalidation', () => {
     expect((await read()).source).toBe('memory')
     purge(['table:plans'])
     expect((await read()).source).toBe('origin')
+  })
+})
+
+describe('a reader who knows of a place in the log', () => {
+  const ahead = { pos: start.pos + 1, id: 'ahead' }
+
+  test('is answered from memory when this process has applied it', async () => {
+    const { read, ledger } = setup()
+    await read()
+    expect((await read({ atLeast: ledger.position })).source).toBe('memory')
+  })
+
+  test('waits a moment for it to be applied, and is then judged like anybody', async () => {
+    const { read, purge, ledger, origin } = setup({
+      reached: async () => {
+        purge(['table:plans'])
+        return true
+      },
+    })
+    await read()
+    origin.load = async () => rows('v2')
+    const atLeast = nextEvent(ledger.position, hard)
+    expect(text(await read({ atLeast }))).toBe('v2')
+  })
+
+  test('is answered by the database when it is not known here, whatever the tiers hold; those who come meanwhile share that', async () => {
+    const { read, far, clock, origin } = setup()
+    await read()
+    far.kept.set(key, foreignEntry({ readAt: clock.now() }))
+    clock.pass(1)
+    origin.load = async () => rows('v2')
+    const answers = await Promise.all([read({ atLeast: ahead }), read({ atLeast: ahead }), read({ atLeast: ahead })])
+    expect(answers.map(text)).toEqual(['v2', 'v2', 'v2'])
+    expect(origin.asked).toBe(2)
+  })
+
+  test('does not share a fill that began before it came', async () => {
+    const { read, origin, clock } = setup()
+    const answered = gate()
+    origin.load = () => answered.opened.then(() => rows('v1'))
+    const first = read()
+    await settled()
+    clock.pass(1)
+    const second = read({ atLeast: ahead })
+    await settled()
+    origin.load = async () => rows('v2')
+    answered.open()
+    expect([text(await first), text(await second)]).toEqual(['v1', 'v2'])
+  })
+
+  test('gets the failure of the database, and nothing older', async () => {
+    const { read, origin, clock } = setup()
+    await read()
+    clock.pass(lifetime.fresh + 1)
+    origin.load = () => Promise.reject(new Problem('origin-unavailable', 'gone'))
+    await expect(read({ atLeast: ahead })).rejects.toThrow('gone')
+    expect((await read()).state).toBe('stale')
+  })
+})
+
+describe('what is known to have changed', () => {
+  const allowed = { ...lifetime, afterInvalidation: true }
+
+  test('is served when the origin fails and the route allows it, and says so', async () => {
+    const { read, origin, purge } = setup()
+    await read({ lifetime: allowed })
+    purge(['table:plans'])
+    origin.load = () => Promise.reject(new Problem('origin-unavailable', 'gone'))
+    const answer = await read({ lifetime: allowed })
+    expect(answer).toMatchObject({ state: 'stale', forwarded: 'stale', makeshift: 'after-invalidation' })
+    expect(await read({ lifetime: allowed })).toMatchObject({ makeshift: 'after-invalidation' })
+  })
+
+  test('is replaced while the origin answers', async () => {
+    const { read, origin, purge } = setup()
+    await read({ lifetime: allowed })
+    purge(['table:plans'])
+    origin.load = async () => rows('v2')
+    expect(text(await read({ lifetime: allowed }))).toBe('v2')
+  })
+
+  test('twin: without the policy the failure is what there is', async () => {
+    const { read, origin, purge } = setup()
+    await read()
+    purge(['table:plans'])
+    origin.load = () => Promise.reject(new Problem('origin-unavailable', 'gone'))
+    await expect(read()).rejects.toThrow('gone')
+  })
+})
+
+describe('while nobody knows what has changed', () => {
+  test('an entry is fresh for two to five seconds, then good only if the origin fails', async () => {
+    const { read, origin, ledger, clock } = setup({ random: () => 0.5 })
+    await read()
+    ledger.verifiedUntil = clock.now() - 1
+    clock.pass(3499)
+    expect((await read()).source).toBe('memory')
+    clock.pass(1)
+    origin.load = () => Promise.reject(new Problem('origin-unavailable', 'gone'))
+    expect(await read()).toMatchObject({ state: 'stale', forwarded: 'stale', makeshift: 'stale-only' })
+    clock.pass(2000)
+    origin.load = async () => rows('v2')
+    expect(text(await read())).toBe('v2')
   })
 })
 

@@ -37,6 +37,7 @@ function setup({ cors = [], noCache }: { cors?: string[]; noCache?: number } = {
     observe: seen.observe,
     random: () => 0.5,
     softMs: 150,
+    reached: async () => false,
     deadlineMs: 3000,
   })
   const table = routeTable([

@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.ts'
-import type { Ledger } from '../coherence/ledger.ts'
+import type { Ledger, Position } from '../coherence/ledger.ts'
 import { Problem } from '../errors.ts'
 import type { Entry } from './entry.ts'
 import type { Key } from './key.ts'
@@ -20,6 +20,10 @@ export interface Read {
   lifetime: Lifetime
   /** How old an entry may be for this reader, in milliseconds, who else has the origin asked (RFC 9111, 5.2.1.4: no-cache). */
   maxAgeMs?: number | undefined
+  /** What the reader has seen elsewhere: it is never answered older than this place in the invalidation log. */
+  atLeast?: Position | undefined
+  /** On the clock: nothing read before this moment will do, whatever happens. */
+  readSince?: number
   /** Asks the origin. Called at most once a flight; it calls `sent` in the tick its statement is sent. */
   load(sent: () => void): Promise<Loaded>
 }
@@ -44,8 +48,11 @@ export interface Answer {
   makeshift?: Makeshift
 }
 
-/** The origin has not answered within the soft timeout; it has failed, or is left alone; it had no room. */
-export type Makeshift = 'soft-timeout' | 'stale-only' | 'shed'
+/**
+ * The origin has not answered within the soft timeout; it has failed, or is left alone; it had no room. Or, whichever of these: what is
+ * served is known to have changed since, and its route allows that.
+ */
+export type Makeshift = 'soft-timeout' | 'stale-only' | 'shed' | 'after-invalidation'
 
 /** What became of the origin, as the answer says that is served in place of its own. */
 export function makeshiftFor(error: unknown): Makeshift {
@@ -63,9 +70,17 @@ export class Answers {
   }
 
   /** What an entry of this process may be used for now. */
-  useOf(entry: Entry, { key, lifetime }: Read): Use {
+  useOf(entry: Entry, { key, lifetime, readSince }: Read): Use {
+    if (readSince !== undefined && entry.readAt < readSince) return 'no'
     const now = this.#clock.now()
     return useOf(entry, lifetime, this.#ledger.verdict(key, entry, now), now)
+  }
+
+  /** What an entry may be used for that another process may have written. */
+  useOfShared(entry: Entry, { key, lifetime, readSince }: Read): Use {
+    if (readSince !== undefined && entry.readAt < readSince) return 'no'
+    const now = this.#clock.now()
+    return useOf(entry, lifetime, this.#ledger.verdictShared(key, entry, now), now)
   }
 
   of(entry: Entry, { lifetime }: Read, source: Answer['source'], state: Answer['state']): Answer {
@@ -79,7 +94,18 @@ export class Answers {
   inPlace(entry: Entry, read: Read, source: Answer['source'], makeshift: Makeshift): Answer {
     const isFresh = this.useOf(entry, read) === 'fresh'
     const answer = this.of(entry, read, source, isFresh ? 'fresh' : 'stale')
-    return { ...answer, forwarded: isFresh ? 'request' : 'stale', makeshift }
+    return { ...answer, forwarded: isFresh ? 'request' : 'stale', makeshift: this.#whyOf(entry, read, makeshift) }
+  }
+
+  /** `entry`, to a reader for whom the origin is not asked, since it has just failed: nothing is forwarded. */
+  leftAlone(entry: Entry, read: Read): Answer {
+    const state = this.useOf(entry, read) === 'fresh' ? 'fresh' : 'stale'
+    return { ...this.of(entry, read, 'memory', state), makeshift: this.#whyOf(entry, read, 'stale-only') }
+  }
+
+  #whyOf(entry: Entry, { key }: Read, makeshift: Makeshift): Makeshift {
+    const isOutdated = this.#ledger.verdict(key, entry, this.#clock.now()) === 'invalid'
+    return isOutdated ? 'after-invalidation' : makeshift
   }
 
   isYoungEnough(entry: Entry, { maxAgeMs }: Read): boolean {

@@ -5,7 +5,7 @@ import type { Observe } from '../observation.ts'
 import { type Answer, type Answers, makeshiftFor, type Read } from './answer.ts'
 import { type Entry, etagOf, ownBytes } from './entry.ts'
 import type { Lease, Leases } from './lease.ts'
-import { keepFor, useOf } from './lifetime.ts'
+import { keepFor } from './lifetime.ts'
 import type { MemoryTier } from './memory.ts'
 import type { Tier } from './tier.ts'
 import type { Variants } from './variants.ts'
@@ -67,6 +67,8 @@ export class Filler {
     const resort: Resort = purpose.fallback === undefined ? {} : { entry: purpose.fallback, source: 'memory' }
     const found = await this.#look(read, purpose, resort)
     if (found !== undefined) return found
+    // What another process will bring may be older than this reader wants.
+    if (read.readSince !== undefined) return this.#ask(read, purpose, under, resort)
     const began = clock.now()
     const leads = (position: Position) => this.#leads(position, read, under)
     for (let lookMs = 5; leases.isUsable; lookMs = Math.min(lookMs * 2, longestLookMs)) {
@@ -99,12 +101,12 @@ export class Filler {
 
   /** The nearest answer of the farther tiers that will do; one that would only do if the origin fails is noted in `resort`. */
   async #look(read: Read, { refreshed, fallback }: Purpose, resort: Resort): Promise<Answer | undefined> {
-    const { ledger, memory, variants, farther, clock } = this.#parts
+    const { ledger, memory, variants, farther } = this.#parts
     const replaced = refreshed ?? fallback
     for (const tier of farther) {
       const found = await tier.get(read.key)
       if (found === undefined) continue
-      const use = useOf(found, read.lifetime, ledger.verdictShared(read.key, found, clock.now()), clock.now())
+      const use = this.#answers.useOfShared(found, read)
       // A refresh behind a reader's back has nothing to gain from what is stale too.
       if (use === 'no' || (refreshed !== undefined && use !== 'fresh')) continue
       // Judged current this very moment: it holds every invalidation applied so far.

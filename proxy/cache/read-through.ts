@@ -1,4 +1,4 @@
-import type { Judged } from '../coherence/ledger.ts'
+import type { Judged, Position } from '../coherence/ledger.ts'
 import { Problem } from '../errors.ts'
 import { type Answer, Answers, makeshiftFor, type Read } from './answer.ts'
 import type { Entry } from './entry.ts'
@@ -9,6 +9,8 @@ import { type Flight, SingleFlight } from './single-flight.ts'
 export interface Parts extends FillParts {
   /** How long a reader waits who has something to fall back on, in milliseconds, counted from the start of the flight. */
   softMs: number
+  /** Waits a moment for a place in the invalidation log to be applied. Resolves to whether it has been. */
+  reached(position: Position): Promise<boolean>
 }
 
 /**
@@ -42,6 +44,7 @@ export class ReadThrough {
     const { memory, variants, random } = this.#parts
     const held = memory.get(read.key)
     if (held === undefined) return undefined
+    if (read.atLeast !== undefined && !this.#parts.ledger.holds(read.atLeast)) return undefined
     const use = this.#answers.useOf(held, read)
     if ((use !== 'fresh' && use !== 'stale') || !this.#answers.isYoungEnough(held, read)) return undefined
     variants.want(read.key, held)
@@ -53,17 +56,17 @@ export class ReadThrough {
   async read(read: Read): Promise<Answer> {
     const answer = this.held(read)
     if (answer !== undefined) return answer
-    const { memory, clock } = this.#parts
+    const { memory, clock, reached } = this.#parts
+    // Whoever names a place we do not know has seen it come back from a purge: what is read from now on is not older than that.
+    if (read.atLeast !== undefined && !(await reached(read.atLeast)))
+      return this.read({ ...read, atLeast: undefined, readSince: clock.now() })
     const held = memory.peek(read.key)
     const use = held === undefined ? 'no' : this.#answers.useOf(held, read)
     const fallback = use === 'no' ? undefined : held
     if (held !== undefined && fallback === undefined) memory.forget(read.key, held)
     // The origin has just failed and is not asked: for this request nothing is forwarded.
     if (fallback !== undefined && clock.now() < (fallback.refreshNotBefore ?? 0))
-      return {
-        ...this.#answers.of(fallback, read, 'memory', use === 'fresh' ? 'fresh' : 'stale'),
-        makeshift: 'stale-only',
-      }
+      return this.#answers.leftAlone(fallback, read)
     return this.#wait(read, fallback, clock.now() + this.#parts.deadlineMs, this.#flights.current(read.key))
   }
 
@@ -79,8 +82,8 @@ export class ReadThrough {
         return answer
       }
       // Its leader was content with less.
-      if (answer.makeshift === undefined && !this.#answers.isYoungEnough(answer.entry, read))
-        return await this.#wait(read, fallback, deadlineAt)
+      if (!this.#isGoodFor(answer, read))
+        return await this.#wait(read, fallback, deadlineAt, this.#flights.current(read.key))
       // What was stored was the leader's doing; a hit in a farther tier was not forwarded, so there was nothing to collapse.
       return answer.forwarded === undefined ? answer : { ...answer, collapsed: true, stored: false }
     } catch (error) {
@@ -89,6 +92,12 @@ export class ReadThrough {
     } finally {
       limit.cancel()
     }
+  }
+
+  /** Whether what another reader's flight has brought will do for this one. */
+  #isGoodFor({ entry, makeshift }: Answer, read: Read): boolean {
+    if (read.readSince !== undefined && entry.readAt < read.readSince) return false
+    return makeshift !== undefined || this.#answers.isYoungEnough(entry, read)
   }
 
   /**

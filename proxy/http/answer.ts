@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import type { Answer, Read } from '../cache/answer.ts'
 import type { ReadThrough } from '../cache/read-through.ts'
+import type { Position } from '../coherence/ledger.ts'
 import { Problem } from '../errors.ts'
 import type { Origin } from '../origin/origin.ts'
 import { type Cors, withCors } from './cors.ts'
@@ -160,11 +161,21 @@ export function replyTo(
   })
 }
 
-/** `read`, for a client that may want it to be new (RFC 9111, 5.2.1.4). What else it says of caching is for caches that keep what clients send. */
+/** `read`, for a client that may want it to be new (RFC 9111, 5.2.1.4), or no older than a purge it knows of. What else it says of caching is for caches that keep what clients send. */
 export function forClient(read: Read, { lifetime }: Route, headers: IncomingHttpHeaders): Read {
-  const cacheControl = headers['cache-control']
+  const { 'cache-control': cacheControl, 'onramp-min-position': minPosition } = headers
   const saysNoCache = cacheControl !== undefined && /(?:^|,)[ \t]*no-cache[ \t]*(?:,|$)/i.test(cacheControl)
-  return saysNoCache ? { ...read, maxAgeMs: lifetime.noCache } : read
+  if (!saysNoCache && minPosition === undefined) return read
+  const atLeast = minPosition === undefined ? undefined : positionOf(minPosition.toString())
+  return { ...read, atLeast, ...(saysNoCache && { maxAgeMs: lifetime.noCache }) }
+}
+
+/** Reads what a purge has answered as its position. Throws `bad-parameters` for anything else. */
+function positionOf(text: string): Position {
+  const [, pos, id] = /^(\d{1,15}):([0-9a-f]{16})$/.exec(text) ?? []
+  if (pos === undefined || id === undefined)
+    throw new Problem('bad-parameters', 'Onramp-Min-Position is not a position that a purge has answered.')
+  return { pos: Number(pos), id }
 }
 
 function inWords(faults: readonly { parameter: string; detail: string }[]): string {

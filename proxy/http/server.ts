@@ -149,6 +149,7 @@ export function publicServer(parts: Parts): FastifyInstance {
       seconds: (parts.clock.now() - began) / 1000,
       method: head.method,
       path: head.path,
+      makeshift: answer?.makeshift,
       error,
     })
   }
