@@ -48,6 +48,8 @@ export type Observation =
   | { kind: 'variant-failed'; error: unknown }
   /** `lagSeconds`: from when it was asked for to when every tier it is for has heard of it, or could not. */
   | { kind: 'invalidated'; cause: 'purge' | 'soft-purge'; tags: readonly string[]; lagSeconds: number }
+  /** Following the database (coherence/changes) goes on in another way, or not at all; `why` is a sentence's end. */
+  | { kind: 'changes'; state: 'leading' | 'waiting' | 'lost' | 'off'; mode: string; why: string; error?: unknown }
   /** The files of `listen.tls` were read anew, or could not be. */
   | { kind: 'certificate'; outcome: 'taken' | 'refused'; error?: unknown }
   | { kind: 'config-reloaded'; routes: number; changed: readonly string[] }

@@ -210,6 +210,7 @@ export function metrics(gauges: Gauges, version: string, nodeVersion: string): M
         return reloads.inc({ outcome: 'taken' })
       case 'config-refused':
         return reloads.inc({ outcome: 'refused' })
+      case 'changes':
       case 'breaker':
       case 'rung':
       case 'origin-connection-lost':
