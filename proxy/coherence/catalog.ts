@@ -17,7 +17,7 @@ export interface Relation {
   isPermanent: boolean
   isSystem: boolean
   isPartition: boolean
-  /** Whether the publication has it, whole: without a row filter, and all that can be done to its rows. */
+  /** Whether the publication has it, whole: without a row filter, and with all columns. */
   isPublished: boolean
   /** Whether an UPDATE or DELETE says which row it was. Without one PostgreSQL refuses both once the table is published. */
   hasIdentity: boolean
@@ -62,25 +62,25 @@ with recursive top as (
   union
   select "table", inhrelid, false from tree join pg_inherits on inhparent = oid
 ), published as (
-  select p.oid, puballtables, pubinsert and pubupdate and pubdelete and pubtruncate as is_whole
+  select p.oid, puballtables
   from pg_publication p where pubname = $2
 )
 select "table", format('%I.%I', nspname, relname) as sql, nspname as schema, relname as name, is_top as "isTop",
   relkind as kind, relpersistence = 'p' as "isPermanent", nspname in ('pg_catalog', 'information_schema') as "isSystem",
   relispartition as "isPartition",
-  coalesce((select is_whole and (puballtables
+  coalesce((select puballtables
       or exists (select from pg_publication_rel r where prpubid = published.oid
         and (prrelid = c.oid or relispartition and prrelid in (select relid from pg_partition_ancestors(c.oid)))
         and to_jsonb(r) ->> 'prqual' is null and to_jsonb(r) ->> 'prattrs' is null)
       or exists (select from pg_publication_tables t where pubname = $2 and (schemaname, tablename) = (nspname, relname)
-        and not exists (select from pg_publication_rel where prpubid = published.oid and prrelid = c.oid)))
+        and not exists (select from pg_publication_rel where prpubid = published.oid and prrelid = c.oid))
     from published), false) as "isPublished",
   relreplident = 'f' or identity.columns is not null as "hasIdentity",
   case when relreplident = 'f' then attributes.names else coalesce(identity.columns, '{}') end as identity,
   coalesce(candidates.found, '[]') as candidates,
   coalesce((select array_agg(tgname || ' ' || encode(tgargs, 'escape') order by tgname) from pg_trigger
     where tgrelid = c.oid and tgname like 'onramp%' and tgenabled in ('O', 'A')), '{}') as triggers,
-  concat_ws(' ', c.oid, relfilenode, nspname, relname, attributes.shape,
+  concat_ws(' ', c.oid, case relkind when 'm' then relfilenode end, nspname, relname, attributes.shape,
     (select string_agg(r.oid || ':' || r.xmin, ',' order by r.oid) from pg_rewrite r where ev_class = c.oid)) as shape
 from tree join pg_class c using (oid) join pg_namespace n on n.oid = relnamespace,
   lateral (

@@ -26,6 +26,8 @@ interface Server {
   walLevel: string
   mayReplicate: boolean
   isPublished: boolean
+  /** Whether the publication, if there is one, has all that can be done to a row. */
+  isWhole: boolean
   synchronous: string
   slots: number
 }
@@ -124,7 +126,7 @@ interface Obstacle {
 }
 
 /** What the server has against logical replication, and what a person can do about it. */
-function standsAgainst({ isStandby, walLevel, mayReplicate, role, synchronous, slots }: Server): Obstacle[] {
+function standsAgainst({ isStandby, walLevel, mayReplicate, role, isWhole, synchronous, slots }: Server): Obstacle[] {
   const found: Obstacle[] = []
   const restart = (sql: string) => `-- Takes effect when the server is restarted.\n${sql}`
   const when = (holds: boolean, sentence: string, ...sql: string[]) => holds && found.push({ sentence, sql })
@@ -136,6 +138,11 @@ function standsAgainst({ isStandby, walLevel, mayReplicate, role, synchronous, s
     ...['max_replication_slots', 'max_wal_senders'].map((name) => restart(`ALTER SYSTEM SET ${name} = 10`)),
   )
   when(!mayReplicate, `the role ${role} lacks REPLICATION`, `ALTER ROLE ${role} REPLICATION`)
+  when(
+    !isWhole,
+    `the publication ${publication} leaves something out`,
+    `ALTER PUBLICATION ${publication} SET (publish = 'insert, update, delete, truncate')`,
+  )
   // Commits would count this connection as the standby they wait for.
   when(synchronous.includes('*'), 'synchronous_standby_names has *, and would count onramp as a standby')
   return found
@@ -148,6 +155,8 @@ async function lookAt(client: Client): Promise<Server> {
        current_setting('wal_level') as "walLevel", coalesce(rolreplication or rolsuper, false)
          or exists (select from pg_roles given where given.rolname = 'rds_replication' and pg_has_role(given.oid, 'member')) as "mayReplicate",
        exists (select from pg_publication where pubname = $1) as "isPublished",
+       coalesce((select pubinsert and pubupdate and pubdelete and pubtruncate from pg_publication where pubname = $1), true)
+         as "isWhole",
        current_setting('synchronous_standby_names') as synchronous,
        least(current_setting('max_replication_slots')::int, current_setting('max_wal_senders')::int) as slots
      from (select) one left join pg_roles on rolname = session_user`,

@@ -19,8 +19,9 @@ export async function followByNotify(options: {
 }): Promise<Following> {
   const { control, heard, sender } = options
   const listen = ({ payload = '' }: { payload?: string | undefined }) => {
-    const { tags, beat } = readNotice(payload)
-    if (tags.length > 0) heard.changed([...new Set(expand(tags, options.seen().tables))])
+    const { tags, changed, beat } = readNotice(payload)
+    const all = new Set([...changed, ...expand(tags, options.seen().tables)])
+    if (all.size > 0) heard.changed([...all])
     if (beat?.sender === sender) heard.beat(beat.number)
   }
   control.on('notification', listen)
@@ -74,10 +75,10 @@ BEGIN
       tags := tags || row_tags;
     END LOOP;
   END LOOP;
-  IF octet_length(jsonb_build_object('tags', tags)::text) > ${maxPayload} THEN
+  IF octet_length(jsonb_build_object('changed', tags)::text) > ${maxPayload} THEN
     tags := whole;
   END IF;
-  PERFORM pg_notify('${channel}', jsonb_build_object('tags', tags)::text);
+  PERFORM pg_notify('${channel}', jsonb_build_object('changed', tags)::text);
   RETURN NULL;
 END $function$`
 

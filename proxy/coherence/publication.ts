@@ -29,13 +29,11 @@ export function publicationSql(seen: Seen, isThere: boolean, all: boolean): stri
       )
     : []
   if (adding.length === 0) return identities
-  const whole = `ALTER PUBLICATION ${publication} SET (publish = 'insert, update, delete, truncate')`
   return [
     ...identities,
     isThere
       ? `ALTER PUBLICATION ${publication} ADD TABLE ${adding.join(', ')}`
       : `CREATE PUBLICATION ${publication} FOR TABLE ${adding.join(', ')}`,
-    ...(isThere && all ? [whole] : []),
   ]
 }
 

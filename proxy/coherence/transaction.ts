@@ -177,21 +177,24 @@ export class Transactions {
 /** What somebody has told onramp over the database, by a logical message or a notification. */
 export interface Notice {
   tags: string[]
+  /** Tags as onramp's own triggers tell them: of a table, and of its rows that are meant. */
+  changed: string[]
   beat?: { sender: string; number: number }
 }
 
-/** Reads `{"tags":[...]}` or a heartbeat; nothing where it is neither, for everybody may write there. */
+/** Reads `{"tags":[...]}` and what onramp tells itself; nothing where it is neither, for everybody may write there. */
 export function readNotice(content: string): Notice {
   let given: unknown
   try {
     given = JSON.parse(content)
   } catch {
-    return { tags: [] } // not meant for us, or written wrongly: there is nobody to tell
+    given = undefined // not meant for us, or written wrongly: there is nobody to tell
   }
-  const { tags, beat, sender } = (typeof given === 'object' && given !== null ? given : {}) as Record<string, unknown>
+  const { tags, changed, beat, sender } = (typeof given === 'object' && given !== null ? given : {}) as Record<
+    string,
+    unknown
+  >
   const isBeat = typeof beat === 'number' && typeof sender === 'string'
-  return {
-    tags: Array.isArray(tags) ? tags.filter((tag) => typeof tag === 'string') : [],
-    ...(isBeat && { beat: { sender, number: beat } }),
-  }
+  const texts = (list: unknown) => (Array.isArray(list) ? list.filter((tag) => typeof tag === 'string') : [])
+  return { tags: texts(tags), changed: texts(changed), ...(isBeat && { beat: { sender, number: beat } }) }
 }
