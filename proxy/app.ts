@@ -8,14 +8,16 @@ import { ReadThrough } from './cache/read-through.ts'
 import { connectRedis, evictionFault, redisTier, untilReady } from './cache/redis.ts'
 import { Variants } from './cache/variants.ts'
 import type { Clock } from './clock.ts'
+import { followDatabase } from './coherence/changes.ts'
 import { Follower } from './coherence/follower.ts'
 import { Ledger } from './coherence/ledger.ts'
 import { ownLog, redisLog } from './coherence/log.ts'
+import { Publisher } from './coherence/publisher.ts'
 import { purger } from './coherence/purge.ts'
 import type { Config } from './config.ts'
 import { newServer } from './http/framework.ts'
 import { type Passthrough, passthrough } from './http/passthrough.ts'
-import { describeRoute, prepare, purgedTags, Routing } from './http/prepare.ts'
+import { describeRoute, followedTables, prepare, purgedTags, Routing } from './http/prepare.ts'
 import { type Limits, publicServer } from './http/server.ts'
 import { type Observe, observers } from './observation.ts'
 import { adminRoutes } from './ops/admin.ts'
@@ -94,7 +96,16 @@ export async function createApp({
   const { url, keyPrefix, timeout } = config.redis
   const redis = url === undefined ? undefined : connectRedis(url, timeout, observe)
   const log = redis ? redisLog(redis.client, redis.waiting(), keyPrefix) : ownLog()
-  const follower = new Follower({ log, ledger, clock, observe, isDatabaseFollowed: () => false })
+  const follower = new Follower({ log, ledger, clock, observe, isDatabaseFollowed: () => changes.state !== 'off' })
+  const changes = followDatabase({
+    url: databaseUrl,
+    mode: 'auto',
+    fleet: redis && keyPrefix,
+    sink: new Publisher(follower, clock, observe),
+    clock,
+    random,
+    observe,
+  })
   const shared = redis && redisTier(redis.client, keyPrefix, follower, clock, observe)
   const tier = shared && failOpen(shared, { deadlineMs: timeout, failuresToOpen: 5, openMs: 1000 }, clock, observe)
   const farther = tier ? [tier] : []
@@ -119,9 +130,9 @@ export async function createApp({
   const upstream = upstreamOf(config, clock, random, observe)
   const close = async () => {
     lag.stop()
+    await Promise.all([changes.close(), origin.close(), upstream?.close()])
     follower.close()
     redis?.close()
-    await Promise.all([origin.close(), upstream?.close()])
   }
 
   try {
@@ -130,6 +141,7 @@ export async function createApp({
       redis && untilReady(redis.client, clock, 1000),
     ])
     await follower.start()
+    await changes.follow(followedTables(prepared.table))
     const evictionWarning = redis && isRedisReady ? await evictionFault(redis.client) : undefined
     // The first requests find connections open.
     await origin.warm(Math.min(connections, 4))
@@ -141,7 +153,7 @@ export async function createApp({
       rungSeconds: ladder.forMs / 1000,
       memory: { bytes: memory.bytes, maxBytes: memory.maxBytes, entries: memory.entries },
       ...(redis && { redis: { connected: redis.client.status === 'ready' } }),
-      coherence: follower.state,
+      coherence: { ...follower.state, follow: { mode: changes.mode, state: changes.state, why: changes.why } },
       postgres: origin.connections,
       flights: cache.flights,
       ...(upstream && { upstream: { underWay: upstream.underWay } }),
@@ -170,12 +182,16 @@ export async function createApp({
       notReady: () => (isDraining ? 'it is draining' : undefined),
       routes: () => routing.table.routes.map(describeRoute),
       purge: (request) => invalidate(purgedTags(routing.table, request), request.soft),
-      reload: () => routing.reload(readConfig),
+      async reload() {
+        const outcome = await routing.reload(readConfig)
+        await changes.follow(followedTables(routing.table))
+        return outcome
+      },
     })
     return {
       public: server,
       admin,
-      warnings: [...prepared.inspection.warnings, ...(evictionWarning ? [evictionWarning] : [])],
+      warnings: [...prepared.inspection.warnings, ...changes.warnings, ...(evictionWarning ? [evictionWarning] : [])],
       tiers: ['memory', ...(redis ? [isRedisReady ? 'redis' : 'redis (not reachable now)'] : [])],
       drain: () => {
         isDraining = true

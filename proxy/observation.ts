@@ -61,6 +61,8 @@ export type Observation =
   /** Something in the invalidation log may have been missed. */
   | { kind: 'log-gap' }
   | { kind: 'coherence'; state: Coherence; before: Coherence }
+  /** Following the database (coherence/changes) goes on in another way, or not at all; `why` is a sentence's end. */
+  | { kind: 'changes'; state: 'leading' | 'waiting' | 'lost' | 'off'; mode: string; why: string; error?: unknown }
   /** The files of `listen.tls` were read anew, or could not be. */
   | { kind: 'certificate'; outcome: 'taken' | 'refused'; error?: unknown }
   | { kind: 'config-reloaded'; routes: number; changed: readonly string[] }

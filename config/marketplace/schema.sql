@@ -141,3 +141,7 @@ create table applications (
 );
 comment on table applications is
   'A stand-in for personal data, which the cache must never touch (postgres.privateTables). Never filled.';
+
+-- What onramp follows: every table but the private one.
+create publication onramp for table
+  metal_levels, poverty_guidelines, age_curve, counties, zip_county, issuers, plans, plan_county, plan_benefits, rates;

@@ -1,5 +1,6 @@
 import { everything } from '../coherence/ledger.ts'
 import type { PurgeRequest } from '../coherence/purge.ts'
+import type { Followed } from '../coherence/transaction.ts'
 import type { Config } from '../config.ts'
 import { Problem, quote, Refusal } from '../errors.ts'
 import { near } from '../near.ts'
@@ -81,6 +82,12 @@ export class Routing {
       throw error
     }
   }
+}
+
+/** What the routes are made from, each table once. */
+export function followedTables({ routes }: RouteTable): Followed[] {
+  const tables = new Set(routes.flatMap(({ tables }) => tables))
+  return [...tables].map((table) => ({ table, columns: [] }))
 }
 
 /** The names of the routes in `after` that are new or not what they were in `before`, and of those that are gone. */

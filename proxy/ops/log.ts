@@ -95,6 +95,13 @@ export function logger(pino: Logger, slowSeconds: number, clock: Clock): Observe
         if (state === 'open') return pino.warn({ breaker: name }, 'a breaker is open: what it guards is left alone')
         return pino.debug({ breaker: name }, 'a breaker lets one through')
       }
+      case 'changes': {
+        const { state, mode, why, error } = fact
+        const line = { state, mode, why, ...described(error) }
+        return state === 'leading' || state === 'waiting'
+          ? pino.info(line, 'the database is followed')
+          : pino.warn(line, 'the database is not followed')
+      }
       case 'certificate':
         return fact.outcome === 'taken'
           ? pino.info('the certificate was read anew')

@@ -222,6 +222,7 @@ export function metrics(gauges: Gauges, version: string, nodeVersion: string): M
         return invalidationLag.observe({}, fact.lagSeconds)
       case 'log-gap':
         return gaps.inc()
+      case 'changes':
       case 'breaker':
       case 'coherence':
       case 'rung':

@@ -89,14 +89,14 @@ async function start(place: Place): Promise<Embedded> {
   return { url: url('onramp'), ownerUrl: url('dba'), superuserUrl: superuserUrl(database), stop }
 }
 
-// A quick first load; an example's last half second may be lost with the power, its files may not.
+// Its changes are followed as those of any database are: by logical replication.
 const settings = [
   `listen_addresses = '127.0.0.1'`,
   `unix_socket_directories = ''`,
   'shared_buffers = 256MB',
   'maintenance_work_mem = 128MB',
   'max_wal_size = 2GB',
-  'synchronous_commit = off',
+  'wal_level = logical',
   `timezone = 'UTC'`,
 ]
 

@@ -16,6 +16,8 @@ export const database = 'marketplace'
 /** Whose tables they are, and who may read them. */
 const roles = ['dba', 'onramp']
 const grants = 'grant select on all tables in schema public to onramp; revoke all on applications from onramp'
+/** What onramp follows the database with. */
+const replication = 'alter role onramp replication'
 
 /**
  * Loads the example marketplace, unless what is there was made by the same SQL.
@@ -30,7 +32,7 @@ export async function load(
 ): Promise<void> {
   const read = (name: string) => readFile(join(marketplaceDir, name), 'utf8')
   const [schema, seed] = [await read('schema.sql'), await read('seed.sql')]
-  const identity = `onramp ${createHash('sha256').update(`${schema}\0${seed}\0${grants}`).digest('hex').slice(0, 16)}`
+  const identity = `onramp ${createHash('sha256').update(`${schema}\0${seed}\0${grants}\0${replication}`).digest('hex').slice(0, 16)}`
   const { rows } = await superuser.query<{ identity: string }>(
     `select shobj_description(oid, 'pg_database') as identity from pg_database where datname = $1`,
     [database],
@@ -41,9 +43,12 @@ export async function load(
   await superuser.query(`drop database if exists ${unfinished} with (force)`)
   for (const role of roles)
     await superuser.query(`do $$ begin create role ${role} login; exception when duplicate_object then null; end $$`)
+  await superuser.query(replication)
   await superuser.query(`create database ${unfinished} owner dba`)
   const client = await connect(urlOf(unfinished))
   try {
+    // What a crash would take is not there yet.
+    await client.query('set synchronous_commit = off')
     await client.query('set role dba')
     progress('schema')
     await client.query(schema)

@@ -1,0 +1,312 @@
+import { createHash, randomBytes } from 'node:crypto'
+import type { Clock } from '../clock.ts'
+import { Refusal } from '../errors.ts'
+import type { Observe } from '../observation.ts'
+import { look, type Seen } from './catalog.ts'
+import { findMeans, type Means, type Mode, warningsOf } from './means.ts'
+import { followByNotify } from './notify.ts'
+import { type Following, followByReplication, type Heard } from './replication.ts'
+import { type Client, connect, query } from './session.ts'
+import { type Followed, tableTags } from './transaction.ts'
+import type { AskVisible } from './visibility.ts'
+
+/** Where what has changed in the database is handed on. Called in order; must not throw. */
+export interface Sink {
+  /** What transactions that every new snapshot sees by now have changed. */
+  changed(tags: readonly string[]): void
+  /** Changes of these tags may have been missed: nobody followed for a while. */
+  missed(tags: readonly string[]): void
+  /**
+   * Every change committed before `sinceMs` (this host's monotonic clock) has been handed on. `lagMs`: how long a heartbeat sent
+   * then took to come back.
+   */
+  heard(sinceMs: number, lagMs: number): void
+}
+
+export type State = 'leading' | 'waiting' | 'lost' | 'off'
+
+export interface Changes {
+  /** How the database is followed, and in one sentence why so: what the server allows, and what to do to get better. */
+  readonly mode: Mode
+  readonly why: string
+  /** leading: this process follows; waiting: another process of the fleet does; lost: nobody, as far as this process knows. */
+  readonly state: State
+  /** What will not be noticed, a sentence each. */
+  readonly warnings: readonly string[]
+  /**
+   * Follows these from now on, instead of what was followed. Resolves when they are, or cannot be for now (it goes on trying), after
+   * two seconds in any case. Rejects with a Refusal when the server does not allow the mode that was asked for.
+   */
+  follow(followed: readonly Followed[]): Promise<void>
+  close(): Promise<void>
+}
+
+export interface Options {
+  url: string
+  mode: Mode | 'auto'
+  /** Names the fleet: of its processes one follows, for all. Undefined: this process follows for itself alone. */
+  fleet: string | undefined
+  sink: Sink
+  clock: Clock
+  random(): number
+  observe: Observe
+  /** For tests that must find violations: says of transactions that they are visible which are not. */
+  visible?: AskVisible
+}
+
+const beatMs = 1000
+const retryMs = 1000
+/** Where nothing is allowed: how often it is looked whether somebody has run what was missing. */
+const recheckMs = 30_000
+const followMs = 2000
+/** The most that nothing comes back, while the server looks alive. A large transaction may hold heartbeats up for a while. */
+const silentMs = 15_000
+
+/** Follows what changes in the database, over connections of its own, and goes on trying for ever. */
+export function followDatabase(options: Options): Changes {
+  return new Follower(options)
+}
+
+class Follower implements Changes {
+  mode: Mode = 'off'
+  why = 'nothing is followed yet'
+  state: State = 'off'
+  warnings: readonly string[] = []
+  readonly #options: Options
+  readonly #fleet: string
+  #followed: readonly Followed[] | undefined
+  #running: Promise<void> | undefined
+  /** Ends the session under way. */
+  #session = new AbortController()
+  #isClosed = false
+  #first: PromiseWithResolvers<void> = Promise.withResolvers()
+  #told = ''
+
+  constructor(options: Options) {
+    this.#options = options
+    this.#fleet = options.fleet ?? randomBytes(12).toString('hex')
+  }
+
+  async follow(followed: readonly Followed[]): Promise<void> {
+    const next = normal(followed)
+    if (JSON.stringify(next) === JSON.stringify(this.#followed)) return
+    this.#followed = next
+    this.#first = Promise.withResolvers()
+    const { promise } = this.#first
+    this.#session.abort()
+    this.#running ??= this.#run()
+    const { clock } = this.#options
+    const { promise: late, resolve } = Promise.withResolvers<void>()
+    const stop = clock.after(followMs, resolve)
+    await Promise.race([promise, late]).finally(stop)
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+    this.#session.abort()
+    await this.#running
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#isClosed) {
+      this.#session = new AbortController()
+      const { signal } = this.#session
+      const first = this.#first
+      try {
+        await this.#follow(signal)
+      } catch (error) {
+        if (error instanceof Refusal) first.reject(error)
+        if (!signal.aborted) this.#become('lost', error)
+      }
+      first.resolve()
+      await this.#pause(this.state === 'off' ? recheckMs : retryMs, signal).catch(() => {}) // aborted: at once
+    }
+    this.state = 'off'
+  }
+
+  /** One session, from finding the means until something ends it; rejects with that. */
+  async #follow(signal: AbortSignal): Promise<void> {
+    const { url, mode: wanted } = this.#options
+    const followed = this.#followed as readonly Followed[]
+    if (wanted === 'off') return this.#become('off')
+    const control = await connect(url)
+    const end = Promise.withResolvers<never>()
+    end.promise.catch(() => {}) // told to whoever waits meanwhile
+    control.on('end', () => end.reject(new Error('the server has closed the connection')))
+    signal.addEventListener('abort', () => end.reject(signal.reason))
+    const unless = <T>(work: Promise<T>): Promise<T> => Promise.race([work, end.promise])
+    try {
+      const means = await unless(findMeans(control, wanted, followed))
+      this.mode = means.mode
+      this.why = means.why
+      this.warnings = means.warnings
+      if (means.mode !== 'off') return await this.#lead(control, means, unless, end.reject, signal)
+      if (wanted !== 'auto') throw new Refusal(`postgres.follow is ${wanted}, but ${means.why}.`)
+      this.#become('off')
+    } finally {
+      await hangUp(control, this.#options.clock)
+    }
+  }
+
+  async #lead(
+    control: Client,
+    means: Means,
+    unless: <T>(work: Promise<T>) => Promise<T>,
+    fail: (error: unknown) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { sink, clock } = this.#options
+    const followed = this.#followed as readonly Followed[]
+    const everything = followed.flatMap(tableTags)
+    /** Heartbeats under way, and when each was sent. */
+    const sent = new Map<number, number>()
+    let heardAt = clock.now()
+    let isOver = false
+    const heard: Heard = {
+      changed: (tags) => isOver || sink.changed(tags),
+      missed: () => isOver || sink.missed(everything),
+      beat(number) {
+        const sentAt = sent.get(number)
+        if (isOver || sentAt === undefined) return
+        for (const earlier of sent.keys()) if (earlier <= number) sent.delete(earlier)
+        heardAt = clock.now()
+        sink.heard(sentAt, heardAt - sentAt)
+      },
+      failed: fail,
+    }
+    const watch = new Watch(control, means, followed, heard)
+    let following: Following | undefined
+    try {
+      while (following === undefined) {
+        following = await unless(this.#open(control, means.mode, watch, heard, signal))
+        if (following !== undefined) break
+        this.#become('waiting')
+        this.#first.resolve()
+        await unless(this.#pause(retryMs, signal))
+      }
+      heard.missed()
+      for (let number = 1; ; number++) {
+        sent.set(number, clock.now())
+        await unless(following.beat(number))
+        this.#become('leading')
+        this.#first.resolve()
+        await unless(this.#pause(beatMs, signal))
+        await unless(watch.refresh())
+        if (clock.now() - heardAt <= silentMs) continue
+        const hint = means.mode === 'notify' ? ': is a pooler in between?' : ''
+        throw new Error(`no heartbeat has come back for ${silentMs / 1000} seconds${hint}`)
+      }
+    } finally {
+      isOver = true
+      await following?.close().catch(() => {}) // it may be what was lost
+    }
+  }
+
+  /** Begins to follow, unless another process of the fleet does. */
+  async #open(
+    control: Client,
+    mode: Mode,
+    watch: Watch,
+    heard: Heard,
+    signal: AbortSignal,
+  ): Promise<Following | undefined> {
+    const { url, clock, visible } = this.#options
+    const name = leaderName(this.#fleet, this.#followed as readonly Followed[])
+    const sender = randomBytes(8).toString('hex')
+    const seen = () => watch.seen
+    if (mode === 'notify') {
+      const [lock] = await query<{ mine: boolean }>(
+        control,
+        'select pg_try_advisory_lock(hashtextextended($1, 0)) as mine',
+        [name],
+      )
+      if (lock?.mine !== true) return undefined
+      await watch.refresh()
+      return followByNotify({ control, sender, seen, heard })
+    }
+    const [slot] = await query<{ name: string; isTaken: boolean }>(
+      control,
+      `select name, exists (select from pg_replication_slots where slot_name = name) as "isTaken"
+       from (select $1 || substr(md5(current_database()), 1, 8) as name) one`,
+      [`${name}_`],
+    )
+    if (slot === undefined || slot.isTaken) return undefined
+    await watch.refresh()
+    const refresh = () => watch.refresh()
+    return followByReplication({ url, slot: slot.name, sender, control, seen, refresh, heard, clock, signal, visible })
+  }
+
+  #become(state: State, error?: unknown): void {
+    const { mode, why } = this
+    const isNews = this.state !== state || this.#told !== `${state} ${mode} ${why}`
+    this.state = state
+    this.#told = `${state} ${mode} ${why}`
+    if (isNews) this.#options.observe({ kind: 'changes', state, mode, why, error })
+  }
+
+  /** Waits about so long: processes that wait for the same thing should not all try in one moment. Rejects when `signal` aborts. */
+  #pause(ms: number, signal: AbortSignal): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    if (signal.aborted) return Promise.reject(signal.reason)
+    const stop = this.#options.clock.after(ms * (0.8 + 0.4 * this.#options.random()), resolve)
+    const abort = () => {
+      stop()
+      reject(signal.reason)
+    }
+    signal.addEventListener('abort', abort, { once: true })
+    return promise.finally(() => signal.removeEventListener('abort', abort))
+  }
+}
+
+/** Watches what no stream of changes shows: followed tables altered, dropped, made anew; views defined anew or refreshed. */
+class Watch {
+  seen: Seen
+  readonly #control: Client
+  readonly #means: Means
+  readonly #followed: readonly Followed[]
+  readonly #heard: Heard
+
+  constructor(control: Client, means: Means, followed: readonly Followed[], heard: Heard) {
+    this.seen = means.seen
+    this.#control = control
+    this.#means = means
+    this.#followed = followed
+    this.#heard = heard
+  }
+
+  /** Looks again. Rejects when what can be followed is not what it was: then the means must be found anew. */
+  async refresh(): Promise<void> {
+    const before = this.seen
+    this.seen = await look(this.#control, this.#followed)
+    const changed = this.#followed.filter(({ table }) => before.shapes.get(table) !== this.seen.shapes.get(table))
+    if (changed.length === 0) return
+    this.#heard.changed(changed.flatMap(tableTags))
+    if (JSON.stringify(warningsOf(this.seen, this.#means.mode)) !== JSON.stringify(this.#means.warnings))
+      throw new Error('a followed table was made anew, or can be followed no longer')
+  }
+}
+
+/** The same whatever order the routes are in. */
+function normal(followed: readonly Followed[]): Followed[] {
+  return followed
+    .map(({ table, columns }) => ({ table, columns: [...new Set(columns)].sort() }))
+    .sort((a, b) => (a.table < b.table ? -1 : 1))
+}
+
+/**
+ * What the leader is elected by. Processes that follow other tables, or tell rows by other columns (a new version is being rolled
+ * out), have a leader of their own: one that does not know a column cannot speak for those that do.
+ */
+function leaderName(fleet: string, followed: readonly Followed[]): string {
+  const digest = createHash('sha256')
+    .update(JSON.stringify([fleet, followed]))
+    .digest('hex')
+  return `onramp_${digest.slice(0, 16)}`
+}
+
+/** Ends a session, politely if the other side still answers. */
+async function hangUp(control: Client, clock: Clock): Promise<void> {
+  const late = new Promise<void>((resolve) => void clock.after(200, resolve))
+  await Promise.race([control.end(), late]).catch(() => {}) // it may be lost already
+  control.connection.stream.destroy()
+}

@@ -1,0 +1,166 @@
+import { messageOf } from '../errors.ts'
+import { look, publication, type Relation, type Seen } from './catalog.ts'
+import { hasTriggers, triggerSql } from './notify.ts'
+import { identitySql, isFollowable, publicationSql, unfollowed } from './publication.ts'
+import { type Client, query } from './session.ts'
+import type { Followed } from './transaction.ts'
+
+export type Mode = 'replication' | 'notify' | 'off'
+
+/** What the server allows of following, and what somebody must run so that it allows more. */
+export interface Means {
+  seen: Seen
+  mode: Mode
+  /** One sentence. */
+  why: string
+  /** Changes that will not be noticed, a sentence each. */
+  warnings: string[]
+  /** What is missing for the wanted mode, for psql as it stands; empty when nothing is. */
+  sql: string[]
+}
+
+interface Server {
+  database: string
+  role: string
+  isStandby: boolean
+  walLevel: string
+  mayReplicate: boolean
+  isPublished: boolean
+  /** Whether the publication, if there is one, has all that can be done to a row. */
+  isWhole: boolean
+  synchronous: string
+  slots: number
+}
+
+/**
+ * Finds how the database can be followed. The publication is made, or tables added to it, where the role may; triggers are made
+ * by nobody but a person, since each statement pays for them.
+ */
+export async function findMeans(client: Client, wanted: Mode | 'auto', followed: readonly Followed[]): Promise<Means> {
+  const server = await lookAt(client)
+  let seen = await look(client, followed)
+  const against = standsAgainst(server)
+  let refused: string | undefined
+  const isWanted = wanted === 'auto' || wanted === 'replication'
+  if (isWanted && against.length === 0) {
+    const statements = publicationSql(seen, server.isPublished, false)
+    try {
+      for (const statement of statements) await query(client, statement)
+      if (statements.length > 0) server.isPublished = true
+    } catch (error) {
+      refused = messageOf(error)
+    }
+    // Another process may have been quicker; what counts is what is there.
+    if (statements.length > 0) seen = await look(client, followed)
+  }
+  return choose(wanted, server, seen, against, refused)
+}
+
+/** Decides between what is possible. Pure. */
+export function choose(
+  wanted: Mode | 'auto',
+  server: Server,
+  seen: Seen,
+  against: readonly Obstacle[],
+  refused: string | undefined,
+): Means {
+  const followable = seen.found.filter(isFollowable)
+  const published = followable.filter((relation) => isCovered(relation))
+  const triggered = followable.filter((relation) => hasTriggers(seen, relation))
+  const notReplication =
+    against[0]?.sentence ??
+    (published.length === 0 && followable.length > 0
+      ? `the publication ${publication} has none of the tables${refused === undefined ? '' : ` (${refused})`}`
+      : undefined)
+  const notNotify = server.isStandby
+    ? 'the server is a standby'
+    : triggered.length === 0 && followable.length > 0
+      ? 'the tables have no triggers of onramp'
+      : undefined
+  const advice = 'onramp check --db --print-sql says what to run'
+  const replicationSql = [
+    ...against.flatMap(({ sql }) => sql),
+    ...publicationSql(seen, server.isPublished, true),
+    ...identitySql(seen),
+  ]
+  const some = (have: Relation[]) =>
+    have.length < followable.length ? `${have.length} of ${followable.length} tables; ${advice}` : 'all tables'
+  const means = (mode: Mode, why: string, sql: string[]): Means => ({
+    seen,
+    mode,
+    why,
+    warnings: warningsOf(seen, mode),
+    sql,
+  })
+  if (wanted === 'off') return means('off', 'postgres.follow is off', [])
+  if (wanted !== 'notify' && notReplication === undefined)
+    return means(
+      'replication',
+      `by logical replication: the server allows it, and the publication ${publication} has ${some(published)}`,
+      replicationSql,
+    )
+  if (wanted !== 'replication' && notNotify === undefined) {
+    const instead = wanted === 'auto' ? `, not by replication: ${notReplication}` : ''
+    const sql = [...triggerSql(seen), ...(wanted === 'auto' ? replicationSql : [])]
+    return means('notify', `by notifications of triggers on ${some(triggered)}${instead}`, sql)
+  }
+  const reasons = {
+    replication: notReplication,
+    notify: notNotify,
+    auto: `${notReplication}; ${notNotify}`,
+  }[wanted]
+  return means('off', `${reasons}: ${advice}`, wanted === 'notify' ? triggerSql(seen) : replicationSql)
+}
+
+/** What changes will not be noticed while the database is followed in this mode, a sentence each. */
+export function warningsOf(seen: Seen, mode: Mode): string[] {
+  if (mode === 'off') return []
+  return unfollowed(seen, mode === 'replication' ? isCovered : (relation) => hasTriggers(seen, relation))
+}
+
+const isCovered = ({ isPublished, hasIdentity }: Relation): boolean => isPublished && hasIdentity
+
+interface Obstacle {
+  sentence: string
+  sql: string[]
+}
+
+/** What the server has against logical replication, and what a person can do about it. */
+function standsAgainst({ isStandby, walLevel, mayReplicate, role, isWhole, synchronous, slots }: Server): Obstacle[] {
+  const found: Obstacle[] = []
+  const restart = (sql: string) => `-- Takes effect when the server is restarted.\n${sql}`
+  const when = (holds: boolean, sentence: string, ...sql: string[]) => holds && found.push({ sentence, sql })
+  when(isStandby, 'the server is a standby')
+  when(walLevel !== 'logical', `wal_level is ${walLevel}`, restart('ALTER SYSTEM SET wal_level = logical'))
+  when(
+    slots === 0,
+    'max_replication_slots or max_wal_senders is 0',
+    ...['max_replication_slots', 'max_wal_senders'].map((name) => restart(`ALTER SYSTEM SET ${name} = 10`)),
+  )
+  when(!mayReplicate, `the role ${role} lacks REPLICATION`, `ALTER ROLE ${role} REPLICATION`)
+  when(
+    !isWhole,
+    `the publication ${publication} leaves something out`,
+    `ALTER PUBLICATION ${publication} SET (publish = 'insert, update, delete, truncate')`,
+  )
+  // Commits would count this connection as the standby they wait for.
+  when(synchronous.includes('*'), 'synchronous_standby_names has *, and would count onramp as a standby')
+  return found
+}
+
+async function lookAt(client: Client): Promise<Server> {
+  const [server] = await query<Server & Record<string, unknown>>(
+    client,
+    `select quote_ident(current_database()) as database, quote_ident(session_user) as role, pg_is_in_recovery() as "isStandby",
+       current_setting('wal_level') as "walLevel", coalesce(rolreplication or rolsuper, false)
+         or exists (select from pg_roles given where given.rolname = 'rds_replication' and pg_has_role(given.oid, 'member')) as "mayReplicate",
+       exists (select from pg_publication where pubname = $1) as "isPublished",
+       coalesce((select pubinsert and pubupdate and pubdelete and pubtruncate from pg_publication where pubname = $1), true)
+         as "isWhole",
+       current_setting('synchronous_standby_names') as synchronous,
+       least(current_setting('max_replication_slots')::int, current_setting('max_wal_senders')::int) as slots
+     from (select) one left join pg_roles on rolname = session_user`,
+    [publication],
+  )
+  return server as Server
+}

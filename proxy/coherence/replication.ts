@@ -1,0 +1,153 @@
+import type { Clock } from '../clock.ts'
+import { publication, type Seen } from './catalog.ts'
+import { readFrame, readMessage, standbyStatus } from './pgoutput.ts'
+import { type Client, connect, query, sqlState } from './session.ts'
+import { type Transaction, Transactions } from './transaction.ts'
+import { type AskVisible, UntilVisible, widen } from './visibility.ts'
+
+/** What a follower of the database tells as it goes. */
+export interface Heard {
+  changed(tags: readonly string[]): void
+  /** Changes of any of the tables may have been missed. */
+  missed(): void
+  /** A heartbeat of this number has come back, with everything before it. */
+  beat(number: number): void
+  /** It is over: nothing more will be told. */
+  failed(error: unknown): void
+}
+
+/** One method of following, under way. */
+export interface Following {
+  /** Sends a heartbeat. */
+  beat(number: number): Promise<void>
+  close(): Promise<void>
+}
+
+/** SQLSTATE duplicate_object. */
+const inUse = '42710'
+
+/**
+ * Follows the database by logical replication over a connection of its own, through the temporary slot `slot`: it is gone with its
+ * connection, so that the server never keeps WAL for a process that is not there.
+ *
+ * Resolves to nothing when another session has that slot. Everything that commits after it has resolved is told; what is in
+ * progress at that moment too, unless its commit was written already and is not visible yet (a synchronous standby lags): the
+ * server waits for those before it gives the slot, but for ones that began in the last moments of that wait.
+ */
+export async function followByReplication(options: {
+  url: string
+  slot: string
+  sender: string
+  control: Client
+  seen(): Seen
+  /** Looks at the catalog again. */
+  refresh(): Promise<void>
+  heard: Heard
+  clock: Clock
+  signal: AbortSignal
+  visible?: AskVisible | undefined
+}): Promise<Following | undefined> {
+  const { control, heard, clock, sender, slot, signal } = options
+  const stream = await connect(options.url, { replication: 'database', wal_sender_timeout: '10s' })
+  let isOver = false
+  const failed = (error: unknown) => {
+    if (isOver) return
+    isOver = true
+    stream.connection.stream.destroy()
+    heard.failed(error)
+  }
+  stream.on('error', failed)
+  stream.on('end', () => failed(new Error('the server has ended the replication stream')))
+  let near = await newestXid(control)
+  const waiting = new UntilVisible<Transaction>(
+    options.visible ?? ((xids) => visibleNow(control, xids)),
+    async (transaction) => {
+      const tags = new Set(transaction.tags)
+      if (transaction.unknown.size > 0) {
+        await options.refresh()
+        for (const key of transaction.unknown) for (const tag of changedTags(options.seen(), key)) tags.add(tag)
+      }
+      if (isOver) return
+      if (tags.size > 0) heard.changed([...tags])
+      for (const number of transaction.beats) heard.beat(number)
+    },
+    failed,
+    clock,
+  )
+  const transactions = new Transactions(options.seen, sender)
+  let position = 0n
+  const acknowledge = () => stream.connection.sendCopyFromChunk(standbyStatus(position))
+  const take = (chunk: Buffer) => {
+    const frame = readFrame(chunk)
+    if (frame.kind === 'keepalive') {
+      // With nothing half read, what has been sent is what has been taken.
+      if (frame.walEnd > position && !transactions.isInside) position = frame.walEnd
+      if (frame.isReplyWanted) acknowledge()
+      return
+    }
+    const message = readMessage(frame.data)
+    if (message.kind === 'commit') position = message.end
+    const transaction = transactions.take(message)
+    if (transaction !== undefined) waiting.add(widen(transaction.xid, near), transaction)
+  }
+  stream.connection.on('copyData', ({ chunk }) => {
+    if (isOver) return
+    try {
+      take(chunk)
+    } catch (error) {
+      failed(error)
+    }
+  })
+
+  const close = async () => {
+    isOver = true
+    await stream.end()
+  }
+  // Making the slot waits for transactions in progress, and the server does not notice there that nobody waits any more.
+  const cancel = () => void control.query('select pg_terminate_backend($1)', [stream.processID]).catch(() => {})
+  signal.addEventListener('abort', cancel, { once: true })
+  try {
+    await stream.query(`CREATE_REPLICATION_SLOT ${slot} TEMPORARY LOGICAL pgoutput NOEXPORT_SNAPSHOT`)
+  } catch (error) {
+    await close()
+    if (sqlState(error) === inUse) return undefined
+    throw error
+  } finally {
+    signal.removeEventListener('abort', cancel)
+  }
+  const started = new Promise<void>((resolve) => stream.connection.once('replicationStart', resolve))
+  const ended = stream.query(
+    `START_REPLICATION SLOT ${slot} LOGICAL 0/0 (proto_version '1', publication_names '${publication}', messages 'true')`,
+  )
+  ended.catch(failed)
+  await Promise.race([started, ended])
+  return {
+    async beat(number) {
+      const told = JSON.stringify({ beat: number, sender })
+      await query(control, `select pg_logical_emit_message(true, 'onramp', $1)`, [told])
+      near = await newestXid(control)
+      if (!isOver) acknowledge()
+    },
+    close,
+  }
+}
+
+function changedTags(seen: Seen, key: string): string[] {
+  return (seen.relations.get(key) ?? []).flatMap(({ table, columns }) =>
+    columns.length === 0 ? [`table:${table}`] : [`table:${table}`, `rows:${table}`],
+  )
+}
+
+async function newestXid(control: Client): Promise<bigint> {
+  const [row] = await query<{ xid: string }>(control, 'select pg_snapshot_xmax(pg_current_snapshot())::text as xid')
+  return BigInt(row?.xid ?? 0)
+}
+
+async function visibleNow(control: Client, xids: readonly string[]): Promise<string[]> {
+  const rows = await query<{ xid: string }>(
+    control,
+    'select xid::text from unnest($1::xid8[]) xid where pg_visible_in_snapshot(xid, pg_current_snapshot())',
+    [xids],
+  )
+  return rows.map(({ xid }) => xid)
+}

@@ -1,0 +1,85 @@
+import type { Clock } from '../clock.ts'
+
+/** Of transactions, as the numbers of 64 bits the server gives them, those that every new snapshot sees. */
+export type AskVisible = (xids: readonly string[]) => Promise<readonly string[]>
+
+/**
+ * A transaction's number in a replication stream, of 32 bits, made the one of 64 bits that is nearest to `near`. Any number the server
+ * has given out lately will do as that: those in use at a time are less than 2^31 apart.
+ */
+export function widen(xid: number, near: bigint): bigint {
+  return near + BigInt.asIntN(32, BigInt(xid) - near)
+}
+
+const askAgainMs = 2
+const askAgainMostMs = 100
+
+/**
+ * Holds back what a transaction has changed until new snapshots see it.
+ *
+ * A commit is decoded before it is visible:
+ *   1. a commit reaches the disk, and the replication stream
+ *   2. whoever reads now, because the stream said so, reads the old row, and keeps it as new
+ *   3. the commit becomes visible: usually at once, but only once a synchronous standby has confirmed it
+ * So the server is asked until it is. Of what is seen at one moment everything is handed on in the order of the commits.
+ */
+export class UntilVisible<T> {
+  readonly #pending = new Map<string, T[]>()
+  readonly #ask: AskVisible
+  readonly #deliver: (item: T) => void | Promise<void>
+  readonly #clock: Clock
+  #isRunning = false
+  #latest = 0
+
+  /** `failed` is told when the server cannot be asked; nothing is handed on after that. */
+  readonly #failed: (error: unknown) => void
+
+  constructor(
+    ask: AskVisible,
+    deliver: (item: T) => void | Promise<void>,
+    failed: (error: unknown) => void,
+    clock: Clock,
+  ) {
+    this.#ask = ask
+    this.#deliver = deliver
+    this.#failed = failed
+    this.#clock = clock
+  }
+
+  get size(): number {
+    return this.#pending.size
+  }
+
+  add(xid: bigint, item: T): void {
+    const key = String(xid)
+    this.#pending.set(key, [...(this.#pending.get(key) ?? []), item])
+    this.#latest = this.#clock.now()
+    if (this.#isRunning) return
+    this.#isRunning = true
+    this.#run().then(
+      () => {
+        this.#isRunning = false
+      },
+      (error) => this.#failed(error),
+    )
+  }
+
+  async #run(): Promise<void> {
+    while (this.#pending.size > 0) {
+      const visible = new Set(await this.#ask([...this.#pending.keys()]))
+      for (const [xid, items] of [...this.#pending]) {
+        if (!visible.has(xid)) continue
+        this.#pending.delete(xid)
+        for (const item of items) await this.#deliver(item)
+      }
+      if (this.#pending.size > 0) await this.#pause()
+    }
+  }
+
+  /** Two milliseconds; longer when what is left has not become visible for a while, as a stuck standby has it. */
+  #pause(): Promise<void> {
+    const waitedMs = this.#clock.now() - this.#latest
+    const ms = Math.min(askAgainMostMs, Math.max(askAgainMs, waitedMs / 20))
+    return new Promise((resolve) => void this.#clock.after(ms, resolve))
+  }
+}

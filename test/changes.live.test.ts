@@ -1,0 +1,332 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import pg from 'pg'
+import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
+import type { Followed } from '../proxy/coherence/transaction.ts'
+import { followers, newDatabase } from './changes.ts'
+import { gate } from './support.ts'
+
+/*
+ * What PostgreSQL is seen to have changed, on a real server: nothing is forgotten, nothing is told before it can be read.
+ */
+
+const superuserUrl = () => inject('superuserUrl')
+const follow = followers()
+const plans: Followed = { table: 'plans', columns: ['plan_id'] }
+const rates: Followed = { table: 'rates', columns: [] }
+
+let database: Awaited<ReturnType<typeof newDatabase>>
+let writer: pg.Client
+
+beforeAll(async () => {
+  database = await newDatabase(
+    superuserUrl(),
+    'changes',
+    `alter database changes set logical_decoding_work_mem = '64kB';
+     create table plans (plan_id text primary key, name text);
+     create table rates (plan_id text, age int, premium numeric, primary key (plan_id, age));
+     create table others (id int primary key);
+     create table keyless (a int);
+     grant select on all tables in schema public to onramp`,
+  )
+})
+afterAll(() => database.drop())
+beforeEach(async () => {
+  writer = new pg.Client({ connectionString: database.url })
+  await writer.connect()
+  return () => writer.end()
+})
+
+const slots = async () =>
+  (
+    await writer.query<{ slot_name: string; active_pid: number }>(
+      'select slot_name, active_pid from pg_replication_slots',
+    )
+  ).rows
+const started = 'missed rows:plans table:plans table:rates'
+
+describe('by replication', () => {
+  test('every way a row changes is told, what is rolled back is not, and nothing of other tables is', async () => {
+    const { changes, said, during } = await follow(database.url, [plans, rates], { mode: 'replication' })
+    expect([changes.state, changes.mode, changes.warnings]).toEqual(['leading', 'replication', []])
+    expect(said).toEqual([started])
+    const told = async (...statements: string[]) =>
+      during(async () => {
+        for (const statement of statements) await writer.query(statement)
+      })
+    expect(await told(`insert into plans values ('a', 'A'), ('b', 'B')`)).toEqual([
+      'changed row:plans.plan_id=a row:plans.plan_id=b table:plans',
+    ])
+    expect(await told(`update plans set name = 'x' where plan_id = 'a'`)).toEqual([
+      'changed row:plans.plan_id=a table:plans',
+    ])
+    expect(await told(`update plans set plan_id = 'c' where plan_id = 'a'`)).toEqual([
+      'changed row:plans.plan_id=a row:plans.plan_id=c table:plans',
+    ])
+    expect(await told(`delete from plans where plan_id = 'c'`)).toEqual(['changed row:plans.plan_id=c table:plans'])
+    expect(await told('begin', `insert into plans values ('r', 'R')`, 'rollback')).toEqual([])
+    expect(
+      await told(
+        'begin',
+        `insert into rates values ('s', 1, 1)`,
+        'savepoint one',
+        `insert into plans values ('gone', '')`,
+        'rollback to one',
+        `insert into plans values ('kept', '')`,
+        'release one',
+        'commit',
+      ),
+    ).toEqual(['changed row:plans.plan_id=kept table:plans table:rates'])
+    expect(await told(`insert into others values (1)`, 'truncate others')).toEqual([])
+    expect(await told('truncate rates')).toEqual(['changed table:rates'])
+    expect(await told('truncate plans')).toEqual(['changed rows:plans table:plans'])
+    expect(await told(`copy plans (plan_id) from program 'seq 3'`)).toEqual([
+      'changed row:plans.plan_id=1 row:plans.plan_id=2 row:plans.plan_id=3 table:plans',
+    ])
+    expect(await told(`insert into plans select 'many' || n from generate_series(1, 201) n`)).toEqual([
+      'changed rows:plans table:plans',
+    ])
+    // A transaction larger than the memory the server decodes it in.
+    expect(await told(`insert into rates select repeat('x', 100), n, 1 from generate_series(1, 5000) n`)).toEqual([
+      'changed table:rates',
+    ])
+    await writer.query('truncate plans, rates')
+  })
+
+  test('odd values are told as they are', async () => {
+    const { during } = await follow(database.url, [plans, rates])
+    const odd = ['', ' a', 'ü=&{}', `'"\\`, 'a\nb', '🙂']
+    expect(await during(() => writer.query('insert into plans select unnest($1::text[])', [odd]))).toEqual([
+      `changed ${[...odd.map((value) => `row:plans.plan_id=${value}`), 'table:plans'].sort().join(' ')}`,
+    ])
+    await writer.query('truncate plans')
+  })
+
+  test('a writer tells tags of its own inside its transaction', async () => {
+    const { during } = await follow(database.url, [plans, rates])
+    const emit = (tags: unknown, isTransactional = true) =>
+      writer.query(`select pg_logical_emit_message($1, 'onramp', $2)`, [isTransactional, JSON.stringify({ tags })])
+    expect(await during(() => emit(['county:51059', 'table:plans']))).toEqual([
+      'changed county:51059 rows:plans table:plans',
+    ])
+    const rolledBack = await during(async () => {
+      await writer.query('begin')
+      await emit(['never'])
+      await writer.query('rollback')
+    })
+    expect(rolledBack).toEqual([])
+    for (const odd of [null, 7, [7]]) expect(await during(() => emit(odd))).toEqual([])
+    expect(await during(() => emit(['at once'], false))).toEqual([])
+  })
+
+  test('what is done to a table itself is told within a heartbeat, and a table made anew is followed again', async () => {
+    await writer.query('create view seen as select * from plans; create materialized view kept as select * from plans')
+    const { changes, during, said, until } = await follow(database.url, [
+      plans,
+      rates,
+      { table: 'seen', columns: [] },
+      { table: 'kept', columns: [] },
+    ])
+    expect(changes.warnings).toEqual([
+      expect.stringContaining('public.kept are not noticed: it is a materialized view'),
+    ])
+    const statements: [string, string][] = [
+      ['alter table rates add column note text', 'changed table:rates'],
+      ['create or replace view seen as select *, 1 as one from plans', 'changed table:seen'],
+      ['refresh materialized view kept', 'changed table:kept'],
+    ]
+    for (const [statement, tags] of statements) {
+      const before = said.length
+      await writer.query(statement)
+      await until(() => said.slice(before).includes(tags))
+    }
+    const before = said.length
+    await writer.query(
+      'drop table rates; create table rates (plan_id text, age int, premium numeric, primary key (plan_id, age))',
+    )
+    await until(() => said.slice(before).some((text) => text.startsWith('missed')))
+    expect(said[before]).toBe('changed table:rates')
+    expect(await during(() => writer.query(`insert into rates values ('a', 1, 1)`))).toEqual(['changed table:rates'])
+    await writer.query('drop view seen; drop materialized view kept; truncate rates')
+  })
+
+  test('partitions and children are their table, also those made while following', async () => {
+    await writer.query(`create table years (id int, year int, primary key (id, year)) partition by list (year);
+      create table y2014 partition of years for values in (2014);
+      create table parent (id int primary key); create table child (primary key (id)) inherits (parent)`)
+    const { during, changes } = await follow(database.url, [
+      { table: 'years', columns: ['id'] },
+      { table: 'parent', columns: [] },
+    ])
+    expect(changes.warnings).toEqual([])
+    expect(await during(() => writer.query('insert into years values (1, 2014)'))).toEqual([
+      'changed row:years.id=1 table:years',
+    ])
+    expect(await during(() => writer.query('insert into child values (1)'))).toEqual(['changed table:parent'])
+    expect(await during(() => writer.query('truncate y2014'))).toEqual(['changed rows:years table:years'])
+    const made = await during(async () => {
+      await writer.query('create table y2015 partition of years for values in (2015)')
+      await writer.query('insert into years values (2, 2015)')
+    })
+    expect(made).toContain('changed rows:years table:years')
+    await writer.query('drop table years, child, parent')
+  })
+
+  test('a table whose updates PostgreSQL would refuse once published is left alone, and said to be', async () => {
+    const { changes, during } = await follow(database.url, [rates, { table: 'keyless', columns: [] }])
+    expect(changes.warnings).toEqual(['Changes of public.keyless (keyless) are not noticed yet.'])
+    expect(changes.why).toMatch(/1 of 2 tables/)
+    expect(await during(() => writer.query('insert into keyless values (1); update keyless set a = 2'))).toEqual([])
+  })
+})
+
+describe('before it can be read, a change is not told', () => {
+  /** A commit that is written and decoded, but waits for a standby that does not come, until `release`. */
+  async function stuck(run: (release: () => Promise<void>) => Promise<void>) {
+    const superuser = new pg.Client({ connectionString: database.url })
+    await superuser.connect()
+    const setStandbys = async (names: string) => {
+      await superuser.query(`alter system set synchronous_standby_names = '${names}'`)
+      await superuser.query('select pg_reload_conf()')
+      // Every session that asks from here on knows.
+      while ((await superuser.query('show synchronous_standby_names')).rows[0].synchronous_standby_names !== names);
+    }
+    try {
+      await setStandbys('nobody')
+      await run(() => setStandbys(''))
+    } finally {
+      await setStandbys('')
+      await superuser.end()
+    }
+  }
+
+  const isThere = async (client: pg.Client) =>
+    (await client.query(`select from plans where plan_id = 'late'`)).rowCount === 1
+
+  test('a commit that waits for a synchronous standby', async () => {
+    const following = await follow(database.url, [plans, rates])
+    await stuck(async (release) => {
+      const committing = writer.query(`insert into plans values ('late', '')`)
+      const reader = new pg.Client({ connectionString: database.url })
+      await reader.connect()
+      // Two heartbeats, which wait for no standby, come after it in the stream; they are through, it is not.
+      const beats = following.heard.length
+      await following.until(() => following.heard.length >= beats + 2)
+      expect(following.said).toEqual([started])
+      expect(await isThere(reader)).toBe(false)
+      await release()
+      await committing
+      await following.until((said) => said.includes('changed row:plans.plan_id=late table:plans'))
+      expect(await isThere(reader)).toBe(true)
+      await reader.end()
+    })
+    await writer.query('truncate plans')
+  })
+
+  test('twin: told as it is decoded, it is not there for who reads then', async () => {
+    const told = gate()
+    const following = await follow(database.url, [plans, rates], { visible: async (xids) => xids }, (said) => {
+      if (said.includes('late')) told.open()
+    })
+    await stuck(async (release) => {
+      const committing = writer.query(`insert into plans values ('late', '')`)
+      const reader = new pg.Client({ connectionString: database.url })
+      await reader.connect()
+      await told.opened
+      expect(following.said).toContain('changed row:plans.plan_id=late table:plans')
+      expect(await isThere(reader)).toBe(false)
+      await release()
+      await committing
+      await reader.end()
+    })
+    await writer.query('truncate plans')
+  })
+})
+
+describe('of a fleet', () => {
+  test('one leads and the others wait; when it is gone, another leads within seconds and says what may be missed', async () => {
+    const fleet = 'one'
+    const first = await follow(database.url, [plans, rates], { fleet })
+    const second = await follow(database.url, [rates, plans], { fleet })
+    expect([first.changes.state, second.changes.state]).toEqual(['leading', 'waiting'])
+    expect(second.said).toEqual([])
+    expect(await slots()).toHaveLength(1)
+    await first.changes.close()
+    expect(first.changes.state).toBe('off')
+    await second.until((said) => said.includes(started), 10_000)
+    await second.until(() => second.changes.state === 'leading')
+    expect(await second.during(() => writer.query(`insert into rates values ('a', 1, 1)`))).toEqual([
+      'changed table:rates',
+    ])
+    await writer.query('truncate rates')
+  })
+
+  test('one that tells rows by other columns, or follows other tables, has a leader of its own', async () => {
+    const before = await follow(database.url, [plans, rates], { fleet: 'two' })
+    const after = await follow(database.url, [rates, { table: 'plans', columns: [] }], { fleet: 'two' })
+    expect([before.changes.state, after.changes.state]).toEqual(['leading', 'leading'])
+    const elsewhere = await newDatabase(superuserUrl(), 'changes_too', 'create table plans (plan_id text primary key)')
+    const other = await follow(elsewhere.url, [plans], { fleet: 'two' })
+    expect(other.changes.state).toBe('leading')
+    expect(await other.during(() => writer.query(`insert into plans values ('a')`))).toEqual([])
+    expect(before.said).toContain('changed row:plans.plan_id=a table:plans')
+    await other.changes.close()
+    await elsewhere.drop()
+    await writer.query('truncate plans')
+  })
+
+  test('following something else goes on from there', async () => {
+    const { changes, during, said } = await follow(database.url, [rates])
+    await changes.follow([plans, rates])
+    expect([changes.state, said.at(-1)]).toEqual(['leading', started])
+    expect(await during(() => writer.query(`insert into plans values ('a')`))).toEqual([
+      'changed row:plans.plan_id=a table:plans',
+    ])
+    await writer.query('truncate plans')
+  })
+})
+
+describe('the server', () => {
+  test.each(['the stream', 'the other session'])(
+    'ends %s: it is followed again, and what may be missed is said',
+    async (which) => {
+      const { said, until, observed, changes } = await follow(database.url, [plans, rates])
+      const pid =
+        which === 'the stream'
+          ? (await slots())[0]?.active_pid
+          : (
+              await writer.query(
+                `select pid from pg_stat_activity where application_name = 'onramp changes' and backend_type = 'client backend'`,
+              )
+            ).rows[0].pid
+      await writer.query('select pg_terminate_backend($1)', [pid])
+      await until(() => said.filter((text) => text === started).length === 2)
+      await until(() => changes.state === 'leading')
+      expect(observed.map(({ state }) => state)).toEqual(['leading', 'lost', 'leading'])
+    },
+  )
+
+  test('keeps nothing for a process that is gone, killed or ended', async () => {
+    const closed = await follow(database.url, [plans])
+    await closed.changes.close()
+    expect(await slots()).toEqual([])
+    const script = `
+      import { followDatabase } from '${new URL('../proxy/coherence/changes.ts', import.meta.url)}'
+      import { systemClock } from '${new URL('../proxy/clock.ts', import.meta.url)}'
+      const sink = { changed() {}, missed() {}, heard() {} }
+      const changes = followDatabase({ url: process.env.URL, mode: 'auto', fleet: 'killed', sink, clock: systemClock, random: Math.random, observe() {} })
+      await changes.follow([{ table: 'plans', columns: [] }])
+      console.log(changes.state)
+      setInterval(() => {}, 1000)`
+    const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+      env: { PATH: process.env.PATH, URL: database.url },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    const [line] = await once(child.stdout, 'data')
+    expect(String(line).trim()).toBe('leading')
+    expect(await slots()).toHaveLength(1)
+    child.kill('SIGKILL')
+    await once(child, 'exit')
+    while ((await slots()).length > 0);
+  })
+})

@@ -1,0 +1,121 @@
+import pg from 'pg'
+import { afterAll, afterEach } from 'vitest'
+import { systemClock } from '../proxy/clock.ts'
+import { type Changes, followDatabase, type Options } from '../proxy/coherence/changes.ts'
+import type { Followed } from '../proxy/coherence/transaction.ts'
+import type { Observation } from '../proxy/observation.ts'
+
+/** A follower with a sink that remembers. */
+export interface Following {
+  changes: Changes
+  /** What has been handed on, in order: `changed table:a row:…`, `missed …`. */
+  said: string[]
+  observed: Extract<Observation, { kind: 'changes' }>[]
+  /** Moments before which everything has been handed on, and how long each heartbeat took. */
+  heard: { sinceMs: number; lagMs: number }[]
+  /** Resolves when something for which `holds` is said, now or later; rejects after `ms` with all that was. */
+  until(holds: (said: readonly string[]) => boolean, ms?: number): Promise<void>
+  /** Resolves with what is handed on between the call and the hand-on of everything `work` has committed. */
+  during(work: () => Promise<unknown>): Promise<string[]>
+}
+
+/** Heartbeats, and tries to lead, come ten times as often: tests wait for them. */
+const hasty = {
+  now: systemClock.now,
+  after: (ms: number, run: () => void) => systemClock.after(ms < 2000 ? ms / 10 : ms, run),
+}
+
+/** For one file of tests: what is started by these is ended after each test. */
+export function followers() {
+  const open: Changes[] = []
+  const end = () => Promise.all(open.splice(0).map((changes) => changes.close()))
+  afterEach(end)
+  afterAll(end)
+  return async (
+    url: string,
+    followed: readonly Followed[],
+    options: Partial<Options> = {},
+    listen: (said: string) => void = () => {},
+  ): Promise<Following> => {
+    const waiting = new Set<() => void>()
+    const [said, heard, observed]: [string[], Following['heard'], Following['observed']] = [[], [], []]
+    const say = (text: string) => {
+      said.push(text)
+      listen(text)
+      for (const check of waiting) check()
+    }
+    const changes = followDatabase({
+      url,
+      mode: 'auto',
+      fleet: undefined,
+      clock: hasty,
+      random: Math.random,
+      observe: (fact) => {
+        if (fact.kind === 'changes') observed.push(fact)
+        for (const check of waiting) check()
+      },
+      sink: {
+        changed: (tags) => say(`changed ${[...tags].sort().join(' ')}`),
+        missed: (tags) => say(`missed ${[...tags].sort().join(' ')}`),
+        heard: (sinceMs, lagMs) => {
+          heard.push({ sinceMs, lagMs })
+          for (const check of waiting) check()
+        },
+      },
+      ...options,
+    })
+    open.push(changes)
+    await changes.follow(followed)
+    const until = (holds: (said: readonly string[]) => boolean, ms = 15_000) =>
+      new Promise<void>((resolve, reject) => {
+        const check = () => {
+          if (!holds(said)) return
+          clearTimeout(timer)
+          waiting.delete(check)
+          resolve()
+        }
+        const timer = setTimeout(() => {
+          waiting.delete(check)
+          reject(new Error(`not within ${ms} ms; said: ${said.join(', ')}; ${changes.state}: ${changes.why}`))
+        }, ms)
+        waiting.add(check)
+        check()
+      })
+    return {
+      changes,
+      said,
+      heard,
+      observed,
+      until,
+      async during(work) {
+        const before = said.length
+        await work()
+        const committed = systemClock.now()
+        await until(() => (heard.at(-1)?.sinceMs ?? 0) >= committed)
+        return said.slice(before)
+      },
+    }
+  }
+}
+
+/** A database of a test's own, on the server of `superuserUrl`, and its address for a role. */
+export async function newDatabase(superuserUrl: string, name: string, sql: string) {
+  const run = async (url: string, ...statements: string[]) => {
+    const client = new pg.Client({ connectionString: url })
+    await client.connect()
+    try {
+      for (const statement of statements) await client.query(statement)
+    } finally {
+      await client.end()
+    }
+  }
+  const urlOf = (url: string) => url.replace(/\/[^/]*$/, `/${name}`)
+  const url = urlOf(superuserUrl)
+  await run(superuserUrl, `drop database if exists ${name} with (force)`, `create database ${name}`)
+  await run(url, sql)
+  return {
+    url,
+    readerUrl: url.replace(/\/\/.*@/, '//onramp@'),
+    drop: () => run(superuserUrl, `drop database ${name} with (force)`),
+  }
+}
