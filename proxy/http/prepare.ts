@@ -1,5 +1,6 @@
 import { everything } from '../coherence/ledger.ts'
 import type { PurgeRequest } from '../coherence/purge.ts'
+import type { Followed } from '../coherence/transaction.ts'
 import type { Config } from '../config.ts'
 import { Problem, quote, Refusal } from '../errors.ts'
 import { near } from '../near.ts'
@@ -102,6 +103,12 @@ export function changedRoutes(before: RouteTable, after: RouteTable): string[] {
   }
   const names = new Set([...before.byName.keys(), ...after.byName.keys()])
   return [...names].filter((name) => looks(before, name) !== looks(after, name))
+}
+
+/** What must be followed so that no change of what `table` serves is missed: every table some route reads. */
+export function followedTables({ routes }: RouteTable): Followed[] {
+  const names = new Set(routes.flatMap(({ tables }) => tables))
+  return [...names].map((table) => ({ table, columns: [] }))
 }
 
 /** The tags that `request` means. Throws `bad-parameters` for a route, or parameters of it, that do not exist. */
