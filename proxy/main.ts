@@ -7,7 +7,7 @@ import { httpAddress, isSocketPath, isWildcard, withoutSecrets } from './address
 import { type App, createApp } from './app.ts'
 import { type Command, readArguments, usage } from './arguments.ts'
 import { systemClock } from './clock.ts'
-import { checkMeans, type Means } from './coherence/means.ts'
+import { checkMeans, psqlOf } from './coherence/means.ts'
 import type { Config } from './config.ts'
 import { readConfig } from './config-file.ts'
 import { messageOf, Refusal, WrongUsage } from './errors.ts'
@@ -64,12 +64,6 @@ async function check({ config: file, db, printSql }: Command): Promise<void> {
     await origin.close()
     await database.stop()
   }
-}
-
-/** What the database lacks, as psql takes it. */
-function psqlOf({ mode, why, sql }: Means): string {
-  const now = `-- Followed now: ${mode === 'off' ? `not at all: ${why}` : why}.`
-  return [now, ...(sql.length === 0 ? ['-- Nothing is missing.'] : sql.map((statement) => `${statement};`))].join('\n')
 }
 
 async function serve({ config: file }: Command): Promise<void> {

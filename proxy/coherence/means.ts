@@ -1,7 +1,7 @@
 import { messageOf } from '../errors.ts'
 import { look, publication, type Relation, type Seen } from './catalog.ts'
 import { hasTriggers, triggerSql } from './notify.ts'
-import { identitySql, isFollowable, publicationSql, unfollowed } from './publication.ts'
+import { identitySql, isFollowable, isUpdatable, publicationSql, unfollowed } from './publication.ts'
 import { type Client, connect, query } from './session.ts'
 import type { Followed } from './transaction.ts'
 
@@ -71,6 +71,15 @@ export async function checkMeans(url: string, wanted: Mode | 'auto', followed: r
   }
 }
 
+/** What the database lacks, as psql takes it. */
+export function psqlOf({ mode, why, sql }: Means): string {
+  const now = `-- Followed now: ${mode === 'off' ? `not at all: ${why}` : why}.`
+  return [
+    now,
+    ...(sql.length === 0 ? ['-- Nothing is missing.'] : sql.map((line) => (/^--.*$/.test(line) ? line : `${line};`))),
+  ].join('\n')
+}
+
 /** Decides between what is possible. Pure. */
 export function choose(
   wanted: Mode | 'auto',
@@ -95,8 +104,8 @@ export function choose(
   const advice = 'onramp check --db --print-sql says what to run'
   const replicationSql = [
     ...against.flatMap(({ sql }) => sql),
-    ...publicationSql(seen, server.isPublished, true),
     ...identitySql(seen),
+    ...publicationSql(seen, server.isPublished, true),
   ]
   const some = (have: Relation[]) =>
     have.length < followable.length ? `${have.length} of ${followable.length} tables; ${advice}` : 'all tables'
@@ -133,7 +142,7 @@ export function warningsOf(seen: Seen, mode: Mode): string[] {
   return unfollowed(seen, mode === 'replication' ? isCovered : (relation) => hasTriggers(seen, relation))
 }
 
-const isCovered = ({ isPublished, hasIdentity }: Relation): boolean => isPublished && hasIdentity
+const isCovered = (relation: Relation): boolean => relation.isPublished && isUpdatable(relation)
 
 interface Obstacle {
   sentence: string
