@@ -6,6 +6,7 @@ export interface Command {
   name: 'serve' | 'check' | 'help' | 'version'
   config: string
   db: boolean
+  printSql: boolean
 }
 
 /** What `--help` prints, and what follows a wrong usage. */
@@ -14,6 +15,7 @@ export function usage(version: string): string {
 
   onramp [serve] [--config FILE]         serve, until Ctrl-C
   onramp check   [--config FILE] [--db]  validate the configuration; with --db, ask the database too
+                 [--db --print-sql]      print what the database lacks to be followed, for psql
   onramp --help | --version
 
 FILE is config/onramp.yaml of this program unless given. Exit codes: 0 done, 1 refused, 2 wrong usage.
@@ -23,6 +25,7 @@ FILE is config/onramp.yaml of this program unless given. Exit codes: 0 done, 1 r
 const options = {
   config: { type: 'string' },
   db: { type: 'boolean' },
+  'print-sql': { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
   version: { type: 'boolean' },
 } as const
@@ -30,7 +33,11 @@ const options = {
 /** The command that `args` spell. Throws {@link WrongUsage}, with the near match, for anything else. */
 export function readArguments(args: string[], defaultConfig: string): Command {
   const { values, positionals } = parse(args)
-  const command = { config: values.config ?? defaultConfig, db: values.db ?? false }
+  const command = {
+    config: values.config ?? defaultConfig,
+    db: values.db ?? false,
+    printSql: values['print-sql'] ?? false,
+  }
   if (values.help) return { ...command, name: 'help' }
   if (values.version) return { ...command, name: 'version' }
   const [name = 'serve', ...more] = positionals
@@ -39,6 +46,7 @@ export function readArguments(args: string[], defaultConfig: string): Command {
   }
   if (more.length > 0) throw new WrongUsage(`Nothing is expected after ${name}: ${more.join(' ')}`)
   if (values.db && name !== 'check') throw new WrongUsage('--db goes with check')
+  if (values['print-sql'] && !values.db) throw new WrongUsage('--print-sql goes with check --db')
   return { ...command, name }
 }
 

@@ -216,6 +216,12 @@ export const schema = z.strictObject({
         .array(z.string().min(1))
         .default([])
         .describe('Tables and views no route may read, through a view neither'),
+      follow: z
+        .enum(['auto', 'replication', 'notify', 'off'])
+        .default('auto')
+        .describe(
+          'How its changes are followed; `auto` is what the server allows: logical replication, triggers, or not at all',
+        ),
     })
     .prefault({}),
   request: z

@@ -7,10 +7,11 @@ import { httpAddress, isSocketPath, isWildcard, withoutSecrets } from './address
 import { type App, createApp } from './app.ts'
 import { type Command, readArguments, usage } from './arguments.ts'
 import { systemClock } from './clock.ts'
+import { checkMeans, psqlOf } from './coherence/means.ts'
 import type { Config } from './config.ts'
 import { readConfig } from './config-file.ts'
 import { messageOf, Refusal, WrongUsage } from './errors.ts'
-import { prepare } from './http/prepare.ts'
+import { followedTables, prepare } from './http/prepare.ts'
 import { banner } from './ops/banner.ts'
 import { type Embedded, startEmbedded } from './origin/embedded.ts'
 import { checkServer, postgresOrigin } from './origin/postgres.ts'
@@ -34,7 +35,7 @@ async function main(): Promise<void> {
   }
 }
 
-async function check({ config: file, db }: Command): Promise<void> {
+async function check({ config: file, db, printSql }: Command): Promise<void> {
   const config = readConfig(file, process.env)
   const { length } = config.routes
   const verdict = `${file}: ${length} route${length === 1 ? '' : 's'}, no fault.`
@@ -47,6 +48,8 @@ async function check({ config: file, db }: Command): Promise<void> {
   )
   try {
     const { table, inspection } = await prepare(config, origin)
+    const means = await checkMeans(database.url, config.postgres.follow, followedTables(table))
+    if (printSql) return print(psqlOf(means))
     for (const { name, query } of table.routes) {
       const { parameterTypes = {}, tables = [] } = inspection.routes.get(name) ?? {}
       const typed = query.statement.names.map((parameter) => `:${parameter} ${parameterTypes[parameter]}`)
@@ -54,7 +57,8 @@ async function check({ config: file, db }: Command): Promise<void> {
         `  ${name}\n    parameters  ${typed.join(', ') || 'none'}\n    reads       ${tables.join(', ') || 'no table'}`,
       )
     }
-    for (const warning of inspection.warnings) print(`warning: ${warning}`)
+    for (const warning of [...inspection.warnings, ...means.warnings]) print(`warning: ${warning}`)
+    print(`The database is followed ${means.mode === 'off' ? `not at all: ${means.why}` : means.why}.`)
     print(`${verdict} ${database.shown}: every statement is accepted.`)
   } finally {
     await origin.close()

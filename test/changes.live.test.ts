@@ -2,8 +2,11 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
+import { systemClock } from '../proxy/clock.ts'
+import { checkMeans, psqlOf } from '../proxy/coherence/means.ts'
 import type { Followed } from '../proxy/coherence/transaction.ts'
 import { followers, newDatabase } from './changes.ts'
+import { findProgram } from './servers.ts'
 import { gate } from './support.ts'
 
 /*
@@ -330,3 +333,152 @@ describe('the server', () => {
     while ((await slots()).length > 0);
   })
 })
+
+describe('by notifications', () => {
+  test('what print-sql says, run through psql as it stands, is all there is to do; writers without rights on it are told of too', async () => {
+    const elsewhere = await newDatabase(
+      superuserUrl(),
+      'changes_notify',
+      `create table plans (plan_id text primary key, "na'me" text);
+       create table "Odd ""Name" (id int);
+       create table years (id int, year int) partition by list (year);
+       create table y2014 partition of years for values in (2014);
+       grant select on all tables in schema public to onramp; grant insert on plans to onramp`,
+    )
+    const followed: Followed[] = [plans, { table: '"Odd ""Name"', columns: [] }, { table: 'years', columns: ['id'] }]
+    await expect(follow(elsewhere.readerUrl, followed, { mode: 'notify' })).rejects.toThrow(
+      'postgres.follow is notify, but the tables have no triggers of onramp: onramp check --db --print-sql says what to run.',
+    )
+    const means = await checkMeans(elsewhere.readerUrl, 'notify', followed)
+    await psql(elsewhere.url, psqlOf(means))
+    // Run again it changes nothing, and there is nothing more to run.
+    await psql(elsewhere.url, psqlOf(means))
+    expect((await checkMeans(elsewhere.readerUrl, 'notify', followed)).sql).toEqual([])
+
+    const { changes, said, during } = await follow(elsewhere.readerUrl, followed, { mode: 'notify' })
+    expect([changes.state, changes.mode, changes.warnings]).toEqual(['leading', 'notify', []])
+    expect(said).toHaveLength(1)
+    const owner = new pg.Client({ connectionString: elsewhere.url })
+    const reader = new pg.Client({ connectionString: elsewhere.readerUrl })
+    await Promise.all([owner.connect(), reader.connect()])
+    const told = (client: pg.Client, statement: string) => during(() => client.query(statement))
+    expect(await told(reader, `insert into plans values ('a'), ('"é'), (null::text || 'x')`).catch(String)).toMatch(
+      /null/,
+    )
+    expect(await told(reader, `insert into plans values ('a'), ('"é')`)).toEqual([
+      'changed row:plans.plan_id="é row:plans.plan_id=a table:plans',
+    ])
+    expect(await told(owner, `update plans set plan_id = 'b' where plan_id = 'a'`)).toEqual([
+      'changed row:plans.plan_id=a row:plans.plan_id=b table:plans',
+    ])
+    expect(await told(owner, `insert into plans select 'many' || n from generate_series(1, 201) n`)).toEqual([
+      'changed rows:plans table:plans',
+    ])
+    expect(await told(owner, `insert into plans select repeat(n::text, 300) from generate_series(1, 50) n`)).toEqual([
+      'changed rows:plans table:plans',
+    ])
+    expect(await told(owner, 'begin; delete from plans; rollback')).toEqual([])
+    expect(await told(owner, 'truncate plans')).toEqual(['changed rows:plans table:plans'])
+    expect(await told(owner, 'insert into "Odd ""Name" values (1)')).toEqual(['changed table:"Odd ""Name"'])
+    expect(await told(owner, 'insert into years values (1, 2014)')).toEqual(['changed row:years.id=1 table:years'])
+    expect(await told(owner, 'insert into y2014 values (2, 2014)')).toEqual(['changed row:years.id=2 table:years'])
+    expect(await told(owner, `select pg_notify('onramp', '{"tags":["mine","table:plans"]}')`)).toEqual([
+      'changed mine rows:plans table:plans',
+    ])
+    await Promise.all([owner.end(), reader.end()])
+    await changes.close()
+    await elsewhere.drop()
+  })
+
+  test('of a fleet one listens; when its session ends another does, and says what may be missed', async () => {
+    await psql(database.url, psqlOf(await checkMeans(database.url, 'notify', [rates])))
+    const options = { fleet: 'listening', mode: 'notify' } as const
+    const first = await follow(database.url, [rates], options)
+    const second = await follow(database.url, [rates], options)
+    expect([first.changes.state, second.changes.state]).toEqual(['leading', 'waiting'])
+    await first.changes.close()
+    await second.until((said) => said.includes('missed table:rates'))
+    await second.until(() => second.changes.state === 'leading')
+    expect(await second.during(() => writer.query(`insert into rates values ('n', 1, 1)`))).toEqual([
+      'changed table:rates',
+    ])
+    await writer.query('drop schema onramp cascade; truncate rates')
+  })
+})
+
+describe('what the server allows', () => {
+  test('a role that may nothing is told what to have run; run through psql, it follows without a restart', async () => {
+    const elsewhere = await newDatabase(
+      superuserUrl(),
+      'changes_asked',
+      `do $$ begin create role asks login; exception when duplicate_object then null; end $$;
+       alter role asks noreplication;
+       create table plans (id int, plan_id text not null, unique (plan_id, id));
+       create table keyless (a int)`,
+    )
+    const url = elsewhere.url.replace(/\/\/.*@/, '//asks:asks@')
+    await psql(elsewhere.url, `alter role asks password 'asks'; grant select on plans, keyless to asks;`)
+    const followed = [plans, { table: 'keyless', columns: [] }]
+    const { changes, observed, during, until } = await follow(url, followed, { clock: impatient })
+    expect([changes.state, changes.mode]).toEqual(['off', 'off'])
+    expect(changes.why).toMatch(
+      /^the role asks lacks REPLICATION; the tables have no triggers of onramp: onramp check --db/,
+    )
+    const means = await checkMeans(url, 'auto', followed)
+    expect(means.sql).toEqual([
+      'ALTER ROLE asks REPLICATION',
+      'ALTER TABLE public.keyless REPLICA IDENTITY FULL',
+      'ALTER TABLE public.plans REPLICA IDENTITY FULL',
+      'CREATE PUBLICATION onramp FOR TABLE public.keyless, public.plans',
+    ])
+    await psql(elsewhere.url, psqlOf(means))
+    await until(() => changes.state === 'leading')
+    expect([changes.mode, changes.warnings]).toEqual(['replication', []])
+    expect(observed.map(({ state }) => state)).toEqual(['off', 'leading'])
+    const owner = new pg.Client({ connectionString: elsewhere.url })
+    await owner.connect()
+    await during(() => owner.query(`insert into plans values (1, 'a')`))
+    expect(await during(() => owner.query(`update plans set plan_id = 'b'`))).toEqual([
+      'changed row:plans.plan_id=a row:plans.plan_id=b table:plans',
+    ])
+    await owner.end()
+    await changes.close()
+    expect((await checkMeans(url, 'auto', followed)).sql).toEqual([])
+    await elsewhere.drop()
+    await writer.query('drop role asks')
+  })
+
+  test('advice on the replica identity is the index there is, where there is one', async () => {
+    await writer.query('create table advised (id int primary key, code text not null, unique (code, id))')
+    const { sql } = await checkMeans(database.url, 'replication', [{ table: 'advised', columns: ['code'] }])
+    expect(sql).toContain('ALTER TABLE public.advised REPLICA IDENTITY USING INDEX advised_code_id_key')
+    await psql(database.url, `${sql.join(';\n')};`)
+    expect((await checkMeans(database.url, 'replication', [{ table: 'advised', columns: ['code'] }])).sql).toEqual([])
+    await writer.query('drop table advised')
+  })
+
+  test('off is off, and a database that is away is tried for ever', async () => {
+    const off = await follow(database.url, [plans], { mode: 'off' })
+    expect([off.changes.state, off.changes.why]).toEqual(['off', 'postgres.follow is off'])
+    const away = await follow('postgres://onramp@127.0.0.1:1/none', [plans], { mode: 'replication' })
+    expect(away.changes.state).toBe('lost')
+    expect(away.observed).toHaveLength(1)
+  })
+})
+
+const impatient = {
+  now: systemClock.now,
+  after: (ms: number, run: () => void) => systemClock.after(ms === 2000 ? ms : Math.min(ms, 100), run),
+}
+
+/** Runs a script as a person would. */
+async function psql(url: string, script: string): Promise<void> {
+  const child = spawn(findProgram('psql', 'postgresql-client', ''), ['-qX', '-v', 'ON_ERROR_STOP=1', url], {
+    stdio: ['pipe', 'ignore', 'pipe'],
+  })
+  let errors = ''
+  child.stderr.on('data', (text) => (errors += text))
+  child.stdin.end(script)
+  const [code] = await once(child, 'close')
+  expect([code, errors.replaceAll(/^NOTICE:.*\n/gm, '')]).toEqual([0, ''])
+}

@@ -69,6 +69,7 @@ describe('a file', () => {
         maxRows: 10_000,
         maxBytes: 8 * 1024 * 1024,
         privateTables: [],
+        follow: 'auto',
       },
       request: { timeout: 3000, softTimeout: 150, maxBody: 16 * 1024, maxParameters: 100 },
       limits: {

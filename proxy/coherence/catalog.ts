@@ -25,7 +25,7 @@ export interface Relation {
   identity: string[]
   /** A unique index, with its columns, that could be the replica identity. */
   candidates: { index: string; columns: string[] }[]
-  /** The arguments of onramp's triggers on it, sorted by trigger. */
+  /** The names of onramp's triggers on it, each with its arguments in hexadecimal. */
   triggers: string[]
   shape: string
 }
@@ -78,7 +78,7 @@ select "table", format('%I.%I', nspname, relname) as sql, nspname as schema, rel
   relreplident = 'f' or identity.columns is not null as "hasIdentity",
   case when relreplident = 'f' then attributes.names else coalesce(identity.columns, '{}') end as identity,
   coalesce(candidates.found, '[]') as candidates,
-  coalesce((select array_agg(tgname || ' ' || encode(tgargs, 'escape') order by tgname) from pg_trigger
+  coalesce((select array_agg(tgname || ' ' || encode(tgargs, 'hex') order by tgname) from pg_trigger
     where tgrelid = c.oid and tgname like 'onramp%' and tgenabled in ('O', 'A')), '{}') as triggers,
   concat_ws(' ', c.oid, case relkind when 'm' then relfilenode end, nspname, relname, attributes.shape,
     (select string_agg(r.oid || ':' || r.xmin, ',' order by r.oid) from pg_rewrite r where ev_class = c.oid)) as shape

@@ -128,7 +128,11 @@ class Follower implements Changes {
   async #follow(signal: AbortSignal): Promise<void> {
     const { url, mode: wanted } = this.#options
     const followed = this.#followed as readonly Followed[]
-    if (wanted === 'off') return this.#become('off')
+    if (wanted === 'off') {
+      this.why = 'postgres.follow is off'
+      this.#become('off')
+      return
+    }
     const control = await connect(url)
     const end = Promise.withResolvers<never>()
     end.promise.catch(() => {}) // told to whoever waits meanwhile

@@ -1,8 +1,8 @@
 import { messageOf } from '../errors.ts'
 import { look, publication, type Relation, type Seen } from './catalog.ts'
 import { hasTriggers, triggerSql } from './notify.ts'
-import { identitySql, isFollowable, publicationSql, unfollowed } from './publication.ts'
-import { type Client, query } from './session.ts'
+import { identitySql, isFollowable, isUpdatable, publicationSql, unfollowed } from './publication.ts'
+import { type Client, connect, query } from './session.ts'
 import type { Followed } from './transaction.ts'
 
 export type Mode = 'replication' | 'notify' | 'off'
@@ -36,13 +36,18 @@ interface Server {
  * Finds how the database can be followed. The publication is made, or tables added to it, where the role may; triggers are made
  * by nobody but a person, since each statement pays for them.
  */
-export async function findMeans(client: Client, wanted: Mode | 'auto', followed: readonly Followed[]): Promise<Means> {
+export async function findMeans(
+  client: Client,
+  wanted: Mode | 'auto',
+  followed: readonly Followed[],
+  mayMake = true,
+): Promise<Means> {
   const server = await lookAt(client)
   let seen = await look(client, followed)
   const against = standsAgainst(server)
   let refused: string | undefined
   const isWanted = wanted === 'auto' || wanted === 'replication'
-  if (isWanted && against.length === 0) {
+  if (mayMake && isWanted && against.length === 0) {
     const statements = publicationSql(seen, server.isPublished, false)
     try {
       for (const statement of statements) await query(client, statement)
@@ -54,6 +59,25 @@ export async function findMeans(client: Client, wanted: Mode | 'auto', followed:
     if (statements.length > 0) seen = await look(client, followed)
   }
   return choose(wanted, server, seen, against, refused)
+}
+
+/** Finds how the database at `url` could be followed, and changes nothing there. */
+export async function checkMeans(url: string, wanted: Mode | 'auto', followed: readonly Followed[]): Promise<Means> {
+  const client = await connect(url)
+  try {
+    return await findMeans(client, wanted, followed, false)
+  } finally {
+    await client.end()
+  }
+}
+
+/** What the database lacks, as psql takes it. */
+export function psqlOf({ mode, why, sql }: Means): string {
+  const now = `-- Followed now: ${mode === 'off' ? `not at all: ${why}` : why}.`
+  return [
+    now,
+    ...(sql.length === 0 ? ['-- Nothing is missing.'] : sql.map((line) => (/^--.*$/.test(line) ? line : `${line};`))),
+  ].join('\n')
 }
 
 /** Decides between what is possible. Pure. */
@@ -80,8 +104,8 @@ export function choose(
   const advice = 'onramp check --db --print-sql says what to run'
   const replicationSql = [
     ...against.flatMap(({ sql }) => sql),
-    ...publicationSql(seen, server.isPublished, true),
     ...identitySql(seen),
+    ...publicationSql(seen, server.isPublished, true),
   ]
   const some = (have: Relation[]) =>
     have.length < followable.length ? `${have.length} of ${followable.length} tables; ${advice}` : 'all tables'
@@ -118,7 +142,7 @@ export function warningsOf(seen: Seen, mode: Mode): string[] {
   return unfollowed(seen, mode === 'replication' ? isCovered : (relation) => hasTriggers(seen, relation))
 }
 
-const isCovered = ({ isPublished, hasIdentity }: Relation): boolean => isPublished && hasIdentity
+const isCovered = (relation: Relation): boolean => relation.isPublished && isUpdatable(relation)
 
 interface Obstacle {
   sentence: string

@@ -92,7 +92,7 @@ export function triggersOf(seen: Seen, relation: Relation): { name: string; args
   const call = `EXECUTE FUNCTION onramp.changed(${args.map(literal).join(', ')})`
   const trigger = (name: string, event: string, rows: string) => ({
     name,
-    args: args.map((arg) => `${arg}\\000`).join(''),
+    args: Buffer.from(args.map((arg) => `${arg}\0`).join('')).toString('hex'),
     sql: `CREATE OR REPLACE TRIGGER ${name} AFTER ${event} ON ${relation.sql}${rows} FOR EACH STATEMENT ${call};
 ALTER TABLE ${relation.sql} ENABLE ALWAYS TRIGGER ${name}`,
   })

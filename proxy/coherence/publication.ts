@@ -13,39 +13,49 @@ export function unpublished(seen: Seen): Relation[] {
   )
 }
 
-/** Of {@link unpublished}, what can be added without anything else: PostgreSQL would refuse to update the others once they are in. */
-export function addable(seen: Seen): Relation[] {
-  const without = new Set(seen.found.filter((one) => isFollowable(one) && !one.hasIdentity).map(({ table }) => table))
-  return unpublished(seen).filter(({ table }) => !without.has(table))
-}
+/** Whether PostgreSQL goes on taking updates of it once it is published. */
+export const isUpdatable = ({ kind, hasIdentity }: Relation): boolean => kind === 'p' || hasIdentity
 
-/** The statements that complete the publication. With `all`, tables get the replica identity that they lack, before. */
-export function publicationSql(seen: Seen, isThere: boolean, all: boolean): string[] {
-  const names = (relations: Relation[]) => [...new Set(relations.map(({ sql }) => sql))]
-  const adding = names(all ? unpublished(seen) : addable(seen))
-  const identities = all
-    ? names(seen.found.filter((one) => isFollowable(one) && !one.hasIdentity)).map(
-        (sql) => `ALTER TABLE ${sql} REPLICA IDENTITY FULL`,
-      )
-    : []
-  if (adding.length === 0) return identities
+/**
+ * The statement that completes the publication, if anything lacks. With `isAll`, tables too that need a replica identity first
+ * ({@link identitySql}); a partitioned one has to give one to its future partitions.
+ */
+export function publicationSql(seen: Seen, isThere: boolean, isAll: boolean): string[] {
+  const lacking = seen.found.filter((relation) => isFollowable(relation) && !relation.hasIdentity)
+  const refused = new Set(isAll ? [] : lacking.map(({ table }) => table))
+  const adding = new Set(
+    unpublished(seen)
+      .filter(({ table }) => !refused.has(table))
+      .map(({ sql }) => sql),
+  )
+  if (adding.size === 0) return []
+  const tables = [...adding].join(', ')
   return [
-    ...identities,
     isThere
-      ? `ALTER PUBLICATION ${publication} ADD TABLE ${adding.join(', ')}`
-      : `CREATE PUBLICATION ${publication} FOR TABLE ${adding.join(', ')}`,
+      ? `ALTER PUBLICATION ${publication} ADD TABLE ${tables}`
+      : `CREATE PUBLICATION ${publication} FOR TABLE ${tables}`,
   ]
 }
 
-/** Statements that let a changed row be told apart by the columns routes tell rows by, where that is lost now. */
+/**
+ * The statements that give tables a replica identity: those that have none, so that they can be published, and those where that of
+ * a changed row does not tell its old value in a column that routes tell rows by.
+ */
 export function identitySql(seen: Seen): string[] {
-  return seen.found.filter(isFollowable).flatMap(({ table, sql, identity, candidates, kind }) => {
-    const columns = seen.tables.get(table)?.columns ?? []
-    if (kind === 'p' || columns.every((column) => identity.includes(column))) return []
-    const usable = candidates.find((candidate) => columns.every((column) => candidate.columns.includes(column)))
-    const how = usable === undefined ? 'FULL' : `USING INDEX ${lastPart(usable.index)}`
-    return [`ALTER TABLE ${sql} REPLICA IDENTITY ${how}`]
-  })
+  const statements = seen.found
+    .filter(isFollowable)
+    .flatMap(({ table, sql, kind, hasIdentity, identity, candidates }) => {
+      const columns = seen.tables.get(table)?.columns ?? []
+      if (kind === 'p')
+        return hasIdentity
+          ? []
+          : [`-- PostgreSQL will refuse to update partitions of ${sql} to come that have no replica identity.`]
+      if (hasIdentity && columns.every((column) => identity.includes(column))) return []
+      const usable = candidates.find((candidate) => columns.every((column) => candidate.columns.includes(column)))
+      const how = usable === undefined ? 'FULL' : `USING INDEX ${lastPart(usable.index)}`
+      return [`ALTER TABLE ${sql} REPLICA IDENTITY ${how}`]
+    })
+  return [...new Set(statements)]
 }
 
 /** The name of an index without its schema, which `REPLICA IDENTITY USING INDEX` does not take. */
@@ -53,7 +63,7 @@ function lastPart(name: string): string {
   return /("(?:[^"]|"")*"|[^".]+)$/.exec(name)?.[0] ?? name
 }
 
-/** What will not be noticed, a sentence each. `isPublished`: by replication, else by triggers. */
+/** What will not be noticed, a sentence each, where what can be noticed is not `isCovered`. */
 export function unfollowed(seen: Seen, isCovered: (relation: Relation) => boolean): string[] {
   const sentences = [...seen.tables.keys()]
     .filter((table) => !seen.shapes.has(table))

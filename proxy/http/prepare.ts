@@ -111,6 +111,12 @@ export function changedRoutes(before: RouteTable, after: RouteTable): string[] {
   return [...names].filter((name) => looks(before, name) !== looks(after, name))
 }
 
+/** What must be followed so that no change of what `table` serves is missed: every table some route reads. */
+export function followedTables({ routes }: RouteTable): Followed[] {
+  const names = new Set(routes.flatMap(({ tables }) => tables))
+  return [...names].map((table) => ({ table, columns: [] }))
+}
+
 /** The tags that `request` means. Throws `bad-parameters` for a route, or parameters of it, that do not exist. */
 export function purgedTags(table: RouteTable, request: PurgeRequest): string[] {
   if ('all' in request) return [everything]

@@ -1,0 +1,86 @@
+import { describe, expect, test } from 'vitest'
+import { UntilVisible, widen } from '../proxy/coherence/visibility.ts'
+import { ManualClock, settled } from './support.ts'
+
+describe('a number of 32 bits becomes the one of 64 bits that is meant', () => {
+  const epoch = 2n ** 32n
+  test.each([
+    ['in the first epoch', 800, 801n, 800n],
+    ['given out after the one it is compared with', 900, 801n, 900n],
+    ['in a later epoch', 800, 3n * epoch + 801n, 3n * epoch + 800n],
+    ['before the epoch has just turned', 4_294_967_290, 3n * epoch + 5n, 3n * epoch - 6n],
+    ['after the epoch has just turned', 5, 3n * epoch - 6n, 3n * epoch + 5n],
+    ['at the bound', 2 ** 31, epoch, epoch - 2n ** 31n],
+  ])('%s', (_when, xid, near, meant) => expect(widen(xid, near)).toBe(meant))
+})
+
+describe('what a transaction has changed is held back until new snapshots see it', () => {
+  function setup() {
+    const clock = new ManualClock()
+    const visible = new Set<string>()
+    const asked: string[][] = []
+    const delivered: string[] = []
+    const failures: unknown[] = []
+    const server = { failure: undefined as unknown }
+    const waiting = new UntilVisible<string>(
+      async (xids) => {
+        asked.push([...xids])
+        if (server.failure !== undefined) throw server.failure
+        return xids.filter((xid) => visible.has(xid))
+      },
+      (item) => void delivered.push(item),
+      (error) => failures.push(error),
+      clock,
+    )
+    return { clock, visible, asked, delivered, failures, waiting, server }
+  }
+
+  test('at once where it is visible already; later otherwise, asked every two milliseconds', async () => {
+    const { clock, visible, asked, delivered, waiting } = setup()
+    visible.add('1')
+    waiting.add(1n, 'one')
+    await settled()
+    expect([delivered, asked.length, clock.timers]).toEqual([['one'], 1, 0])
+    waiting.add(2n, 'two')
+    waiting.add(3n, 'three')
+    await settled()
+    expect([delivered, waiting.size]).toEqual([['one'], 2])
+    visible.add('3')
+    clock.pass(2)
+    await settled()
+    expect(delivered).toEqual(['one', 'three'])
+    visible.add('2')
+    clock.pass(2)
+    await settled()
+    expect([delivered, waiting.size, clock.timers]).toEqual([['one', 'three', 'two'], 0, 0])
+  })
+
+  test('in the order of the commits, of all that is seen at one moment', async () => {
+    const { clock, visible, delivered, waiting } = setup()
+    for (const xid of [5n, 9n, 2n]) waiting.add(xid, String(xid))
+    await settled()
+    for (const xid of ['2', '5', '9']) visible.add(xid)
+    clock.pass(2)
+    await settled()
+    expect(delivered).toEqual(['5', '9', '2'])
+  })
+
+  test('stuck for long, it is asked for less often, and at most every tenth of a second', async () => {
+    const { clock, asked, waiting } = setup()
+    waiting.add(1n, 'one')
+    for (let i = 0; i < 10_000; i++) {
+      await settled()
+      clock.pass(1)
+    }
+    expect(asked.length).toBeLessThan(300)
+    expect(asked.length).toBeGreaterThan(10_000 / 100)
+  })
+
+  test('a server that cannot be asked ends it, and nothing is handed on', async () => {
+    const { delivered, failures, waiting, server } = setup()
+    server.failure = new Error('gone')
+    waiting.add(1n, 'one')
+    await settled()
+    expect([failures, delivered]).toEqual([[server.failure], []])
+  })
+})
