@@ -99,7 +99,7 @@ export async function createApp({
   const follower = new Follower({ log, ledger, clock, observe, isDatabaseFollowed: () => changes.state !== 'off' })
   const changes = followDatabase({
     url: databaseUrl,
-    mode: 'auto',
+    mode: config.postgres.follow,
     fleet: redis && keyPrefix,
     sink: new Publisher(follower, clock, observe),
     clock,
