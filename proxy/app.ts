@@ -18,6 +18,7 @@ import { describeRoute, prepare, purgedTags, Routing } from './http/prepare.ts'
 import { type Limits, publicServer } from './http/server.ts'
 import { type Observe, observers } from './observation.ts'
 import { adminRoutes } from './ops/admin.ts'
+import { busyness } from './ops/busy.ts'
 import { Ladder } from './ops/ladder.ts'
 import { logger } from './ops/log.ts'
 import { eventLoopLag, type Gauges, metrics } from './ops/metrics.ts'
@@ -84,7 +85,13 @@ export async function createApp({
   const observe = observers(counts.observe, write, ladder.observe)
   const { connections, statementTimeout, maxRows, maxBytes } = config.postgres
   const database = { url: databaseUrl, connections, statementTimeoutMs: statementTimeout, maxRows, maxBytes }
-  const guards = { slots: connections, waitMs: config.request.timeout, slowMs: statementTimeout / 2 }
+  const busy = busyness(clock)
+  const guards = {
+    slots: connections,
+    waitMs: config.request.timeout - statementTimeout,
+    statementMs: statementTimeout,
+    isBusy: () => busy.isBusy,
+  }
   const origin = guard(postgresOrigin(database, clock, observe), guards, clock, observe)
   const ledger = new Ledger()
 
@@ -113,6 +120,7 @@ export async function createApp({
   const upstream = upstreamOf(config, clock, random, observe)
   const close = async () => {
     lag.stop()
+    busy.stop()
     redis?.close()
     await Promise.all([origin.close(), upstream?.close()])
   }

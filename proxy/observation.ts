@@ -39,7 +39,7 @@ export type Observation =
   | { kind: 'evicted' }
   | { kind: 'collapsed'; route: string }
   /** Work refused to stay alive, and why. */
-  | { kind: 'shed'; route: string; reason: 'upstream-full' | 'queue-full' | 'too-late' | 'breaker-open' }
+  | { kind: 'shed'; route: string; reason: 'upstream-full' | 'queue-full' | 'too-late' | 'breaker-open' | 'busy' }
   /** The rung of the ladder (ops/ladder) has changed. */
   | { kind: 'rung'; rung: string; before: string }
   | { kind: 'breaker'; name: string; state: 'closed' | 'open' | 'half-open' }
