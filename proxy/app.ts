@@ -7,6 +7,7 @@ import { memoryTier } from './cache/memory.ts'
 import { ReadThrough } from './cache/read-through.ts'
 import { connectRedis, redisTier, untilReady } from './cache/redis.ts'
 import { Variants } from './cache/variants.ts'
+import { warm } from './cache/warm.ts'
 import type { Clock } from './clock.ts'
 import { Ledger } from './coherence/ledger.ts'
 import { InvalidationLog } from './coherence/log.ts'
@@ -24,6 +25,9 @@ import { logger } from './ops/log.ts'
 import { eventLoopLag, type Gauges, metrics } from './ops/metrics.ts'
 import { guard } from './origin/guard.ts'
 import { postgresOrigin } from './origin/postgres.ts'
+
+/** For how long at most /ready waits for what `warm` lists, in milliseconds. */
+const longestWarmMs = 10_000
 
 /** What the process gives to the program. */
 export interface Surroundings {
@@ -145,6 +149,10 @@ export async function createApp({
       ...(upstream && { upstream: { underWay: upstream.underWay } }),
     })
     let isDraining = false
+    let isWarming = true
+    void warm(prepared.warm, cache, longestWarmMs, clock, observe).then(() => {
+      isWarming = false
+    })
 
     const server = publicServer({
       routes: () => routing.table,
@@ -165,7 +173,7 @@ export async function createApp({
       memory,
       state,
       now: () => clock.now(),
-      notReady: () => (isDraining ? 'it is draining' : undefined),
+      notReady: () => (isDraining ? 'it is draining' : isWarming ? 'it is warming up' : undefined),
       routes: () => routing.table.routes.map(describeRoute),
       purge: (request) => invalidate(purgedTags(routing.table, request), request.soft),
       reload: () => routing.reload(readConfig),

@@ -50,6 +50,8 @@ export type Observation =
   | { kind: 'invalidated'; cause: 'purge' | 'soft-purge'; tags: readonly string[]; lagSeconds: number }
   /** The files of `listen.tls` were read anew, or could not be. */
   | { kind: 'certificate'; outcome: 'taken' | 'refused'; error?: unknown }
+  /** What `warm` lists has been read at the start. */
+  | { kind: 'warmed'; entries: number; failed: number; seconds: number }
   | { kind: 'config-reloaded'; routes: number; changed: readonly string[] }
   | { kind: 'config-refused'; error: unknown }
 
