@@ -7,6 +7,7 @@ import { memoryTier } from './cache/memory.ts'
 import { ReadThrough } from './cache/read-through.ts'
 import { connectRedis, evictionFault, redisTier, untilReady } from './cache/redis.ts'
 import { Variants } from './cache/variants.ts'
+import { warm } from './cache/warm.ts'
 import type { Clock } from './clock.ts'
 import { followDatabase } from './coherence/changes.ts'
 import { Follower } from './coherence/follower.ts'
@@ -21,11 +22,15 @@ import { describeRoute, followedTables, prepare, purgedTags, Routing } from './h
 import { type Limits, publicServer } from './http/server.ts'
 import { type Observe, observers } from './observation.ts'
 import { adminRoutes } from './ops/admin.ts'
+import { busyness } from './ops/busy.ts'
 import { Ladder } from './ops/ladder.ts'
 import { logger } from './ops/log.ts'
 import { eventLoopLag, type Gauges, metrics } from './ops/metrics.ts'
 import { guard } from './origin/guard.ts'
 import { postgresOrigin } from './origin/postgres.ts'
+
+/** For how long at most /ready waits for what `warm` lists, in milliseconds. */
+const longestWarmMs = 10_000
 
 /** What the process gives to the program. */
 export interface Surroundings {
@@ -87,7 +92,13 @@ export async function createApp({
   const observe = observers(counts.observe, write, ladder.observe)
   const { connections, statementTimeout, maxRows, maxBytes } = config.postgres
   const database = { url: databaseUrl, connections, statementTimeoutMs: statementTimeout, maxRows, maxBytes }
-  const guards = { slots: connections, waitMs: config.request.timeout, slowMs: statementTimeout / 2 }
+  const busy = busyness(clock)
+  const guards = {
+    slots: connections,
+    waitMs: config.request.timeout - statementTimeout,
+    statementMs: statementTimeout,
+    isBusy: () => busy.isBusy,
+  }
   const origin = guard(postgresOrigin(database, clock, observe), guards, clock, observe)
   const ledger = new Ledger()
 
@@ -130,6 +141,7 @@ export async function createApp({
   const upstream = upstreamOf(config, clock, random, observe)
   const close = async () => {
     lag.stop()
+    busy.stop()
     await Promise.all([changes.close(), origin.close(), upstream?.close()])
     follower.close()
     redis?.close()
@@ -159,6 +171,10 @@ export async function createApp({
       ...(upstream && { upstream: { underWay: upstream.underWay } }),
     })
     let isDraining = false
+    let isWarming = true
+    void warm(prepared.warm, cache, longestWarmMs, clock, observe).then(() => {
+      isWarming = false
+    })
 
     const server = publicServer({
       routes: () => routing.table,
@@ -179,7 +195,7 @@ export async function createApp({
       memory,
       state,
       now: () => clock.now(),
-      notReady: () => (isDraining ? 'it is draining' : undefined),
+      notReady: () => (isDraining ? 'it is draining' : isWarming ? 'it is warming up' : undefined),
       routes: () => routing.table.routes.map(describeRoute),
       purge: (request) => invalidate(purgedTags(routing.table, request), request.soft),
       async reload() {

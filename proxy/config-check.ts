@@ -30,6 +30,7 @@ export function crossCheck(raw: unknown, folder: string, sqlOf: Map<string, stri
   checkUpstream(recordAt(raw, ['upstream']), (setting, sentence, value) => tell(['upstream', setting], sentence, value))
   checkTimeouts(raw, tell)
   checkShares(raw, (sentence, value) => tell(['postgres', 'connections'], sentence, value))
+  checkWarm(raw, (sentence, value) => tell(['warm'], sentence, value))
   const pathOwners = new Map<string, string>()
   for (const [name, route] of Object.entries(recordAt(raw, ['routes']))) {
     const at = (...rest: (string | number)[]): Path => ['routes', name, ...rest]
@@ -105,6 +106,24 @@ function checkShares(raw: unknown, tell: (sentence: string, value?: unknown) => 
   const reserved = reserves.reduce((sum, reserve) => sum + (reserve || 0), 0)
   if (reserved > 0 && reserved >= connections)
     tell(`must be more than all share.reserve of the routes together, which are ${reserved}`, connections)
+}
+
+/** What is to be read at the start exists; whether each value fits is seen when the routes are compiled. */
+function checkWarm(raw: unknown, tell: (sentence: string, value: unknown) => void): void {
+  const list = valueAt(raw, ['warm'])
+  const routes = recordAt(raw, ['routes'])
+  for (const one of Array.isArray(list) ? list : []) {
+    const { route = one, params = {} } = recordAt(one, [])
+    if (typeof route !== 'string') continue // the schema tells
+    if (!Object.hasOwn(routes, route)) {
+      tell(`names no route: ${route}${near(route, Object.keys(routes))}`, one)
+      continue
+    }
+    const declared = parametersOf(routes[route])
+    for (const name of Object.keys(recordAt(params, [])))
+      if (!Object.hasOwn(declared, name))
+        tell(`names no parameter of ${route}: ${name}${near(name, Object.keys(declared))}`, one)
+  }
 }
 
 function checkUpstream(

@@ -302,6 +302,15 @@ export const schema = z.strictObject({
       cacheControl: cacheControl.default('max-age=0, must-revalidate'),
     })
     .prefault({}),
+  warm: z
+    .array(
+      z.union([
+        z.string(),
+        z.strictObject({ route: z.string(), params: z.record(z.string(), z.unknown()).default({}) }),
+      ]),
+    )
+    .default([])
+    .describe('What is read at the start, before `/ready` says yes: names of routes, or `{ route, params }`'),
   routes: z.record(z.string(), route),
 })
 

@@ -47,7 +47,7 @@ export type Observation =
   | { kind: 'evicted' }
   | { kind: 'collapsed'; route: string }
   /** Work refused to stay alive, and why. */
-  | { kind: 'shed'; route: string; reason: 'upstream-full' | 'queue-full' | 'too-late' | 'breaker-open' }
+  | { kind: 'shed'; route: string; reason: 'upstream-full' | 'queue-full' | 'too-late' | 'breaker-open' | 'busy' }
   /** The rung of the ladder (ops/ladder) has changed. */
   | { kind: 'rung'; rung: string; before: string }
   | { kind: 'breaker'; name: string; state: 'closed' | 'open' | 'half-open' }
@@ -65,6 +65,8 @@ export type Observation =
   | { kind: 'changes'; state: 'leading' | 'waiting' | 'lost' | 'off'; mode: string; why: string; error?: unknown }
   /** The files of `listen.tls` were read anew, or could not be. */
   | { kind: 'certificate'; outcome: 'taken' | 'refused'; error?: unknown }
+  /** What `warm` lists has been read at the start. */
+  | { kind: 'warmed'; entries: number; failed: number; seconds: number }
   | { kind: 'config-reloaded'; routes: number; changed: readonly string[] }
   | { kind: 'config-refused'; error: unknown }
 

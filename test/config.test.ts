@@ -83,6 +83,7 @@ describe('a file', () => {
       },
       upstream: { maxRequests: 1000, connectTimeout: 2000, firstByteTimeout: 60_000, trustedProxies: [] },
       cors: { origins: [] },
+      warm: [],
     })
     expect(only(read(routes))).toEqual({
       name: 'one',
@@ -317,6 +318,12 @@ routes:
     'a request that may take less than a statement',
     withSection('request: { timeout: 1999ms }'),
     /yaml:1 request\.timeout.*more than postgres\.statementTimeout.*2000ms/,
+  ],
+  ['a route to warm that there is not', `warm: [one, two]\n${routes}`, /yaml:1 warm.*no route: two/],
+  [
+    'a parameter to warm that there is not',
+    `warm: [{ route: one, params: { a: 1 } }]\n${routes}`,
+    /yaml:1 warm.*no parameter of one: a/,
   ],
   ['a memory too small', withSection('memory: { maxBytes: 1023KiB }'), /memory\.maxBytes.*1MiB/],
 ]

@@ -16,7 +16,9 @@ function setup(slots = 10) {
     },
     connections: { total: 2, idle: 1, waiting: 3 },
   } as unknown as Origin
-  const guarded = guard(origin, { slots, waitMs: 3000, slowMs: 1000 }, clock, seen.observe)
+  const load = { isBusy: false }
+  const guards = { slots, waitMs: 3000, statementMs: 2000, isBusy: () => load.isBusy }
+  const guarded = guard(origin, guards, clock, seen.observe)
   const ask = (route = 'plans', share: Partial<Query['share']> = {}) =>
     guarded.query({ route, share: { reserve: 0, queue: 100, ...share } } as Query, {}).then(
       () => 'answered',
@@ -26,7 +28,7 @@ function setup(slots = 10) {
     throw new Problem(code, 'failed')
   }
   const shed = () => seen.of('shed').map((fact) => 'reason' in fact && fact.reason)
-  return { clock, seen, asked, database, guarded, ask, failing, shed }
+  return { clock, seen, asked, database, guarded, ask, failing, shed, load }
 }
 
 describe('a database that is gone', () => {
@@ -99,6 +101,16 @@ describe('a route that has gone bad', () => {
     database.answer = failing('origin-failed')
     for (let i = 0; i < 100; i += 1) expect(await ask()).toBe('origin-failed')
     expect(asked).toHaveLength(100)
+  })
+})
+
+describe('a process that has more to do than it can', () => {
+  test('asks the database for nothing, until it has less', async () => {
+    const { ask, asked, load, shed } = setup()
+    load.isBusy = true
+    expect([await ask(), await ask(), asked.length, shed()]).toEqual(['shed', 'shed', 0, ['busy', 'busy']])
+    load.isBusy = false
+    expect(await ask()).toBe('answered')
   })
 })
 

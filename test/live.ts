@@ -24,14 +24,20 @@ export interface Answered {
   json(): unknown
 }
 
-/** Starts the program in this process, on free ports, as config/onramp.yaml has it but for what `change` makes of it. */
+/**
+ * Starts the program in this process, on free ports, as config/onramp.yaml has it but for what `change` makes of it. It does not follow
+ * the database: what a test finds invalidated, the test has purged.
+ */
 export async function startApp(
   databaseUrl: string,
   environment: Record<string, string> = {},
   change: (config: Config) => Config = (config) => config,
 ): Promise<Running> {
   const file = new URL('../config/onramp.yaml', import.meta.url).pathname
-  const read = () => change(readConfig(file, { PORT: '0', ADMIN_PORT: '0', ...environment }))
+  const read = () => {
+    const config = readConfig(file, { PORT: '0', ADMIN_PORT: '0', ...environment })
+    return change({ ...config, postgres: { ...config.postgres, follow: 'off' } })
+  }
   const app = await createApp({
     config: read(),
     databaseUrl,

@@ -89,7 +89,7 @@ describe('connections', () => {
   })
 
   test('survive a statement that fails or outlasts its time', async () => {
-    const origin = open({ statementTimeoutMs: 100 })
+    const origin = open({ statementTimeoutMs: 500 })
     const pid = async () => (await origin.query(query('select pg_backend_pid() as pid'), {})).json
     const before = await pid()
     await expect(origin.query(query('select 1 / 0 as x'), {})).rejects.toMatchObject({ code: 'origin-failed' })

@@ -1,3 +1,4 @@
+import type { Read } from '../cache/answer.ts'
 import { everything } from '../coherence/ledger.ts'
 import type { PurgeRequest } from '../coherence/purge.ts'
 import type { Followed } from '../coherence/transaction.ts'
@@ -12,13 +13,15 @@ import { compileRoute, type Route, type RouteTable, routeTable } from './route.t
 export interface Prepared {
   table: RouteTable
   inspection: Inspection
+  /** What `warm` lists. */
+  warm: Read[]
 }
 
 /**
  * Compiles the routes of `config` and has the database look at each statement.
  *
  * Throws a {@link Refusal} with all the database has against them: a statement it does not take, one that reads a private
- * table, one whose answer cannot be kept.
+ * table, one whose answer cannot be kept; or when what `warm` lists does not fit its route.
  */
 export async function prepare(config: Config, origin: Origin): Promise<Prepared> {
   const routes = config.routes.map(compileRoute)
@@ -26,7 +29,35 @@ export async function prepare(config: Config, origin: Origin): Promise<Prepared>
   const inspection = await origin.inspect(queries, config.postgres.privateTables)
   if (inspection.faults.length > 0) throw new Refusal(inspection.faults)
   const seen = routes.map((route) => ({ ...route, tables: inspection.routes.get(route.name)?.tables ?? [] }))
-  return { table: routeTable(seen), inspection }
+  const table = routeTable(seen)
+  return { table, inspection, warm: warmReads(config, table, origin) }
+}
+
+/** What `warm` lists, to be read from `origin`. Throws a {@link Refusal} with every one whose parameters do not fit. */
+function warmReads({ warm }: Config, { byName }: RouteTable, origin: Origin): Read[] {
+  const refusals: string[] = []
+  const reads = warm.flatMap((one): Read[] => {
+    const { route: name, params: given } = typeof one === 'string' ? { route: one, params: {} } : one
+    const route = byName.get(name)
+    if (route === undefined) return [] // a fault of the file, told when it was read
+    const read = route.read(new Map(Object.entries(given).map(([parameter, value]) => [parameter, [value]])))
+    if ('faults' in read) {
+      refusals.push(...read.faults.map(({ parameter, detail }) => `warm: of route ${name}, ${parameter} ${detail}.`))
+      return []
+    }
+    const { params } = read
+    return [
+      {
+        key: route.key(params),
+        route: name,
+        tags: () => route.tags(params),
+        lifetime: route.lifetime,
+        load: (sent) => origin.query(route.query, params, sent),
+      },
+    ]
+  })
+  if (refusals.length > 0) throw new Refusal(refusals)
+  return reads
 }
 
 /** The routes being served, and the one way they change while running. */
@@ -82,12 +113,6 @@ export class Routing {
       throw error
     }
   }
-}
-
-/** What the routes are made from, each table once. */
-export function followedTables({ routes }: RouteTable): Followed[] {
-  const tables = new Set(routes.flatMap(({ tables }) => tables))
-  return [...tables].map((table) => ({ table, columns: [] }))
 }
 
 /** The names of the routes in `after` that are new or not what they were in `before`, and of those that are gone. */

@@ -75,6 +75,11 @@ export function logger(pino: Logger, slowSeconds: number, clock: Clock): Observe
           : pino.info({ before: fact.before }, 'invalidations are followed')
       case 'variant-failed':
         return pino.warn(described(fact.error), 'an entry could not be compressed')
+      case 'warmed':
+        return pino.info(
+          { entries: fact.entries, failed: fact.failed, seconds: fact.seconds },
+          'what `warm` lists was read',
+        )
       case 'config-reloaded':
         return pino.info({ routes: fact.routes, changed: fact.changed }, 'the configuration was reloaded')
       case 'config-refused':

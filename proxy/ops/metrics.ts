@@ -231,6 +231,7 @@ export function metrics(gauges: Gauges, version: string, nodeVersion: string): M
       case 'tier-bypassed':
       case 'tier-back':
       case 'variant-failed':
+      case 'warmed':
         return
       default:
         fact satisfies never

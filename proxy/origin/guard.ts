@@ -8,10 +8,12 @@ import type { Origin } from './origin.ts'
 export interface Guards {
   /** Statements at once, over all routes. */
   slots: number
-  /** The most a statement waits for its slot, in milliseconds. */
+  /** The most a statement waits for its slot, in milliseconds: less than its reader does, by what it may then take itself. */
   waitMs: number
-  /** From when on a statement is slow, in milliseconds. */
-  slowMs: number
+  /** The most a statement takes, in milliseconds; from half of that on it is slow. */
+  statementMs: number
+  /** Whether this process has more to do than it can. */
+  isBusy(): boolean
 }
 
 export interface GuardedOrigin extends Origin {
@@ -29,7 +31,8 @@ const ofRoute = { samples: 20, windowMs: 10_000, failedShare: 0.5, slowShare: 0.
 /**
  * Protects `origin` from more work than it can do, and those who ask from waiting for what will not come.
  *
- * A statement first passes the breakers (of the database, and of its route), then waits for its slot in the bulkhead, and
+ * In a process that is too busy for its own work nothing is asked at all: what is held is served on, and that is most of it. Else a
+ * statement first passes the breakers (of the database, and of its route), then waits for its slot in the bulkhead, and
  * passes the breakers again: they may have opened meanwhile. Lost connections count against the database; those and timeouts
  * count against the route. What the server says of a statement itself counts against neither.
  */
@@ -37,7 +40,9 @@ export function guard(origin: Origin, guards: Guards, clock: Clock, observe: Obs
   const bulkhead = new Bulkhead(guards.slots, clock, (route, reason) => observe({ kind: 'shed', route, reason }))
   const usualLimit = Math.ceil(guards.slots * usualLimitShare)
   const breakerOf = (name: string, limits: Omit<BreakerLimits, 'tryMs'>) =>
-    new Breaker({ ...limits, tryMs: guards.waitMs * 2 }, clock, (state) => observe({ kind: 'breaker', name, state }))
+    new Breaker({ ...limits, tryMs: guards.statementMs * 2 }, clock, (state) =>
+      observe({ kind: 'breaker', name, state }),
+    )
   const database = breakerOf('origin', ofOrigin)
   const routes = new Map<string, Breaker>()
 
@@ -57,6 +62,10 @@ export function guard(origin: Origin, guards: Guards, clock: Clock, observe: Obs
   return {
     ...origin,
     async query(query, values, sent) {
+      if (guards.isBusy()) {
+        observe({ kind: 'shed', route: query.route, reason: 'busy' })
+        throw new Problem('shed', 'There is more to do than can be done.')
+      }
       const own = routeBreaker(query.route)
       if (!database.mayEnter || !own.mayEnter) throw refuse(query.route)
       const share = { ...query.share, limit: query.share.limit ?? usualLimit }
@@ -75,7 +84,7 @@ export function guard(origin: Origin, guards: Guards, clock: Clock, observe: Obs
       }
       try {
         const answer = await origin.query(query, values, sent)
-        told('ok', clock.now() - began > guards.slowMs ? 'slow' : 'ok')
+        told('ok', clock.now() - began > guards.statementMs / 2 ? 'slow' : 'ok')
         return answer
       } catch (error) {
         const code = error instanceof Problem ? error.code : undefined

@@ -1,0 +1,41 @@
+import type { Clock } from '../clock.ts'
+import type { Observe } from '../observation.ts'
+import type { Read } from './answer.ts'
+import type { ReadThrough } from './read-through.ts'
+
+/** How many are read at once: few beside those whose clients wait. */
+const atOnce = 4
+
+/**
+ * Reads `reads` through `cache`, in their order, as anybody's request would: from Redis what is there, else from the database.
+ *
+ * Resolves when all have been read, or tried, at most after `limitMs`; what is left by then goes on behind.
+ */
+export async function warm(
+  reads: readonly Read[],
+  cache: Pick<ReadThrough, 'read'>,
+  limitMs: number,
+  clock: Clock,
+  observe: Observe,
+): Promise<void> {
+  if (reads.length === 0) return
+  const began = clock.now()
+  const left = reads.values()
+  let failed = 0
+  const reader = async () => {
+    for (const read of left) {
+      await cache.read(read).catch(() => {
+        failed += 1 // why is observed where it failed
+      })
+    }
+  }
+  const all = Promise.all(Array.from({ length: atOnce }, reader)).then(() => {
+    observe({ kind: 'warmed', entries: reads.length - failed, failed, seconds: (clock.now() - began) / 1000 })
+  })
+  let cancel = () => {}
+  const late = new Promise<void>((resolve) => {
+    cancel = clock.after(limitMs, resolve)
+  })
+  await Promise.race([all, late])
+  cancel()
+}

@@ -1,0 +1,159 @@
+import { Agent, get } from 'node:http'
+import { setTimeout as after } from 'node:timers/promises'
+import pg from 'pg'
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { programs } from './program.ts'
+
+/*
+ * More than the database can do. Its capacity is known: so many statements at once, each of a fixed time. The load is an open one:
+ * it comes whether or not what came before has been answered, and it does not wait longer than its patience.
+ */
+
+const statementMs = 200
+const atOnce = 4
+const patienceMs = 2500
+const capacity = (atOnce * 1000) / statementMs
+
+const superuser = new pg.Client({ connectionString: inject('superuserUrl') })
+beforeAll(async () => {
+  await superuser.connect()
+  await superuser.query(`create or replace function slow_read(seconds float8) returns int language plpgsql stable
+    as 'begin perform pg_sleep(seconds); return 1; end'`)
+})
+afterAll(async () => {
+  await superuser.query('drop function slow_read')
+  await superuser.end()
+})
+
+const { configuration, ready } = programs('overload')
+
+/** Starts the program with its own limits, or with none worth the name. */
+async function start(isProtected: boolean): Promise<string> {
+  const file = configuration(
+    `overload-${isProtected}.yaml`,
+    `
+listen: { port: 0 }
+admin: { port: 0 }
+request: { timeout: ${isProtected ? '2s' : '10m'}, softTimeout: 100ms }
+postgres: { url: "${inject('databaseUrl')}", connections: ${atOnce}, statementTimeout: 1s }
+routes:
+  slow:
+    path: /slow/:n
+    parameters: { n: { type: integer } }
+    sql: select :n::int as n, slow_read(${statementMs / 1000})
+    share: { limit: ${atOnce}, queue: ${isProtected ? 1000 : 100_000} }
+    lifetime: { fresh: 10m, stale: 0s, staleIfError: 0s }
+`,
+  )
+  return (await ready(['--config', file])).url
+}
+
+interface Outcome {
+  status: number
+  retryAfter: string | undefined
+}
+
+const agent = new Agent({ keepAlive: true })
+afterAll(() => agent.destroy())
+
+function ask(url: string): Promise<Outcome> {
+  return new Promise((resolve) => {
+    const request = get(url, { agent, timeout: patienceMs }, (response) => {
+      response.resume().on('end', () => {
+        resolve({ status: response.statusCode ?? 0, retryAfter: response.headers['retry-after'] })
+      })
+    })
+    request.on('timeout', () => request.destroy())
+    request.on('error', () => resolve({ status: 0, retryAfter: undefined })) // its patience was over
+  })
+}
+
+/** Asks `perSecond` times a second for `seconds`, for what `next` names, however that goes. */
+async function load(url: string, perSecond: number, seconds: number, next: () => number): Promise<Outcome[]> {
+  const asked: Promise<Outcome>[] = []
+  const began = performance.now()
+  for (let elapsed = 0; elapsed < seconds * 1000; elapsed = performance.now() - began) {
+    while (asked.length < (elapsed * perSecond) / 1000) asked.push(ask(`${url}/slow/${next()}`))
+    await after(10)
+  }
+  return Promise.all(asked)
+}
+
+const answered = (outcomes: Outcome[]) => outcomes.filter(({ status }) => status === 200).length
+const shareOf = (outcomes: Outcome[]) => answered(outcomes) / outcomes.length
+
+let last = 0
+const somethingNew = () => {
+  last += 1
+  return last
+}
+
+/** Three times the capacity for a while, then less than the capacity: what is answered of it, a second. */
+async function spike(url: string) {
+  const seconds = 5
+  await load(url, capacity * 0.7, 1, somethingNew) // connections, and code that has run before
+  const peak = await load(url, capacity, 2, somethingNew)
+  const during = await load(url, capacity * 3, seconds, somethingNew)
+  await load(url, capacity * 0.6, 1, somethingNew)
+  const afterwards = await load(url, capacity * 0.6, 2, somethingNew)
+  return {
+    during,
+    ofPeak: answered(during) / seconds / (answered(peak) / 2),
+    recovered: shareOf(afterwards),
+  }
+}
+
+describe('three times what the database can do', () => {
+  let within: Awaited<ReturnType<typeof spike>>
+  let without: Awaited<ReturnType<typeof spike>>
+  let hits: Outcome[]
+  // Side by side: the database only sleeps.
+  beforeAll(async () => {
+    const url = await start(true)
+    const other = await start(false)
+    await ask(`${url}/slow/0`)
+    let isOver = false
+    const hitting = (async () => {
+      const outcomes: Outcome[] = []
+      for (; !isOver; await after(50)) outcomes.push(await ask(`${url}/slow/0`))
+      return outcomes
+    })()
+    ;[within, without] = await Promise.all([spike(url), spike(other)])
+    isOver = true
+    hits = await hitting
+    const shown = ({ ofPeak, recovered }: typeof within) => `${ofPeak.toFixed(2)}, after it ${recovered.toFixed(2)}`
+    process.stdout.write(
+      `Of the peak, at three times the capacity: ${shown(within)}. Without limits: ${shown(without)}.\n`,
+    )
+  }, 120_000)
+
+  test('is answered as much of as ever, and a second later all is well', () => {
+    expect(within.ofPeak).toBeGreaterThan(0.8)
+    expect(within.recovered).toBeGreaterThan(0.95)
+  })
+
+  test('is refused for the rest, with a time to come again that is not the same for all', () => {
+    const refused = within.during.filter(({ status }) => status === 503)
+    expect(refused.length).toBeGreaterThan(within.during.length / 3)
+    expect(new Set(refused.map(({ retryAfter }) => retryAfter))).toEqual(new Set(['1', '2', '3']))
+  })
+
+  test('is not noticed by who asks for what is held', () => {
+    expect(hits.length).toBeGreaterThan(10)
+    expect(shareOf(hits)).toBe(1)
+  })
+
+  test('twin: where all may wait as long as they like, that is not so, and does not end with the spike', () => {
+    expect(without.ofPeak).toBeLessThan(0.8)
+    expect(without.recovered).toBeLessThan(0.5)
+  })
+
+  test('of a cold cache warms it all the same: what is answered is kept', async () => {
+    const url = await start(true)
+    const keys = capacity * 3
+    let next = 0
+    const cold = () => 1_000_000 + (next++ % keys)
+    await load(url, capacity * 3, 5, cold)
+    expect(shareOf(await load(url, capacity * 3, 1, cold))).toBeGreaterThan(0.95)
+  }, 60_000)
+})
