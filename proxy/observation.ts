@@ -17,7 +17,7 @@ export type Observation =
       source: Source
       state: State
       status: number
-      /** From the end of the request's head to the end of the response; of what is passed on, to the upstream's head. */
+      /** From the end of the request's head to the response being written; of what is passed on, to the upstream's head. */
       seconds: number
       method: string
       /** The path of the target, without its query: a query may hold what nobody should log. */

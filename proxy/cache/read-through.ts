@@ -103,13 +103,14 @@ export class ReadThrough {
 
   /** What memory has for `read`, if it may be served as it is; a refresh that is due is started behind. */
   held(read: Read): Answer | undefined {
-    const { memory, variants, random } = this.#parts
+    const { memory, variants, clock, random } = this.#parts
     const held = memory.get(read.key)
     if (held === undefined) return undefined
-    const use = this.#useOf(held, read)
+    const now = clock.now()
+    const use = this.#useOf(held, read, now)
     if ((use !== 'fresh' && use !== 'stale') || !this.#isYoungEnough(held, read)) return undefined
     variants.want(read.key, held)
-    const answer = this.#answer(held, read, 'memory', use)
+    const answer = this.#answer(held, read, 'memory', use, now)
     if (use === 'stale' || isEarlyRefreshDue(held, answer.ttlMs, random)) this.#refresh(read, held)
     return answer
   }
@@ -275,13 +276,18 @@ export class ReadThrough {
   }
 
   /** What an entry of this process may be used for now. */
-  #useOf(entry: Entry, read: Read): Use {
-    const { ledger, clock } = this.#parts
-    return useOf(entry, read.lifetime, ledger.verdict(read.key, entry), clock.now())
+  #useOf(entry: Entry, read: Read, now = this.#parts.clock.now()): Use {
+    return useOf(entry, read.lifetime, this.#parts.ledger.verdict(read.key, entry), now)
   }
 
-  #answer(entry: Entry, read: Read, source: Answer['source'], state: Answer['state']): Answer {
-    const ageMs = Math.max(0, this.#parts.clock.now() - entry.readAt)
+  #answer(
+    entry: Entry,
+    read: Read,
+    source: Answer['source'],
+    state: Answer['state'],
+    now = this.#parts.clock.now(),
+  ): Answer {
+    const ageMs = Math.max(0, now - entry.readAt)
     const ttlMs = freshFor(entry, read.lifetime) - ageMs
     // Stale by a soft invalidation: no freshness is left, whatever its age.
     return { entry, source, state, ageMs, ttlMs: state === 'stale' ? Math.min(ttlMs, -1) : ttlMs }
