@@ -23,7 +23,7 @@ export type Observation =
       source: Source
       state: State
       status: number
-      /** From the end of the request's head to the end of the response; of what is passed on, to the upstream's head. */
+      /** From the end of the request's head to the response being written; of what is passed on, to the upstream's head. */
       seconds: number
       method: string
       /** Why an older answer was served in place of what the origin would have said. */

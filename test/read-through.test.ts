@@ -61,21 +61,22 @@ function setup({ random = () => 0.999_999, leases = noLeases, softMs = 150, reac
     deadlineMs: 3000,
   })
   const origin = { asked: 0, load: async (): Promise<Loaded> => rows('v1') }
-  const read = (over: Partial<Read> = {}): Promise<Answer> =>
-    cache.read({
-      key,
-      route: 'plans',
-      tags: () => ['route:plans', 'table:plans'],
-      lifetime,
-      load: () => {
-        origin.asked += 1
-        return origin.load()
-      },
-      ...over,
-    })
+  const asks = (over: Partial<Read>): Read => ({
+    key,
+    route: 'plans',
+    tags: () => ['route:plans', 'table:plans'],
+    lifetime,
+    load: () => {
+      origin.asked += 1
+      return origin.load()
+    },
+    ...over,
+  })
+  const read = (over: Partial<Read> = {}): Promise<Answer> => cache.read(asks(over))
+  const held = (over: Partial<Read> = {}): Answer | undefined => cache.held(asks(over))
   const purge = (tags: string[], soft = false) =>
     ledger.apply(nextEvent(ledger.position, { tags, soft, cause: 'purge' }), clock.now())
-  return { clock, seen, ledger, memory, far, cache, origin, read, purge }
+  return { clock, seen, ledger, memory, far, cache, origin, read, held, purge }
 }
 
 const start = { pos: 7, id: 'head-1' }
@@ -154,6 +155,37 @@ describe('search and serve', () => {
     const answer = await read()
     expect(answer).toMatchObject({ source: 'origin', forwarded: 'stale' })
     expect(text(answer)).toBe('v2')
+  })
+})
+
+describe('what memory holds', () => {
+  test('is given at once while it may be served, and nobody else is asked', async () => {
+    const { read, held, clock, origin, far } = setup()
+    expect(held()).toBeUndefined()
+    await read()
+    clock.pass(5000)
+    expect(held()).toEqual(await read())
+    expect(held({ maxAgeMs: 5000 })).toBeUndefined()
+    expect([origin.asked, far.asked]).toEqual([1, ['get', 'set']])
+  })
+
+  test('is given once it is stale, with one refresh behind', async () => {
+    const { read, held, clock, origin } = setup()
+    await read()
+    clock.pass(lifetime.fresh)
+    expect([held()?.state, held()?.state]).toEqual(['stale', 'stale'])
+    await settled()
+    expect([held()?.state, origin.asked]).toEqual(['fresh', 2])
+  })
+
+  test('is not given when it is dead, or invalidated: whoever reads then waits', async () => {
+    const { read, held, clock, purge } = setup()
+    await read()
+    purge(['table:plans'])
+    expect(held()).toBeUndefined()
+    await read()
+    clock.pass(lifetime.fresh + lifetime.stale)
+    expect(held()).toBeUndefined()
   })
 })
 

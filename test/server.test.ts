@@ -8,7 +8,7 @@ import { Problem } from '../proxy/errors.ts'
 import { compileRoute, routeTable } from '../proxy/http/route.ts'
 import { publicServer } from '../proxy/http/server.ts'
 import type { Origin, Values } from '../proxy/origin/origin.ts'
-import { type Asked, ask, ManualClock, recorder } from './support.ts'
+import { type Asked, ask, gate, ManualClock, recorder, settled } from './support.ts'
 
 const lifetime = { fresh: 60_000, stale: 600_000, staleIfError: 3_600_000, negative: 10_000 }
 const common = { lifetime, cacheControl: 'max-age=0, must-revalidate', tags: [], share: { reserve: 0, queue: 100 } }
@@ -40,9 +40,10 @@ function setup({ cors = [], noCache }: { cors?: string[]; noCache?: number } = {
     reached: async () => false,
     deadlineMs: 3000,
   })
-  const table = routeTable([
+  const routes = (cacheControl: string) => [
     compileRoute({
       ...common,
+      cacheControl,
       lifetime: { ...lifetime, noCache },
       name: 'county',
       path: '/api/counties/:fips',
@@ -60,7 +61,11 @@ function setup({ cors = [], noCache }: { cors?: string[]; noCache?: number } = {
       sql: 'select :q, :n',
       parameters: { q: string, n: { type: 'integer', min: 0, max: 9, default: 1 } },
     }),
-  ])
+  ]
+  let table = routeTable(routes(common.cacheControl))
+  const reload = (cacheControl: string) => {
+    table = routeTable(routes(cacheControl))
+  }
   const server = publicServer({
     routes: () => table,
     cache,
@@ -86,7 +91,7 @@ function setup({ cors = [], noCache }: { cors?: string[]; noCache?: number } = {
     await server.ready()
     return ask(server.server, request)
   }
-  return { server, ask: askServer, asked, origin, clock, seen }
+  return { server, ask: askServer, reload, asked, origin, clock, seen }
 }
 
 const json = { 'content-type': 'application/json' }
@@ -170,6 +175,53 @@ describe('a route', () => {
     expect((await ask('/api/counties/51059?fips=99999')).statusCode).toBe(200)
     expect(asked).toEqual([{ fips: '51059' }])
   })
+})
+
+describe('a target that has been asked for before', () => {
+  const url = '/api/search?q=a'
+
+  test('is for GET and HEAD what it was, and no other method takes it for that', async () => {
+    const { ask, asked } = setup()
+    for (const method of ['GET', 'GET', 'HEAD', 'GET']) expect((await ask({ method, url })).statusCode).toBe(200)
+    const posted = await ask({ method: 'POST', url, headers: json, payload: '{"q":"b"}' })
+    expect([posted.body, (await ask({ method: 'DELETE', url })).statusCode]).toEqual(['{"q":"b","n":1}', 405])
+    expect(asked).toEqual([
+      { q: 'a', n: 1 },
+      { q: 'b', n: 1 },
+    ])
+  })
+
+  test('is of the route that has it now', async () => {
+    const { ask, reload } = setup()
+    for (let i = 0; i < 3; i += 1) await ask('/api/counties/51059')
+    reload('max-age=7')
+    const { headers } = await ask('/api/counties/51059')
+    expect([headers['cache-control'], headers['cache-status']]).toEqual(['max-age=7', expect.stringContaining('hit')])
+  })
+
+  test('with a parameter that does not fit is refused each time', async () => {
+    const { ask, asked } = setup()
+    for (let i = 0; i < 3; i += 1) expect((await ask('/api/search?q=a&n=10')).statusCode).toBe(400)
+    expect(asked).toEqual([])
+  })
+})
+
+test('an answer that is awaited when the server closes is given, and ends its connection', async () => {
+  const { server, ask, origin } = setup()
+  const [sent, held] = [gate(), gate()]
+  origin.query = async () => {
+    sent.open()
+    await held.opened
+    return { json: '{}', rows: 1 }
+  }
+  const answer = ask('/api/counties/51059')
+  await sent.opened
+  const closed = server.close()
+  await settled()
+  held.open()
+  const { statusCode, headers } = await answer
+  expect([statusCode, headers.connection]).toEqual([200, 'close'])
+  await closed
 })
 
 describe('no-cache', () => {

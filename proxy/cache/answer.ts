@@ -70,9 +70,8 @@ export class Answers {
   }
 
   /** What an entry of this process may be used for now. */
-  useOf(entry: Entry, { key, lifetime, readSince }: Read): Use {
+  useOf(entry: Entry, { key, lifetime, readSince }: Read, now = this.#clock.now()): Use {
     if (readSince !== undefined && entry.readAt < readSince) return 'no'
-    const now = this.#clock.now()
     return useOf(entry, lifetime, this.#ledger.verdict(key, entry, now), now)
   }
 
@@ -83,8 +82,14 @@ export class Answers {
     return useOf(entry, lifetime, this.#ledger.verdictShared(key, entry, now), now)
   }
 
-  of(entry: Entry, { lifetime }: Read, source: Answer['source'], state: Answer['state']): Answer {
-    const ageMs = Math.max(0, this.#clock.now() - entry.readAt)
+  of(
+    entry: Entry,
+    { lifetime }: Read,
+    source: Answer['source'],
+    state: Answer['state'],
+    now = this.#clock.now(),
+  ): Answer {
+    const ageMs = Math.max(0, now - entry.readAt)
     const ttlMs = freshFor(entry, lifetime) - ageMs
     // Stale by a soft invalidation: no freshness is left, whatever its age.
     return { entry, source, state, ageMs, ttlMs: state === 'stale' ? Math.min(ttlMs, -1) : ttlMs }

@@ -38,7 +38,7 @@ export interface Parts {
   maxParameters: number
   /** Whether connections end with the answer under way. */
   isClosing(): boolean
-  /** Takes what became of a request, when its response has ended. */
+  /** Takes what became of a request. Its response is written; how long its client takes to read that says nothing of this server. */
   answered(road: Road, status: number): void
   /** 0 to 1, evenly spread. */
   random(): number
@@ -116,7 +116,9 @@ export function routeAnswers({
 
   async function wait(request: IncomingMessage, response: ServerResponse, road: Road, read: Read): Promise<void> {
     try {
-      write(request, response, road, await cache.read(read))
+      const answer = await cache.read(read)
+      // Refused meanwhile: content that nobody asked for does not come, or cannot be read.
+      if (!response.headersSent) write(request, response, road, answer)
     } catch (error) {
       fail(request, response, road, error)
     }
@@ -124,25 +126,25 @@ export function routeAnswers({
 
   function write(request: IncomingMessage, response: ServerResponse, road: Road, answer: Answer): void {
     road.answer = answer
-    send(request, response, replyTo(road.found as Found, answer, request))
+    send(request, response, road, replyTo(road.found as Found, answer, request))
   }
 
   function fail(request: IncomingMessage, response: ServerResponse, road: Road, error: unknown): void {
     road.error = error
     if (response.headersSent) response.destroy()
-    else send(request, response, replyToError(error, random))
+    else send(request, response, road, replyToError(error, random))
   }
 
-  function send(request: IncomingMessage, response: ServerResponse, { status, headers, body }: Reply): void {
+  function send(
+    request: IncomingMessage,
+    response: ServerResponse,
+    road: Road,
+    { status, headers, body }: Reply,
+  ): void {
     if (isClosing()) response.shouldKeepAlive = false
-    response.on('finish', finished)
     response.writeHead(status, withCors(headers, cors(request.headers)))
-    if (status === 304) response.end()
-    else response.end(body)
-  }
-
-  function finished(this: ServerResponse): void {
-    answered((this.req as Arriving).road as Road, this.statusCode)
+    response.end(status === 304 ? undefined : body)
+    answered(road, status)
   }
 
   return { find, give, reading }
@@ -161,7 +163,10 @@ export function replyTo(
   })
 }
 
-/** `read`, for a client that may want it to be new (RFC 9111, 5.2.1.4), or no older than a purge it knows of. What else it says of caching is for caches that keep what clients send. */
+/**
+ * `read`, for a client that may say that what is held is too old for it (no-cache: RFC 9111, 5.2.1.4), or that knows of a purge. What
+ * else requests say of caching is about caches that keep what clients send.
+ */
 export function forClient(read: Read, { lifetime }: Route, headers: IncomingHttpHeaders): Read {
   const { 'cache-control': cacheControl, 'onramp-min-position': minPosition } = headers
   const saysNoCache = cacheControl !== undefined && /(?:^|,)[ \t]*no-cache[ \t]*(?:,|$)/i.test(cacheControl)

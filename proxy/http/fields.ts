@@ -120,31 +120,36 @@ export interface UpstreamHead {
  * `canChunk`: whether the response to the client is chunked, so that Trailer announces something that comes.
  */
 export function downstreamFields({ status, rawHeaders }: UpstreamHead, canChunk: boolean): string[] | undefined {
-  const names: string[] = []
+  const fields: string[] = []
+  const announced: string[] = []
   let connection: string[] = []
   let isChunked = false
   for (let i = 0; i < rawHeaders.length; i += 2) {
-    const name = (rawHeaders[i] as string).toLowerCase()
-    names.push(name)
+    const spelled = rawHeaders[i] as string
+    const name = spelled.toLowerCase()
     const value = rawHeaders[i + 1] as string
-    if (name === 'connection' && value !== 'keep-alive' && value !== 'close')
-      connection = [...connection, ...value.toLowerCase().split(/[ \t]*,[ \t]*/)]
+    if (!hopByHop.has(name)) {
+      // RFC 9110, 8.6: neither has one, whatever the web tier says.
+      if (name !== 'content-length' || (status !== 204 && status >= 200)) fields.push(spelled, value)
+    } else if (name === 'connection') {
+      if (value !== 'keep-alive' && value !== 'close')
+        connection = [...connection, ...value.toLowerCase().split(/[ \t]*,[ \t]*/)]
+    } else if (name === 'trailer') announced.push(spelled, value)
     else if (name === 'transfer-encoding') {
       if (isChunked || value.toLowerCase() !== 'chunked') return undefined
       isChunked = true
     }
   }
-  const fields: string[] = []
-  for (let i = 0; i < names.length; i += 1) {
-    const name = names[i] as string
-    if (hopByHop.has(name) && !(name === 'trailer' && isChunked && canChunk)) continue
-    if (connection.length > 0 && connection.includes(name) && name !== 'content-length') continue
-    // RFC 9110, 8.6: neither has one, whatever the web tier says.
-    if (name === 'content-length' && (status === 204 || status < 200)) continue
-    fields.push(rawHeaders[2 * i] as string, rawHeaders[2 * i + 1] as string)
-  }
-  fields.push('Via', pseudonym)
-  return fields
+  if (isChunked && canChunk) fields.push(...announced)
+  const kept = connection.length === 0 ? fields : without(fields, connection)
+  kept.push('Via', pseudonym)
+  return kept
+}
+
+/** `fields` but those that Connection names; never the one that frames the message. */
+function without(fields: readonly string[], connection: readonly string[]): string[] {
+  const isNamed = (name: string) => connection.includes(name) && name !== 'content-length'
+  return fields.filter((_text, i) => !isNamed((fields[i - (i % 2)] as string).toLowerCase()))
 }
 
 /** What may come in a trailer section: nothing that frames, routes or authenticates a message (RFC 9110, 6.5.1). */

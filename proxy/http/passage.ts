@@ -17,6 +17,15 @@ export interface Asking {
   abort(why: Error): void
 }
 
+/** Where content comes from. */
+interface Source {
+  pause(): void
+  resume(): void
+}
+
+/** Called once for each request, when its status is known: the web tier's, or of what went wrong. */
+export type Answered = (passage: Passage, status: number, error?: unknown) => void
+
 /**
  * One request on its way to the web tier, seen from its client's side: the one way an answer, or a failure, gets to it.
  *
@@ -29,12 +38,15 @@ export class Passage {
   /** Fields to send to the web tier, without those that frame the message. */
   readonly fields: readonly string[]
   asking: Asking | undefined
-  /** Called once, when the status is known: the web tier's, or of what went wrong. */
-  readonly #answered: (status: number, error?: unknown) => void
+  /** When the web tier's time began, on the clock. */
+  began: number
+  readonly #answered: Answered
   #isAnswered = false
-  /** The head of the answer, not written yet. */
+  /** The head of the answer, not written yet, and what content has come with it. */
   #held: { status: number; reason: string | undefined; fields: string[] } | undefined
-  #hasLength = false
+  #first: { chunk: Buffer; source: Source } | undefined
+  /** The fields of the answer. */
+  #fields: readonly string[] = []
   #interim = 0
   #isOver = false
   #isWhole = false
@@ -44,12 +56,14 @@ export class Passage {
     response: ServerResponse,
     head: Head,
     fields: readonly string[],
-    answered: (status: number, error?: unknown) => void,
+    began: number,
+    answered: Answered,
   ) {
     this.request = request
     this.response = response
     this.head = head
     this.fields = fields
+    this.began = began
     this.#answered = answered
   }
 
@@ -86,8 +100,8 @@ export class Passage {
   /**
    * Begins the response. Says whether it could: what cannot be sent on becomes a 502.
    *
-   * The head is sent with the first content, or by `flush`: an answer that turns out to be broken in its very first packet can still
-   * become a 502.
+   * The head waits, and the first content too, for the end, for more, or for `flush`: an answer that comes whole in one packet is sent in
+   * one, and one that turns out to be broken in its very first packet can still become a 502.
    */
   respond(status: number, reason: string | undefined, rawHeaders: readonly string[]): boolean {
     const { head } = this
@@ -102,30 +116,44 @@ export class Passage {
       return false
     }
     fields.push('Cache-Status', bypassed)
-    this.#hasLength = fields.some((field, i) => i % 2 === 0 && field.length === 14 && /^content-length$/i.test(field))
+    this.#fields = fields
     // A reason says nothing that its status does not; one that cannot be written is left out.
     const sayable = reason !== undefined && /^[\t\x20-\x7e]*$/.test(reason) ? reason : STATUS_CODES[status]
     this.#held = { status, reason: sayable, fields }
     return true
   }
 
-  /** Sends a head that no content has come for. */
+  /** Sends a head that waits, and what content has come with it. */
   flush(): void {
     const fields = this.#held?.fields
+    const isAlone = this.#first === undefined
     if (fields === undefined || !this.#begin()) return
     // Alone, Node would write the head as UTF-8; in front of content it writes the bytes there are.
-    if (fields.every(isAscii)) this.response.flushHeaders()
+    if (isAlone && fields.every(isAscii)) this.response.flushHeaders()
   }
 
   /** Passes content on, no faster than the client takes it. */
-  write(chunk: Buffer, source: { pause(): void; resume(): void }): void {
-    if (!this.#begin() || this.response.write(chunk)) return
+  write(chunk: Buffer, source: Source): void {
+    if (this.#held !== undefined && this.#first === undefined) this.#first = { chunk, source }
+    else if (this.#begin()) this.#write(chunk, source)
+  }
+
+  #write(chunk: Buffer, source: Source): void {
+    if (this.response.write(chunk)) return
     source.pause()
     this.response.once('drain', () => source.resume())
   }
 
-  /** Sees to it that the head is written, before content is. Says whether the response can go on. */
+  /** Sees to it that what waits is written, before more is. Says whether the response can go on. */
   #begin(): boolean {
+    if (!this.#writeHead()) return false
+    const first = this.#first
+    this.#first = undefined
+    if (first !== undefined) this.#write(first.chunk, first.source)
+    return true
+  }
+
+  #writeHead(): boolean {
     const held = this.#held
     if (held === undefined) return !this.#isOver
     this.#held = undefined
@@ -143,9 +171,10 @@ export class Passage {
   end(rawTrailers: readonly string[]): void {
     // An answer may come before all of the request has been sent: then there is still something to abort.
     this.#isWhole = this.request.complete
-    if (!this.#begin()) return
+    if (!this.#writeHead()) return
     if (rawTrailers.length > 0 && this.response.chunkedEncoding) this.response.addTrailers(trailerFields(rawTrailers))
-    this.response.end()
+    this.response.end(this.#first?.chunk)
+    this.#first = undefined
   }
 
   /** The answer the client gets instead of the web tier's. One that has begun can only be cut off, so that nobody takes it for whole. */
@@ -154,8 +183,9 @@ export class Passage {
     this.asking?.abort(problem)
     if (this.#isOver) return
     this.#held = undefined
+    this.#first = undefined
     this.#isOver = true
-    if (response.headersSent) return void cutOff(response, this.#hasLength)
+    if (response.headersSent) return void cutOff(response, hasLength(this.#fields))
     this.#tell(problem.status, problem)
     const { status, headers, body } = problemReply(problem, { 'Cache-Status': bypassed, ...extra })
     response.writeHead(status, STATUS_CODES[status], headers)
@@ -165,8 +195,12 @@ export class Passage {
   #tell(status: number, error?: unknown): void {
     if (this.#isAnswered) return
     this.#isAnswered = true
-    this.#answered(status, error)
+    this.#answered(this, status, error)
   }
+}
+
+function hasLength(fields: readonly string[]): boolean {
+  return fields.some((text, i) => i % 2 === 0 && /^content-length$/i.test(text))
 }
 
 function isAscii(text: string): boolean {
@@ -177,10 +211,10 @@ function isAscii(text: string): boolean {
  * Ends a response in the middle, so that its client sees that it is not whole: what it has got stays, for it says how long it would
  * have been, or that a last chunk is missing. One that says neither ends with a reset, since its end would look like any end.
  */
-function cutOff(response: ServerResponse, hasLength: boolean): void {
+function cutOff(response: ServerResponse, isSized: boolean): void {
   const { socket } = response
   if (socket === null) return void response.destroy() // it waits behind another: its connection is not its own yet
-  const isFramed = hasLength || response.chunkedEncoding
+  const isFramed = isSized || response.chunkedEncoding
   const canReset = !('encrypted' in socket) && socket.remoteAddress !== undefined
   if (isFramed || !canReset) socket.destroySoon()
   else socket.resetAndDestroy()

@@ -45,8 +45,8 @@ export function passthrough(upstream: Upstream, clock: Clock, random: () => numb
       for (const one of heads.splice(0)) one.flush()
     })
   }
-  const kept = keptOpen(place, upstream, flushSoon)
   const alone = askAlone(place, upstream, clock, flushSoon)
+  const kept = keptOpen(place, upstream, flushSoon, (passage) => alone(passage, framingOf(passage.head)).end())
   // A number, not a set of them: a Set that is added to and deleted from all day chains its old tables, and what was in them
   // outlives a young collection (a third of all that a request allocates, as measured).
   let underWay = 0
@@ -58,7 +58,7 @@ export function passthrough(upstream: Upstream, clock: Clock, random: () => numb
     response.on('close', () => leave(passage))
     if (!isAdmitted(passage)) return
     if (isRepeatable(head)) {
-      return void kept.ask(passage, () => alone(passage, framingOf(head)).end())
+      return void kept.ask(passage)
     }
     const outgoing = alone(passage, framingOf(head))
     outgoing.on('continue', () => head.expectsContinue && !response.headersSent && response.writeContinue())
@@ -90,25 +90,26 @@ export function passthrough(upstream: Upstream, clock: Clock, random: () => numb
   }
 
   function admit(request: IncomingMessage, response: ServerResponse, head: Head): Passage {
-    let began = clock.now()
+    const passage = new Passage(request, response, head, fieldsOf(request, head), clock.now(), answered)
     // How long a client takes to send its content says nothing of the web tier.
-    if (head.content) request.once('end', () => (began = clock.now()))
-    const passage = new Passage(request, response, head, fieldsOf(request, head), (status, error) => {
-      const isFailed = error !== undefined || status === clientClosedRequest
-      observe({
-        kind: 'response',
-        route: 'none',
-        source: isFailed ? 'none' : 'upstream',
-        state: isFailed ? 'error' : 'bypass',
-        status,
-        seconds: (clock.now() - began) / 1000,
-        method: head.method,
-        path: head.path,
-        error,
-      })
-    })
+    if (head.content) request.once('end', () => (passage.began = clock.now()))
     underWay += 1
     return passage
+  }
+
+  function answered({ head, began }: Passage, status: number, error?: unknown): void {
+    const isFailed = error !== undefined || status === clientClosedRequest
+    observe({
+      kind: 'response',
+      route: 'none',
+      source: isFailed ? 'none' : 'upstream',
+      state: isFailed ? 'error' : 'bypass',
+      status,
+      seconds: (clock.now() - began) / 1000,
+      method: head.method,
+      path: head.path,
+      error,
+    })
   }
 
   function leave(passage: Passage): void {

@@ -5,16 +5,19 @@ import { isConnectionClosed, type Place, problemOf, type Upstream } from './upst
 
 /** Connections to the web tier that are kept open. */
 export interface KeptOpen {
-  /** Asks for `passage`; `again` asks once more, over a new connection, when the one it had turns out to be dead. */
-  ask(passage: Passage, again: () => void): void
+  ask(passage: Passage): void
   close(): Promise<void>
 }
 
-/** Opens none yet. `flushSoon` sees to it that the head of an answer does not wait for content. */
+/**
+ * Opens none yet. `flushSoon` sees to it that the head of an answer does not wait for content; `again` asks once more, over a new
+ * connection, when the one a request had turns out to be dead.
+ */
 export function keptOpen(
   place: Place,
   { connectTimeoutMs, firstByteTimeoutMs, idleTimeoutMs, maxHeaderBytes }: Upstream,
   flushSoon: (passage: Passage) => void,
+  again: (passage: Passage) => void,
 ): KeptOpen {
   const connector = buildConnector({ timeout: connectTimeoutMs, ...place.connect })
   const newPool = () => {
@@ -45,36 +48,37 @@ export function keptOpen(
     old.close().catch(() => {}) // cut meanwhile: ended all the same
   }
   return {
-    ask: (passage, again) => new PooledAnswer(passage, again, renew, flushSoon).ask(pool, place.connect.servername),
+    ask: (passage) => new PooledAnswer(passage, again, renew, flushSoon).ask(pool, place.name),
     close: () => pool.destroy(),
   }
 }
 
-/**
- * The answer to a request sent over a connection kept open. `again` asks once more, over a new one; `renew` is called when the
- * connection has shown that it cannot be trusted.
- */
+/** The answer to a request sent over a connection kept open. `renew` is called when that has shown that it cannot be trusted. */
 class PooledAnswer implements Dispatcher.DispatchHandler, Asking {
   readonly #passage: Passage
-  readonly #again: () => void
+  readonly #again: (passage: Passage) => void
   readonly #renew: () => void
   readonly #flushSoon: (passage: Passage) => void
   #controller: Dispatcher.DispatchController | undefined
   #hasBegun = false
 
-  constructor(passage: Passage, again: () => void, renew: () => void, flushSoon: (passage: Passage) => void) {
+  constructor(
+    passage: Passage,
+    again: (passage: Passage) => void,
+    renew: () => void,
+    flushSoon: (passage: Passage) => void,
+  ) {
     this.#passage = passage
     this.#again = again
     this.#renew = renew
     this.#flushSoon = flushSoon
   }
 
-  ask(pool: Pool, servername: string | undefined): void {
+  ask(pool: Pool, servername: string): void {
     const { method, target } = this.#passage.head
     const headers = this.#passage.fields as string[]
     // Without a name of ours undici would ask for, and check, the certificate of whatever the client's Host says.
-    const named = servername === undefined ? {} : { servername }
-    pool.dispatch({ method, path: target, headers, body: null, ...named } as Dispatcher.DispatchOptions, this)
+    pool.dispatch({ method, path: target, headers, body: null, servername } as Dispatcher.DispatchOptions, this)
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -111,7 +115,7 @@ class PooledAnswer implements Dispatcher.DispatchHandler, Asking {
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
     this.#done()
     const isStale = !this.#hasBegun && isConnectionClosed(error)
-    if (isStale && !this.#passage.isOver) this.#again()
+    if (isStale && !this.#passage.isOver) this.#again(this.#passage)
     else this.#passage.fail(problemOf(error))
   }
 

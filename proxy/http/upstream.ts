@@ -21,6 +21,8 @@ export interface Place {
   /** For the connections kept open. */
   origin: string
   connect: { servername?: string; socketPath?: string }
+  /** The name its certificate is for, where it has one. */
+  name: string
   /** For a connection of its own. */
   address: { host: string; port: string } | Record<string, never>
   /** What Host says of a request of HTTP/1.0 that has none. */
@@ -31,7 +33,8 @@ export interface Place {
 export function placeOf(url: string): Place {
   if (url.startsWith('unix:')) {
     const socketPath = url.slice('unix:'.length)
-    return { origin: 'http://localhost', connect: { socketPath }, address: {}, host: 'localhost', isEncrypted: false }
+    const [origin, name] = ['http://localhost', 'localhost']
+    return { origin, connect: { socketPath }, name, address: {}, host: name, isEncrypted: false }
   }
   const { protocol, hostname, port, host, origin } = new URL(url)
   const isEncrypted = protocol === 'https:'
@@ -39,6 +42,7 @@ export function placeOf(url: string): Place {
   return {
     origin,
     connect: isEncrypted ? { servername: name } : {},
+    name,
     address: { host: name, port: port || (isEncrypted ? '443' : '80') },
     host,
     isEncrypted,

@@ -77,7 +77,7 @@ export function metrics(gauges: Gauges, version: string, nodeVersion: string): M
   )
   const responseSeconds = histogram(
     'response_seconds',
-    'From the end of the request head to the end of the response; of what is passed on, to the head of the answer.',
+    'From the end of the request head to the response being written; of what is passed on, to the head of the answer.',
     ['route', 'source'],
   )
   const queries = counter('origin_queries_total', 'Statements sent to PostgreSQL.', ['route', 'outcome'])
