@@ -16,6 +16,8 @@ export interface RedisConnection {
  * With ioredis' defaults a command against a stopped server is still waiting after eight seconds.
  */
 export function connectRedis(url: string, timeoutMs: number, observe: Observe): RedisConnection {
+  let isLeaving = false
+  let lastError: unknown
   const client = new Redis(url, {
     connectTimeout: 500,
     // For what is not under `fail-open`, which is stricter but knows when it was this process that was late.
@@ -28,16 +30,22 @@ export function connectRedis(url: string, timeoutMs: number, observe: Observe): 
     enableAutoPipelining: true,
     connectionName: 'onramp',
     retryStrategy: (attempt) => Math.min(50 * 2 ** attempt, 1000),
-    // A replica that was a master until a failover: only a new connection finds the new master.
-    reconnectOnError: (error) => error.message.startsWith('READONLY'),
+    // A replica that was a master until a failover: only a new connection finds the new master. Once a connection is enough,
+    // whatever else was under way on it.
+    reconnectOnError(error) {
+      if (isLeaving || !error.message.startsWith('READONLY')) return false
+      isLeaving = true
+      lastError = error
+      return true
+    },
   })
   let isReady = false
   client.on('ready', () => {
     isReady = true
+    isLeaving = false
     observe({ kind: 'redis-connection', state: 'ready' })
   })
   // Each failed attempt emits an error; one fact for the loss is enough.
-  let lastError: unknown
   let isLost = false
   client.on('error', (error) => {
     lastError = error
