@@ -41,7 +41,7 @@ export interface Stand {
   stop(): Promise<void>
 }
 
-interface Settings {
+export interface Settings {
   redisTimeout: string
   /** How long an entry past `stale` may still be served if the database fails. */
   staleIfError: string
