@@ -3,7 +3,14 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: 'fast', isolate: false, include: ['test/**/*.test.ts'], exclude: ['test/**/*.live.test.ts'] } },
+      {
+        test: {
+          name: 'fast',
+          isolate: false,
+          include: ['test/**/*.test.ts'],
+          exclude: ['test/**/*.live.test.ts', 'test/faults/**'],
+        },
+      },
       {
         test: {
           name: 'live',
@@ -12,6 +19,16 @@ export default defineConfig({
           testTimeout: 30_000,
           hookTimeout: 60_000,
           // They share one PostgreSQL, and measure: side by side they would disturb each other.
+          fileParallelism: false,
+        },
+      },
+      {
+        test: {
+          name: 'faults',
+          include: ['test/faults/*.test.ts'],
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+          // They measure, and have servers of their own to break.
           fileParallelism: false,
         },
       },

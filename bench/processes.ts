@@ -35,6 +35,7 @@ export async function serve(
 }
 
 function stop(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve()
   const ended = new Promise<void>((resolve) => child.on('exit', () => resolve()))
   child.kill('SIGTERM')
   return ended

@@ -1,7 +1,8 @@
 import type { AddressInfo } from 'node:net'
 import { connect, createServer, type Socket } from 'node:net'
+import { setTimeout } from 'node:timers/promises'
 
-/** What is wrong with the network at the moment. */
+/** What is wrong with the network at the moment. Bytes never overtake each other, and what a fault holds back arrives after it. */
 export type Fault =
   | { kind: 'none' }
   /** Each piece arrives this much later. */
@@ -16,6 +17,8 @@ export type Fault =
   | { kind: 'cut-after'; bytes: number }
   /** What clients send gets through, answers do not: the other side believes in a connection that is none. */
   | { kind: 'half-open' }
+  /** Connections are reset, and new ones lead to another port of the same host. */
+  | { kind: 'elsewhere'; port: number }
 
 export interface FaultProxy {
   port: number
@@ -33,10 +36,11 @@ export async function faultProxy(
   rewrite: (sent: Buffer) => Buffer = (sent) => sent,
 ): Promise<FaultProxy> {
   let fault: Fault = { kind: 'none' }
+  let changed = Promise.withResolvers<void>()
   const pairs = new Set<{ client: Socket; server: Socket }>()
   let connections = 0
 
-  /** Passes on what `from` sends, as the fault of the moment lets it. */
+  /** Passes on what `from` sends, piece after piece, as the fault of the moment lets it. */
   function carry(
     from: Socket,
     to: Socket,
@@ -45,44 +49,36 @@ export async function faultProxy(
     change = (bytes: Buffer) => bytes,
   ): void {
     let passed = 0
+    let last = Promise.resolve()
+    const isHeld = () => fault.kind === 'black-hole' || (fault.kind === 'half-open' && isAnswer)
+    const pass = async (bytes: Buffer, arrived: number) => {
+      while (isHeld()) await changed.promise
+      if (fault.kind === 'latency') await setTimeout(Math.max(0, arrived + fault.ms - performance.now()))
+      if (fault.kind === 'throttle') await setTimeout((bytes.length / fault.bytesPerSecond) * 1000)
+      if (fault.kind !== 'cut-after' || !isAnswer) return void to.write(bytes)
+      to.write(bytes.subarray(0, Math.max(0, fault.bytes - passed)))
+      passed += bytes.length
+      if (passed >= fault.bytes) cut()
+    }
     from.on('data', (bytes: Buffer) => {
       const sent = change(bytes)
-      switch (fault.kind) {
-        case 'black-hole':
-          return
-        case 'half-open':
-          if (!isAnswer) to.write(sent)
-          return
-        case 'latency':
-          return void setTimeout(() => to.write(sent), fault.ms)
-        case 'throttle':
-          from.pause()
-          return void setTimeout(
-            () => {
-              to.write(sent)
-              from.resume()
-            },
-            (sent.length / fault.bytesPerSecond) * 1000,
-          )
-        case 'cut-after': {
-          if (!isAnswer) return void to.write(sent)
-          to.write(sent.subarray(0, Math.max(0, fault.bytes - passed)))
-          passed += sent.length
-          if (passed >= fault.bytes) cut()
-          return
-        }
-        default:
-          to.write(sent)
-      }
+      const arrived = performance.now()
+      last = last.then(() => pass(sent, arrived))
     })
-    from.on('end', () => fault.kind !== 'black-hole' && to.end())
+    from.on('end', () => {
+      last = last.then(async () => {
+        while (isHeld()) await changed.promise
+        to.end()
+      })
+    })
   }
 
   const server = createServer({ allowHalfOpen: true }, (client) => {
     connections += 1
     client.on('error', () => {})
     if (fault.kind === 'reset') return void client.resetAndDestroy()
-    const onward = connect({ ...target, allowHalfOpen: true })
+    const port = fault.kind === 'elsewhere' ? fault.port : target.port
+    const onward = connect({ host: target.host, port, allowHalfOpen: true })
     const pair = { client, server: onward }
     pairs.add(pair)
     const cut = () => {
@@ -104,8 +100,12 @@ export async function faultProxy(
   return {
     port: (server.address() as AddressInfo).port,
     set(next) {
+      // Nobody stays connected to what was there instead.
+      const isOther = next.kind === 'reset' || next.kind === 'elsewhere' || fault.kind === 'elsewhere'
       fault = next
-      if (next.kind === 'reset') for (const { client } of pairs) client.resetAndDestroy()
+      if (isOther) for (const { client } of pairs) client.resetAndDestroy()
+      changed.resolve()
+      changed = Promise.withResolvers<void>()
     },
     get connections() {
       return connections

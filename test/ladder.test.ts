@@ -39,6 +39,16 @@ describe('the ladder', () => {
     expect(steps).toHaveLength(4)
   })
 
+  test('stays down while Redis is passed by, though there is a connection to it again', () => {
+    const { see } = setup()
+    expect([see(redisLost), see(bypassed), see(redisReady), see(back)]).toEqual([
+      'memory-only',
+      'memory-only',
+      'memory-only',
+      'full',
+    ])
+  })
+
   test('goes down for a database that is left alone, until a try has succeeded', () => {
     const { see } = setup()
     expect([see(origin('open')), see(origin('half-open')), see(origin('closed'))]).toEqual([

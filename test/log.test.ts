@@ -114,3 +114,15 @@ test('each change of state is a line with its reason', () => {
     [50, 'routes.plan.sql: is missing'],
   ])
 })
+
+test('what Redis refuses is told once in ten seconds an operation; what it does not answer, at debug', () => {
+  const full = Object.assign(new Error('OOM command not allowed'), { name: 'ReplyError' })
+  const refused = { kind: 'tier-error', tier: 'redis', operation: 'set', reason: 'error', error: full } as const
+  const lines = written(refused, refused, { ...refused, operation: 'lease' }, { ...refused, error: new Error('late') })
+  expect(lines.map(({ level, reason }) => [level, reason])).toEqual([
+    [warn, 'OOM command not allowed'],
+    [debug, 'OOM command not allowed'],
+    [warn, 'OOM command not allowed'],
+    [debug, 'late'],
+  ])
+})

@@ -21,20 +21,30 @@ export interface RedisConnection {
  * With ioredis' defaults a command against a stopped server is still waiting after eight seconds.
  */
 export function connectRedis(url: string, timeoutMs: number, observe: Observe): RedisConnection {
+  let isLeaving = false
+  let lastError: unknown
   const client = open(url, {
     // For what is not under `fail-open`, which is stricter but knows when it was this process that was late.
     commandTimeout: timeoutMs * 2,
     socketTimeout: 1000,
     enableAutoPipelining: true,
     connectionName: 'onramp',
+    // A replica that was a master until a failover: only a new connection finds the new master. Once a connection is enough,
+    // whatever else was under way on it.
+    reconnectOnError(error) {
+      if (isLeaving || !error.message.startsWith('READONLY')) return false
+      isLeaving = true
+      lastError = error
+      return true
+    },
   })
   let isReady = false
   client.on('ready', () => {
     isReady = true
+    isLeaving = false
     observe({ kind: 'redis-connection', state: 'ready' })
   })
   // Each failed attempt emits an error; one fact for the loss is enough.
-  let lastError: unknown
   let isLost = false
   client.on('error', (error) => {
     lastError = error
@@ -70,8 +80,6 @@ function open(url: string, options: Options): RedisClient {
     autoResendUnfulfilledCommands: false,
     keepAlive: 5000,
     retryStrategy: again,
-    // A replica that was a master until a failover: only a new connection finds the new master.
-    reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
     ...options,
   }
   const several = /^redis\+(cluster|sentinel):\/\/(?:([^:@/]*)(?::([^@/]*))?@)?([^/]+)(?:\/(.*))?$/.exec(url)
@@ -101,7 +109,12 @@ function open(url: string, options: Options): RedisClient {
 
 type Options = Pick<
   RedisOptions,
-  'commandTimeout' | 'socketTimeout' | 'blockingTimeout' | 'enableAutoPipelining' | 'connectionName'
+  | 'commandTimeout'
+  | 'socketTimeout'
+  | 'blockingTimeout'
+  | 'enableAutoPipelining'
+  | 'connectionName'
+  | 'reconnectOnError'
 >
 
 const again = (attempt: number) => Math.min(50 * 2 ** attempt, 1000)

@@ -19,7 +19,8 @@ const shedForMs = 5000
 export class Ladder {
   readonly #clock: Clock
   readonly #changed: (rung: Rung, before: Rung) => void
-  #isRedisAway = false
+  #isRedisLost = false
+  #isRedisPassedBy = false
   #isOriginLeftAlone = false
   #isShedding = false
   #cancel = () => {}
@@ -59,10 +60,10 @@ export class Ladder {
     switch (fact.kind) {
       case 'tier-bypassed':
       case 'tier-back':
-        this.#isRedisAway = fact.kind === 'tier-bypassed'
+        this.#isRedisPassedBy = fact.kind === 'tier-bypassed'
         return true
       case 'redis-connection':
-        this.#isRedisAway = fact.state === 'lost'
+        this.#isRedisLost = fact.state === 'lost'
         return true
       case 'breaker':
         if (fact.name === 'origin') this.#isOriginLeftAlone = fact.state !== 'closed'
@@ -85,6 +86,6 @@ export class Ladder {
   #judge(): Rung {
     if (this.#isShedding) return 'shed'
     if (this.#isOriginLeftAlone) return 'stale-only'
-    return this.#isRedisAway ? 'memory-only' : 'full'
+    return this.#isRedisLost || this.#isRedisPassedBy ? 'memory-only' : 'full'
   }
 }

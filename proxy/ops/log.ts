@@ -48,6 +48,9 @@ export function logger(pino: Logger, slowSeconds: number, clock: Clock): Observe
       case 'tier-back':
         return pino.info({ tier: fact.tier }, 'a tier answers again')
       case 'tier-error':
+        // What Redis itself says is for people to mend: it is full, it wants a password.
+        if (fact.error instanceof Error && fact.error.name === 'ReplyError' && isNews(`${fact.tier} ${fact.operation}`))
+          return pino.warn({ tier: fact.tier, operation: fact.operation, ...described(fact.error) }, 'a tier refuses')
         return pino.debug(
           { tier: fact.tier, operation: fact.operation, reason: fact.reason, ...described(fact.error) },
           'a tier failed',

@@ -1,0 +1,164 @@
+import pg from 'pg'
+import type { Fault as NetworkFault } from '../fault-proxy.ts'
+import type { Fault } from './run.ts'
+import type { Stand } from './stand.ts'
+
+/** What is held is served as ever, the database is soon left alone, and in use again within a turn of the breaker (at most five seconds). */
+const gone = {
+  unheld: 'may fail',
+  rung: 'stale-only',
+  breaker: 'origin',
+  log: /"breaker":"origin"/,
+  healthyWithin: 6,
+  mostSql: 15,
+} as const
+const there = { unheld: 'answered', healthyWithin: 2 } as const
+
+/** The network between is bad. */
+const network = (fault: NetworkFault) => (stand: Stand) => {
+  stand.postgres.proxy.set(fault)
+  return () => stand.postgres.proxy.set({ kind: 'none' })
+}
+
+/** Statements are in trouble of this kind. */
+const trouble = (kind: 'error' | 'sleep', value: string) => async (stand: Stand) => {
+  await stand.postgres.sql('insert into trouble values ($1, $2)', [kind, value])
+  return () => stand.postgres.sql('truncate trouble')
+}
+
+const terminate = `select pg_terminate_backend(pid) from pg_stat_activity where usename = 'onramp'`
+
+export const postgresFaults: Fault[] = [
+  {
+    name: 'PostgreSQL killed (kill -9), started again',
+    ...gone,
+    async inject({ postgres }) {
+      await postgres.kill()
+      return postgres.start
+    },
+  },
+  {
+    name: 'PostgreSQL stopped, started again',
+    ...gone,
+    async inject({ postgres }) {
+      await postgres.stop()
+      return postgres.start
+    },
+  },
+  {
+    name: 'PostgreSQL frozen (SIGSTOP)',
+    ...gone,
+    inject({ postgres }) {
+      postgres.freeze()
+      return postgres.thaw
+    },
+  },
+  { name: 'PostgreSQL slow (100 ms)', ...there, inject: network({ kind: 'latency', ms: 50 }) },
+  {
+    name: 'PostgreSQL over 200 bytes a second',
+    ...gone,
+    inject: network({ kind: 'throttle', bytesPerSecond: 200 }),
+  },
+  { name: 'PostgreSQL in a black hole', ...gone, inject: network({ kind: 'black-hole' }) },
+  { name: 'PostgreSQL half-open: answers are lost', ...gone, inject: network({ kind: 'half-open' }) },
+  { name: 'PostgreSQL resets connections', ...gone, inject: network({ kind: 'reset' }) },
+  { name: 'PostgreSQL cut off after 100 bytes', ...gone, inject: network({ kind: 'cut-after', bytes: 100 }) },
+  {
+    name: 'PostgreSQL is something else (Redis at its port)',
+    ...gone,
+    inject({ postgres, redis }) {
+      postgres.proxy.set({ kind: 'elsewhere', port: redis.port })
+      return () => postgres.proxy.set({ kind: 'none' })
+    },
+  },
+  {
+    name: 'PostgreSQL lets nobody in',
+    ...gone,
+    async inject({ postgres }) {
+      await postgres.sql('alter role onramp nologin')
+      await postgres.sql(terminate)
+      return () => postgres.sql('alter role onramp login')
+    },
+  },
+  {
+    name: 'PostgreSQL out of connections',
+    ...gone,
+    async inject({ postgres }) {
+      const taken: pg.Client[] = []
+      await postgres.sql('alter role onramp connection limit 0')
+      await postgres.sql(terminate)
+      // As another application would that forgets its own.
+      const url = `postgres://dba@127.0.0.1:${postgres.port}/marketplace`
+      for (let isRoom = true; isRoom; ) {
+        const client = new pg.Client({ connectionString: url })
+        client.on('error', () => {})
+        isRoom = await client.connect().then(
+          () => true,
+          () => false,
+        )
+        if (isRoom) taken.push(client)
+      }
+      await postgres.sql('alter role onramp connection limit -1')
+      return () => Promise.all(taken.map((client) => client.end()))
+    },
+  },
+  {
+    name: 'PostgreSQL ends idle connections',
+    unheld: 'may fail',
+    healthyWithin: 5,
+    log: /a connection to PostgreSQL was lost/,
+    async inject({ postgres }) {
+      await postgres.sql(`${terminate} and state = 'idle'`)
+      return () => {}
+    },
+  },
+  {
+    name: 'PostgreSQL ends connections amid statements',
+    ...gone,
+    async inject({ postgres }) {
+      const heal = await trouble('sleep', '0.2')({ postgres } as Stand)
+      const client = await postgres.superuser()
+      const ending = setInterval(() => client.query(`${terminate} and state = 'active'`).catch(() => {}), 50)
+      return async () => {
+        clearInterval(ending)
+        await client.end()
+        await heal()
+      }
+    },
+  },
+  {
+    name: 'A table locked',
+    unheld: 'other answered',
+    healthyWithin: 5,
+    log: /"outcome":"timeout"/,
+    async inject({ postgres }) {
+      const client = await postgres.superuser()
+      await client.query('begin; lock table items in access exclusive mode')
+      return () => client.end()
+    },
+  },
+  { name: 'PostgreSQL out of disk (53100)', ...gone, inject: trouble('error', '53100') },
+  {
+    name: 'PostgreSQL read-only, as a standby is',
+    ...there,
+    async inject({ postgres }) {
+      await postgres.sql('alter system set default_transaction_read_only = on')
+      await postgres.sql('select pg_reload_conf()')
+      return async () => {
+        const client = await postgres.superuser()
+        await client.query('set default_transaction_read_only = off')
+        await client.query('alter system reset default_transaction_read_only')
+        await client.query('select pg_reload_conf()')
+        await client.end()
+      }
+    },
+  },
+  {
+    name: 'PostgreSQL and Redis gone, both',
+    ...gone,
+    async inject({ postgres, redis }) {
+      await Promise.all([postgres.kill(), redis.kill()])
+      return () => Promise.all([postgres.start(), redis.start()])
+    },
+  },
+]

@@ -1,0 +1,211 @@
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Redis } from 'ioredis'
+import type pg from 'pg'
+import { serve } from '../../bench/processes.ts'
+import { startEmbedded } from '../../proxy/origin/embedded.ts'
+import { connect } from '../../proxy/origin/marketplace.ts'
+import { type FaultProxy, faultProxy } from '../fault-proxy.ts'
+import { freePort, type RedisServer, startRedis } from '../servers.ts'
+
+/** A server that can be frozen, killed and started again at the same port, with a proxy before it that can be made to fail. */
+export interface Server {
+  port: number
+  proxy: FaultProxy
+  freeze(): void
+  thaw(): void
+  /** As by kill -9. */
+  kill(): Promise<void>
+  start(): Promise<void>
+}
+
+export interface Stand {
+  postgres: Server & {
+    /** Ends it as an administrator does. */
+    stop(): Promise<void>
+    /** A superuser's connection, past the proxy; to be ended by whoever asked for it. */
+    superuser(): Promise<pg.Client>
+    sql(text: string, values?: unknown[]): Promise<void>
+  }
+  redis: Server & {
+    /** A connection to it, past the proxy; to be ended by whoever asked for it. */
+    client(): Redis
+    /** One command over one such. */
+    command(name: string, ...args: string[]): Promise<unknown>
+  }
+  /** A server that does nothing, and to which nothing happens. */
+  idleUrl: string
+  /** The configuration of a program that reads from these, and whatever differs from the usual in it. */
+  configuration(over?: Partial<Settings>): string
+  stop(): Promise<void>
+}
+
+export interface Settings {
+  redisTimeout: string
+  /** How long an entry past `stale` may still be served if the database fails. */
+  staleIfError: string
+}
+
+/** The most a request waits for Redis, in milliseconds: long beside the hiccups of a busy machine. */
+export const redisDeadlineMs = 250
+
+/** Starts a small PostgreSQL and a Redis of the caller's own. */
+export async function startStand(): Promise<Stand> {
+  const [postgres, redis, idle] = await Promise.all([startPostgres(), startRedisServer(), serve('web-tier.ts')])
+  return {
+    postgres,
+    redis,
+    idleUrl: idle.url,
+    configuration: (over = {}) => configuration(redis.proxy.port, postgres.proxy.port, over),
+    async stop() {
+      postgres.proxy.close()
+      redis.proxy.close()
+      await idle.stop()
+      await redis.kill()
+      await postgres.remove()
+    },
+  }
+}
+
+async function startPostgres() {
+  const dataDir = mkdtempSync(join(tmpdir(), 'onramp-faults-'))
+  const cluster = join(dataDir, 'postgres')
+  const startServer = () =>
+    startEmbedded({
+      dataDir,
+      marketplaceDir: new URL('database', import.meta.url).pathname,
+      settings: ['max_connections = 30', 'superuser_reserved_connections = 5', 'shared_buffers = 32MB', 'fsync = off'],
+      progress: () => {},
+    })
+  let running = await startServer()
+  const port = Number(new URL(running.url).port)
+  const proxy = await faultProxy({ host: '127.0.0.1', port })
+  const pids = () => {
+    const master = Number(readFileSync(join(cluster, 'postmaster.pid'), 'utf8').split('\n')[0])
+    return [master, ...childrenOf(master)]
+  }
+  const superuser = () => connect(running.superuserUrl)
+  const thaw = () => signal(pids(), 'SIGCONT')
+  const kill = async () => {
+    const all = pids()
+    signal(all, 'SIGKILL')
+    await gone(all)
+  }
+  return {
+    port,
+    proxy,
+    freeze: () => signal(pids(), 'SIGSTOP'),
+    thaw,
+    kill,
+    async start() {
+      running = await startServer()
+    },
+    stop: () => running.stop(),
+    superuser,
+    async sql(text: string, values?: unknown[]) {
+      const client = await superuser()
+      await client.query(text, values)
+      await client.end()
+    },
+    async remove() {
+      if (existsSync(join(cluster, 'postmaster.pid'))) await kill()
+      rmSync(dataDir, { recursive: true, force: true })
+    },
+  }
+}
+
+async function startRedisServer() {
+  const port = await freePort()
+  let running: RedisServer
+  const start = async () => {
+    running = await startRedis([], port)
+  }
+  const client = () => {
+    const one = new Redis(port, '127.0.0.1', { maxRetriesPerRequest: 1 })
+    return one.on('error', () => {}) // its command rejects with it
+  }
+  await start()
+  return {
+    port,
+    proxy: await faultProxy({ host: '127.0.0.1', port }),
+    freeze: () => signal([running.pid], 'SIGSTOP'),
+    thaw: () => signal([running.pid], 'SIGCONT'),
+    async kill() {
+      running.stop()
+      await gone([running.pid])
+    },
+    start,
+    client,
+    async command(name: string, ...args: string[]) {
+      const one = client()
+      try {
+        return await one.call(name, ...args)
+      } finally {
+        one.disconnect()
+      }
+    },
+  }
+}
+
+function configuration(redisPort: number, postgresPort: number, over: Partial<Settings>): string {
+  const { redisTimeout = `${redisDeadlineMs}ms`, staleIfError = '1d' } = over
+  const route = (name: string, table: string, lifetime: string) => `
+  ${name}:
+    path: /${name}/:id
+    parameters: { id: { type: integer } }
+    sql: select cast(:id as int) as id, text from ${table} where id = cast(:id as int) % 1000 and is_well()
+    returns: row
+    lifetime: { ${lifetime}, staleIfError: ${staleIfError} }`
+  return `
+listen: { port: 0 }
+admin: { port: 0 }
+redis: { url: "redis://127.0.0.1:${redisPort}", timeout: ${redisTimeout} }
+postgres: { url: "postgres://onramp@127.0.0.1:${postgresPort}/marketplace", statementTimeout: 750ms }
+routes:${route('fresh', 'items', 'fresh: 1h, stale: 0s')}${route('stale', 'items', 'fresh: 200ms, stale: 1h')}${route('old', 'items', 'fresh: 200ms, stale: 0s')}${route('cold', 'items', 'fresh: 1h, stale: 0s')}${route('other', 'others', 'fresh: 1h, stale: 0s')}
+`
+}
+
+/** Those whose parent is `parent`: field 4 of /proc/PID/stat (proc(5)). */
+function childrenOf(parent: number): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => parentOf(pid) === parent)
+}
+
+function parentOf(pid: number): number | undefined {
+  try {
+    return Number(
+      readFileSync(`/proc/${pid}/stat`, 'utf8')
+        .replace(/^.*\) /s, '')
+        .split(' ')[1],
+    )
+  } catch {
+    return undefined // it has ended meanwhile
+  }
+}
+
+function signal(pids: number[], name: NodeJS.Signals): void {
+  for (const pid of pids) {
+    try {
+      process.kill(pid, name)
+    } catch {
+      // it has ended by itself
+    }
+  }
+}
+
+/** Until none of `pids` runs. */
+async function gone(pids: number[]): Promise<void> {
+  const isRunning = (pid: number) => !['Z', 'X', undefined].includes(stateOf(pid))
+  while (pids.some(isRunning)) await new Promise((resolve) => setTimeout(resolve, 5))
+}
+
+function stateOf(pid: number): string | undefined {
+  try {
+    return /\) (\S)/.exec(readFileSync(`/proc/${pid}/stat`, 'utf8'))?.[1]
+  } catch {
+    return undefined
+  }
+}
