@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { networks } from './address.ts'
+import { Audit } from './cache/audit.ts'
 import { failOpen } from './cache/fail-open.ts'
 import { noLeases, redisLeases } from './cache/lease.ts'
 import { memoryTier } from './cache/memory.ts'
@@ -18,9 +19,11 @@ import { describeRoute, prepare, purgedTags, Routing } from './http/prepare.ts'
 import { type Limits, publicServer } from './http/server.ts'
 import { type Observe, observers } from './observation.ts'
 import { adminRoutes } from './ops/admin.ts'
+import { advise } from './ops/advice.ts'
 import { Ladder } from './ops/ladder.ts'
 import { logger } from './ops/log.ts'
 import { eventLoopLag, type Gauges, metrics } from './ops/metrics.ts'
+import { Tally } from './ops/tally.ts'
 import { guard } from './origin/guard.ts'
 import { postgresOrigin } from './origin/postgres.ts'
 
@@ -45,8 +48,8 @@ export interface App {
   warnings: readonly string[]
   /** The tiers, nearest first, and how they are, for people. */
   tiers: readonly string[]
-  /** From here on /ready says no. */
-  drain(): void
+  /** From here on /ready says no; `signal` is what asked for it. */
+  drain(signal: string): void
   /** Cuts every connection, whatever is under way on it. */
   cut(): void
   /** Ends what `createApp` opened; to be called when both listeners are closed. */
@@ -81,7 +84,12 @@ export async function createApp({
   const counts = metrics(gauges, version, nodeVersion)
   const write = logger(pino, config.log.slow / 1000, clock)
   const ladder = new Ladder(clock, (rung, before) => write({ kind: 'rung', rung, before }))
-  const observe = observers(counts.observe, write, ladder.observe)
+  const tally = new Tally(clock)
+  // Its packages are large, and loaded only where they are used.
+  const { Traces } = config.traces.url === undefined ? {} : await import('./ops/traces.ts')
+  const traces = Traces && new Traces(config.traces.url as string, version, clock, write)
+  const watching = [counts.observe, write, ladder.observe, tally.observe, ...(traces ? [traces.observe] : [])]
+  const observe = observers(...watching)
   const { connections, statementTimeout, maxRows, maxBytes } = config.postgres
   const database = { url: databaseUrl, connections, statementTimeoutMs: statementTimeout, maxRows, maxBytes }
   const guards = { slots: connections, waitMs: config.request.timeout, slowMs: statementTimeout / 2 }
@@ -99,8 +107,8 @@ export async function createApp({
   // A holder that is alive has filled, or given up, by then.
   const leases = redis && tier ? redisLeases(redis.client, keyPrefix, statementTimeout + 250, tier) : noLeases
   const cache = new ReadThrough({
-    memory,
-    farther,
+    memory: traces?.memory(memory) ?? memory,
+    farther: traces === undefined ? farther : farther.map((one) => traces.tier(one)),
     leases,
     ledger,
     variants,
@@ -110,10 +118,12 @@ export async function createApp({
     deadlineMs: config.request.timeout,
   })
   const upstream = upstreamOf(config, clock, random, observe)
+  let drainingSince: number | undefined
   const close = async () => {
     lag.stop()
     redis?.close()
-    await Promise.all([origin.close(), upstream?.close()])
+    await Promise.all([origin.close(), upstream?.close(), traces?.close()])
+    if (drainingSince !== undefined) observe({ kind: 'drained', seconds: (clock.now() - drainingSince) / 1000 })
   }
 
   try {
@@ -135,11 +145,11 @@ export async function createApp({
       flights: cache.flights,
       ...(upstream && { upstream: { underWay: upstream.underWay } }),
     })
-    let isDraining = false
 
     const server = publicServer({
       routes: () => routing.table,
-      cache,
+      cache: traces?.cache(cache) ?? cache,
+      audit: new Audit({ ledger, clock, observe, random }),
       origin,
       passthrough: upstream,
       cors: config.cors.origins,
@@ -149,14 +159,27 @@ export async function createApp({
       certificate: config.listen.tls,
       random,
     })
+    if (traces) {
+      traces.follow(server.server)
+      server.addHook('preHandler', (request, _reply, done) =>
+        traces.within(request.raw, request.road.found?.route.path, done),
+      )
+    }
     const admin = newServer(1024 ** 2, random)
     adminRoutes(admin, {
       token: config.admin.token,
       metrics: counts,
       memory,
       state,
+      advice: () => {
+        const { routes } = counts.counts()
+        return advise(
+          tally.routes((route) => routes[route]?.requests ?? 0),
+          tally.memory(memory.maxBytes),
+        )
+      },
       now: () => clock.now(),
-      notReady: () => (isDraining ? 'it is draining' : undefined),
+      notReady: () => (drainingSince === undefined ? undefined : 'it is draining'),
       routes: () => routing.table.routes.map(describeRoute),
       purge: (request) => invalidate(purgedTags(routing.table, request), request.soft),
       reload: () => routing.reload(readConfig),
@@ -166,8 +189,9 @@ export async function createApp({
       admin,
       warnings: prepared.inspection.warnings,
       tiers: ['memory', ...(redis ? [isRedisReady ? 'redis' : 'redis (not reachable now)'] : [])],
-      drain: () => {
-        isDraining = true
+      drain: (signal) => {
+        drainingSince = clock.now()
+        observe({ kind: 'draining', signal })
         upstream?.drain()
       },
       cut: () => {

@@ -7,6 +7,12 @@ export type State = 'fresh' | 'stale' | 'miss' | 'bypass' | 'error'
 export type TierName = 'memory' | 'redis'
 
 /**
+ * What came of an audit: the same bytes; others, though nothing has told of a change; others, and a change was told of; the
+ * statement failed; or it was not run, since the database had enough to do or an audit of the route was under way.
+ */
+export type AuditOutcome = 'match' | 'mismatch' | 'overtaken' | 'failed' | 'skipped'
+
+/**
  * Every fact the program reports, in one union. `ops/metrics` counts them, `ops/log` writes them down; nothing else in the
  * program logs or counts. Times are in seconds, as Prometheus has them.
  */
@@ -22,6 +28,8 @@ export type Observation =
       method: string
       /** The path of the target, without its query: a query may hold what nobody should log. */
       path: string
+      /** The X-Request-Id it came with, or was given (http/framework). */
+      requestId?: string | undefined
       error?: unknown
     }
   | {
@@ -36,16 +44,38 @@ export type Observation =
   | { kind: 'tier-bypassed'; tier: TierName; forMs: number }
   | { kind: 'tier-back'; tier: TierName }
   | { kind: 'redis-connection'; state: 'ready' | 'lost'; error?: unknown }
-  | { kind: 'evicted' }
+  /** An entry was dropped from memory for room. */
+  | { kind: 'evicted'; key: string; bytes: number; readAt: number }
+  /**
+   * The origin has answered. `before`: the entry this replaces, if one is known that no invalidation has touched, and whether it
+   * held the same bytes, and for how long it had waited, past its freshness, for somebody to ask for it. `readAt` is on this host's monotonic clock, in milliseconds.
+   */
+  | {
+      kind: 'filled'
+      route: string
+      key: string
+      readAt: number
+      /** `lifetime.fresh` of the route, as it was then. */
+      freshMs: number
+      before?: { readAt: number; isSame: boolean; waitedMs: number }
+    }
   | { kind: 'collapsed'; route: string }
   /** Work refused to stay alive, and why. */
   | { kind: 'shed'; route: string; reason: 'upstream-full' | 'queue-full' | 'too-late' | 'breaker-open' }
   /** The rung of the ladder (ops/ladder) has changed. */
   | { kind: 'rung'; rung: string; before: string }
-  | { kind: 'breaker'; name: string; state: 'closed' | 'open' | 'half-open' }
+  /** `why`: what made it open. */
+  | { kind: 'breaker'; name: string; state: 'closed' | 'open' | 'half-open'; why?: string | undefined }
   | { kind: 'fill-raced'; route: string }
   | { kind: 'refresh-failed'; route: string; error: unknown }
   | { kind: 'variant-failed'; error: unknown }
+  /** A hit whose statement was run again (cache/audit), or would have been. `ageSeconds`: of the entry, when it was compared. */
+  | { kind: 'audited'; route: string; outcome: AuditOutcome; ageSeconds: number }
+  /** The receiver of traces takes them no more, or again. */
+  | { kind: 'traces'; state: 'lost' | 'back'; error?: unknown }
+  /** It has been asked to end, and by what; or everything under way is done. */
+  | { kind: 'draining'; signal: string }
+  | { kind: 'drained'; seconds: number }
   /** `lagSeconds`: from when it was asked for to when every tier it is for has heard of it, or could not. */
   | { kind: 'invalidated'; cause: 'purge' | 'soft-purge'; tags: readonly string[]; lagSeconds: number }
   /** The files of `listen.tls` were read anew, or could not be. */

@@ -60,6 +60,7 @@ describe('a file', () => {
       listen: { host: '127.0.0.1', port: 8080 },
       admin: { host: '127.0.0.1', port: 9090 },
       log: { level: 'info', slow: 500 },
+      traces: {},
       memory: { maxBytes: 256 * 1024 * 1024 },
       redis: { keyPrefix: 'onramp:', timeout: 100 },
       postgres: {
@@ -91,6 +92,7 @@ describe('a file', () => {
       sql: 'select 1',
       returns: 'rows',
       share: { reserve: 0, queue: 1000 },
+      audit: 0,
       tags: [],
       lifetime: { fresh: 60_000, stale: 600_000, staleIfError: 86_400_000, negative: 10_000 },
       cacheControl: 'max-age=0, must-revalidate',

@@ -1,5 +1,6 @@
 import type { InjectOptions } from 'fastify'
 import { describe, expect, test } from 'vitest'
+import { Audit } from '../proxy/cache/audit.ts'
 import { noLeases } from '../proxy/cache/lease.ts'
 import { memoryTier } from '../proxy/cache/memory.ts'
 import { ReadThrough } from '../proxy/cache/read-through.ts'
@@ -8,11 +9,18 @@ import { Ledger } from '../proxy/coherence/ledger.ts'
 import { Problem } from '../proxy/errors.ts'
 import { compileRoute, routeTable } from '../proxy/http/route.ts'
 import { publicServer } from '../proxy/http/server.ts'
+import type { GuardedOrigin } from '../proxy/origin/guard.ts'
 import type { Origin, Values } from '../proxy/origin/origin.ts'
 import { ManualClock, recorder } from './support.ts'
 
 const lifetime = { fresh: 60_000, stale: 600_000, staleIfError: 3_600_000, negative: 10_000 }
-const common = { lifetime, cacheControl: 'max-age=0, must-revalidate', tags: [], share: { reserve: 0, queue: 100 } }
+const common = {
+  lifetime,
+  cacheControl: 'max-age=0, must-revalidate',
+  tags: [],
+  audit: 0,
+  share: { reserve: 0, queue: 100 },
+}
 const string = { type: 'string', minLength: 1, maxLength: 20, lowercase: false } as const
 
 /** The public listener over real parts, with an origin that answers what it was asked. */
@@ -27,12 +35,13 @@ function setup({ cors = [], noCache }: { cors?: string[]; noCache?: number } = {
       return this.answer(values)
     },
   }
+  const ledger = new Ledger()
   const memory = memoryTier(1024 ** 2, seen.observe)
   const cache = new ReadThrough({
     memory,
     farther: [],
     leases: noLeases,
-    ledger: new Ledger(),
+    ledger,
     variants: new Variants(memory, seen.observe),
     clock,
     observe: seen.observe,
@@ -63,7 +72,8 @@ function setup({ cors = [], noCache }: { cors?: string[]; noCache?: number } = {
   const server = publicServer({
     routes: () => table,
     cache,
-    origin: origin as unknown as Origin,
+    audit: new Audit({ ledger, clock, observe: seen.observe, random: () => 1 }),
+    origin: origin as unknown as GuardedOrigin,
     clock,
     observe: seen.observe,
     random: () => 0.5,

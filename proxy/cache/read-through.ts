@@ -253,8 +253,19 @@ export class ReadThrough {
     const entry: Entry = { body, rows, tags: under.tags, stamp, readAt, fillMs, jitter: random(), etag: etagOf(body) }
     const isRaced = ledger.verdict(read.key, entry) === 'invalid'
     if (isRaced) observe({ kind: 'fill-raced', route: read.route })
+    const { route, key, lifetime } = read
+    observe({ kind: 'filled', route, key, readAt, freshMs: lifetime.fresh, ...this.#comparedToHeld(read, entry) })
     const stored = !isRaced && this.#keep(read, entry)
     return { ...this.#answer(entry, read, 'origin', 'miss'), forwarded, stored }
+  }
+
+  /** The entry that `entry` replaces, unless it is known to be out of date already. */
+  #comparedToHeld({ key, lifetime }: Read, entry: Entry) {
+    const { memory, ledger } = this.#parts
+    const held = memory.peek(key)
+    if (held === undefined || ledger.verdict(key, held) !== 'current') return {}
+    const waitedMs = Math.max(0, entry.readAt - held.readAt - freshFor(held, lifetime))
+    return { before: { readAt: held.readAt, isSame: held.etag === entry.etag, waitedMs } }
   }
 
   #keep(read: Read, entry: Entry): boolean {

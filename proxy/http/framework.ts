@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer'
-import { STATUS_CODES } from 'node:http'
+import { type IncomingHttpHeaders, STATUS_CODES } from 'node:http'
 import Fastify, {
   type FastifyInstance,
   type FastifyReply,
@@ -7,6 +7,7 @@ import Fastify, {
   type FastifyServerOptions,
 } from 'fastify'
 import { messageOf, Problem, type ProblemCode } from '../errors.ts'
+import { isRequestId } from './fields.ts'
 import type { HttpSocket } from './listener.ts'
 import { problemReply, type Reply } from './reply.ts'
 
@@ -19,6 +20,7 @@ export function newServer(
   const server = Fastify({
     ...options,
     logger: false,
+    genReqId: requestIds(random),
     bodyLimit: maxBodyBytes,
     // A request that trickles in must not hold its connection for ever.
     requestTimeout: 30_000,
@@ -30,9 +32,10 @@ export function newServer(
     },
     clientErrorHandler: (error, socket) => answerUnreadable(error, socket),
   })
-  server.setErrorHandler((error, _request, reply) => {
+  server.setErrorHandler((error, request, reply) => {
     const problem = asProblem(error)
-    const headers: Record<string, string> = {}
+    // Under this it is found in the log.
+    const headers: Record<string, string> = { 'X-Request-Id': request.id }
     if (problem.status === 503) headers['Retry-After'] = String(1 + Math.floor(random() * 3))
     if (problem.code.startsWith('origin-')) headers['Cache-Status'] = 'onramp; fwd=uri-miss; detail=origin'
     return send(reply, problemReply(problem, headers))
@@ -62,6 +65,18 @@ export function newServer(
     },
   )
   return server
+}
+
+/** The id of each request: the one it came with, where that can be written into a log as it is; else one of this process's own. */
+function requestIds(random: () => number): (request: { headers: IncomingHttpHeaders }) => string {
+  const prefix = Math.floor(random() * 36 ** 6).toString(36)
+  let made = 0
+  return ({ headers }) => {
+    const given = headers['x-request-id']
+    if (given !== undefined && isRequestId(given)) return given
+    made += 1
+    return `${prefix}-${made.toString(36)}`
+  }
 }
 
 /** What Node's parser gives up on, by its code; everything else is a bad request. */

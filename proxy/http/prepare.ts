@@ -96,6 +96,7 @@ export function changedRoutes(before: RouteTable, after: RouteTable): string[] {
         route.lifetime,
         route.cacheControl,
         route.query.share,
+        route.audit,
         route.tables,
       ])
     )
@@ -132,6 +133,7 @@ export function describeRoute({
   query,
   lifetime,
   cacheControl,
+  audit,
   tagTemplates,
   tables,
 }: Route) {
@@ -146,6 +148,7 @@ export function describeRoute({
     lifetime,
     cacheControl,
     share,
+    audit,
     tags: tagTemplates,
     tables,
     version,

@@ -1,10 +1,11 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { Answer, ReadThrough } from '../cache/read-through.ts'
+import type { Audit } from '../cache/audit.ts'
+import type { Answer, Read, ReadThrough } from '../cache/read-through.ts'
 import type { Clock } from '../clock.ts'
 import { Problem } from '../errors.ts'
 import type { Observe } from '../observation.ts'
-import type { Origin } from '../origin/origin.ts'
+import type { GuardedOrigin } from '../origin/guard.ts'
 import { corsFor, isPreflight, preflightFields } from './cors.ts'
 import { newServer, send } from './framework.ts'
 import { type Head, readHead, safeMethods } from './head.ts'
@@ -18,8 +19,9 @@ import { asksForWebSocket } from './tunnel.ts'
 export interface Parts {
   /** The table of the moment: a reload replaces it between two requests. */
   routes(): RouteTable
-  cache: ReadThrough
-  origin: Origin
+  cache: Pick<ReadThrough, 'read'>
+  audit: Audit
+  origin: Pick<GuardedOrigin, 'query' | 'isIdleFor'>
   /** What takes the requests that are not for a route; without it they are a 404. */
   passthrough: Passthrough | undefined
   cors: readonly string[]
@@ -198,14 +200,17 @@ export function publicServer(parts: Parts): FastifyInstance {
     for (const [name, values] of given) sent.set(name, values)
     const read = route.read(sent)
     if ('faults' in read) throw new Problem('bad-parameters', inWords(read.faults), { faults: read.faults })
-    road.answer = await parts.cache.read({
+    const wanted: Read = {
       key: route.key(read.params),
       route: route.name,
       tags: () => route.tags(read.params),
       lifetime: route.lifetime,
       maxAgeMs: saysNoCache(request.headers['cache-control']) ? route.lifetime.noCache : undefined,
       load: (sent) => parts.origin.query(route.query, read.params, sent),
-    })
+    }
+    road.answer = await parts.cache.read(wanted)
+    if (route.audit > 0)
+      parts.audit.consider(wanted, road.answer, route.audit, () => parts.origin.isIdleFor(route.query))
     const { 'if-none-match': ifNoneMatch, 'accept-encoding': acceptEncoding } = request.headers
     const conditions = { method: request.method, ifNoneMatch, acceptEncoding: acceptEncoding?.toString() }
     const made = replyWith(road.answer, route.query.returns, route.cacheControl, conditions)
@@ -230,6 +235,7 @@ export function publicServer(parts: Parts): FastifyInstance {
       seconds: reply.elapsedTime / 1000,
       method: request.method,
       path: head.path,
+      requestId: request.id,
       error,
     })
   })

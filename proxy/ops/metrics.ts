@@ -1,6 +1,6 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
-import type { Observation, Observe } from '../observation.ts'
+import type { AuditOutcome, Observation, Observe } from '../observation.ts'
 import { type Rung, rungs } from './ladder.ts'
 
 /** What is read when metrics are, rather than counted as it happens. */
@@ -28,6 +28,8 @@ export interface RouteCounts {
   collapsed: number
   queries: number
   failedQueries: number
+  /** Where a route has audits; `worstStaleSeconds`: the age of the oldest entry that was found out of date. */
+  audit?: Record<AuditOutcome, number> & { worstStaleSeconds: number }
 }
 
 export interface Metrics {
@@ -102,6 +104,10 @@ export function metrics(gauges: Gauges, version: string, nodeVersion: string): M
     ['route'],
   )
   const refreshFailures = counter('refresh_failures_total', 'Refreshes behind a stale answer that failed.', ['route'])
+  const audits = counter('audits_total', 'Hits whose statement was run again, by what came of it.', [
+    'route',
+    'outcome',
+  ])
   const certificates = counter('certificate_reloads_total', 'Certificates taken over, or refused, while running.', [
     'outcome',
   ])
@@ -175,6 +181,20 @@ export function metrics(gauges: Gauges, version: string, nodeVersion: string): M
     }
   }
 
+  function audited({ route, outcome, ageSeconds }: Extract<Observation, { kind: 'audited' }>): void {
+    routes[route] ??= noCounts()
+    let audit = routes[route].audit
+    if (audit === undefined) {
+      audit = { match: 0, mismatch: 0, overtaken: 0, failed: 0, skipped: 0, worstStaleSeconds: 0 }
+      routes[route].audit = audit
+      // A series that begins at 1 has not risen, to Prometheus.
+      audits.inc({ route, outcome: 'mismatch' }, 0)
+    }
+    audits.inc({ route, outcome })
+    audit[outcome] += 1
+    if (outcome === 'mismatch') audit.worstStaleSeconds = Math.max(audit.worstStaleSeconds, ageSeconds)
+  }
+
   const observe: Observe = (fact) => {
     switch (fact.kind) {
       case 'response':
@@ -210,8 +230,14 @@ export function metrics(gauges: Gauges, version: string, nodeVersion: string): M
         return reloads.inc({ outcome: 'taken' })
       case 'config-refused':
         return reloads.inc({ outcome: 'refused' })
+      case 'audited':
+        return audited(fact)
+      case 'filled':
       case 'breaker':
       case 'rung':
+      case 'traces':
+      case 'draining':
+      case 'drained':
       case 'origin-connection-lost':
       case 'redis-connection':
       case 'tier-bypassed':
