@@ -19,6 +19,8 @@ import type { Observe } from '../observation.ts'
 
 /** Of requests that belong to no trace yet: how many of a second begin one. Those that belong to one follow what it says. */
 const newTracesASecond = 100
+/** The most a batch may take, tries again included, in milliseconds: its timers keep the process alive. */
+const sendMs = 3000
 /** The most the end of the process waits for the last spans to be taken. */
 const closeMs = 2000
 
@@ -45,7 +47,7 @@ export class Traces {
   constructor(url: string, version: string, clock: Clock, observe: Observe) {
     this.#clock = clock
     const ours = resourceFromAttributes({ 'service.name': 'onramp', 'service.version': version })
-    const exporter = new OTLPTraceExporter({ url: `${url.replace(/\/$/, '')}/v1/traces` })
+    const exporter = new OTLPTraceExporter({ url: `${url.replace(/\/$/, '')}/v1/traces`, timeoutMillis: sendMs })
     this.#provider = new TracerProvider({
       resource: ours.merge(detectResources({ detectors: [envDetector] })),
       sampler: new ParentBasedSampler({ root: atMost(newTracesASecond, clock) }),
