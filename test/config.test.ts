@@ -99,6 +99,25 @@ describe('a file', () => {
     })
   })
 
+  test('says the share of audits as a percentage', () => {
+    for (const [written, share] of [
+      ['0.1%', 0.001],
+      ['5%', 0.05],
+      ['100%', 1],
+    ] as const)
+      expect(only(read(withRoute(`audit: ${written}`))).audit).toBe(share)
+    for (const odd of ['0.1', '101%', '-1%', '1 %', '%'])
+      expect(faults(withRoute(`audit: "${odd}"`))).toEqual([expect.stringContaining('is not a percentage')])
+  })
+
+  test('says where traces go without secrets in it', () => {
+    expect(read(withSection('traces: { url: "http://collector:4318/otlp" }')).traces.url).toBe(
+      'http://collector:4318/otlp',
+    )
+    for (const odd of ['collector:4318', 'http://user:secret@collector:4318', 'http://collector/?token=1'])
+      expect(faults(withSection(`traces: { url: "${odd}" }`))).toEqual([expect.stringContaining('traces.url')])
+  })
+
   test('that is not there, or is a folder, is refused by name', () => {
     for (const path of [join(folder, 'none.yaml'), folder]) {
       expect(() => readConfig(path, {})).toThrow(Refusal)

@@ -179,6 +179,31 @@ describe('a route', () => {
   })
 })
 
+describe('the id of a request', () => {
+  test('is the one it came with; an error answers with it, and it is told with the response', async () => {
+    const { server, seen } = setup()
+    const answer = await server.inject({ url: '/api/search', headers: { 'x-request-id': 'Root=1-67891233-abc/7' } })
+    expect([answer.statusCode, answer.headers['x-request-id']]).toEqual([400, 'Root=1-67891233-abc/7'])
+    expect(seen.of('response')).toMatchObject([{ status: 400, requestId: 'Root=1-67891233-abc/7' }])
+  })
+
+  test.each(['', 'a b', 'a"b', '\u00e9', 'x'.repeat(129)])('is one of its own where %j came', async (given) => {
+    const { server } = setup()
+    const ids: unknown[] = []
+    for (let i = 0; i < 2; i += 1) {
+      const answer = await server.inject({ url: '/api/search', headers: { 'x-request-id': given } })
+      ids.push(answer.headers['x-request-id'])
+    }
+    expect(ids).toEqual([expect.stringMatching(/^\w+-1$/), expect.stringMatching(/^\w+-2$/)])
+  })
+
+  test('is not sent with an answer: it would cost every hit a field', async () => {
+    const { server } = setup()
+    const answer = await server.inject({ url: '/api/counties/51059', headers: { 'x-request-id': 'a' } })
+    expect(answer.headers).not.toHaveProperty('x-request-id')
+  })
+})
+
 describe('no-cache', () => {
   const asking = { url: '/api/counties/51059', headers: { 'cache-control': 'max-age=0, No-Cache' } }
 
