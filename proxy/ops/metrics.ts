@@ -45,7 +45,9 @@ type Response = Extract<Observation, { kind: 'response' }>
 type Noted = Pick<Response, 'route' | 'source' | 'state' | 'status'> & { seconds: number[] }
 
 // From a memory hit (tens of microseconds) to the day everything is slow.
-const buckets = [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
+const ofResponses = [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10]
+// What goes over the network takes a millisecond.
+const ofServers = ofResponses.filter((seconds) => seconds >= 0.001)
 
 /** Counts every observation. Labels hold names from the configuration and words of this program, never what a client sent. */
 export function metrics(gauges: Gauges, version: string, nodeVersion: string): Metrics {
@@ -54,7 +56,7 @@ export function metrics(gauges: Gauges, version: string, nodeVersion: string): M
   collectDefaultMetrics({ register: registry })
   const counter = <L extends string>(name: string, help: string, labelNames: L[] = []) =>
     new Counter({ name: `onramp_${name}`, help, labelNames, registers })
-  const histogram = <L extends string>(name: string, help: string, labelNames: L[]) =>
+  const histogram = <L extends string>(name: string, help: string, labelNames: L[], buckets = ofServers) =>
     new Histogram({ name: `onramp_${name}`, help, labelNames, buckets, registers })
   const gauge = (
     name: string,
@@ -81,6 +83,7 @@ export function metrics(gauges: Gauges, version: string, nodeVersion: string): M
     'response_seconds',
     'From the end of the request head to the end of the response; of what is passed on, to the head of the answer.',
     ['route', 'source'],
+    ofResponses,
   )
   const queries = counter('origin_queries_total', 'Statements sent to PostgreSQL.', ['route', 'outcome'])
   const querySeconds = histogram('origin_query_seconds', 'Waiting for a connection included.', ['route'])
