@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { networks } from './address.ts'
+import { Audit } from './cache/audit.ts'
 import { failOpen } from './cache/fail-open.ts'
 import { noLeases, redisLeases } from './cache/lease.ts'
 import { memoryTier } from './cache/memory.ts'
@@ -22,10 +23,12 @@ import { describeRoute, followedTables, prepare, purgedTags, Routing } from './h
 import { type Limits, publicServer } from './http/server.ts'
 import { type Observe, observers } from './observation.ts'
 import { adminRoutes } from './ops/admin.ts'
+import { advise } from './ops/advice.ts'
 import { busyness } from './ops/busy.ts'
 import { Ladder } from './ops/ladder.ts'
 import { logger } from './ops/log.ts'
 import { eventLoopLag, type Gauges, metrics } from './ops/metrics.ts'
+import { Tally } from './ops/tally.ts'
 import { guard } from './origin/guard.ts'
 import { postgresOrigin } from './origin/postgres.ts'
 
@@ -53,8 +56,8 @@ export interface App {
   warnings: readonly string[]
   /** The tiers, nearest first, and how they are, for people. */
   tiers: readonly string[]
-  /** From here on /ready says no. */
-  drain(): void
+  /** From here on /ready says no; `signal` is what asked for it. */
+  drain(signal: string): void
   /** Cuts every connection, whatever is under way on it. */
   cut(): void
   /** Ends what `createApp` opened; to be called when both listeners are closed. */
@@ -89,7 +92,12 @@ export async function createApp({
   const counts = metrics(gauges, version, nodeVersion)
   const write = logger(pino, config.log.slow / 1000, clock)
   const ladder = new Ladder(clock, (rung, before) => write({ kind: 'rung', rung, before }))
-  const observe = observers(counts.observe, write, ladder.observe)
+  const tally = new Tally(clock)
+  // Its packages are large, and loaded only where they are used.
+  const { Traces } = config.traces.url === undefined ? {} : await import('./ops/traces.ts')
+  const traces = Traces && new Traces(config.traces.url as string, version, clock, write)
+  const watching = [counts.observe, write, ladder.observe, tally.observe, ...(traces ? [traces.observe] : [])]
+  const observe = observers(...watching)
   const { connections, statementTimeout, maxRows, maxBytes } = config.postgres
   const database = { url: databaseUrl, connections, statementTimeoutMs: statementTimeout, maxRows, maxBytes }
   const busy = busyness(clock)
@@ -126,8 +134,8 @@ export async function createApp({
       ? redisLeases(redis.client, keyPrefix, statementTimeout + 250, tier, () => follower.isShared)
       : noLeases
   const cache = new ReadThrough({
-    memory,
-    farther,
+    memory: traces?.memory(memory) ?? memory,
+    farther: traces === undefined ? farther : farther.map((one) => traces.tier(one)),
     leases,
     ledger,
     variants,
@@ -139,12 +147,15 @@ export async function createApp({
     reached: (position) => follower.reached(position, 50),
   })
   const upstream = upstreamOf(config, clock, random, observe)
+  let drainingSince: number | undefined
   const close = async () => {
     lag.stop()
     busy.stop()
     await Promise.all([changes.close(), origin.close(), upstream?.close()])
     follower.close()
     redis?.close()
+    await traces?.close()
+    if (drainingSince !== undefined) observe({ kind: 'drained', seconds: (clock.now() - drainingSince) / 1000 })
   }
 
   try {
@@ -170,7 +181,6 @@ export async function createApp({
       flights: cache.flights,
       ...(upstream && { upstream: { underWay: upstream.underWay } }),
     })
-    let isDraining = false
     let isWarming = true
     void warm(prepared.warm, cache, longestWarmMs, clock, observe).then(() => {
       isWarming = false
@@ -178,7 +188,8 @@ export async function createApp({
 
     const server = publicServer({
       routes: () => routing.table,
-      cache,
+      cache: traces?.cache(cache) ?? cache,
+      audit: new Audit({ ledger, clock, observe, random }),
       origin,
       passthrough: upstream,
       cors: config.cors.origins,
@@ -187,15 +198,29 @@ export async function createApp({
       limits: limitsOf(config),
       certificate: config.listen.tls,
       random,
+      within: traces && ((...all) => traces.within(...all)),
     })
+    if (traces) {
+      traces.follow(server.server)
+      server.addHook('preHandler', (request, _reply, done) =>
+        traces.within(request.raw, request.road.found?.route.path, done),
+      )
+    }
     const admin = newServer(1024 ** 2, random)
     adminRoutes(admin, {
       token: config.admin.token,
       metrics: counts,
       memory,
       state,
+      advice: () => {
+        const { routes } = counts.counts()
+        return advise(
+          tally.routes((route) => routes[route]?.requests ?? 0),
+          tally.memory(memory.maxBytes),
+        )
+      },
       now: () => clock.now(),
-      notReady: () => (isDraining ? 'it is draining' : isWarming ? 'it is warming up' : undefined),
+      notReady: () => (drainingSince !== undefined ? 'it is draining' : isWarming ? 'it is warming up' : undefined),
       routes: () => routing.table.routes.map(describeRoute),
       purge: (request) => invalidate(purgedTags(routing.table, request), request.soft),
       async reload() {
@@ -209,8 +234,9 @@ export async function createApp({
       admin,
       warnings: [...prepared.inspection.warnings, ...changes.warnings, ...(evictionWarning ? [evictionWarning] : [])],
       tiers: ['memory', ...(redis ? [isRedisReady ? 'redis' : 'redis (not reachable now)'] : [])],
-      drain: () => {
-        isDraining = true
+      drain: (signal) => {
+        drainingSince = clock.now()
+        observe({ kind: 'draining', signal })
         upstream?.drain()
       },
       cut: () => {

@@ -3,7 +3,7 @@ import { messageOf, WrongUsage } from './errors.ts'
 import { near } from './near.ts'
 
 export interface Command {
-  name: 'serve' | 'check' | 'help' | 'version'
+  name: 'serve' | 'check' | 'tune' | 'help' | 'version'
   config: string
   db: boolean
   printSql: boolean
@@ -16,6 +16,7 @@ export function usage(version: string): string {
   onramp [serve] [--config FILE]         serve, until Ctrl-C
   onramp check   [--config FILE] [--db]  validate the configuration; with --db, ask the database too
                  [--db --print-sql]      print what the database lacks to be followed, for psql
+  onramp tune    [--config FILE]         what the running onramp has measured, as advice
   onramp --help | --version
 
 FILE is config/onramp.yaml of this program unless given. Exit codes: 0 done, 1 refused, 2 wrong usage.
@@ -41,8 +42,8 @@ export function readArguments(args: string[], defaultConfig: string): Command {
   if (values.help) return { ...command, name: 'help' }
   if (values.version) return { ...command, name: 'version' }
   const [name = 'serve', ...more] = positionals
-  if (name !== 'serve' && name !== 'check') {
-    throw new WrongUsage(`There is no command ${name}${near(name, ['serve', 'check'])}`)
+  if (name !== 'serve' && name !== 'check' && name !== 'tune') {
+    throw new WrongUsage(`There is no command ${name}${near(name, ['serve', 'check', 'tune'])}`)
   }
   if (more.length > 0) throw new WrongUsage(`Nothing is expected after ${name}: ${more.join(' ')}`)
   if (values.db && name !== 'check') throw new WrongUsage('--db goes with check')

@@ -30,6 +30,12 @@ const size = z
   .regex(/^\d+(\.\d+)?(B|KiB|MiB|GiB)$/, { error: 'is not a size: write 512B, 64KiB, 256MiB or 2GiB' })
   .transform(scaled(bytesIn))
 
+/** A percentage as people write it; a share of 1 once read. */
+const share = z
+  .string()
+  .regex(/^(100|\d{1,2}(\.\d+)?)%$/, { error: 'is not a percentage: write 0.1%, 5% or 100%' })
+  .transform((text) => Number.parseFloat(text) / 100)
+
 /** An integer, also as the text an environment variable gives. */
 function integer(min: number, max: number) {
   return z.preprocess(
@@ -132,6 +138,9 @@ const route = z.strictObject({
     .describe(
       'Of postgres.connections: `limit`, the most of its statements at once (default 60 %); `reserve`, kept free for it; `queue`, the most that wait',
     ),
+  audit: share
+    .prefault('0%')
+    .describe('Of its hits, how many have their statement run again, when the database has time, and compared'),
   tags: z
     .array(z.string().min(1).max(200))
     .default([])
@@ -169,6 +178,15 @@ export const schema = z.strictObject({
         .default('info')
         .describe('`debug` has one line a request'),
       slow: wait.prefault('500ms').describe('A request that takes longer is logged at warn'),
+    })
+    .prefault({}),
+  traces: z
+    .strictObject({
+      url: z
+        .string()
+        .regex(/^https?:\/\/[^/?#@]+(\/[^?#]*)?$/, { error: 'is not an address like http://127.0.0.1:4318' })
+        .optional()
+        .describe('An OpenTelemetry receiver (OTLP over HTTP; /v1/traces is added). Without it nothing is traced'),
     })
     .prefault({}),
   memory: z

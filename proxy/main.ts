@@ -2,7 +2,7 @@
 import { readFileSync, statSync, unlinkSync } from 'node:fs'
 import { type AddressInfo, connect } from 'node:net'
 import { fileURLToPath } from 'node:url'
-import { pino } from 'pino'
+import { type Logger, pino } from 'pino'
 import { httpAddress, isSocketPath, isWildcard, withoutSecrets } from './address.ts'
 import { type App, createApp } from './app.ts'
 import { type Command, readArguments, usage } from './arguments.ts'
@@ -13,6 +13,8 @@ import { readConfig } from './config-file.ts'
 import { messageOf, Refusal, WrongUsage } from './errors.ts'
 import { followedTables, prepare } from './http/prepare.ts'
 import { banner } from './ops/banner.ts'
+import { prettyLine } from './ops/pretty.ts'
+import { tune } from './ops/tune.ts'
 import { type Embedded, startEmbedded } from './origin/embedded.ts'
 import { checkServer, postgresOrigin } from './origin/postgres.ts'
 
@@ -28,6 +30,8 @@ async function main(): Promise<void> {
       return print(version)
     case 'check':
       return check(command)
+    case 'tune':
+      return print(await tune(readConfig(command.config, process.env).admin))
     case 'serve':
       return serve(command)
     default:
@@ -75,11 +79,7 @@ async function serve({ config: file }: Command): Promise<void> {
       config,
       databaseUrl: database.url,
       readConfig: () => readConfig(file, process.env),
-      pino: pino({
-        level: config.log.level,
-        base: null,
-        redact: ['*.token', '*.url', '*.password', '*.authorization'],
-      }),
+      pino: newLogger(config),
       clock: systemClock,
       random: Math.random,
       version,
@@ -88,8 +88,9 @@ async function serve({ config: file }: Command): Promise<void> {
     try {
       await listen(app, config)
       print(started(app, config, database))
-      print(`\n${await stopping.signal}: finishing what is under way.`)
-      app.drain()
+      const signal = await stopping.signal
+      print(`\n${signal}: finishing what is under way.`)
+      app.drain(signal)
     } finally {
       await closeListeners(app, config.limits.drainTimeout)
       await app.close()
@@ -97,6 +98,13 @@ async function serve({ config: file }: Command): Promise<void> {
   } finally {
     await database.stop()
   }
+}
+
+/** JSON, a line each; on a terminal, for people. */
+function newLogger({ log }: Config): Logger {
+  const options = { level: log.level, base: null, redact: ['*.token', '*.url', '*.password', '*.authorization'] }
+  const isForPeople = process.stdout.isTTY && process.env.NODE_ENV !== 'production'
+  return isForPeople ? pino(options, { write: (line) => process.stdout.write(prettyLine(line)) }) : pino(options)
 }
 
 async function listen(app: App, { listen, admin }: Config): Promise<void> {

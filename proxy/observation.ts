@@ -13,6 +13,12 @@ export type State = 'fresh' | 'stale' | 'miss' | 'bypass' | 'error'
 export type TierName = 'memory' | 'redis'
 
 /**
+ * What came of an audit: the same bytes; others, though nothing has told of a change; others, and a change was told of; the
+ * statement failed; or it was not run, since the database had enough to do or an audit of the route was under way.
+ */
+export type AuditOutcome = 'match' | 'mismatch' | 'overtaken' | 'failed' | 'skipped'
+
+/**
  * Every fact the program reports, in one union. `ops/metrics` counts them, `ops/log` writes them down; nothing else in the
  * program logs or counts. Times are in seconds, as Prometheus has them.
  */
@@ -30,6 +36,8 @@ export type Observation =
       makeshift?: string | undefined
       /** The path of the target, without its query: a query may hold what nobody should log. */
       path: string
+      /** The X-Request-Id it came with, or was given (http/framework). */
+      requestId?: string | undefined
       error?: unknown
     }
   | {
@@ -44,13 +52,28 @@ export type Observation =
   | { kind: 'tier-bypassed'; tier: TierName; forMs: number }
   | { kind: 'tier-back'; tier: TierName }
   | { kind: 'redis-connection'; state: 'ready' | 'lost'; error?: unknown }
-  | { kind: 'evicted' }
+  /** An entry was dropped from memory for room. */
+  | { kind: 'evicted'; key: string; bytes: number; readAt: number }
+  /**
+   * The origin has answered. `before`: the entry this replaces, if one is known that no invalidation has touched, and whether it
+   * held the same bytes, and for how long it had waited, past its freshness, for somebody to ask for it. `readAt` is on this host's monotonic clock, in milliseconds.
+   */
+  | {
+      kind: 'filled'
+      route: string
+      key: string
+      readAt: number
+      /** `lifetime.fresh` of the route, as it was then. */
+      freshMs: number
+      before?: { readAt: number; isSame: boolean; waitedMs: number }
+    }
   | { kind: 'collapsed'; route: string }
   /** Work refused to stay alive, and why. */
   | { kind: 'shed'; route: string; reason: 'upstream-full' | 'queue-full' | 'too-late' | 'breaker-open' | 'busy' }
   /** The rung of the ladder (ops/ladder) has changed. */
   | { kind: 'rung'; rung: string; before: string }
-  | { kind: 'breaker'; name: string; state: 'closed' | 'open' | 'half-open' }
+  /** `why`: what made it open. */
+  | { kind: 'breaker'; name: string; state: 'closed' | 'open' | 'half-open'; why?: string | undefined }
   | { kind: 'fill-raced'; route: string }
   | { kind: 'refresh-failed'; route: string; error: unknown }
   | { kind: 'variant-failed'; error: unknown }
@@ -63,6 +86,13 @@ export type Observation =
   | { kind: 'coherence'; state: Coherence; before: Coherence }
   /** Following the database (coherence/changes) goes on in another way, or not at all; `why` is a sentence's end. */
   | { kind: 'changes'; state: 'leading' | 'waiting' | 'lost' | 'off'; mode: string; why: string; error?: unknown }
+  /** A hit whose statement was run again (cache/audit), or would have been. `ageSeconds`: of the entry, when it was compared. */
+  | { kind: 'audited'; route: string; outcome: AuditOutcome; ageSeconds: number }
+  /** The receiver of traces takes them no more, or again. */
+  | { kind: 'traces'; state: 'lost' | 'back'; error?: unknown }
+  /** It has been asked to end, and by what; or everything under way is done. */
+  | { kind: 'draining'; signal: string }
+  | { kind: 'drained'; seconds: number }
   /** The files of `listen.tls` were read anew, or could not be. */
   | { kind: 'certificate'; outcome: 'taken' | 'refused'; error?: unknown }
   /** What `warm` lists has been read at the start. */

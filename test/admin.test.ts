@@ -41,6 +41,7 @@ function setup({ token }: { token?: string } = {}) {
     now: () => clock.now(),
     notReady: () => outcome.notReady,
     state: () => ({ flights: 0 }),
+    advice: () => [{ route: 'plan', kind: 'keep', text: 'fresh 1m fits.' }],
     routes: () => [{ name: 'plan' }, { name: 'county' }],
     async purge(request) {
       purges.push(request)
@@ -249,7 +250,7 @@ describe('metrics', () => {
     counts.observe({ kind: 'origin-query', route: 'plan', outcome: 'ok', seconds: 0.01 })
     counts.observe({ kind: 'origin-query', route: 'plan', outcome: 'timeout', seconds: 2 })
     counts.observe({ kind: 'collapsed', route: 'plan' })
-    counts.observe({ kind: 'evicted' })
+    counts.observe({ kind: 'evicted', key: 'plan@1', bytes: 1000, readAt: 0 })
     counts.observe({ kind: 'invalidated', cause: 'purge', soft: false, tags: ['x'], lagSeconds: 0.02 })
     counts.observe({ kind: 'tier-error', tier: 'redis', operation: 'get', reason: 'timeout' })
     const { body, headers } = await server.inject('/metrics')

@@ -67,6 +67,34 @@ describe('a slot', () => {
   })
 })
 
+describe('there is a slot to spare', () => {
+  test('while nobody waits, and one is left free for whoever comes next', async () => {
+    const { ask, bulkhead } = setup(3)
+    const has = () => bulkhead.hasSpare('a', { limit: 3, reserve: 0, queue: 1 })
+    expect(has()).toBe(true)
+    await ask('b')
+    expect(has()).toBe(true)
+    await ask('b')
+    expect(has()).toBe(false)
+  })
+
+  test('never of what others have reserved, nor above the limit of its route', async () => {
+    const { ask, bulkhead } = setup(4, { dear: { reserve: 2 }, a: { limit: 1 } })
+    await ask('dear')
+    const share = { limit: 1, reserve: 0, queue: 1 }
+    expect(bulkhead.hasSpare('a', share)).toBe(true)
+    await ask('a')
+    expect([bulkhead.hasSpare('a', share), bulkhead.hasSpare('b', share)]).toEqual([false, false])
+  })
+
+  test('not while anybody waits, though slots are free', async () => {
+    const { ask, bulkhead } = setup(10, { slow: { limit: 1 } })
+    await ask('slow')
+    void ask('slow')
+    expect(bulkhead.hasSpare('a', { limit: 10, reserve: 0, queue: 1 })).toBe(false)
+  })
+})
+
 describe('what waits', () => {
   test('is let go at its deadline, not before and not after, and takes nothing with it', async () => {
     const { ask, clock, shed, bulkhead, end } = setup(1)

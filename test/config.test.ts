@@ -60,6 +60,7 @@ describe('a file', () => {
       listen: { host: '127.0.0.1', port: 8080 },
       admin: { host: '127.0.0.1', port: 9090 },
       log: { level: 'info', slow: 500 },
+      traces: {},
       memory: { maxBytes: 256 * 1024 * 1024 },
       redis: { keyPrefix: 'onramp:', timeout: 100 },
       postgres: {
@@ -93,10 +94,30 @@ describe('a file', () => {
       sql: 'select 1',
       returns: 'rows',
       share: { reserve: 0, queue: 1000 },
+      audit: 0,
       tags: [],
       lifetime: { fresh: 60_000, stale: 600_000, staleIfError: 86_400_000, negative: 10_000 },
       cacheControl: 'max-age=0, must-revalidate',
     })
+  })
+
+  test('says the share of audits as a percentage', () => {
+    for (const [written, share] of [
+      ['0.1%', 0.001],
+      ['5%', 0.05],
+      ['100%', 1],
+    ] as const)
+      expect(only(read(withRoute(`audit: ${written}`))).audit).toBe(share)
+    for (const odd of ['0.1', '101%', '-1%', '1 %', '%'])
+      expect(faults(withRoute(`audit: "${odd}"`))).toEqual([expect.stringContaining('is not a percentage')])
+  })
+
+  test('says where traces go without secrets in it', () => {
+    expect(read(withSection('traces: { url: "http://collector:4318/otlp" }')).traces.url).toBe(
+      'http://collector:4318/otlp',
+    )
+    for (const odd of ['collector:4318', 'http://user:secret@collector:4318', 'http://collector/?token=1'])
+      expect(faults(withSection(`traces: { url: "${odd}" }`))).toEqual([expect.stringContaining('traces.url')])
   })
 
   test('that is not there, or is a folder, is refused by name', () => {

@@ -114,6 +114,28 @@ describe('a process that has more to do than it can', () => {
   })
 })
 
+describe('what nobody waits for', () => {
+  const query = { route: 'plans', share: { reserve: 0, queue: 100 } } as unknown as Query
+
+  test('may be run while there is nothing else to do, and not with a single connection', () => {
+    expect(setup().guarded.isIdleFor(query)).toBe(true)
+    expect(setup(1).guarded.isIdleFor(query)).toBe(false)
+  })
+
+  test('may not be run while the database, or its route, is left alone', async () => {
+    const { ask, database, failing, guarded, clock } = setup()
+    database.answer = failing('origin-timeout')
+    for (let i = 0; i < 20; i += 1) await ask('plans')
+    const other = { ...query, route: 'counties' } as Query
+    expect([guarded.isIdleFor(query), guarded.isIdleFor(other)]).toEqual([false, true])
+    database.answer = failing('origin-unavailable')
+    for (let i = 0; i < 25; i += 1) await ask('counties')
+    expect(guarded.isIdleFor(other)).toBe(false)
+    clock.pass(500)
+    expect(guarded.isIdleFor(other)).toBe(false)
+  })
+})
+
 describe('slots', () => {
   test('one route has six in ten at once unless it says otherwise; those that wait are seen', async () => {
     const { ask, asked, database, guarded } = setup()

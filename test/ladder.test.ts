@@ -24,7 +24,7 @@ const shed = (reason: 'queue-full' | 'breaker-open'): Observation => ({ kind: 's
 describe('the ladder', () => {
   test('is at its top until something is amiss', () => {
     const { see, steps } = setup()
-    expect(see(redisReady, { kind: 'evicted' })).toBe('full')
+    expect(see(redisReady, { kind: 'evicted', key: 'plan@1', bytes: 1000, readAt: 0 })).toBe('full')
     expect(steps).toEqual([])
   })
 

@@ -1,8 +1,10 @@
+import { stripVTControlCharacters } from 'node:util'
 import { pino } from 'pino'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { Problem } from '../proxy/errors.ts'
 import type { Observation } from '../proxy/observation.ts'
 import { logger } from '../proxy/ops/log.ts'
+import { prettyLine } from '../proxy/ops/pretty.ts'
 import { ManualClock } from './support.ts'
 
 /** What is written, at debug, for the facts given one after the other. */
@@ -103,6 +105,14 @@ test('each change of state is a line with its reason', () => {
     { kind: 'invalidated', cause: 'purge', soft: false, tags: ['county:51059'], lagSeconds: 0 },
     { kind: 'config-reloaded', routes: 14, changed: ['plan'] },
     { kind: 'config-refused', error: new Error('routes.plan.sql: is missing') },
+    { kind: 'rung', rung: 'stale-only', before: 'full' },
+    { kind: 'rung', rung: 'full', before: 'stale-only' },
+    { kind: 'breaker', name: 'origin', state: 'open', why: '3 of 5 failed, 0 were slow' },
+    { kind: 'breaker', name: 'origin', state: 'closed' },
+    { kind: 'traces', state: 'lost', error: new Error('connect ECONNREFUSED') },
+    { kind: 'traces', state: 'back' },
+    { kind: 'draining', signal: 'SIGTERM' },
+    { kind: 'drained', seconds: 1.5 },
   )
   expect(lines.map(({ level, reason }) => [level, reason])).toEqual([
     [warn, 'read ECONNRESET'],
@@ -112,6 +122,14 @@ test('each change of state is a line with its reason', () => {
     [info, undefined],
     [info, undefined],
     [50, 'routes.plan.sql: is missing'],
+    [warn, 'the database is left alone'],
+    [info, undefined],
+    [warn, '3 of 5 failed, 0 were slow'],
+    [info, undefined],
+    [warn, 'connect ECONNREFUSED'],
+    [info, undefined],
+    [info, 'SIGTERM'],
+    [info, undefined],
   ])
 })
 
@@ -125,4 +143,44 @@ test('what Redis refuses is told once in ten seconds an operation; what it does 
     [warn, 'OOM command not allowed'],
     [debug, 'late'],
   ])
+})
+
+test('a mismatch that an audit found is told once in ten seconds a route; what else came of audits is only counted', () => {
+  const { clock, observe, lines } = setup()
+  const found = { kind: 'audited', route: 'plan', outcome: 'mismatch', ageSeconds: 42 } as const
+  for (const outcome of ['match', 'overtaken', 'failed', 'skipped'] as const) observe({ ...found, outcome })
+  expect(lines()).toEqual([])
+  observe(found)
+  observe(found)
+  observe({ ...found, route: 'county' })
+  expect(lines()).toMatchObject([{ level: warn, route: 'plan', ageSeconds: 42 }, { route: 'county' }])
+  clock.pass(10_000)
+  observe(found)
+  expect(lines()).toHaveLength(3)
+})
+
+test('a failed request is told with its id, under which its client can be told what it was', () => {
+  const [line] = written({ ...response, status: 503, state: 'error', source: 'none', requestId: 'r-17' })
+  expect(line).toMatchObject({ msg: 'failed', requestId: 'r-17' })
+})
+
+describe('on a terminal', () => {
+  const plain = (line: string) => stripVTControlCharacters(prettyLine(line))
+
+  test('a line is the time of the day, the level, the sentence, and the rest by name', () => {
+    const time = new Date(2014, 0, 2, 9, 5, 7).getTime()
+    const line = JSON.stringify({ level: 40, time, route: 'plan', seconds: 0.5, msg: 'slow', path: '/a b' })
+    expect(plain(line)).toBe('09:05:07 warn  slow route=plan seconds=0.5 path="/a b"\n')
+  })
+
+  test('nothing in a value can steer it', () => {
+    const reason = 'a\x1b[2Jb\x9b31mc\nd'
+    const shown = prettyLine(JSON.stringify({ level: 30, time: 0, msg: 'lost', reason }))
+    expect(shown).toContain('"a\\u001b[2Jb\\u009b31mc\\nd"')
+    expect(stripVTControlCharacters(shown).trimEnd()).toMatch(/^[ -~]*$/)
+  })
+
+  test('what is no line of the log is shown as it is', () => {
+    expect(prettyLine('not JSON')).toBe('not JSON')
+  })
 })

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { Audit } from '../proxy/cache/audit.ts'
 import { noLeases } from '../proxy/cache/lease.ts'
 import { memoryTier } from '../proxy/cache/memory.ts'
 import { ReadThrough } from '../proxy/cache/read-through.ts'
@@ -7,11 +8,18 @@ import { Ledger } from '../proxy/coherence/ledger.ts'
 import { Problem } from '../proxy/errors.ts'
 import { compileRoute, routeTable } from '../proxy/http/route.ts'
 import { publicServer } from '../proxy/http/server.ts'
+import type { GuardedOrigin } from '../proxy/origin/guard.ts'
 import type { Origin, Values } from '../proxy/origin/origin.ts'
 import { type Asked, ask, gate, ManualClock, recorder, settled } from './support.ts'
 
 const lifetime = { fresh: 60_000, stale: 600_000, staleIfError: 3_600_000, negative: 10_000 }
-const common = { lifetime, cacheControl: 'max-age=0, must-revalidate', tags: [], share: { reserve: 0, queue: 100 } }
+const common = {
+  lifetime,
+  cacheControl: 'max-age=0, must-revalidate',
+  tags: [],
+  audit: 0,
+  share: { reserve: 0, queue: 100 },
+}
 const string = { type: 'string', minLength: 1, maxLength: 20, lowercase: false } as const
 
 /** The public listener over real parts, with an origin that answers what it was asked. */
@@ -26,12 +34,13 @@ function setup({ cors = [], noCache }: { cors?: string[]; noCache?: number } = {
       return this.answer(values)
     },
   }
+  const ledger = new Ledger()
   const memory = memoryTier(1024 ** 2, seen.observe)
   const cache = new ReadThrough({
     memory,
     farther: [],
     leases: noLeases,
-    ledger: new Ledger(),
+    ledger,
     variants: new Variants(memory, seen.observe),
     clock,
     observe: seen.observe,
@@ -69,7 +78,8 @@ function setup({ cors = [], noCache }: { cors?: string[]; noCache?: number } = {
   const server = publicServer({
     routes: () => table,
     cache,
-    origin: origin as unknown as Origin,
+    audit: new Audit({ ledger, clock, observe: seen.observe, random: () => 1 }),
+    origin: origin as unknown as GuardedOrigin,
     clock,
     observe: seen.observe,
     random: () => 0.5,
@@ -222,6 +232,31 @@ test('an answer that is awaited when the server closes is given, and ends its co
   const { statusCode, headers } = await answer
   expect([statusCode, headers.connection]).toEqual([200, 'close'])
   await closed
+})
+
+describe('the id of a request', () => {
+  test('is the one it came with; an error answers with it, and it is told with the response', async () => {
+    const { ask, seen } = setup()
+    const answer = await ask({ url: '/api/search', headers: { 'x-request-id': 'Root=1-67891233-abc/7' } })
+    expect([answer.statusCode, answer.headers['x-request-id']]).toEqual([400, 'Root=1-67891233-abc/7'])
+    expect(seen.of('response')).toMatchObject([{ status: 400, requestId: 'Root=1-67891233-abc/7' }])
+  })
+
+  test.each(['', 'a b', 'a"b', '\u00e9', 'x'.repeat(129)])('is one of its own where %j came', async (given) => {
+    const { ask } = setup()
+    const ids: unknown[] = []
+    for (let i = 0; i < 2; i += 1) {
+      const answer = await ask({ url: '/api/search', headers: { 'x-request-id': given } })
+      ids.push(answer.headers['x-request-id'])
+    }
+    expect(ids).toEqual([expect.stringMatching(/^\w+-1$/), expect.stringMatching(/^\w+-2$/)])
+  })
+
+  test('is not sent with an answer: it would cost every hit a field', async () => {
+    const { ask } = setup()
+    const answer = await ask({ url: '/api/counties/51059', headers: { 'x-request-id': 'a' } })
+    expect(answer.headers).not.toHaveProperty('x-request-id')
+  })
 })
 
 describe('no-cache', () => {

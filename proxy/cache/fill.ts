@@ -5,7 +5,7 @@ import type { Observe } from '../observation.ts'
 import { type Answer, type Answers, makeshiftFor, type Read } from './answer.ts'
 import { type Entry, etagOf, ownBytes } from './entry.ts'
 import type { Lease, Leases } from './lease.ts'
-import { keepFor } from './lifetime.ts'
+import { freshFor, keepFor } from './lifetime.ts'
 import type { MemoryTier } from './memory.ts'
 import type { Tier } from './tier.ts'
 import type { Variants } from './variants.ts'
@@ -184,8 +184,19 @@ export class Filler {
     const entry: Entry = { body, rows, tags: under.tags, stamp, readAt, fillMs, jitter: random(), etag: etagOf(body) }
     const isRaced = ledger.verdict(read.key, entry, clock.now()) === 'invalid'
     if (isRaced) observe({ kind: 'fill-raced', route: read.route })
+    const { route, key, lifetime } = read
+    observe({ kind: 'filled', route, key, readAt, freshMs: lifetime.fresh, ...this.#comparedToHeld(read, entry) })
     const stored = !isRaced && this.#keep(read, entry)
     return { ...this.#answers.of(entry, read, 'origin', 'miss'), forwarded, stored }
+  }
+
+  /** The entry that `entry` replaces, unless it is known to be out of date already. */
+  #comparedToHeld({ key, lifetime }: Read, entry: Entry) {
+    const { memory, ledger, clock } = this.#parts
+    const held = memory.peek(key)
+    if (held === undefined || ledger.verdict(key, held, clock.now()) !== 'current') return {}
+    const waitedMs = Math.max(0, entry.readAt - held.readAt - freshFor(held, lifetime))
+    return { before: { readAt: held.readAt, isSame: held.etag === entry.etag, waitedMs } }
   }
 
   #keep(read: Read, entry: Entry): boolean {

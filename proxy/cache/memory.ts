@@ -33,8 +33,8 @@ export function memoryTier(maxBytes: number, observe: Observe): MemoryTier {
   const lru = new LRUCache<Key, Entry>({
     maxSize: maxBytes,
     maxEntrySize: Math.floor(maxBytes * largestShare),
-    dispose(_entry, _key, reason) {
-      if (reason === 'evict') observe({ kind: 'evicted' })
+    dispose(entry, key, reason) {
+      if (reason === 'evict') observe({ kind: 'evicted', key, bytes: sizeOf(key, entry), readAt: entry.readAt })
     },
   })
   return {

@@ -1,11 +1,12 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import type { Answer, Read } from '../cache/answer.ts'
+import type { Audit } from '../cache/audit.ts'
 import type { ReadThrough } from '../cache/read-through.ts'
 import type { Position } from '../coherence/ledger.ts'
 import { Problem } from '../errors.ts'
-import type { Origin } from '../origin/origin.ts'
+import type { GuardedOrigin } from '../origin/guard.ts'
 import { type Cors, withCors } from './cors.ts'
-import { replyToError } from './framework.ts'
+import { replyToError, requestIds } from './framework.ts'
 import type { Head } from './head.ts'
 import { readQuery } from './input.ts'
 import { Recent } from './recent.ts'
@@ -22,6 +23,8 @@ export interface Road {
   /** When its head was read, on the clock. */
   readonly began: number
   answer: Answer | undefined
+  /** Of a request that failed. */
+  requestId: string | undefined
   error: unknown
 }
 
@@ -31,8 +34,9 @@ export type Arriving = IncomingMessage & { road?: Road }
 export interface Parts {
   /** The table of the moment: a reload replaces it between two requests. */
   routes(): RouteTable
-  cache: ReadThrough
-  origin: Origin
+  cache: Pick<ReadThrough, 'read' | 'held'>
+  audit: Audit
+  origin: Pick<GuardedOrigin, 'query' | 'isIdleFor'>
   cors: Cors
   /** Of one request, unknown ones too. */
   maxParameters: number
@@ -50,6 +54,8 @@ export interface Answers {
   give(request: IncomingMessage, response: ServerResponse, road: Road): void
   /** What a request for a route asks of the cache, by what its client has sent. Throws `bad-parameters`. */
   reading(found: Found, sent: Map<string, readonly unknown[]>): Read
+  /** Has a share of the hits compared with what the database says. */
+  audit(found: Found, read: Read, answer: Answer): void
 }
 
 /** Targets whose meaning is remembered: what is read from memory is mostly the same few. Longer ones are not worth the room. */
@@ -60,6 +66,7 @@ const longest = 300
 export function routeAnswers({
   routes,
   cache,
+  audit: audits,
   origin,
   cors,
   maxParameters,
@@ -67,6 +74,7 @@ export function routeAnswers({
   answered,
   random,
 }: Parts): Answers {
+  const idOf = requestIds(random)
   let table: RouteTable | undefined
   let targets = new Recent<Found>(remembered)
 
@@ -102,9 +110,14 @@ export function routeAnswers({
       if (held === undefined) return void wait(request, response, road, read)
       if (found.read === undefined) remember(road, asked)
       write(request, response, road, held)
+      audit(found, read, held)
     } catch (error) {
       fail(request, response, road, error)
     }
+  }
+
+  function audit({ route }: Found, read: Read, answer: Answer): void {
+    if (route.audit > 0) audits.consider(read, answer, route.audit, () => origin.isIdleFor(route.query))
   }
 
   function remember({ head, found }: Road, read: Read): void {
@@ -131,8 +144,9 @@ export function routeAnswers({
 
   function fail(request: IncomingMessage, response: ServerResponse, road: Road, error: unknown): void {
     road.error = error
+    road.requestId = idOf(request)
     if (response.headersSent) response.destroy()
-    else send(request, response, road, replyToError(error, random))
+    else send(request, response, road, replyToError(error, random, road.requestId))
   }
 
   function send(
@@ -147,7 +161,7 @@ export function routeAnswers({
     answered(road, status)
   }
 
-  return { find, give, reading }
+  return { find, give, reading, audit }
 }
 
 /** The reply to a request for a route, by the answer of the cache. */

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer'
-import { STATUS_CODES } from 'node:http'
+import { type IncomingHttpHeaders, STATUS_CODES } from 'node:http'
 import Fastify, {
   type FastifyInstance,
   type FastifyReply,
@@ -7,6 +7,7 @@ import Fastify, {
   type FastifyServerOptions,
 } from 'fastify'
 import { messageOf, Problem, type ProblemCode } from '../errors.ts'
+import { isRequestId } from './fields.ts'
 import type { HttpSocket } from './listener.ts'
 import { problemReply, type Reply } from './reply.ts'
 
@@ -19,6 +20,7 @@ export function newServer(
   const server = Fastify({
     ...options,
     logger: false,
+    genReqId: requestIds(random),
     bodyLimit: maxBodyBytes,
     // A request that trickles in must not hold its connection for ever.
     requestTimeout: 30_000,
@@ -30,7 +32,8 @@ export function newServer(
     },
     clientErrorHandler: (error, socket) => answerUnreadable(error, socket),
   })
-  server.setErrorHandler((error, _request, reply) => send(reply, replyToError(error, random)))
+  // Under its id it is found in the log.
+  server.setErrorHandler((error, request, reply) => send(reply, replyToError(error, random, request.id)))
   // For the public listener: a method that the framework has no name for.
   server.setNotFoundHandler(() => {
     throw new Problem('no-route', 'There is nothing at this path.')
@@ -56,6 +59,18 @@ export function newServer(
     },
   )
   return server
+}
+
+/** The id of each request: the one it came with, where that can be written into a log as it is; else one of this process's own. */
+export function requestIds(random: () => number): (request: { headers: IncomingHttpHeaders }) => string {
+  const prefix = Math.floor(random() * 36 ** 6).toString(36)
+  let made = 0
+  return ({ headers }) => {
+    const given = headers['x-request-id']
+    if (given !== undefined && isRequestId(given)) return given
+    made += 1
+    return `${prefix}-${made.toString(36)}`
+  }
 }
 
 /** What Node's parser gives up on, by its code; everything else is a bad request. */
@@ -100,9 +115,9 @@ export function send(reply: FastifyReply, { status, headers, body }: Reply): Fas
 }
 
 /** The reply to a request that ended in `error`: a problem, and when to try again where that is worth it. */
-export function replyToError(error: unknown, random: () => number): Reply {
+export function replyToError(error: unknown, random: () => number, requestId: string): Reply {
   const problem = asProblem(error)
-  const headers: Record<string, string> = {}
+  const headers: Record<string, string> = { 'X-Request-Id': requestId }
   if (problem.status === 503) headers['Retry-After'] = String(1 + Math.floor(random() * 3))
   // Neither a hit nor forwarded.
   if (problem.code === 'shed') headers['Cache-Status'] = 'onramp; detail=shed'

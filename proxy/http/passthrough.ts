@@ -5,7 +5,7 @@ import type { Clock } from '../clock.ts'
 import { Problem } from '../errors.ts'
 import type { Observe } from '../observation.ts'
 import { askAlone } from './alone.ts'
-import { isLooping, type Sender, trailerFields, upstreamFields } from './fields.ts'
+import { isLooping, isRequestId, type Sender, trailerFields, upstreamFields } from './fields.ts'
 import { type Head, safeMethods } from './head.ts'
 import { lineOf } from './listener.ts'
 import { clientClosedRequest, Passage } from './passage.ts'
@@ -108,6 +108,8 @@ export function passthrough(upstream: Upstream, clock: Clock, random: () => numb
       seconds: (clock.now() - began) / 1000,
       method: head.method,
       path: head.path,
+      // Looked for only where it will be written down.
+      requestId: isFailed || status >= 500 ? requestIdOf(head) : undefined,
       error,
     })
   }
@@ -168,6 +170,11 @@ export function passthrough(upstream: Upstream, clock: Clock, random: () => numb
  */
 function isRepeatable({ method, content, expectsContinue, target }: Head): boolean {
   return safeMethods.has(method) && !content && !expectsContinue && /^(\/|https?:\/\/)/.test(target)
+}
+
+function requestIdOf({ names, rawHeaders }: Head): string | undefined {
+  const given = rawHeaders[names.indexOf('x-request-id') * 2 + 1]
+  return names.includes('x-request-id') && isRequestId(given) ? given : undefined
 }
 
 /** What frames the content of a request that is sent on, the way it came framed. */

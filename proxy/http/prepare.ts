@@ -128,6 +128,7 @@ export function changedRoutes(before: RouteTable, after: RouteTable): string[] {
         route.lifetime,
         route.cacheControl,
         route.query.share,
+        route.audit,
         route.tables,
       ])
     )
@@ -170,6 +171,7 @@ export function describeRoute({
   query,
   lifetime,
   cacheControl,
+  audit,
   tagTemplates,
   tables,
 }: Route) {
@@ -184,6 +186,7 @@ export function describeRoute({
     lifetime,
     cacheControl,
     share,
+    audit,
     tags: tagTemplates,
     tables,
     version,

@@ -16,6 +16,8 @@ export interface Route {
   readonly lifetime: RouteConfig['lifetime']
   readonly cacheControl: string
   readonly query: Query
+  /** The share of its hits whose statement is run again and compared. */
+  readonly audit: number
   readonly tagTemplates: readonly string[]
   /** The tables its statement reads, as the database says; none before it was asked. */
   readonly tables: readonly string[]
@@ -31,7 +33,7 @@ export interface Route {
 const generation = 1
 
 export function compileRoute(config: RouteConfig): Route {
-  const { name, path, parameters, returns, tags: templates, lifetime, cacheControl, share } = config
+  const { name, path, parameters, returns, tags: templates, lifetime, cacheControl, share, audit } = config
   const statement = parseStatement(config.sql)
   const text = statement.render((parameter) => `:${parameter}`)
   const identity = JSON.stringify([generation, text, returns, parameters, templates])
@@ -50,6 +52,7 @@ export function compileRoute(config: RouteConfig): Route {
     lifetime,
     cacheControl,
     methods,
+    audit,
     query: { route: name, version, statement, returns, share: share },
     tagTemplates: templates,
     tables: [],

@@ -1,10 +1,11 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Audit } from '../cache/audit.ts'
 import type { ReadThrough } from '../cache/read-through.ts'
 import type { Clock } from '../clock.ts'
 import { Problem } from '../errors.ts'
 import type { Observe } from '../observation.ts'
-import type { Origin } from '../origin/origin.ts'
+import type { GuardedOrigin } from '../origin/guard.ts'
 import { type Arriving, type Found, forClient, type Road, replyTo, routeAnswers } from './answer.ts'
 import { corsFor, isPreflight, preflightFields, withCors } from './cors.ts'
 import { newServer, send } from './framework.ts'
@@ -19,10 +20,13 @@ import { asksForWebSocket } from './tunnel.ts'
 export interface Parts {
   /** The table of the moment: a reload replaces it between two requests. */
   routes(): RouteTable
-  cache: ReadThrough
-  origin: Origin
+  cache: Pick<ReadThrough, 'read' | 'held'>
+  audit: Audit
+  origin: Pick<GuardedOrigin, 'query' | 'isIdleFor'>
   /** What takes the requests that are not for a route; without it they are a 404. */
   passthrough: Passthrough | undefined
+  /** Runs what is done for a request to the route of this path, which somebody may want to watch. */
+  within?: ((request: IncomingMessage, path: string | undefined, run: () => void) => void) | undefined
   cors: readonly string[]
   clock: Clock
   observe: Observe
@@ -60,7 +64,14 @@ export function publicServer(parts: Parts): FastifyInstance {
   function approach(request: Arriving): Road | Problem {
     const head = readHead(request)
     if (head instanceof Problem) return head
-    request.road = { head, found: answers.find(head), began: parts.clock.now(), answer: undefined, error: undefined }
+    request.road = {
+      head,
+      found: answers.find(head),
+      began: parts.clock.now(),
+      answer: undefined,
+      requestId: undefined,
+      error: undefined,
+    }
     return request.road
   }
 
@@ -111,8 +122,9 @@ export function publicServer(parts: Parts): FastifyInstance {
     }
     if (expectsContinue && !(Number(content) > limits.maxBodyBytes)) response.writeContinue()
     const isRead = (method === 'GET' || method === 'HEAD') && road.found?.route.methods.includes(method) === true
-    if (isRead) answers.give(request, response, road)
-    else handle(request, response)
+    if (!isRead) return void handle(request, response)
+    if (parts.within === undefined) return void answers.give(request, response, road)
+    parts.within(request, road.found?.route.path, () => answers.give(request, response, road))
   }
 
   function endAfter(request: Arriving, response: ServerResponse): void {
@@ -139,7 +151,7 @@ export function publicServer(parts: Parts): FastifyInstance {
     })
   }
 
-  function answered({ head, found, began, answer, error }: Road, status: number): void {
+  function answered({ head, found, began, answer, requestId, error }: Road, status: number): void {
     parts.observe({
       kind: 'response',
       route: found?.route.name ?? 'none',
@@ -150,6 +162,7 @@ export function publicServer(parts: Parts): FastifyInstance {
       method: head.method,
       path: head.path,
       makeshift: answer?.makeshift,
+      requestId,
       error,
     })
   }
@@ -204,7 +217,9 @@ export function publicServer(parts: Parts): FastifyInstance {
     const { road } = request
     const found = road.found as Found
     const read = answers.reading(found, readBody(request.body, limits.maxParameters))
-    road.answer = await parts.cache.read(forClient(read, found.route, request.headers))
+    const wanted = forClient(read, found.route, request.headers)
+    road.answer = await parts.cache.read(wanted)
+    answers.audit(found, wanted, road.answer)
     const made = replyTo(found, road.answer, request)
     return send(reply, { ...made, headers: withCors(made.headers, cors(request.headers)) })
   }
@@ -212,6 +227,7 @@ export function publicServer(parts: Parts): FastifyInstance {
 
   server.addHook('onError', async (request, _reply, error) => {
     request.road.error = error
+    request.road.requestId = request.id
   })
 
   server.addHook('onResponse', async (request, reply) => answered(request.road, reply.statusCode))

@@ -5,6 +5,7 @@ import { routeOf } from '../cache/key.ts'
 import type { MemoryTier } from '../cache/memory.ts'
 import type { Purged, PurgeRequest } from '../coherence/purge.ts'
 import { Problem, Refusal } from '../errors.ts'
+import type { Advice } from './advice.ts'
 import type { Metrics } from './metrics.ts'
 
 export interface Parts {
@@ -15,6 +16,7 @@ export interface Parts {
   /** Nothing, or why no traffic should come. */
   notReady(): string | undefined
   state(): Record<string, unknown>
+  advice(): readonly Advice[]
   routes(): readonly { name: string }[]
   /** Throws `bad-parameters` for a route or parameters that do not exist. */
   purge(request: PurgeRequest): Promise<Purged>
@@ -61,7 +63,11 @@ export function adminRoutes(server: FastifyInstance, parts: Parts): void {
   server.get('/metrics', async (_request, reply) =>
     reply.type(parts.metrics.contentType).send(await parts.metrics.text()),
   )
-  server.get('/stats', () => ({ ...parts.state(), ...withRatios(parts.metrics.counts()) }))
+  server.get('/stats', () => ({
+    ...parts.state(),
+    ...withRatios(parts.metrics.counts()),
+    advice: parts.advice(),
+  }))
   server.get('/routes', () => parts.routes())
   server.get<{ Querystring: { route?: string; limit?: string } }>('/entries', (request) =>
     entries(parts, request.query),

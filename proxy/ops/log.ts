@@ -2,6 +2,7 @@ import type { Logger } from 'pino'
 import type { Clock } from '../clock.ts'
 import { messageOf } from '../errors.ts'
 import type { Observe } from '../observation.ts'
+import type { Rung } from './ladder.ts'
 
 /**
  * Writes observations down: each request at debug, slow and failed ones at warn, a line for each change of state.
@@ -95,12 +96,13 @@ export function logger(pino: Logger, slowSeconds: number, clock: Clock): Observe
         const { rung, before } = fact
         return rung === 'full'
           ? pino.info({ rung, before }, 'all is in use again')
-          : pino.warn({ rung, before }, 'going on with less')
+          : pino.warn({ rung, before, reason: reasons[rung as Rung] }, 'going on with less')
       }
       case 'breaker': {
-        const { name, state } = fact
+        const { name, state, why } = fact
         if (state === 'closed') return pino.info({ breaker: name }, 'a breaker is closed again')
-        if (state === 'open') return pino.warn({ breaker: name }, 'a breaker is open: what it guards is left alone')
+        if (state === 'open')
+          return pino.warn({ breaker: name, reason: why }, 'a breaker is open: what it guards is left alone')
         return pino.debug({ breaker: name }, 'a breaker lets one through')
       }
       case 'changes': {
@@ -114,7 +116,23 @@ export function logger(pino: Logger, slowSeconds: number, clock: Clock): Observe
         return fact.outcome === 'taken'
           ? pino.info('the certificate was read anew')
           : pino.error(described(fact.error), 'the new certificate is refused; the old one stays')
+      case 'audited':
+        if (fact.outcome === 'mismatch' && isNews(`${fact.route} mismatch`))
+          pino.warn(
+            { route: fact.route, ageSeconds: fact.ageSeconds },
+            'an audit found that what was served is not what the database says, and nothing has told of a change',
+          )
+        return
+      case 'traces':
+        return fact.state === 'back'
+          ? pino.info('traces are taken again')
+          : pino.warn(described(fact.error), 'traces are not taken; going on without them')
+      case 'draining':
+        return pino.info({ reason: fact.signal }, 'draining: what is under way is finished, nothing new is ready')
+      case 'drained':
+        return pino.info({ seconds: fact.seconds }, 'drained')
       case 'evicted':
+      case 'filled':
       case 'collapsed':
         return
       default:
@@ -122,6 +140,13 @@ export function logger(pino: Logger, slowSeconds: number, clock: Clock): Observe
     }
   }
   return write
+}
+
+/** What each rung below the first one means has happened. */
+const reasons: Partial<Record<Rung, string>> = {
+  'memory-only': 'Redis cannot be used',
+  'stale-only': 'the database is left alone',
+  shed: 'more is asked for than can be done',
 }
 
 /** Why: the innermost cause's message, and its code if it has one. PostgreSQL quotes values in errors of class 22: not those. */

@@ -1,6 +1,6 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
-import type { Observation, Observe } from '../observation.ts'
+import type { AuditOutcome, Observation, Observe } from '../observation.ts'
 import { type Rung, rungs } from './ladder.ts'
 
 /** What is read when metrics are, rather than counted as it happens. */
@@ -28,6 +28,8 @@ export interface RouteCounts {
   collapsed: number
   queries: number
   failedQueries: number
+  /** Where a route has audits; `worstStaleSeconds`: the age of the oldest entry that was found out of date. */
+  audit?: Record<AuditOutcome, number> & { worstStaleSeconds: number }
 }
 
 export interface Metrics {
@@ -43,7 +45,9 @@ type Response = Extract<Observation, { kind: 'response' }>
 type Noted = Pick<Response, 'route' | 'source' | 'state' | 'status'> & { seconds: number[] }
 
 // From a memory hit (tens of microseconds) to the day everything is slow.
-const buckets = [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
+const ofResponses = [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10]
+// What goes over the network takes a millisecond.
+const ofServers = ofResponses.filter((seconds) => seconds >= 0.001)
 
 /** Counts every observation. Labels hold names from the configuration and words of this program, never what a client sent. */
 export function metrics(gauges: Gauges, version: string, nodeVersion: string): Metrics {
@@ -52,7 +56,7 @@ export function metrics(gauges: Gauges, version: string, nodeVersion: string): M
   collectDefaultMetrics({ register: registry })
   const counter = <L extends string>(name: string, help: string, labelNames: L[] = []) =>
     new Counter({ name: `onramp_${name}`, help, labelNames, registers })
-  const histogram = <L extends string>(name: string, help: string, labelNames: L[]) =>
+  const histogram = <L extends string>(name: string, help: string, labelNames: L[], buckets = ofServers) =>
     new Histogram({ name: `onramp_${name}`, help, labelNames, buckets, registers })
   const gauge = (
     name: string,
@@ -79,6 +83,7 @@ export function metrics(gauges: Gauges, version: string, nodeVersion: string): M
     'response_seconds',
     'From the end of the request head to the response being written; of what is passed on, to the head of the answer.',
     ['route', 'source'],
+    ofResponses,
   )
   const queries = counter('origin_queries_total', 'Statements sent to PostgreSQL.', ['route', 'outcome'])
   const querySeconds = histogram('origin_query_seconds', 'Waiting for a connection included.', ['route'])
@@ -107,6 +112,10 @@ export function metrics(gauges: Gauges, version: string, nodeVersion: string): M
     ['route'],
   )
   const refreshFailures = counter('refresh_failures_total', 'Refreshes behind a stale answer that failed.', ['route'])
+  const audits = counter('audits_total', 'Hits whose statement was run again, by what came of it.', [
+    'route',
+    'outcome',
+  ])
   const certificates = counter('certificate_reloads_total', 'Certificates taken over, or refused, while running.', [
     'outcome',
   ])
@@ -180,6 +189,20 @@ export function metrics(gauges: Gauges, version: string, nodeVersion: string): M
     }
   }
 
+  function audited({ route, outcome, ageSeconds }: Extract<Observation, { kind: 'audited' }>): void {
+    routes[route] ??= noCounts()
+    let audit = routes[route].audit
+    if (audit === undefined) {
+      audit = { match: 0, mismatch: 0, overtaken: 0, failed: 0, skipped: 0, worstStaleSeconds: 0 }
+      routes[route].audit = audit
+      // A series that begins at 1 has not risen, to Prometheus.
+      audits.inc({ route, outcome: 'mismatch' }, 0)
+    }
+    audits.inc({ route, outcome })
+    audit[outcome] += 1
+    if (outcome === 'mismatch') audit.worstStaleSeconds = Math.max(audit.worstStaleSeconds, ageSeconds)
+  }
+
   const observe: Observe = (fact) => {
     switch (fact.kind) {
       case 'response':
@@ -222,10 +245,16 @@ export function metrics(gauges: Gauges, version: string, nodeVersion: string): M
         return invalidationLag.observe({}, fact.lagSeconds)
       case 'log-gap':
         return gaps.inc()
+      case 'audited':
+        return audited(fact)
+      case 'filled':
       case 'changes':
       case 'breaker':
       case 'coherence':
       case 'rung':
+      case 'traces':
+      case 'draining':
+      case 'drained':
       case 'origin-connection-lost':
       case 'redis-connection':
       case 'tier-bypassed':

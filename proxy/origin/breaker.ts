@@ -33,7 +33,7 @@ export interface BreakerLimits {
 export class Breaker {
   readonly #limits: BreakerLimits
   readonly #clock: Clock
-  readonly #changed: (state: BreakerState) => void
+  readonly #changed: (state: BreakerState, why?: string) => void
   #state: BreakerState = 'closed'
   #outcomes: { at: number; outcome: Outcome }[] = []
   #openUntil = 0
@@ -42,7 +42,8 @@ export class Breaker {
   #term = 0
   #cancelTry = () => {}
 
-  constructor(limits: BreakerLimits, clock: Clock, changed: (state: BreakerState) => void) {
+  /** `changed` is told each new state, and why it opened. */
+  constructor(limits: BreakerLimits, clock: Clock, changed: (state: BreakerState, why?: string) => void) {
     this.#limits = limits
     this.#clock = clock
     this.#changed = changed
@@ -83,9 +84,11 @@ export class Breaker {
     this.#outcomes.push({ at: now, outcome })
     this.#outcomes = this.#outcomes.filter(({ at }) => now - at < windowMs).slice(-samples * 5)
     if (this.#outcomes.length < samples) return
-    const share = (wanted: Outcome) =>
-      this.#outcomes.filter((one) => one.outcome === wanted).length / this.#outcomes.length
-    if (share('failed') >= failedShare || share('slow') >= slowShare) this.#open(this.#limits.openMs)
+    const all = this.#outcomes.length
+    const of = (wanted: Outcome) => this.#outcomes.filter((one) => one.outcome === wanted).length
+    const [failed, slow] = [of('failed'), of('slow')]
+    if (failed / all >= failedShare || slow / all >= slowShare)
+      this.#open(this.#limits.openMs, `${failed} of ${all} failed, ${slow} were slow`)
   }
 
   #judgeTry(outcome: Outcome): void {
@@ -96,19 +99,19 @@ export class Breaker {
       return void this.#become('open')
     }
     if (outcome === 'ok') return void this.#become('closed')
-    this.#open(Math.min(this.#openMs * 2, this.#limits.longestMs))
+    this.#open(Math.min(this.#openMs * 2, this.#limits.longestMs), 'a try failed')
   }
 
-  #open(ms: number): void {
+  #open(ms: number, why: string): void {
     this.#openMs = ms
     this.#openUntil = this.#clock.now() + ms
-    this.#become('open')
+    this.#become('open', why)
   }
 
-  #become(state: BreakerState): void {
+  #become(state: BreakerState, why?: string): void {
     this.#state = state
     this.#term += 1
     this.#outcomes = []
-    this.#changed(state)
+    this.#changed(state, why)
   }
 }

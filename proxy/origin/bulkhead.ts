@@ -84,6 +84,12 @@ export class Bulkhead {
     return promise
   }
 
+  /** Whether a statement of `route` could start now, with nobody waiting, and leave a slot free for the next who comes. */
+  hasSpare(route: string, share: Share): boolean {
+    const lane = this.#laneOf(route, share)
+    return this.waiting === 0 && this.#mayStart(lane) && this.#unreserved(lane) > 1
+  }
+
   #laneOf(route: string, share: Share): Lane {
     const known = this.#lanes.get(route)
     if (known !== undefined) {
@@ -96,14 +102,17 @@ export class Bulkhead {
   }
 
   #mayStart(lane: Lane): boolean {
-    const free = this.#slots - this.#running
-    if (free < 1 || lane.running >= lane.share.limit) return false
-    if (lane.running < lane.share.reserve) return true
-    let reserved = 0
+    if (this.#running >= this.#slots || lane.running >= lane.share.limit) return false
+    return lane.running < lane.share.reserve || this.#unreserved(lane) > 0
+  }
+
+  /** Free slots that no other lane has reserved. */
+  #unreserved(lane: Lane): number {
+    let unreserved = this.#slots - this.#running
     for (const other of this.#lanes.values()) {
-      if (other !== lane) reserved += Math.max(0, other.share.reserve - other.running)
+      if (other !== lane) unreserved -= Math.max(0, other.share.reserve - other.running)
     }
-    return free > reserved
+    return unreserved
   }
 
   /** How long one that comes now would wait: those before it, over the slots its route has. */

@@ -3,7 +3,7 @@ import { Problem } from '../errors.ts'
 import type { Observe } from '../observation.ts'
 import { Breaker, type BreakerLimits, type Outcome } from './breaker.ts'
 import { Bulkhead } from './bulkhead.ts'
-import type { Origin } from './origin.ts'
+import type { Origin, Query } from './origin.ts'
 
 export interface Guards {
   /** Statements at once, over all routes. */
@@ -18,6 +18,8 @@ export interface Guards {
 
 export interface GuardedOrigin extends Origin {
   readonly breakers: { name: string; state: Breaker['state'] }[]
+  /** Whether `query` could be run now at nobody's cost: nothing waits, a slot stays free, and nothing is being left alone. */
+  isIdleFor(query: Query): boolean
 }
 
 /** What a route may have of the slots unless it says otherwise: one alone never has them all. */
@@ -40,8 +42,8 @@ export function guard(origin: Origin, guards: Guards, clock: Clock, observe: Obs
   const bulkhead = new Bulkhead(guards.slots, clock, (route, reason) => observe({ kind: 'shed', route, reason }))
   const usualLimit = Math.ceil(guards.slots * usualLimitShare)
   const breakerOf = (name: string, limits: Omit<BreakerLimits, 'tryMs'>) =>
-    new Breaker({ ...limits, tryMs: guards.statementMs * 2 }, clock, (state) =>
-      observe({ kind: 'breaker', name, state }),
+    new Breaker({ ...limits, tryMs: guards.statementMs * 2 }, clock, (state, why) =>
+      observe({ kind: 'breaker', name, state, why }),
     )
   const database = breakerOf('origin', ofOrigin)
   const routes = new Map<string, Breaker>()
@@ -59,8 +61,14 @@ export function guard(origin: Origin, guards: Guards, clock: Clock, observe: Obs
     return new Problem('origin-unavailable', 'The database is left alone for a moment: it has been failing.')
   }
 
+  const shareOf = ({ share }: Query) => ({ ...share, limit: share.limit ?? usualLimit })
+
   return {
     ...origin,
+    isIdleFor: (query) =>
+      database.state === 'closed' &&
+      routeBreaker(query.route).state === 'closed' &&
+      bulkhead.hasSpare(query.route, shareOf(query)),
     async query(query, values, sent) {
       if (guards.isBusy()) {
         observe({ kind: 'shed', route: query.route, reason: 'busy' })
@@ -68,7 +76,7 @@ export function guard(origin: Origin, guards: Guards, clock: Clock, observe: Obs
       }
       const own = routeBreaker(query.route)
       if (!database.mayEnter || !own.mayEnter) throw refuse(query.route)
-      const share = { ...query.share, limit: query.share.limit ?? usualLimit }
+      const share = shareOf(query)
       const leave = await bulkhead.enter(query.route, share, clock.now() + guards.waitMs)
       const term = database.enter()
       const ownTerm = term === undefined ? undefined : own.enter()

@@ -1,0 +1,37 @@
+const levels: Record<number, [name: string, colour: number]> = {
+  10: ['trace', 90],
+  20: ['debug', 90],
+  30: ['info', 32],
+  40: ['warn', 33],
+  50: ['error', 31],
+  60: ['fatal', 31],
+}
+
+/**
+ * A line of the log (JSON, as pino writes it) as people read it on a terminal: time of the day, level, sentence, the rest by name.
+ *
+ * Values are shown so that nothing in them can steer the terminal. A line that is no JSON is given back as it is.
+ */
+export function prettyLine(line: string): string {
+  let fields: Record<string, unknown>
+  try {
+    fields = JSON.parse(line)
+  } catch {
+    return line // not the logger's
+  }
+  const { level, time, msg, ...rest } = fields
+  const [name, colour] = levels[Number(level)] ?? [String(level), 0]
+  const clock = new Date(Number(time)).toTimeString().slice(0, 8)
+  const details = Object.entries(rest).map(([key, value]) => ` ${grey(`${key}=`)}${shown(value)}`)
+  return `${grey(clock)} \x1b[${colour}m${name.padEnd(5)}\x1b[0m ${msg}${details.join('')}\n`
+}
+
+function shown(value: unknown): string {
+  if (typeof value === 'string' && /^[\w.:/@%+-]+$/.test(value)) return value
+  const text = JSON.stringify(value) // escapes what lies below a blank
+  return text.replace(/[\x7f-\x9f]/g, (control) => `\\u00${control.charCodeAt(0).toString(16)}`)
+}
+
+function grey(text: string): string {
+  return `\x1b[90m${text}\x1b[0m`
+}

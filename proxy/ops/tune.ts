@@ -1,0 +1,73 @@
+import { request } from 'node:http'
+import { httpAddress, isSocketPath, isWildcard } from '../address.ts'
+import { messageOf, Refusal } from '../errors.ts'
+import type { Advice } from './advice.ts'
+
+/** Where the admin listener is, as the configuration has it. */
+interface Admin {
+  host: string
+  port: number
+}
+
+/** The most the running onramp may take to answer, in milliseconds. */
+const patienceMs = 5000
+
+/** Asks the onramp that runs with this admin listener what could be tuned; sentences for the terminal. Throws a {@link Refusal}. */
+export async function tune(admin: Admin): Promise<string> {
+  if (admin.port === 0 && !isSocketPath(admin.host))
+    throw new Refusal(
+      'admin.port is 0, any free port: which one cannot be known. Set ADMIN_PORT to the one it printed.',
+    )
+  const where = isSocketPath(admin.host) ? admin.host : httpAddress(reachable(admin.host), admin.port)
+  const text = await get(admin, '/stats').catch((cause) => {
+    throw new Refusal(`No onramp answers on ${where} (the admin listener): ${messageOf(cause)}`, { cause })
+  })
+  const stats = parsed(text)
+  if (stats === undefined) throw new Refusal(`What answers on ${where} is no onramp.`)
+  return inWords(stats.advice, stats.uptimeSeconds)
+}
+
+/** What is to be done first, then what is fine as it is, then what nobody can tell yet. */
+export function inWords(advice: readonly Advice[], uptimeSeconds: number): string {
+  const measured = advice.filter(({ kind }) => kind !== 'unmeasured')
+  const toDo = measured.filter(({ kind }) => kind !== 'keep')
+  const unmeasured = advice.filter(({ kind }) => kind === 'unmeasured')
+  if (advice.length === 0)
+    return `Nothing was measured in the ${Math.round(uptimeSeconds)} s since the start: no route has asked the database.`
+  const lines = (some: readonly Advice[]) => some.map(({ route, text }) => `  ${route}: ${text}`)
+  return [
+    ...(toDo.length > 0 ? ['To do:', ...lines(toDo)] : ['Nothing to do.']),
+    ...(measured.length > toDo.length
+      ? ['', 'As it should be:', ...lines(measured.filter((one) => !toDo.includes(one)))]
+      : []),
+    ...(unmeasured.length > 0 ? ['', 'Too little measured yet:', ...lines(unmeasured)] : []),
+  ].join('\n')
+}
+
+function get({ host, port }: Admin, path: string): Promise<string> {
+  const target = isSocketPath(host) ? { socketPath: host.slice('unix:'.length) } : { host: reachable(host), port }
+  return new Promise((resolve, reject) => {
+    const asking = request({ ...target, path, timeout: patienceMs }, (response) => {
+      const pieces: Buffer[] = []
+      response.on('data', (piece) => pieces.push(piece))
+      response.on('error', reject)
+      response.on('end', () => resolve(Buffer.concat(pieces).toString()))
+    })
+    asking.on('timeout', () => asking.destroy(new Error(`no answer within ${patienceMs / 1000} s`)))
+    asking.on('error', reject)
+    asking.end()
+  })
+}
+
+function parsed(text: string): { advice: Advice[]; uptimeSeconds: number } | undefined {
+  try {
+    const stats = JSON.parse(text)
+    return Array.isArray(stats.advice) ? stats : undefined
+  } catch {
+    return undefined // said by the caller
+  }
+}
+
+function reachable(host: string): string {
+  return isWildcard(host) ? '127.0.0.1' : host
+}

@@ -1,0 +1,208 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+import { parse, parseAllDocuments } from 'yaml'
+import { readConfig } from '../proxy/config-file.ts'
+import { busyMetrics, type Series, seriesOf } from './scrape.ts'
+
+const read = (file: string) => readFileSync(new URL(`../config/deploy/${file}`, import.meta.url), 'utf8')
+
+/** Words of PromQL that are no series: operators and modifiers. What is followed by a parenthesis is a function. */
+const words = new Set(['by', 'without', 'on', 'ignoring', 'and', 'or', 'unless', 'bool', 'offset'])
+/** What Prometheus itself adds: labels, and a series of its own. */
+const itsLabels = ['job', 'instance', 'le']
+const itsSeries: [string, Map<string, Set<string>>] = ['up', new Map()]
+
+/** What `expression` asks for that no scrape has: series, labels of them, and values they never take. */
+function unknownIn(expression: string, scraped: Series): string[] {
+  const series: Series = new Map([...scraped, itsSeries])
+  const faults: string[] = []
+  const used: string[] = []
+  const plain = expression.replace(/\b(?:by|without|on|ignoring)\s*\([^)]*\)/g, ' ')
+  // A string, or a name and what it is followed by: what a function is given, or what a series is narrowed down with.
+  for (const [, name, follows = ''] of plain.matchAll(/"[^"]*"|([a-z_:][\w:]*)\s*(\(|\{[^}]*\})?/gi)) {
+    if (name === undefined || follows === '(' || words.has(name)) continue
+    const labels = series.get(name)
+    if (labels === undefined) {
+      faults.push(`no series ${name}`)
+      continue
+    }
+    used.push(name)
+    for (const [, label, operator, value] of follows.matchAll(/(\w+)\s*(=~|!~|!=|=)\s*"([^"]*)"/g)) {
+      if (itsLabels.includes(label as string)) continue
+      const values = labels.get(label as string)
+      if (values === undefined) faults.push(`${name} has no label ${label}`)
+      else if (!operator?.startsWith('!') && !matches(values, operator as string, value as string))
+        faults.push(`${name} never has ${label}${operator}"${value}"`)
+    }
+  }
+  const there = new Set([...itsLabels, ...used.flatMap((name) => [...(series.get(name)?.keys() ?? [])])])
+  for (const [, group] of expression.matchAll(/\b(?:by|without|on|ignoring)\s*\(([^)]*)\)/g)) {
+    for (const label of (group as string).split(',').map((one) => one.trim()))
+      if (!there.has(label)) faults.push(`nothing here has a label ${label}`)
+  }
+  return faults
+}
+
+function matches(values: Set<string>, operator: string, wanted: string): boolean {
+  if (operator === '=') return values.has(wanted)
+  return [...values].some((value) => new RegExp(`^(?:${wanted})$`).test(value))
+}
+
+/** Without durations in brackets and strings after matchers, which are no names. */
+const bare = (expression: string) => expression.replace(/\[[^\]]*\]/g, '').replaceAll('$instance', '.*')
+
+const scraped = seriesOf(await busyMetrics().text())
+
+interface Rule {
+  alert: string
+  expr: string
+  for?: string
+  labels: { severity: string }
+  annotations: { summary: string; description: string }
+}
+const { groups } = parse(read('alerts.yaml')) as { groups: { name: string; rules: Rule[] }[] }
+const rules = groups.flatMap((group) => group.rules)
+const dashboard = JSON.parse(read('grafana.json'))
+const panels: { title: string; description: string; targets: { expr: string; legendFormat: string }[] }[] =
+  dashboard.panels
+
+describe('an alert', () => {
+  test.each(rules.map((rule) => [rule.alert, rule] as const))('%s asks for what onramp measures', (_name, rule) => {
+    expect(unknownIn(bare(rule.expr), scraped)).toEqual([])
+  })
+
+  test('says how bad it is, for whom, and where to look; labels in its words are those of its expression', () => {
+    for (const { alert, expr, labels, annotations } of rules) {
+      expect(['critical', 'warning']).toContain(labels.severity)
+      expect(annotations.description.length, alert).toBeGreaterThan(20)
+      for (const [, label] of annotations.summary.matchAll(/\$labels\.(\w+)/g)) {
+        const isGrouped = /\bby \(/.test(expr)
+        const known = isGrouped ? new RegExp(`by \\([^)]*\\b${label}\\b`).test(expr) : isLabelOf(expr, label as string)
+        expect(known, `${alert}: ${label}`).toBe(true)
+      }
+    }
+  })
+
+  test('is there for each thing that somebody has to be told of', () => {
+    expect(rules.map(({ alert }) => alert)).toEqual([
+      'OnrampDown',
+      'OnrampErrors',
+      'OnrampStaleOnly',
+      'OnrampShedding',
+      'OnrampBreakerOpen',
+      'OnrampMemoryOnly',
+      'OnrampInvalidationsLate',
+      'OnrampAuditMismatch',
+      'OnrampBusy',
+    ])
+  })
+
+  const isLabelOf = (expr: string, label: string) =>
+    itsLabels.includes(label) || [...scraped].some(([name, labels]) => expr.includes(name) && labels.has(label))
+})
+
+describe('the Grafana dashboard', () => {
+  const targets = panels.flatMap(({ title, targets }) => targets.map((target) => [title, target] as const))
+  test.each(targets)('%s asks for what onramp measures', (_title, { expr }) => {
+    expect(unknownIn(bare(expr), scraped)).toEqual([])
+  })
+
+  test('names what its legends show, fills its width, and lets one choose the source and the instances', () => {
+    for (const [title, { expr, legendFormat }] of targets) {
+      for (const [, label] of legendFormat.matchAll(/\{\{(\w+)\}\}/g))
+        expect(expr, title).toMatch(new RegExp(`by \\([^)]*\\b${label}\\b`))
+    }
+    const names = dashboard.templating.list.map(({ name }: { name: string }) => name)
+    expect(names).toEqual(['datasource', 'instance'])
+    expect(new Set(panels.map(({ title }) => title)).size).toBe(panels.length)
+  })
+})
+
+describe('twins', () => {
+  test.each([
+    ['onramp_respones_total', ['no series onramp_respones_total']],
+    ['rate(onramp_shed_total{rout="plan"}[5m])', ['onramp_shed_total has no label rout']],
+    ['sum by (raute) (rate(onramp_shed_total[5m]))', ['nothing here has a label raute']],
+    ['onramp_rung{rung="stale"} == 1', ['onramp_rung never has rung="stale"']],
+    ['sum(onramp_response_seconds) > bool 0', ['no series onramp_response_seconds']],
+    [
+      'histogram_quantile(0.9, sum by (le) (rate(onramp_response_seconds_buckets[5m])))',
+      ['no series onramp_response_seconds_buckets'],
+    ],
+    ['up{job="onramp"} == 0 or onramp_evictions_total', []],
+  ])('%s: %j', (expression, faults) => {
+    expect(unknownIn(bare(expression), scraped)).toEqual(faults)
+  })
+})
+
+describe('the Kubernetes manifest', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'onramp-deploy-'))
+  afterAll(() => rmSync(folder, { recursive: true, force: true }))
+  const documents = parseAllDocuments(read('kubernetes.yaml'))
+  const kinds = new Map(documents.map((document) => [document.toJS().kind as string, document.toJS()]))
+  const pod = kinds.get('Deployment').spec.template.spec
+  const [onramp, web] = pod.containers
+  const file = join(folder, 'onramp.yaml')
+  writeFileSync(file, kinds.get('ConfigMap').data['onramp.yaml'])
+  const config = readConfig(file, { DATABASE_URL: 'postgres://u@h/d', ADMIN_TOKEN: '12345678' })
+  const portOf = (name: string) => onramp.ports.find((port: { name: string }) => port.name === name).containerPort
+
+  test('is YAML without a fault, and the configuration in it is one that onramp takes', () => {
+    expect(documents.flatMap(({ errors }) => errors)).toEqual([])
+    expect([...kinds.keys()]).toEqual(['ConfigMap', 'Deployment', 'Service', 'NetworkPolicy'])
+    expect([config.listen.port, config.admin.port]).toEqual([portOf('http'), portOf('admin')])
+    expect(config.redis.url).toBeUndefined()
+    expect(onramp.args).toEqual(['--config', `${onramp.volumeMounts[0].mountPath}/onramp.yaml`])
+  })
+
+  test('asks the probes of the contract, where the kubelet can reach them', () => {
+    const probe = (path: string) => ({ path, port: 'admin' })
+    expect(onramp.livenessProbe.httpGet).toEqual(probe('/live'))
+    expect(onramp.readinessProbe.httpGet).toEqual(probe('/ready'))
+    expect(onramp.startupProbe.httpGet).toEqual(probe('/ready'))
+    expect(config.admin.host).toBe('0.0.0.0')
+    expect(config.admin.token).toBeDefined()
+  })
+
+  test('gives it the time it needs to drain, and the web tier behind it longer than that', () => {
+    const drainSeconds = onramp.lifecycle.preStop.sleep.seconds + config.limits.drainTimeout / 1000
+    expect(pod.terminationGracePeriodSeconds).toBeGreaterThan(drainSeconds)
+    expect(web.lifecycle.preStop.sleep.seconds).toBeGreaterThan(drainSeconds)
+    expect(pod.terminationGracePeriodSeconds).toBeGreaterThan(web.lifecycle.preStop.sleep.seconds)
+  })
+
+  test('lets it be nobody, write nowhere, and have its secrets from a secret', () => {
+    expect(onramp.securityContext).toMatchObject({
+      runAsNonRoot: true,
+      readOnlyRootFilesystem: true,
+      allowPrivilegeEscalation: false,
+      capabilities: { drop: ['ALL'] },
+    })
+    const named: { name: string; valueFrom: object }[] = onramp.env
+    expect(named.every(({ valueFrom }) => 'secretKeyRef' in valueFrom)).toBe(true)
+    const asked = [...kinds.get('ConfigMap').data['onramp.yaml'].matchAll(/\$\{(\w+)/g)].map(([, name]) => name)
+    expect(asked.sort()).toEqual(named.map(({ name }) => name).sort())
+    expect(Number.parseInt(onramp.resources.limits.memory, 10) * 1024 ** 2).toBeGreaterThan(2 * config.memory.maxBytes)
+  })
+})
+
+describe('the systemd unit', () => {
+  const settings = new Map(
+    [...read('onramp.service').matchAll(/^(\w+)=(.*)$/gm)].map(([, name, value]) => [name, value]),
+  )
+
+  test('starts the program, gives it time to drain, and its secrets from a file', () => {
+    expect(settings.get('ExecStart')).toBe('/usr/bin/node /opt/onramp/proxy/main.ts --config /etc/onramp/onramp.yaml')
+    const shipped = readConfig(new URL('../config/onramp.yaml', import.meta.url).pathname, {})
+    expect(Number(settings.get('TimeoutStopSec'))).toBeGreaterThan(shipped.limits.drainTimeout / 1000)
+    expect(settings.get('EnvironmentFile')).toBe('/etc/onramp/environment')
+  })
+
+  test('lets it be nobody and write nowhere, but run the code that its engine makes', () => {
+    expect([settings.get('DynamicUser'), settings.get('NoNewPrivileges')]).toEqual(['yes', 'yes'])
+    expect([settings.get('ProtectSystem'), settings.get('CapabilityBoundingSet')]).toEqual(['strict', ''])
+    expect(settings.has('MemoryDenyWriteExecute')).toBe(false)
+  })
+})

@@ -1,0 +1,59 @@
+import type { Observation } from '../proxy/observation.ts'
+import { type Gauges, type Metrics, metrics } from '../proxy/ops/metrics.ts'
+
+/** Gauges that stand at something. */
+const gauges: Gauges = {
+  tiers: () => [{ tier: 'memory', bytes: 1, entries: 1 }],
+  connections: () => ({ total: 3, idle: 1, waiting: 2 }),
+  breakers: () => ['redis', 'origin', 'route:plan'].map((name) => ({ name, state: 'open' })),
+  rung: () => 'full',
+  eventLoopLagSeconds: () => 0.004,
+}
+
+const response = { kind: 'response', state: 'fresh', status: 200, seconds: 0.001, method: 'GET', path: '/' } as const
+
+/** Everything that is counted, once for each of `routes`. */
+function facts(routes: readonly string[]): Observation[] {
+  return routes.flatMap((route): Observation[] => [
+    ...(['memory', 'redis', 'origin', 'none'] as const).map((source) => ({ ...response, route, source })),
+    { ...response, route, source: 'none', state: 'error', status: 503 },
+    { kind: 'origin-query', route, outcome: 'ok', seconds: 0.01 },
+    { kind: 'origin-query', route, outcome: 'timeout', seconds: 2 },
+    { kind: 'tier-error', tier: 'redis', operation: 'get', reason: 'timeout' },
+    { kind: 'evicted', key: `${route}@1`, bytes: 1000, readAt: 0 },
+    { kind: 'collapsed', route },
+    { kind: 'shed', route, reason: 'queue-full' },
+    { kind: 'invalidated', cause: 'purge', soft: false, tags: ['x'], lagSeconds: 0.02 },
+    { kind: 'fill-raced', route },
+    { kind: 'refresh-failed', route, error: undefined },
+    { kind: 'audited', route, outcome: 'match', ageSeconds: 1 },
+    { kind: 'certificate', outcome: 'taken' },
+    { kind: 'config-reloaded', routes: 1, changed: [] },
+  ])
+}
+
+/** Metrics that have seen everything, for each of `routes`. */
+export function busyMetrics(routes: readonly string[] = ['plan']): Metrics {
+  const counts = metrics(gauges, '1.2.3', 'v26')
+  for (const fact of facts(routes)) counts.observe(fact)
+  return counts
+}
+
+/** The series of a scrape: under each name the labels there are, and the values each of them has. */
+export type Series = Map<string, Map<string, Set<string>>>
+
+/** Reads the Prometheus text format. */
+export function seriesOf(text: string): Series {
+  const series: Series = new Map()
+  for (const line of text.split('\n')) {
+    const [, name, labels = ''] = /^([a-z_:][\w:]*)(?:\{(.*)\})? /i.exec(line) ?? []
+    if (name === undefined) continue
+    const known = series.get(name) ?? new Map<string, Set<string>>()
+    series.set(name, known)
+    for (const [, label, value] of labels.matchAll(/(\w+)="((?:[^"\\]|\\.)*)"/g)) {
+      const values = known.get(label as string) ?? new Set()
+      known.set(label as string, values.add(value as string))
+    }
+  }
+  return series
+}

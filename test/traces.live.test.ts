@@ -1,0 +1,222 @@
+import { once } from 'node:events'
+import { readdirSync, readFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
+import { type Running, startApp } from './live.ts'
+import { programs } from './program.ts'
+import { freePort } from './servers.ts'
+import { startWebTier, type WebTier } from './web-tier.ts'
+
+interface Span {
+  name: string
+  traceId: string
+  spanId: string
+  parentSpanId?: string
+  kind: number
+  attributes: Record<string, unknown>
+  startTimeUnixNano: string
+  endTimeUnixNano: string
+}
+
+/** A receiver of OTLP over HTTP, as a collector is one. */
+async function startReceiver() {
+  const spans: Span[] = []
+  const seen: { path: string; resource: unknown }[] = []
+  const server = createServer(async (request, response) => {
+    const pieces: Buffer[] = []
+    for await (const piece of request) pieces.push(piece)
+    for (const { resource, scopeSpans } of JSON.parse(Buffer.concat(pieces).toString()).resourceSpans) {
+      seen.push({ path: request.url as string, resource: byName(resource.attributes) })
+      for (const { spans: some } of scopeSpans)
+        for (const span of some) spans.push({ ...span, attributes: byName(span.attributes) })
+    }
+    response.setHeader('Content-Type', 'application/json').end('{}')
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  return { url, spans, seen, stop: () => server.closeAllConnections() ?? server.close() }
+}
+
+const byName = (attributes: { key: string; value: Record<string, unknown> }[] = []) =>
+  Object.fromEntries(attributes.map(({ key, value }) => [key, Object.values(value)[0]]))
+
+const traceId = '0af7651916cd43dd8448eb211c80319c'
+const parentId = 'b7ad6b7169203331'
+const traceparent = `00-${traceId}-${parentId}-01`
+
+let receiver: Awaited<ReturnType<typeof startReceiver>>
+let tier: WebTier
+let app: Running
+
+beforeAll(async () => {
+  receiver = await startReceiver()
+  tier = await startWebTier()
+  tier.pages.set('/page', (_request, response) => void response.end('page'))
+  const environment = {
+    OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url,
+    UPSTREAM_URL: tier.url,
+    REDIS_URL: inject('redisUrl'),
+  }
+  app = await startApp(inject('databaseUrl'), environment, (config) => ({
+    ...config,
+    redis: { ...config.redis, keyPrefix: `traces:${Date.now()}:` },
+  }))
+})
+
+afterAll(async () => {
+  await app.stop()
+  await tier.stop()
+  receiver.stop()
+})
+
+beforeEach(() => void receiver.spans.splice(0))
+
+/** The spans of `trace`, once there are `count` of them. */
+async function spansOf(trace: string, count: number): Promise<Span[]> {
+  const mine = () => receiver.spans.filter((span) => span.traceId === trace)
+  while (mine().length < count) await new Promise((resolve) => setTimeout(resolve, 50))
+  return mine()
+}
+
+const newTrace = () => crypto.randomUUID().replaceAll('-', '')
+const under = (trace: string, flags = '01') => ({ traceparent: `00-${trace}-${parentId}-${flags}` })
+const named = (spans: readonly Span[], name: string) => spans.find((span) => span.name === name) as Span
+
+describe('a request that belongs to a trace', () => {
+  test('and misses: the edge under its parent, the tiers it looked into, the fill, and the statement in the fill', async () => {
+    const answer = await app.get('/api/states?year=2014&secret=x', { traceparent })
+    expect(answer.cacheStatus).toContain('detail=origin')
+    const spans = await spansOf(traceId, 5)
+    const edge = named(spans, 'GET /api/states')
+    expect(edge).toMatchObject({ parentSpanId: parentId, kind: 2 })
+    expect(edge.attributes).toMatchObject({
+      'http.request.method': 'GET',
+      'http.route': '/api/states',
+      'http.response.status_code': 200,
+      'url.path': '/api/states',
+      'onramp.source': 'origin',
+      'onramp.state': 'miss',
+    })
+    const inEdge = spans.filter(({ parentSpanId }) => parentSpanId === edge.spanId).map(({ name }) => name)
+    expect(new Set(inEdge)).toEqual(new Set(['memory', 'redis', 'fill']))
+    expect(named(spans, 'memory').attributes).toEqual({ 'onramp.found': false })
+    expect(named(spans, 'sql')).toMatchObject({ parentSpanId: named(spans, 'fill').spanId, kind: 3 })
+    expect(JSON.stringify(receiver.spans)).not.toContain('secret')
+    for (const { name, startTimeUnixNano, endTimeUnixNano } of spans)
+      expect(BigInt(endTimeUnixNano) >= BigInt(startTimeUnixNano), name).toBe(true)
+    expect(receiver.seen[0]).toMatchObject({ path: '/v1/traces', resource: { 'service.name': 'onramp' } })
+  })
+
+  test('and hits: the edge, and memory', async () => {
+    await app.get('/api/reference/metal-levels')
+    const trace = newTrace()
+    await app.get('/api/reference/metal-levels', under(trace))
+    const spans = await spansOf(trace, 2)
+    expect(spans.map(({ name }) => name).sort()).toEqual(['GET /api/reference/metal-levels', 'memory'])
+    expect(named(spans, 'memory').attributes).toEqual({ 'onramp.found': true })
+  })
+
+  test('and waits for the fill of another: its waiting, and no fill of its own', async () => {
+    const traces = [newTrace(), newTrace()] as const
+    await Promise.all(traces.map((trace) => app.get('/api/benchmarks?age=33', under(trace))))
+    const [one, two] = [await spansOf(traces[0], 3), await spansOf(traces[1], 3)]
+    const [leader, waiter] = named(one, 'fill') === undefined ? [two, one] : [one, two]
+    expect([named(leader, 'wait'), named(waiter, 'fill')]).toEqual([undefined, undefined])
+    const edge = named(waiter, 'GET /api/benchmarks')
+    expect(named(waiter, 'wait')).toMatchObject({ parentSpanId: edge.spanId })
+  })
+
+  test('by POST: its spans too, though its body came later', async () => {
+    const trace = newTrace()
+    await app.post('/api/plans/search', { county: '51059', ages: [61] }, under(trace))
+    const spans = await spansOf(trace, 5)
+    expect(named(spans, 'fill').parentSpanId).toBe(named(spans, 'POST /api/plans/search').spanId)
+  })
+
+  test('that its beginner does not record is not recorded', async () => {
+    const [silent, loud] = [newTrace(), newTrace()]
+    await app.get('/api/states', under(silent, '00'))
+    await app.get('/api/states', under(loud))
+    await spansOf(loud, 2)
+    expect(receiver.spans.filter((span) => span.traceId === silent)).toEqual([])
+  })
+})
+
+describe('what is passed on', () => {
+  const askedFor = () => tier.seen.at(-1)?.headers
+
+  test('carries the edge as its parent, in the same trace', async () => {
+    const trace = newTrace()
+    await app.get('/page', { ...under(trace), tracestate: 'a=b' })
+    const [edge] = await spansOf(trace, 1)
+    expect(edge).toMatchObject({ name: 'GET', parentSpanId: parentId })
+    expect(edge?.attributes).toMatchObject({ 'url.path': '/page', 'http.response.status_code': 200 })
+    expect(askedFor()).toMatchObject({ traceparent: `00-${trace}-${edge?.spanId}-01`, tracestate: 'a=b' })
+  })
+
+  test('says also of a trace that is not recorded that it is not', async () => {
+    const trace = newTrace()
+    await app.get('/page', under(trace, '00'))
+    expect(askedFor()?.traceparent).toMatch(new RegExp(`^00-${trace}-(?!${parentId})[0-9a-f]{16}-00$`))
+  })
+
+  test.each(['nonsense', `00-${'0'.repeat(32)}-${parentId}-01`, `ff-${traceId}-${parentId}-01`, undefined])(
+    'begins a trace of its own where %s came',
+    async (given) => {
+      await app.get('/page', given === undefined ? {} : { traceparent: given })
+      const [, trace] = /^00-([0-9a-f]{32})-[0-9a-f]{16}-01$/.exec(askedFor()?.traceparent as string) ?? []
+      expect(trace).toBeDefined()
+      const [edge] = await spansOf(trace as string, 1)
+      expect(edge).not.toHaveProperty('parentSpanId', parentId)
+    },
+  )
+})
+
+describe('without a receiver', () => {
+  const { folder, ready } = programs('traces')
+  const loaded = (name: string) =>
+    readdirSync(join(folder, name)).flatMap((file) =>
+      (JSON.parse(readFileSync(join(folder, name, file), 'utf8')).result as { url: string }[]).map(({ url }) => url),
+    )
+  const isOfTracing = (url: string) => url.includes('@opentelemetry/sdk-trace') || url.endsWith('/ops/traces.ts')
+
+  test('nothing of it is loaded, and traceparent goes on as it came; twin: with one it is loaded', async () => {
+    for (const endpoint of ['', receiver.url]) {
+      const name = endpoint === '' ? 'off' : 'on'
+      const environment = { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, UPSTREAM_URL: tier.url }
+      const program = await ready([], { ...environment, NODE_V8_COVERAGE: join(folder, name) })
+      await (await fetch(`${program.url}/page`, { headers: { traceparent } })).text()
+      expect(tier.seen.at(-1)?.headers.traceparent === traceparent, name).toBe(name === 'off')
+      program.child.kill('SIGTERM')
+      expect(await program.ended).toBe(0)
+    }
+    expect(loaded('off').filter(isOfTracing)).toEqual([])
+    expect(loaded('on').filter(isOfTracing)).not.toEqual([])
+  })
+
+  test('that answers: no request is harmed, it is said once, and the end does not wait for it', async () => {
+    const endpoint = `http://127.0.0.1:${await freePort()}`
+    const program = await ready([], { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, LOG_LEVEL: 'info' })
+    const told = () => program.output().split('traces are not taken').length - 1
+    let asked = 0
+    // Two spans a request: more than the queue holds.
+    while (told() === 0 || asked < 1500) {
+      const answers = await Promise.all(
+        Array.from({ length: 50 }, () => fetch(`${program.url}/api/states`, { headers: { traceparent } })),
+      )
+      for (const answer of answers) {
+        await answer.arrayBuffer()
+        expect(answer.status).toBe(200)
+      }
+      asked += answers.length
+      if (asked >= 1500) await new Promise((resolve) => setTimeout(resolve, 200))
+    }
+    expect(told()).toBe(1)
+    program.child.kill('SIGTERM')
+    const began = performance.now()
+    expect(await program.ended).toBe(0)
+    expect(performance.now() - began).toBeLessThan(10_000)
+  })
+})
