@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { networks } from './address.ts'
 import { failOpen } from './cache/fail-open.ts'
+import { Hottest } from './cache/hottest.ts'
 import { noLeases, redisLeases } from './cache/lease.ts'
 import { memoryTier } from './cache/memory.ts'
 import { ReadThrough } from './cache/read-through.ts'
@@ -18,9 +19,13 @@ import { describeRoute, prepare, purgedTags, Routing } from './http/prepare.ts'
 import { type Limits, publicServer } from './http/server.ts'
 import { type Observe, observers } from './observation.ts'
 import { adminRoutes } from './ops/admin.ts'
+import { dashboardRoutes } from './ops/dashboard.ts'
+import { History } from './ops/history.ts'
 import { Ladder } from './ops/ladder.ts'
+import { Lately } from './ops/lately.ts'
 import { logger } from './ops/log.ts'
 import { eventLoopLag, type Gauges, metrics } from './ops/metrics.ts'
+import { statsOf } from './ops/stats.ts'
 import { guard } from './origin/guard.ts'
 import { postgresOrigin } from './origin/postgres.ts'
 
@@ -76,19 +81,24 @@ export async function createApp({
       ...origin.breakers,
     ],
     rung: () => ladder.rung,
+    clients: () => clients,
     eventLoopLagSeconds: lag.read,
   }
+  let clients = 0
   const counts = metrics(gauges, version, nodeVersion)
   const write = logger(pino, config.log.slow / 1000, clock)
-  const ladder = new Ladder(clock, (rung, before) => write({ kind: 'rung', rung, before }))
-  const observe = observers(counts.observe, write, ladder.observe)
+  const lately = new Lately(clock)
+  const tell = observers(write, lately.observe)
+  const ladder = new Ladder(clock, (rung, before) => tell({ kind: 'rung', rung, before }))
+  const observe = observers(counts.observe, tell, ladder.observe)
   const { connections, statementTimeout, maxRows, maxBytes } = config.postgres
   const database = { url: databaseUrl, connections, statementTimeoutMs: statementTimeout, maxRows, maxBytes }
   const guards = { slots: connections, waitMs: config.request.timeout, slowMs: statementTimeout / 2 }
   const origin = guard(postgresOrigin(database, clock, observe), guards, clock, observe)
   const ledger = new Ledger()
 
-  const memory = memoryTier(config.memory.maxBytes, observe)
+  const hottest = new Hottest(random)
+  const memory = memoryTier(config.memory.maxBytes, observe, (key) => hottest.note(key))
   const variants = new Variants(memory, observe)
   const { url, keyPrefix, timeout } = config.redis
   const redis = url === undefined ? undefined : connectRedis(url, timeout, observe)
@@ -110,8 +120,16 @@ export async function createApp({
     deadlineMs: config.request.timeout,
   })
   const upstream = upstreamOf(config, clock, random, observe)
+  const history = new History(clock, counts.counts, () => ({
+    poolActive: origin.connections.total - origin.connections.idle,
+    poolWaiting: origin.connections.waiting,
+    memoryBytes: memory.bytes,
+    entries: memory.entries,
+    clients,
+  }))
   const close = async () => {
     lag.stop()
+    history.stop()
     redis?.close()
     await Promise.all([origin.close(), upstream?.close()])
   }
@@ -132,6 +150,8 @@ export async function createApp({
       memory: { bytes: memory.bytes, maxBytes: memory.maxBytes, entries: memory.entries },
       ...(redis && { redis: { connected: redis.client.status === 'ready' } }),
       postgres: origin.connections,
+      breakers: gauges.breakers(),
+      clients,
       flights: cache.flights,
       ...(upstream && { upstream: { underWay: upstream.underWay } }),
     })
@@ -149,12 +169,30 @@ export async function createApp({
       certificate: config.listen.tls,
       random,
     })
+    server.server.on('connection', (socket) => {
+      clients += 1
+      socket.once('close', () => {
+        clients -= 1
+      })
+    })
+    const needsToken = config.admin.token !== undefined
+    const stats = () => ({ version, needsToken, ...state(), ...statsOf(counts.counts(), history, lately) })
     const admin = newServer(1024 ** 2, random)
+    dashboardRoutes(admin, {
+      stats,
+      history,
+      isRoute: (name) => routing.table.byName.has(name),
+      hottest: (route) => hottest.of(route),
+      slowest: (route) => lately.slowest(route),
+    })
+    history.listen(() => hottest.settle())
+    history.start()
     adminRoutes(admin, {
       token: config.admin.token,
       metrics: counts,
       memory,
       state,
+      stats,
       now: () => clock.now(),
       notReady: () => (isDraining ? 'it is draining' : undefined),
       routes: () => routing.table.routes.map(describeRoute),

@@ -22,6 +22,8 @@ export type Observation =
       method: string
       /** The path of the target, without its query: a query may hold what nobody should log. */
       path: string
+      /** How old what the cache answered was. */
+      ageSeconds?: number | undefined
       error?: unknown
     }
   | {
@@ -43,6 +45,8 @@ export type Observation =
   /** The rung of the ladder (ops/ladder) has changed. */
   | { kind: 'rung'; rung: string; before: string }
   | { kind: 'breaker'; name: string; state: 'closed' | 'open' | 'half-open' }
+  /** The origin has been asked for `key`, which holds nothing but declared parameters. */
+  | { kind: 'filled'; route: string; key: string; seconds: number }
   | { kind: 'fill-raced'; route: string }
   | { kind: 'refresh-failed'; route: string; error: unknown }
   | { kind: 'variant-failed'; error: unknown }

@@ -250,6 +250,7 @@ export class ReadThrough {
     const { stamp } = under
     const body = ownBytes(json)
     const fillMs = clock.now() - readAt
+    observe({ kind: 'filled', route: read.route, key: read.key, seconds: fillMs / 1000 })
     const entry: Entry = { body, rows, tags: under.tags, stamp, readAt, fillMs, jitter: random(), etag: etagOf(body) }
     const isRaced = ledger.verdict(read.key, entry) === 'invalid'
     if (isRaced) observe({ kind: 'fill-raced', route: read.route })

@@ -230,6 +230,7 @@ export function publicServer(parts: Parts): FastifyInstance {
       seconds: reply.elapsedTime / 1000,
       method: request.method,
       path: head.path,
+      ageSeconds: answer && answer.ageMs / 1000,
       error,
     })
   })

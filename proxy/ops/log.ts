@@ -86,6 +86,7 @@ export function logger(pino: Logger, slowSeconds: number, clock: Clock): Observe
           : pino.error(described(fact.error), 'the new certificate is refused; the old one stays')
       case 'evicted':
       case 'collapsed':
+      case 'filled':
         return
       default:
         fact satisfies never
