@@ -48,7 +48,7 @@ const ofTheWhole = [
     id: 'lag',
     title: 'Invalidation',
     series: [
-      { key: 'lagSeconds', label: 'lag, p99', color: 'redis', text: seconds, hasPoints: true },
+      { key: 'lagSeconds', label: 'lag', color: 'redis', text: seconds, hasPoints: true },
       { key: 'invalidations', label: 'a second', color: 'upstream', text: number, scale: 'right', dash: [2, 3] },
     ],
     axis: seconds,
