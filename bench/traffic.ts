@@ -48,6 +48,9 @@ function pathOf(random: () => number): string {
     [2, () => `/api/benchmarks?age=${of([21, 30, 40, 50])}`],
   ]
   let left = random() * kinds.reduce((sum, [share]) => sum + share, 0)
-  const kind = kinds.find(([share]) => (left -= share) < 0) ?? kinds[0]
-  return (kind as (typeof kinds)[number])[1]()
+  for (const [share, path] of kinds) {
+    left -= share
+    if (left < 0) return path()
+  }
+  return '/api/states'
 }

@@ -232,6 +232,17 @@ describe('what happened lately', () => {
     ])
   })
 
+  test('does not tell a breaker that opens again after a try, until it has been closed', () => {
+    const lately = new Lately(new ManualClock())
+    const breaker = (...states: ('open' | 'half-open' | 'closed')[]) => {
+      for (const state of states) lately.observe({ kind: 'breaker', name: 'origin', state })
+      return lately.changes().map(({ text }) => text)
+    }
+    const opened = 'The breaker of origin opened'
+    expect(breaker('open', 'half-open', 'open', 'half-open', 'open')).toEqual([opened])
+    expect(breaker('half-open', 'closed', 'open')).toEqual([opened, 'The breaker of origin closed', opened])
+  })
+
   test('is bounded: fifty changes, fifty invalidations of twenty tags, and neither pushes out the other', () => {
     const lately = new Lately(new ManualClock())
     lately.observe({ kind: 'tier-back', tier: 'redis' })

@@ -34,6 +34,7 @@ export class Lately {
   readonly #changes: Change[] = []
   readonly #invalidations: Invalidation[] = []
   readonly #slowest = new Map<string, Fill[]>()
+  readonly #openBreakers = new Set<string>()
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -48,6 +49,7 @@ export class Lately {
       keepLast(this.#invalidations, { at, cause, lagSeconds, tags: tags.slice(0, 20) })
       return
     }
+    if (fact.kind === 'breaker' && !this.#isNews(fact)) return
     const change = changeOf(fact)
     if (change !== undefined) keepLast(this.#changes, { at, kind: fact.kind, ...change })
   }
@@ -65,6 +67,14 @@ export class Lately {
   /** The slowest fills of `route` in the last hour, slowest first. */
   slowest(route: string) {
     return this.#current(route).map((fill) => this.#aged(fill))
+  }
+
+  /** A breaker that opens again after a try has not changed: it would push out what happened before. */
+  #isNews({ name, state }: Extract<Observation, { kind: 'breaker' }>): boolean {
+    const wasOpen = this.#openBreakers.has(name)
+    if (state === 'open') this.#openBreakers.add(name)
+    if (state === 'closed') this.#openBreakers.delete(name)
+    return state === 'half-open' ? false : (state === 'open') !== wasOpen
   }
 
   #aged<T extends { at: number }>({ at, ...rest }: T) {
@@ -103,7 +113,6 @@ function changeOf(fact: Observation): { isBad: boolean; text: string } | undefin
     case 'rung':
       return { isBad: fact.rung !== 'full', text: `From ${fact.before} to ${fact.rung}` }
     case 'breaker':
-      if (fact.state === 'half-open') return undefined
       return fact.state === 'open'
         ? { isBad: true, text: `The breaker of ${fact.name} opened` }
         : { isBad: false, text: `The breaker of ${fact.name} closed` }
@@ -112,7 +121,7 @@ function changeOf(fact: Observation): { isBad: boolean; text: string } | undefin
         ? { isBad: true, text: 'The connection to Redis was lost' }
         : { isBad: false, text: 'Connected to Redis' }
     case 'tier-bypassed':
-      return { isBad: true, text: `${tierNames[fact.tier]} does not answer and is passed by` }
+      return { isBad: true, text: `${tierNames[fact.tier]} does not answer` }
     case 'tier-back':
       return { isBad: false, text: `${tierNames[fact.tier]} answers again` }
     case 'config-reloaded': {

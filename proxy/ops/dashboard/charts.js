@@ -41,6 +41,7 @@ const ofTheWhole = [
       { key: 'evictions', label: 'evictions a second', color: 'bad', text: number, scale: 'right', dash: [2, 3] },
     ],
     axis: bytes,
+    least: 1024 ** 2,
     steps: Array.from({ length: 30 }, (_, i) => 1024 * 2 ** i),
     right: number,
   },
@@ -52,6 +53,7 @@ const ofTheWhole = [
       { key: 'invalidations', label: 'a second', color: 'upstream', text: number, scale: 'right', dash: [2, 3] },
     ],
     axis: seconds,
+    least: 0.01,
     right: number,
   },
 ]
@@ -69,6 +71,7 @@ class Charts {
     this.steps = 0
     this.at = []
     this.columns = {}
+    for (const chart of this.charts) chart.draw([], {})
   }
 
   /** Adds the steps that have come. */
@@ -146,7 +149,14 @@ class Chart {
   }
 
   draw(at, columns) {
-    this.values = [at, ...this.spec.series.map(({ key }) => columns[key] ?? at.map(() => null))]
+    const end = Date.now() / 1000
+    // Before there are two points: an empty stretch of time, rather than the year 1970.
+    if (at.length < 2) this.#take([[end - leastSeconds, end], ...this.spec.series.map(() => [null, null])])
+    else this.#take([at, ...this.spec.series.map(({ key }) => columns[key] ?? at.map(() => null))])
+  }
+
+  #take(values) {
+    this.values = values
     this.data = this.spec.isStacked ? stacked(this.values) : this.values
     if (this.plot === undefined) this.#make()
     else this.plot.setData(this.data)
@@ -212,7 +222,7 @@ function stacked([at, ...columns]) {
   return [at, ...sums.reverse()]
 }
 
-function optionsOf({ series, isStacked, isLog, axis, steps, right }, cursor, underCursor) {
+function optionsOf({ series, isStacked, isLog, axis, least = 1, steps, right }, cursor, underCursor) {
   const font = `11px ${getComputedStyle(document.body).fontFamily}`
   const faint = { font, stroke: color('muted'), ticks: { show: false } }
   const grid = { stroke: color('line'), width: 1 }
@@ -235,8 +245,8 @@ function optionsOf({ series, isStacked, isLog, axis, steps, right }, cursor, und
       x: { range: (_plot, from, to) => rangeOf(from, to) },
       y: isLog
         ? { distr: 3, range: (_plot, from, to) => decades(from, to) }
-        : { range: (_plot, _from, to) => [0, top(to)] },
-      right: { range: (_plot, _from, to) => [0, top(to)] },
+        : { range: (_plot, _from, to) => [0, top(to, least)] },
+      right: { range: (_plot, _from, to) => [0, top(to, 1)] },
     },
     axes: [
       { ...faint, grid: { show: false }, space: 70, size: 24, values: clockTimes },
@@ -282,8 +292,8 @@ function rangeOf(from, to) {
 }
 
 /** Room above the highest; something to see where there is nothing. */
-function top(highest) {
-  return highest > 0 ? highest * 1.1 : 1
+function top(highest, least) {
+  return highest > 0 ? highest * 1.1 : least
 }
 
 function decades(from, to) {

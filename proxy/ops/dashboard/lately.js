@@ -13,7 +13,7 @@ export function showLately({ lately, advice = [], uptimeSeconds }) {
   list(byId('changes'), changes.length > 0 ? changes : nothing)
   const invalidations = lately.invalidations.slice(0, 5).map(({ agoSeconds, cause, tags, lagSeconds }) => ({
     ago: agoSeconds,
-    text: `${tags.slice(0, 4).join(', ')}${tags.length > 4 ? ` and ${tags.length - 4} more` : ''}`,
+    text: `${tags.slice(0, 4).map(tagName).join(', ')}${tags.length > 4 ? ` and ${tags.length - 4} more` : ''}`,
     note: `${cause}, heard after ${seconds(lagSeconds)}`,
   }))
   list(byId('invalidations'), invalidations.length > 0 ? invalidations : nothing)
@@ -23,6 +23,9 @@ export function showLately({ lately, advice = [], uptimeSeconds }) {
     .map(({ route, text }) => ({ text: text.startsWith(route) ? text : `${route}: ${text}` }))
   list(byId('advice').querySelector('ul'), advices)
 }
+
+/** A tag as it is, but for the one that all entries have. */
+const tagName = (tag) => (tag === '*' ? 'everything' : tag)
 
 function list(element, items) {
   while (element.childElementCount > items.length) element.lastElementChild.remove()

@@ -29,13 +29,18 @@ export function showSummary(list, stats) {
     ['p50', 'p50', seconds(now.p50Seconds), 'half are faster'],
     ['p99', 'p99', seconds(now.p99Seconds), '1 in 100 is slower'],
     ['errors', 'Errors', percent(now.errorRatio), sinceStart(total.errors)],
-    ['hits', 'Hit ratio', percent(now.hitRatio), `${percent(total.hitRatio)} since the start`],
+    [
+      'hits',
+      'Hit ratio',
+      percent(now.hitRatio),
+      total.hitRatio === null ? 'nothing answered yet' : `${percent(total.hitRatio)} since the start`,
+    ],
     ['sent', 'SQL a second, sent', number(now.queries), sinceStart(total.queries)],
     [
       'saved',
       'SQL a second, saved',
       number(now.queriesSaved),
-      saved > 0 ? `${percent(now.queriesSaved / saved)} of it` : '–',
+      saved > 0 ? `${percent(now.queriesSaved / saved)} of what was asked` : 'nothing asked now',
     ],
     ['clients', 'Clients connected', count(stats.clients), `${count(stats.flights)} fills under way`],
   ]
