@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -49,11 +50,12 @@ try {
     await purge(body)
   }
   await pause((seconds * 1000) / (purges.length + 1))
-  const page = await browser.newPage({ viewport: { width: 1600, height: 980 }, colorScheme: 'light' })
+  const page = await browser.newPage({ viewport: { width: 1600, height: 900 }, colorScheme: 'light' })
   await page.goto(`${admin}/dashboard`)
   await page.waitForSelector('#chart-requests canvas')
   await pause(3000)
   await page.screenshot({ path: file })
+  execFileSync(findProgram('optipng', 'optipng', ''), ['-quiet', '-o2', file])
 } finally {
   for (const visit of visits) visit.stop()
   await browser.close()

@@ -20,13 +20,13 @@ const latencies = [
 
 /** The charts of the whole: series, what stands on the right, and where the numbers of now are. */
 const ofTheWhole = [
-  { id: 'requests', title: 'Requests a second, by source', series: sources, isStacked: true, axis: number },
+  { id: 'requests', title: 'Requests/s by source', series: sources, isStacked: true, axis: number },
   { id: 'latency', title: 'Response time', series: latencies, isLog: true, axis: seconds },
   {
     id: 'sql',
-    title: 'SQL and connections to the database',
+    title: 'SQL and connections',
     series: [
-      { key: 'queries', label: 'sent a second', color: 'origin', text: number, isFilled: true },
+      { key: 'queries', label: 'sent/s', color: 'origin', text: number, isFilled: true },
       { key: 'poolActive', label: 'active', color: 'redis', text: number, scale: 'right' },
       { key: 'poolWaiting', label: 'waiting', color: 'bad', text: number, scale: 'right', dash: [2, 3] },
     ],
@@ -38,7 +38,7 @@ const ofTheWhole = [
     title: 'Memory',
     series: [
       { key: 'memoryBytes', label: 'held', color: 'memory', text: bytes, isFilled: true },
-      { key: 'evictions', label: 'evictions a second', color: 'bad', text: number, scale: 'right', dash: [2, 3] },
+      { key: 'evictions', label: 'evictions/s', color: 'bad', text: number, scale: 'right', dash: [2, 3] },
     ],
     axis: bytes,
     least: 1024 ** 2,
@@ -50,7 +50,7 @@ const ofTheWhole = [
     title: 'Invalidation',
     series: [
       { key: 'lagSeconds', label: 'lag', color: 'redis', text: seconds, hasPoints: true },
-      { key: 'invalidations', label: 'a second', color: 'upstream', text: number, scale: 'right', dash: [2, 3] },
+      { key: 'invalidations', label: 'invalidations/s', color: 'upstream', text: number, scale: 'right', dash: [2, 3] },
     ],
     axis: seconds,
     least: 0.01,
@@ -249,7 +249,7 @@ function optionsOf({ series, isStacked, isLog, axis, least = 1, steps, right }, 
       right: { range: (_plot, _from, to) => [0, top(to, 1)] },
     },
     axes: [
-      { ...faint, grid: { show: false }, space: 70, size: 24, values: clockTimes },
+      { ...faint, grid: { show: false }, space: 48, size: 24, values: clockTimes },
       {
         ...faint,
         grid: { ...grid, ...(isLog && { filter: onlyDecades }) },

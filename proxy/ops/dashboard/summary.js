@@ -25,7 +25,7 @@ export function showSummary(list, stats) {
   const sinceStart = (value) => `${count(value)} since the start`
   const saved = now.queries + now.queriesSaved
   const figures = [
-    ['requests', 'Requests a second', number(now.requests), sinceStart(total.requests)],
+    ['requests', 'Requests/s', number(now.requests), sinceStart(total.requests)],
     ['p50', 'p50', seconds(now.p50Seconds), 'half are faster'],
     ['p99', 'p99', seconds(now.p99Seconds), '1 in 100 is slower'],
     ['errors', 'Errors', percent(now.errorRatio), sinceStart(total.errors)],
@@ -35,10 +35,10 @@ export function showSummary(list, stats) {
       percent(now.hitRatio),
       total.hitRatio === null ? 'nothing answered yet' : `${percent(total.hitRatio)} since the start`,
     ],
-    ['sent', 'SQL a second, sent', number(now.queries), sinceStart(total.queries)],
+    ['sent', 'SQL sent/s', number(now.queries), sinceStart(total.queries)],
     [
       'saved',
-      'SQL a second, saved',
+      'SQL saved/s',
       number(now.queriesSaved),
       saved > 0 ? `${percent(now.queriesSaved / saved)} of what was asked` : 'nothing asked now',
     ],

@@ -10,6 +10,20 @@ const pair = (times) => (times === null || times[0] === null ? '–' : `${second
 const columns = [
   { head: 'Requests', title: 'since the start', value: ({ counts }) => counts?.requests ?? 0, text: count },
   { head: 'Rate', title: 'requests a second', value: ({ now }) => now?.requests, text: number },
+  {
+    head: 'Errors',
+    title: 'answers 500 and above, a second',
+    value: ({ now }) => now?.errors,
+    text: number,
+    isAlarm: true,
+  },
+  {
+    head: 'Shed',
+    title: 'refused to stay alive, a second',
+    value: ({ now }) => now?.shed,
+    text: number,
+    isAlarm: true,
+  },
   { head: 'Memory', title: 'share answered from memory', value: ({ now }) => now?.memoryRatio, text: percent },
   { head: 'Redis', title: 'share answered from Redis', value: ({ now }) => now?.redisRatio, text: percent },
   { head: 'p50', title: 'half are faster', value: ({ now }) => now?.p50Seconds, text: seconds },
@@ -34,20 +48,6 @@ const columns = [
     title: 'waited for the fill of another, a second',
     value: ({ now }) => now?.collapsed,
     text: number,
-  },
-  {
-    head: 'Shed',
-    title: 'refused to stay alive, a second',
-    value: ({ now }) => now?.shed,
-    text: number,
-    isAlarm: true,
-  },
-  {
-    head: 'Errors',
-    title: 'answers 500 and above, a second',
-    value: ({ now }) => now?.errors,
-    text: number,
-    isAlarm: true,
   },
 ]
 
