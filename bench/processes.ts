@@ -5,6 +5,8 @@ import { fileURLToPath } from 'node:url'
 /** A program of its own, which has said where it serves. */
 export interface Served {
   url: string
+  /** What it has printed. */
+  printed(): string
   /** Seconds of CPU used so far. */
   cpuSeconds(): number
   stop(): Promise<void>
@@ -22,8 +24,8 @@ export async function serve(
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { ...process.env, ...environment },
   })
+  let printed = ''
   const url = await new Promise<string>((resolve, reject) => {
-    let printed = ''
     child.stdout.on('data', (text) => {
       printed += text
       const found = says.exec(printed)?.[1]
@@ -31,7 +33,7 @@ export async function serve(
     })
     child.on('exit', () => reject(new Error(`${file} ended before it served: ${printed}`)))
   })
-  return { url, cpuSeconds: () => cpuOf(child), stop: () => stop(child) }
+  return { url, printed: () => printed, cpuSeconds: () => cpuOf(child), stop: () => stop(child) }
 }
 
 function stop(child: ChildProcess): Promise<void> {

@@ -1,3 +1,4 @@
+import { dashboard } from './scenarios/dashboard.ts'
 import { passthrough } from './scenarios/passthrough.ts'
 
 /*
@@ -5,6 +6,7 @@ import { passthrough } from './scenarios/passthrough.ts'
  */
 
 const scenarios: Record<string, (isQuick: boolean) => Promise<object[]>> = {
+  dashboard: (isQuick) => dashboard(isQuick ? { rounds: 4, seconds: 2 } : {}),
   passthrough: (isQuick) => passthrough(isQuick ? { rounds: 4, seconds: 2 } : {}),
 }
 

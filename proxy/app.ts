@@ -3,6 +3,7 @@ import type { Logger } from 'pino'
 import { networks } from './address.ts'
 import { Audit } from './cache/audit.ts'
 import { failOpen } from './cache/fail-open.ts'
+import { Hottest } from './cache/hottest.ts'
 import { noLeases, redisLeases } from './cache/lease.ts'
 import { memoryTier } from './cache/memory.ts'
 import { ReadThrough } from './cache/read-through.ts'
@@ -25,9 +26,13 @@ import { type Observe, observers } from './observation.ts'
 import { adminRoutes } from './ops/admin.ts'
 import { advise } from './ops/advice.ts'
 import { busyness } from './ops/busy.ts'
+import { dashboardRoutes } from './ops/dashboard.ts'
+import { History } from './ops/history.ts'
 import { Ladder } from './ops/ladder.ts'
+import { Lately } from './ops/lately.ts'
 import { logger } from './ops/log.ts'
 import { eventLoopLag, type Gauges, metrics } from './ops/metrics.ts'
+import { statsOf } from './ops/stats.ts'
 import { Tally } from './ops/tally.ts'
 import { guard } from './origin/guard.ts'
 import { postgresOrigin } from './origin/postgres.ts'
@@ -87,16 +92,20 @@ export async function createApp({
       ...origin.breakers,
     ],
     rung: () => ladder.rung,
+    clients: () => clients,
     eventLoopLagSeconds: lag.read,
   }
+  let clients = 0
   const counts = metrics(gauges, version, nodeVersion)
   const write = logger(pino, config.log.slow / 1000, clock)
-  const ladder = new Ladder(clock, (rung, before) => write({ kind: 'rung', rung, before }))
+  const lately = new Lately(clock)
+  const tell = observers(write, lately.observe)
+  const ladder = new Ladder(clock, (rung, before) => tell({ kind: 'rung', rung, before }))
   const tally = new Tally(clock)
   // Its packages are large, and loaded only where they are used.
   const { Traces } = config.traces.url === undefined ? {} : await import('./ops/traces.ts')
   const traces = Traces && new Traces(config.traces.url as string, version, clock, write)
-  const watching = [counts.observe, write, ladder.observe, tally.observe, ...(traces ? [traces.observe] : [])]
+  const watching = [counts.observe, tell, ladder.observe, tally.observe, ...(traces ? [traces.observe] : [])]
   const observe = observers(...watching)
   const { connections, statementTimeout, maxRows, maxBytes } = config.postgres
   const database = { url: databaseUrl, connections, statementTimeoutMs: statementTimeout, maxRows, maxBytes }
@@ -110,7 +119,8 @@ export async function createApp({
   const origin = guard(postgresOrigin(database, clock, observe), guards, clock, observe)
   const ledger = new Ledger()
 
-  const memory = memoryTier(config.memory.maxBytes, observe)
+  const hottest = new Hottest(random)
+  const memory = memoryTier(config.memory.maxBytes, observe, (key) => hottest.note(key))
   const variants = new Variants(memory, observe)
   const { url, keyPrefix, timeout } = config.redis
   const redis = url === undefined ? undefined : connectRedis(url, timeout, observe)
@@ -147,10 +157,18 @@ export async function createApp({
     reached: (position) => follower.reached(position, 50),
   })
   const upstream = upstreamOf(config, clock, random, observe)
+  const history = new History(clock, counts.counts, () => ({
+    poolActive: origin.connections.total - origin.connections.idle,
+    poolWaiting: origin.connections.waiting,
+    memoryBytes: memory.bytes,
+    entries: memory.entries,
+    clients,
+  }))
   let drainingSince: number | undefined
   const close = async () => {
     lag.stop()
     busy.stop()
+    history.stop()
     await Promise.all([changes.close(), origin.close(), upstream?.close()])
     follower.close()
     redis?.close()
@@ -178,6 +196,8 @@ export async function createApp({
       ...(redis && { redis: { connected: redis.client.status === 'ready' } }),
       coherence: { ...follower.state, follow: { mode: changes.mode, state: changes.state, why: changes.why } },
       postgres: origin.connections,
+      breakers: gauges.breakers(),
+      clients,
       flights: cache.flights,
       ...(upstream && { upstream: { underWay: upstream.underWay } }),
     })
@@ -206,19 +226,43 @@ export async function createApp({
         traces.within(request.raw, request.road.found?.route.path, done),
       )
     }
+    server.server.on('connection', (socket) => {
+      clients += 1
+      socket.once('close', () => {
+        clients -= 1
+      })
+    })
+    const needsToken = config.admin.token !== undefined
+    const advice = () => {
+      const { routes } = counts.counts()
+      return advise(
+        tally.routes((route) => routes[route]?.requests ?? 0),
+        tally.memory(memory.maxBytes),
+      )
+    }
+    const stats = () => ({
+      version,
+      needsToken,
+      ...state(),
+      ...statsOf(counts.counts(), history, lately),
+      advice: advice(),
+    })
     const admin = newServer(1024 ** 2, random)
+    dashboardRoutes(admin, {
+      stats,
+      history,
+      isRoute: (name) => routing.table.byName.has(name),
+      hottest: (route) => hottest.of(route),
+      slowest: (route) => lately.slowest(route),
+    })
+    history.listen(() => hottest.settle())
+    history.start()
     adminRoutes(admin, {
       token: config.admin.token,
       metrics: counts,
       memory,
       state,
-      advice: () => {
-        const { routes } = counts.counts()
-        return advise(
-          tally.routes((route) => routes[route]?.requests ?? 0),
-          tally.memory(memory.maxBytes),
-        )
-      },
+      stats,
       now: () => clock.now(),
       notReady: () => (drainingSince !== undefined ? 'it is draining' : isWarming ? 'it is warming up' : undefined),
       routes: () => routing.table.routes.map(describeRoute),

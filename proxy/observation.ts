@@ -38,6 +38,8 @@ export type Observation =
       path: string
       /** The X-Request-Id it came with, or was given (http/framework). */
       requestId?: string | undefined
+      /** How old what the cache answered was. */
+      ageSeconds?: number | undefined
       error?: unknown
     }
   | {
@@ -63,6 +65,7 @@ export type Observation =
       route: string
       key: string
       readAt: number
+      seconds: number
       /** `lifetime.fresh` of the route, as it was then. */
       freshMs: number
       before?: { readAt: number; isSame: boolean; waitedMs: number }

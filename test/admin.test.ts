@@ -6,7 +6,10 @@ import type { Purged, PurgeRequest } from '../proxy/coherence/purge.ts'
 import { Refusal } from '../proxy/errors.ts'
 import { newServer } from '../proxy/http/framework.ts'
 import { adminRoutes } from '../proxy/ops/admin.ts'
+import { History } from '../proxy/ops/history.ts'
+import { Lately } from '../proxy/ops/lately.ts'
 import { metrics } from '../proxy/ops/metrics.ts'
+import { statsOf } from '../proxy/ops/stats.ts'
 import { ManualClock, recorder } from './support.ts'
 
 function setup({ token }: { token?: string } = {}) {
@@ -18,11 +21,20 @@ function setup({ token }: { token?: string } = {}) {
       connections: () => ({ total: 3, idle: 1, waiting: 2 }),
       breakers: () => [{ name: 'redis', state: 'closed' }],
       rung: () => 'full' as const,
+      clients: () => 5,
       eventLoopLagSeconds: () => 0.004,
     },
     '1.2.3',
     'v26',
   )
+  const lately = new Lately(clock)
+  const history = new History(clock, counts.counts, () => ({
+    poolActive: 2,
+    poolWaiting: 2,
+    memoryBytes: memory.bytes,
+    entries: memory.entries,
+    clients: 5,
+  }))
   const purges: PurgeRequest[] = []
   const outcome: {
     missed: Purged['missed']
@@ -41,7 +53,7 @@ function setup({ token }: { token?: string } = {}) {
     now: () => clock.now(),
     notReady: () => outcome.notReady,
     state: () => ({ flights: 0 }),
-    advice: () => [{ route: 'plan', kind: 'keep', text: 'fresh 1m fits.' }],
+    stats: () => statsOf(counts.counts(), history, lately),
     routes: () => [{ name: 'plan' }, { name: 'county' }],
     async purge(request) {
       purges.push(request)
@@ -268,6 +280,7 @@ describe('metrics', () => {
       'onramp_invalidations_total{cause="purge"} 1',
       'onramp_invalidation_lag_seconds_count 1',
       'onramp_collapsed_total{route="plan"} 1',
+      'onramp_client_connections 5',
       'onramp_breaker_state{name="redis"} 0',
       'onramp_pool_connections{state="active"} 2',
       'onramp_pool_connections{state="waiting"} 2',
@@ -282,14 +295,19 @@ describe('metrics', () => {
       memory: 2,
       redis: 0,
       origin: 1,
+      upstream: 0,
+      none: 1,
       stale: 1,
       errors: 1,
       collapsed: 1,
+      shed: 0,
       queries: 2,
       failedQueries: 1,
+      ageSecondsSum: 0,
       hitRatio: 2 / 3,
+      now: expect.any(Object),
     })
-    expect(stats.routes.plan).toEqual(stats.total)
+    expect(stats.routes.plan).toEqual({ ...stats.total, now: null })
   })
 })
 

@@ -173,7 +173,15 @@ function simulate({ keys, readsASecond, changesASecond, freshMs, seconds }: Work
         const isSame = changeAt > now
         while (changeAt <= now) changeAt += wait(changesASecond)
         const before = readAt === undefined ? {} : { before: { readAt, isSame, waitedMs: now - readAt - freshFor } }
-        filled.push({ kind: 'filled', route: 'plans', key: `plans@1?i=${i}`, readAt: now, freshMs, ...before })
+        filled.push({
+          kind: 'filled',
+          route: 'plans',
+          key: `plans@1?i=${i}`,
+          readAt: now,
+          seconds: 0,
+          freshMs,
+          ...before,
+        })
         readAt = now
         freshFor = freshMs * (1 - 0.1 * random())
       }
@@ -271,7 +279,7 @@ describe('memory', () => {
       if (memory.get(key) !== undefined) continue
       fills += 1
       const readAt = clock.now()
-      tally.observe({ kind: 'filled', route: 'stats', key, readAt, freshMs: 60 * minute })
+      tally.observe({ kind: 'filled', route: 'stats', key, readAt, seconds: 0, freshMs: 60 * minute })
       memory.set(key, entryOf(readAt))
     }
     return {
@@ -309,7 +317,7 @@ describe('memory', () => {
     for (let i = 0; i < 5000; i += 1) {
       clock.pass(1)
       const key = `stats@1?i=${i}` as Key
-      tally.observe({ kind: 'filled', route: 'stats', key, readAt: clock.now(), freshMs: minute })
+      tally.observe({ kind: 'filled', route: 'stats', key, readAt: clock.now(), seconds: 0, freshMs: minute })
       memory.set(key, entryOf(clock.now()))
     }
     const [facts] = tally.routes(() => 5000)

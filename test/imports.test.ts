@@ -8,7 +8,7 @@ const layers = [['main'], ['app'], ['http', 'ops'], ['cache', 'coherence', 'orig
 const neighbours = ['cache coherence', 'coherence cache', 'origin coherence', 'coherence origin']
 /** Each client library has one owner. */
 const owners: Record<string, RegExp> = {
-  fastify: /^(app|http\/.*|ops\/admin)$/,
+  fastify: /^(app|http\/.*|ops\/(admin|dashboard))$/,
   ioredis: /^(cache\/(redis|lease)|coherence\/log)$/,
   undici: /^http\/pool$/,
   pg: /^(origin|coherence)\/.*$/,

@@ -6,6 +6,7 @@ const gauges: Gauges = {
   tiers: () => [{ tier: 'memory', bytes: 1, entries: 1 }],
   connections: () => ({ total: 3, idle: 1, waiting: 2 }),
   breakers: () => ['redis', 'origin', 'route:plan'].map((name) => ({ name, state: 'open' })),
+  clients: () => 1,
   rung: () => 'full',
   eventLoopLagSeconds: () => 0.004,
 }

@@ -63,7 +63,7 @@ async function round(served: Served, bytes: number, seconds: number): Promise<Ro
   return { ...measured, cpuPerRequest: (served.cpuSeconds() - before) / measured.requests }
 }
 
-function median(values: number[]): number {
+export function median(values: number[]): number {
   const sorted = [...values].sort((a, b) => a - b)
   const at = (index: number) => sorted[index] as number
   const middle = (sorted.length - 1) / 2

@@ -185,7 +185,15 @@ export class Filler {
     const isRaced = ledger.verdict(read.key, entry, clock.now()) === 'invalid'
     if (isRaced) observe({ kind: 'fill-raced', route: read.route })
     const { route, key, lifetime } = read
-    observe({ kind: 'filled', route, key, readAt, freshMs: lifetime.fresh, ...this.#comparedToHeld(read, entry) })
+    observe({
+      kind: 'filled',
+      route,
+      key,
+      readAt,
+      seconds: fillMs / 1000,
+      freshMs: lifetime.fresh,
+      ...this.#comparedToHeld(read, entry),
+    })
     const stored = !isRaced && this.#keep(read, entry)
     return { ...this.#answers.of(entry, read, 'origin', 'miss'), forwarded, stored }
   }

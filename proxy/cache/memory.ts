@@ -28,8 +28,11 @@ export interface MemoryTier extends Tier {
   list(): Iterable<{ key: Key; entry: Entry; bytes: number }>
 }
 
-/** Makes a memory tier that holds at most `maxBytes`, counted by {@link sizeOf}. An entry above an eighth of that is refused. */
-export function memoryTier(maxBytes: number, observe: Observe): MemoryTier {
+/**
+ * Makes a memory tier that holds at most `maxBytes`, counted by {@link sizeOf}. An entry above an eighth of that is refused.
+ * `asked` is told each key that is looked for, held or not.
+ */
+export function memoryTier(maxBytes: number, observe: Observe, asked: (key: Key) => void = () => {}): MemoryTier {
   const lru = new LRUCache<Key, Entry>({
     maxSize: maxBytes,
     maxEntrySize: Math.floor(maxBytes * largestShare),
@@ -40,7 +43,10 @@ export function memoryTier(maxBytes: number, observe: Observe): MemoryTier {
   return {
     name: 'memory',
     maxBytes,
-    get: (key) => lru.get(key),
+    get(key) {
+      asked(key)
+      return lru.get(key)
+    },
     peek: (key) => lru.peek(key),
     set(key, entry) {
       lru.set(key, entry, { size: sizeOf(key, entry) })

@@ -161,6 +161,7 @@ export function publicServer(parts: Parts): FastifyInstance {
       seconds: (parts.clock.now() - began) / 1000,
       method: head.method,
       path: head.path,
+      ageSeconds: answer && answer.ageMs / 1000,
       makeshift: answer?.makeshift,
       requestId,
       error,

@@ -5,7 +5,6 @@ import { routeOf } from '../cache/key.ts'
 import type { MemoryTier } from '../cache/memory.ts'
 import type { Purged, PurgeRequest } from '../coherence/purge.ts'
 import { Problem, Refusal } from '../errors.ts'
-import type { Advice } from './advice.ts'
 import type { Metrics } from './metrics.ts'
 
 export interface Parts {
@@ -16,7 +15,8 @@ export interface Parts {
   /** Nothing, or why no traffic should come. */
   notReady(): string | undefined
   state(): Record<string, unknown>
-  advice(): readonly Advice[]
+  /** All that /stats shows. */
+  stats(): Record<string, unknown>
   routes(): readonly { name: string }[]
   /** Throws `bad-parameters` for a route or parameters that do not exist. */
   purge(request: PurgeRequest): Promise<Purged>
@@ -63,11 +63,7 @@ export function adminRoutes(server: FastifyInstance, parts: Parts): void {
   server.get('/metrics', async (_request, reply) =>
     reply.type(parts.metrics.contentType).send(await parts.metrics.text()),
   )
-  server.get('/stats', () => ({
-    ...parts.state(),
-    ...withRatios(parts.metrics.counts()),
-    advice: parts.advice(),
-  }))
+  server.get('/stats', () => parts.stats())
   server.get('/routes', () => parts.routes())
   server.get<{ Querystring: { route?: string; limit?: string } }>('/entries', (request) =>
     entries(parts, request.query),
@@ -126,17 +122,6 @@ function entries(
     if (shown.length >= Number(limit)) break
   }
   return shown
-}
-
-function withRatios({ total, routes }: ReturnType<Metrics['counts']>): Record<string, unknown> {
-  const ratio = (counts: typeof total) => {
-    const answered = counts.memory + counts.redis + counts.origin
-    return { ...counts, hitRatio: answered === 0 ? null : (counts.memory + counts.redis) / answered }
-  }
-  return {
-    total: ratio(total),
-    routes: Object.fromEntries(Object.entries(routes).map(([name, counts]) => [name, ratio(counts)])),
-  }
 }
 
 function parseJson(text: unknown): unknown {

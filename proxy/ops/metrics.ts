@@ -1,6 +1,7 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
-import type { AuditOutcome, Observation, Observe } from '../observation.ts'
+import { Counter, collectDefaultMetrics, Gauge, type Metric, Registry } from 'prom-client'
+import type { AuditOutcome, Observation, Observe, Source } from '../observation.ts'
+import { bounds, Histogram } from './histogram.ts'
 import { type Rung, rungs } from './ladder.ts'
 
 /** What is read when metrics are, rather than counted as it happens. */
@@ -8,6 +9,8 @@ export interface Gauges {
   tiers(): { tier: string; bytes: number; entries: number }[]
   connections(): { total: number; idle: number; waiting: number }
   breakers(): { name: string; state: BreakerState }[]
+  /** Connections of clients that are open. */
+  clients(): number
   rung(): Rung
   /** The 99th percentile since the last time it was read. */
   eventLoopLagSeconds(): number
@@ -23,13 +26,30 @@ export interface RouteCounts {
   memory: number
   redis: number
   origin: number
+  upstream: number
+  /** Answered by nobody: refused, failed, or no route's. */
+  none: number
   stale: number
   errors: number
   collapsed: number
+  shed: number
   queries: number
   failedQueries: number
   /** Where a route has audits; `worstStaleSeconds`: the age of the oldest entry that was found out of date. */
   audit?: Record<AuditOutcome, number> & { worstStaleSeconds: number }
+  /** The ages of what the cache answered, added up. */
+  ageSecondsSum: number
+}
+
+/** Everything counted since the start. The objects are those being counted in: copy what is to stay. */
+export interface Counts {
+  total: RouteCounts
+  routes: Readonly<Record<string, RouteCounts>>
+  /** How long responses took, by route and source. */
+  times: Readonly<Record<string, Partial<Record<Source, Histogram>>>>
+  invalidationLag: Histogram
+  invalidations: number
+  evictions: number
 }
 
 export interface Metrics {
@@ -37,12 +57,12 @@ export interface Metrics {
   /** The Prometheus text format. */
   text(): Promise<string>
   readonly contentType: string
-  counts(): { total: RouteCounts; routes: Record<string, RouteCounts> }
+  counts(): Counts
 }
 
 type Response = Extract<Observation, { kind: 'response' }>
 /** Responses alike, not counted yet. */
-type Noted = Pick<Response, 'route' | 'source' | 'state' | 'status'> & { seconds: number[] }
+type Noted = Pick<Response, 'route' | 'source' | 'state' | 'status'> & { seconds: number[]; ageSecondsSum: number }
 
 // From a memory hit (tens of microseconds) to the day everything is slow.
 const ofResponses = [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10]
@@ -56,8 +76,17 @@ export function metrics(gauges: Gauges, version: string, nodeVersion: string): M
   collectDefaultMetrics({ register: registry })
   const counter = <L extends string>(name: string, help: string, labelNames: L[] = []) =>
     new Counter({ name: `onramp_${name}`, help, labelNames, registers })
-  const histogram = <L extends string>(name: string, help: string, labelNames: L[], buckets = ofServers) =>
-    new Histogram({ name: `onramp_${name}`, help, labelNames, buckets, registers })
+  // Ours, for the same numbers are read a second time for /stats and the dashboard; and counting in them needs no look at labels.
+  const histogram = <L extends string>(name: string, help: string, buckets = ofServers) => {
+    const series = new Map<string, Labelled>()
+    registry.registerMetric(exposed(`onramp_${name}`, help, series, buckets))
+    return (labels: Record<L, string>): Histogram => {
+      const key = Object.values(labels).join(' ')
+      const { times } = series.get(key) ?? { times: new Histogram() }
+      series.set(key, { labels, times })
+      return times
+    }
+  }
   const gauge = (
     name: string,
     help: string,
@@ -79,14 +108,13 @@ export function metrics(gauges: Gauges, version: string, nodeVersion: string): M
     'Responses, by where their bytes came from and what state they were in.',
     ['route', 'source', 'state', 'status'],
   )
-  const responseSeconds = histogram(
+  const responseSeconds = histogram<'route' | 'source'>(
     'response_seconds',
     'From the end of the request head to the response being written; of what is passed on, to the head of the answer.',
-    ['route', 'source'],
     ofResponses,
   )
   const queries = counter('origin_queries_total', 'Statements sent to PostgreSQL.', ['route', 'outcome'])
-  const querySeconds = histogram('origin_query_seconds', 'Waiting for a connection included.', ['route'])
+  const querySeconds = histogram<'route'>('origin_query_seconds', 'Waiting for a connection included.')
   const tierErrors = counter('tier_errors_total', 'Times a tier failed, or held something odd.', [
     'tier',
     'operation',
@@ -94,11 +122,10 @@ export function metrics(gauges: Gauges, version: string, nodeVersion: string): M
   ])
   const evictions = counter('evictions_total', 'Entries dropped from memory for room.')
   const invalidations = counter('invalidations_total', 'Invalidations applied.', ['cause'])
-  const invalidationLag = histogram(
+  const invalidationLag = histogram<never>(
     'invalidation_lag_seconds',
     'From when it was asked for to when the tiers had heard of it.',
-    [],
-  )
+  )({})
   const gaps = counter('log_gaps_total', 'Times something in the invalidation log may have been missed.')
   const collapsed = counter('collapsed_total', 'Requests that waited for the fill of another.', ['route'])
   const makeshifts = counter('makeshift_total', 'Older answers served in place of what the database would have said.', [
@@ -132,6 +159,7 @@ export function metrics(gauges: Gauges, version: string, nodeVersion: string): M
     set({ state: 'idle' }, idle)
     set({ state: 'waiting' }, waiting)
   })
+  gauge('client_connections', 'Connections of clients that are open.', [], (set) => set({}, gauges.clients()))
   gauge('breaker_state', '0 closed (in use), 1 open (passed by), 2 half-open (being tried).', ['name'], (set) => {
     for (const { name, state } of gauges.breakers()) set({ name }, breakerValues[state])
   })
@@ -145,6 +173,9 @@ export function metrics(gauges: Gauges, version: string, nodeVersion: string): M
 
   const total = noCounts()
   const routes: Record<string, RouteCounts> = {}
+  const times: Record<string, Partial<Record<Source, Histogram>>> = {}
+  let evicted = 0
+  let invalidated = 0
   const both = (route: string, add: (counts: RouteCounts) => void) => {
     routes[route] ??= noCounts()
     add(routes[route])
@@ -155,7 +186,7 @@ export function metrics(gauges: Gauges, version: string, nodeVersion: string): M
   const noted = new Map<string, Noted>()
   let latest: Noted | undefined
   let waiting = 0
-  function note({ route, source, state, status, seconds }: Response): void {
+  function note({ route, source, state, status, seconds, ageSeconds = 0 }: Response): void {
     const isLatest =
       latest !== undefined &&
       latest.status === status &&
@@ -164,28 +195,36 @@ export function metrics(gauges: Gauges, version: string, nodeVersion: string): M
       latest.state === state
     if (!isLatest) {
       const name = `${route} ${source} ${state} ${status}`
-      latest = noted.get(name) ?? { route, source, state, status, seconds: [] }
+      latest = noted.get(name) ?? { route, source, state, status, seconds: [], ageSecondsSum: 0 }
       noted.set(name, latest)
     }
-    latest?.seconds.push(seconds)
+    if (latest !== undefined) {
+      latest.seconds.push(seconds)
+      latest.ageSecondsSum += ageSeconds
+    }
     waiting += 1
     if (waiting >= 1000) count()
   }
 
   function count(): void {
     waiting = 0
-    for (const { route, source, state, status, seconds } of noted.values()) {
-      const times = seconds.length
-      if (times === 0) continue
-      responses.inc({ route, source, state, status }, times)
-      for (const one of seconds) responseSeconds.observe({ route, source }, one)
+    for (const alike of noted.values()) {
+      const { route, source, state, status, seconds } = alike
+      const many = seconds.length
+      if (many === 0) continue
+      responses.inc({ route, source, state, status }, many)
+      times[route] ??= {}
+      times[route][source] ??= responseSeconds({ route, source })
+      for (const one of seconds) times[route][source].add(one)
       both(route, (counts) => {
-        counts.requests += times
-        if (source === 'memory' || source === 'redis' || source === 'origin') counts[source] += times
-        if (state === 'stale') counts.stale += times
-        if (status >= 500) counts.errors += times
+        counts.requests += many
+        counts[source] += many
+        if (state === 'stale') counts.stale += many
+        if (status >= 500) counts.errors += many
+        counts.ageSecondsSum += alike.ageSecondsSum
       })
       seconds.length = 0
+      alike.ageSecondsSum = 0
     }
   }
 
@@ -210,7 +249,7 @@ export function metrics(gauges: Gauges, version: string, nodeVersion: string): M
         return note(fact)
       case 'origin-query':
         queries.inc({ route: fact.route, outcome: fact.outcome })
-        querySeconds.observe({ route: fact.route }, fact.seconds)
+        querySeconds({ route: fact.route }).add(fact.seconds)
         return both(fact.route, (counts) => {
           counts.queries += 1
           if (fact.outcome !== 'ok') counts.failedQueries += 1
@@ -223,18 +262,23 @@ export function metrics(gauges: Gauges, version: string, nodeVersion: string): M
       case 'tier-error':
         return tierErrors.inc({ tier: fact.tier, operation: fact.operation, reason: fact.reason })
       case 'evicted':
+        evicted += 1
         return evictions.inc()
       case 'invalidated':
         // A barrier touches nothing.
         if (fact.cause === 'barrier') return
-        if (fact.lagSeconds !== undefined) invalidationLag.observe({}, fact.lagSeconds)
+        invalidated += 1
+        if (fact.lagSeconds !== undefined) invalidationLag.add(fact.lagSeconds)
         return invalidations.inc({ cause: fact.cause })
       case 'fill-raced':
         return raced.inc({ route: fact.route })
       case 'refresh-failed':
         return refreshFailures.inc({ route: fact.route })
       case 'shed':
-        return shed.inc({ route: fact.route, reason: fact.reason })
+        shed.inc({ route: fact.route, reason: fact.reason })
+        return both(fact.route, (counts) => {
+          counts.shed += 1
+        })
       case 'certificate':
         return certificates.inc({ outcome: fact.outcome })
       case 'config-reloaded':
@@ -242,7 +286,7 @@ export function metrics(gauges: Gauges, version: string, nodeVersion: string): M
       case 'config-refused':
         return reloads.inc({ outcome: 'refused' })
       case 'followed':
-        return invalidationLag.observe({}, fact.lagSeconds)
+        return invalidationLag.add(fact.lagSeconds)
       case 'log-gap':
         return gaps.inc()
       case 'audited':
@@ -275,7 +319,7 @@ export function metrics(gauges: Gauges, version: string, nodeVersion: string): M
     contentType: registry.contentType,
     counts() {
       count()
-      return { total, routes }
+      return { total, routes, times, invalidationLag, invalidations: invalidated, evictions: evicted }
     },
   }
 }
@@ -286,12 +330,55 @@ function noCounts(): RouteCounts {
     memory: 0,
     redis: 0,
     origin: 0,
+    upstream: 0,
+    none: 0,
     stale: 0,
     errors: 0,
     collapsed: 0,
+    shed: 0,
     queries: 0,
     failedQueries: 0,
+    ageSecondsSum: 0,
   }
+}
+
+interface Labelled {
+  labels: Record<string, string>
+  times: Histogram
+}
+
+/** `series` as prom-client's registry reads a histogram. */
+function exposed(
+  name: string,
+  help: string,
+  series: ReadonlyMap<string, Labelled>,
+  buckets: readonly number[],
+): Metric {
+  const valuesOf = ({ labels: sharedLabels, times }: Labelled) => {
+    let [below, next] = [0, 0]
+    const upTo = (bound: number) => {
+      for (; next < bounds.length && (bounds[next] as number) <= bound; next += 1) below += times.counts[next] as number
+      return below
+    }
+    const bucket = (le: number | '+Inf', value: number) => ({
+      metricName: `${name}_bucket`,
+      labels: { le },
+      sharedLabels,
+      value,
+    })
+    return [
+      ...buckets.map((le) => bucket(le, upTo(le))),
+      bucket('+Inf', times.count),
+      { metricName: `${name}_sum`, labels: {}, sharedLabels, value: times.sum },
+      { metricName: `${name}_count`, labels: {}, sharedLabels, value: times.count },
+    ]
+  }
+  const shape = { name, help, type: 'histogram', aggregator: 'sum' }
+  return {
+    ...shape,
+    get: async () => ({ ...shape, values: [...series.values()].flatMap(valuesOf) }),
+    reset() {},
+  } as unknown as Metric
 }
 
 /** Measures how late this process' timers are, every 10 ms, until stopped. */

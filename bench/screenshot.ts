@@ -1,0 +1,66 @@
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { chromium } from 'playwright-core'
+import { startEmbedded } from '../proxy/origin/embedded.ts'
+import { findProgram, startRedis } from '../test/servers.ts'
+import { serve } from './processes.ts'
+import { traffic } from './traffic.ts'
+
+/*
+ * `node bench/screenshot.ts [SECONDS]`: the dashboard of the README, bench/results/dashboard.png. Two processes share a Redis and
+ * are visited for that long; the second is the one that is shown. Nothing on the picture is made up.
+ */
+
+const seconds = Number(process.argv[2] ?? 240)
+const file = fileURLToPath(new URL('results/dashboard.png', import.meta.url))
+const dataDir = mkdtempSync(join(tmpdir(), 'onramp-screenshot-'))
+const marketplaceDir = fileURLToPath(new URL('../config/marketplace', import.meta.url))
+const redis = await startRedis()
+const database = await startEmbedded({ dataDir, marketplaceDir, progress: () => {} })
+const environment = { PORT: '0', ADMIN_PORT: '0', REDIS_URL: redis.url, DATABASE_URL: database.url, LOG_LEVEL: 'error' }
+const start = () => serve('../proxy/main.ts', [], environment, /clients +(http:\S+)/)
+const [neighbour, shown] = [await start(), await start()]
+const admin = /admin +(http:\S+)/.exec(shown.printed())?.[1] as string
+const browser = await chromium.launch({
+  executablePath: findProgram('chromium', 'chromium', ''),
+  args: ['--headless=new', '--no-sandbox', '--disable-gpu'],
+})
+const visits = [traffic(neighbour.url, 60, Math.random), traffic(shown.url, 180, Math.random)]
+
+/** Prices of a county change now and then, as prices do. */
+const purge = (body: object) =>
+  fetch(`${admin}/purge`, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json' },
+    body: JSON.stringify(body),
+  })
+
+try {
+  const purges = [
+    { tags: ['county:51107'], soft: true },
+    { tags: ['county:51059'] },
+    { route: 'plan-search', soft: true },
+  ]
+  for (const body of purges) {
+    await pause((seconds * 1000) / (purges.length + 1))
+    await purge(body)
+  }
+  await pause((seconds * 1000) / (purges.length + 1))
+  const page = await browser.newPage({ viewport: { width: 1600, height: 900 }, colorScheme: 'light' })
+  await page.goto(`${admin}/dashboard`)
+  await page.waitForSelector('#chart-requests canvas')
+  await pause(3000)
+  await page.screenshot({ path: file })
+  execFileSync(findProgram('optipng', 'optipng', ''), ['-quiet', '-o2', file])
+} finally {
+  for (const visit of visits) visit.stop()
+  await browser.close()
+  await Promise.all([neighbour.stop(), shown.stop()])
+  redis.stop()
+  await database.stop()
+  rmSync(dataDir, { recursive: true, force: true })
+}

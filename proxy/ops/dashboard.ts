@@ -1,0 +1,107 @@
+import { readFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { PassThrough } from 'node:stream'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import type { FastifyInstance } from 'fastify'
+import { Problem, quote } from '../errors.ts'
+import type { History } from './history.ts'
+
+export interface Parts {
+  /** All that /stats shows. */
+  stats(): Record<string, unknown>
+  history: History
+  isRoute(name: string): boolean
+  hottest(route: string): unknown
+  slowest(route: string): unknown
+}
+
+/** What the page is made of. uPlot is served out of its package: the page asks nobody else for anything. */
+const page = new URL('./dashboard/', import.meta.url)
+const uplot = new URL('./', pathToFileURL(createRequire(import.meta.url).resolve('uplot')))
+const files: Record<string, [file: URL, type: string]> = {
+  '/dashboard': [new URL('index.html', page), 'text/html'],
+  '/dashboard/dashboard.css': [new URL('dashboard.css', page), 'text/css'],
+  ...Object.fromEntries(
+    ['page.js', 'summary.js', 'charts.js', 'table.js', 'route.js', 'lately.js', 'purge.js', 'words.js'].map((name) => [
+      `/dashboard/${name}`,
+      [new URL(name, page), 'text/javascript'],
+    ]),
+  ),
+  '/dashboard/icon.svg': [new URL('icon.svg', page), 'image/svg+xml'],
+  '/dashboard/uPlot.js': [new URL('uPlot.esm.js', uplot), 'text/javascript'],
+  '/dashboard/uPlot.css': [new URL('uPlot.min.css', uplot), 'text/css'],
+}
+
+const headers = {
+  'Content-Security-Policy': [
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    "img-src 'self'",
+    "connect-src 'self'",
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+    "require-trusted-types-for 'script'",
+    "trusted-types 'none'",
+  ].join('; '),
+  'X-Content-Type-Options': 'nosniff',
+  'Referrer-Policy': 'no-referrer',
+  'Cross-Origin-Opener-Policy': 'same-origin',
+  'Cross-Origin-Resource-Policy': 'same-origin',
+}
+
+/** What a page that does not read may have waiting for it; it misses seconds then. */
+const mostBytesWaiting = 1024 ** 2
+const mostStreams = 100
+
+/** Adds the dashboard to the admin listener: its page, the stream it lives on, and the past. */
+export function dashboardRoutes(server: FastifyInstance, parts: Parts): void {
+  const { history } = parts
+  for (const [path, [file, type]] of Object.entries(files)) {
+    server.get(path, async (_request, reply) =>
+      reply
+        .headers(headers)
+        .type(`${type}; charset=utf-8`)
+        .send(await readFile(fileURLToPath(file))),
+    )
+  }
+  server.get<{ Querystring: { since?: string } }>('/dashboard/history', ({ query }) =>
+    history.read(undefined, sinceOf(query.since)),
+  )
+  server.get<{ Querystring: { name?: string; since?: string } }>('/dashboard/route', ({ query }) => {
+    const { name = '' } = query
+    if (!parts.isRoute(name)) throw new Problem('bad-parameters', `There is no route named ${quote(name)}.`)
+    const past = history.read(name, sinceOf(query.since))
+    return { ...past, hottest: parts.hottest(name), slowest: parts.slowest(name) }
+  })
+  events(server, parts)
+}
+
+/** `GET /events`: what /stats shows, each second. It is written once, whoever many look. */
+function events(server: FastifyInstance, { stats, history }: Parts): void {
+  const streams = new Set<PassThrough>()
+  const message = () => `data: ${JSON.stringify(stats())}\n\n`
+  history.listen(() => {
+    if (streams.size === 0) return
+    const text = message()
+    for (const stream of streams) if (stream.writableLength < mostBytesWaiting) stream.write(text)
+  })
+  server.get('/events', { exposeHeadRoute: false }, (_request, reply) => {
+    if (streams.size >= mostStreams) throw new Problem('shed', 'More pages are open than this listener serves.')
+    const stream = new PassThrough()
+    streams.add(stream)
+    stream.once('close', () => streams.delete(stream))
+    stream.write(`retry: 1000\n${message()}`)
+    // When the listener closes, the streams end, and their connections with them.
+    return reply.headers({ 'Content-Type': 'text/event-stream', Connection: 'close' }).send(stream)
+  })
+  server.addHook('preClose', async () => {
+    for (const stream of streams) stream.end()
+  })
+}
+
+function sinceOf(text = '0'): number {
+  if (!/^\d{1,9}$/.test(text)) throw new Problem('bad-parameters', 'since is not the number of a step.')
+  return Number(text)
+}

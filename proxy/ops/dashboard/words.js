@@ -1,0 +1,78 @@
+/** Numbers and times as the page shows them. Pure; `null` is a dash, for nothing was there to be measured. */
+
+const none = '–'
+
+/** 0, 0.25, 7.1, 12, 1,234, 12.3k, 4.5M: three digits that mean something. */
+export function number(value) {
+  if (value === null || value === undefined) return none
+  if (value === 0) return '0'
+  const size = Math.abs(value)
+  if (size >= 999_950) return `${fixed(value / 1e6)}M`
+  if (size >= 9_999.5) return `${fixed(value / 1e3)}k`
+  if (size >= 99.95) return Math.round(value).toLocaleString('en-US')
+  return fixed(value)
+}
+
+function fixed(value) {
+  const size = Math.abs(value)
+  if (size >= 99.95) return value.toFixed(0)
+  if (size >= 9.995) return value.toFixed(1).replace(/\.0$/, '')
+  return value.toFixed(2).replace(/\.?0+$/, '') || '0'
+}
+
+/** A count, every digit of it. */
+export function count(value) {
+  return value === null || value === undefined ? none : Math.round(value).toLocaleString('en-US')
+}
+
+export function percent(ratio) {
+  if (ratio === null || ratio === undefined) return none
+  const value = ratio * 100
+  if (value > 0 && value < 0.1) return '<0.1 %'
+  // Never rounded to all, or to nothing: that would be another statement.
+  if (value < 100 && value > 99.9) return '>99.9 %'
+  return `${value >= 99.95 ? '100' : value.toFixed(value < 10 || value > 99 ? 1 : 0).replace(/\.0$/, '')} %`
+}
+
+/** A duration that was measured: 85 µs, 4.2 ms, 1.3 s. */
+export function seconds(value) {
+  if (value === null || value === undefined) return none
+  if (value < 0.000_999_5) return `${Math.round(value * 1e6)} µs`
+  if (value < 0.9995) return `${fixed(value * 1e3)} ms`
+  return `${fixed(value)} s`
+}
+
+/** A duration that people live through: 45 s, 12 min, 3 h, 2 d. */
+export function span(value) {
+  if (value === null || value === undefined) return none
+  if (value < 0.95) return value === 0 ? '0 s' : `${value.toFixed(1)} s`
+  if (value < 90) return `${Math.round(value)} s`
+  if (value % 86_400 === 0) return `${value / 86_400} d`
+  if (value % 3600 === 0) return `${value / 3600} h`
+  if (value < 90 * 60) return `${Math.round(value / 60)} min`
+  if (value < 36 * 3600) return `${Math.round(value / 3600)} h`
+  return `${Math.round(value / 86_400)} d`
+}
+
+export function bytes(value) {
+  if (value === null || value === undefined) return none
+  if (value < 1024) return `${Math.round(value)} B`
+  if (value < 1024 ** 2) return `${fixed(value / 1024)} KiB`
+  if (value < 1024 ** 3) return `${fixed(value / 1024 ** 2)} MiB`
+  return `${fixed(value / 1024 ** 3)} GiB`
+}
+
+/** How things are, by the rung of the ladder: a sign of its own shape, and why. */
+export const rungs = {
+  full: ['●', 'Everything is in use'],
+  'memory-only': ['◆', 'Redis is passed by; memory and the database go on'],
+  'stale-only': ['▲', 'The database is left alone; what is held is served'],
+  shed: ['■', 'Some requests are refused, so that the others are answered in time'],
+  none: ['○', 'No contact with onramp'],
+}
+
+/** The parameters in a key, without the route and the version in front. */
+export function parametersOf(key) {
+  const mark = key.indexOf('?')
+  return mark < 0 ? '(no parameters)' : key.slice(mark + 1)
+}

@@ -1,0 +1,303 @@
+import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { type Browser, chromium, type Page as Tab } from 'playwright-core'
+import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { type Running, startApp } from './live.ts'
+import { programs } from './program.ts'
+import { findProgram, freePort, type RedisServer, startRedis } from './servers.ts'
+
+/* The dashboard in a real browser, against a live onramp. The tests come in the order of a day: quiet, busy, broken. */
+
+const { ready } = programs('dashboard')
+const token = 'a-token-for-the-dashboard'
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
+const words = await import(new URL('../proxy/ops/dashboard/words.js', import.meta.url).href)
+
+let redis: RedisServer
+let app: Running
+let browser: Browser
+let opened: Opened
+
+interface Shown {
+  requests: number
+  now: Record<string, number>
+}
+
+interface Stats {
+  total: Shown
+  routes: Record<string, Shown>
+}
+
+interface Opened {
+  tab: Tab
+  /** Whatever the browser complains about. */
+  complaints: string[]
+  policy: string | undefined
+}
+
+beforeAll(async () => {
+  redis = await startRedis()
+  app = await startApp(inject('databaseUrl'), { REDIS_URL: redis.url, ADMIN_TOKEN: token })
+  browser = await chromium.launch({
+    executablePath: findProgram('chromium', 'chromium', ''),
+    args: ['--headless=new', '--no-sandbox', '--disable-gpu', '--disable-background-networking', '--no-first-run'],
+  })
+  opened = await open(app.adminUrl)
+})
+afterAll(async () => {
+  await browser?.close()
+  await app?.stop()
+  redis?.stop()
+})
+
+async function open(adminUrl: string, colorScheme: 'light' | 'dark' = 'light'): Promise<Opened> {
+  const tab = await (await browser.newContext({ viewport: { width: 1600, height: 1000 }, colorScheme })).newPage()
+  tab.setDefaultTimeout(10_000)
+  const complaints: string[] = []
+  tab.on('console', (message) => complaints.push(`${message.type()}: ${message.text()}`))
+  tab.on('pageerror', (error) => complaints.push(String(error)))
+  tab.on('dialog', (dialog) => complaints.push(dialog.message()))
+  tab.on('request', (request) => {
+    if (!request.url().startsWith(adminUrl)) complaints.push(`asks ${request.url()}`)
+  })
+  const answer = await tab.goto(`${adminUrl}/dashboard`)
+  return { tab, complaints, policy: answer?.headers()['content-security-policy'] }
+}
+
+const textOf = (tab: Tab, selector: string) => tab.locator(selector).first().innerText()
+const eventually = <T>(look: () => Promise<T>, timeout = 8000) => expect.poll(look, { timeout, interval: 50 })
+const stats = async () => (await app.admin('/stats')).json() as Stats
+
+/** Runs `script` in the page: as text, for here there is no document to name. */
+const inPage = <T>(tab: Tab, script: string) => tab.evaluate<T>(script)
+
+/** The cells of a route's row, by the head of their column. */
+function rowOf(tab: Tab, route: string): Promise<Record<string, string>> {
+  const script = `(() => {
+    const table = document.querySelector('#routes')
+    const row = [...table.tBodies[0].rows].find(({ cells }) => cells[0].textContent === ${JSON.stringify(route)})
+    const heads = [...table.tHead.rows[0].cells].map((cell) => cell.textContent)
+    return Object.fromEntries(heads.map((head, i) => [head, row?.cells[i].textContent ?? '']))
+  })()`
+  return inPage(tab, script)
+}
+
+/** How many points of a chart have the colour `name` of the style sheet. */
+function painted(tab: Tab, chart: string, name: string): Promise<number> {
+  const script = `(() => {
+    const canvas = document.querySelector('#${chart} canvas')
+    if (canvas === null) return 0
+    const probe = document.body.appendChild(document.createElement('i'))
+    probe.style.color = 'var(--${name})'
+    const [red, green, blue] = getComputedStyle(probe).color.match(/\\d+/g).map(Number)
+    probe.remove()
+    const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d', { willReadFrequently: true })
+    copy.drawImage(canvas, 0, 0)
+    const { data } = copy.getImageData(0, 0, canvas.width, canvas.height)
+    let points = 0
+    for (let i = 0; i < data.length; i += 4) {
+      if (data[i] === red && data[i + 1] === green && data[i + 2] === blue) points += 1
+    }
+    return points
+  })()`
+  return inPage(tab, script)
+}
+
+/** What axe finds wrong with `part` of the page, a sentence each. The script is put in from outside: the policy of the page would not have it. */
+async function faultsOf(tab: Tab, part = 'html'): Promise<string[]> {
+  await inPage(tab, `${axe}; undefined`)
+  const sentence = `({ id, nodes }) => id + ': ' + nodes.map(({ html }) => html).join(' | ')`
+  return inPage(tab, `axe.run('${part}').then(({ violations }) => violations.map(${sentence}))`)
+}
+
+test('before anybody has come it says that it is well, shows every route and claims nothing', async () => {
+  const { tab, policy } = opened
+  await eventually(() => textOf(tab, '#rung')).toBe('full')
+  await eventually(() => tab.locator('#routes tbody tr').count()).toBe(14)
+  expect(await textOf(tab, '#figure-hits')).toBe('–')
+  expect(await textOf(tab, '#figure-p99')).toBe('–')
+  expect(await textOf(tab, '#figure-requests')).toBe('0')
+  expect(policy).toContain("default-src 'none'")
+  await eventually(() => painted(tab, 'chart-requests', 'memory-area')).toBe(0)
+})
+
+test('under load its numbers are those of /stats, and those that the clients have counted', async () => {
+  const { tab } = opened
+  const seen: Record<string, number> = { memory: 0, redis: 0, origin: 0 }
+  const paths = ['/api/states', ...['51059', '51107', '12086'].map((fips) => `/api/counties/${fips}`)]
+  for (let i = 0; i < 60; i += 1) {
+    const answers = await Promise.all(paths.map((path) => app.get(path)))
+    for (const { cacheStatus } of answers) (seen[/detail=(\w+)/.exec(cacheStatus ?? '')?.[1] ?? ''] as number) += 1
+  }
+  expect(seen).toEqual({ memory: 236, redis: 0, origin: 4 })
+  await eventually(() => textOf(tab, '#figures > div:first-child .note')).toBe('240 since the start')
+  await eventually(async () => (await rowOf(tab, 'county')).Requests).toBe('180')
+  const { total, routes } = await stats()
+  expect(total).toMatchObject({ requests: 240, memory: 236, origin: 4, queries: 4, errors: 0 })
+  expect(routes.county).toMatchObject({ requests: 180, memory: 177, origin: 3 })
+
+  // What is of now moves each second: between two of them the page and /stats are to be one.
+  await eventually(async () => {
+    const { total, routes } = await stats()
+    const { now } = routes.county as Shown
+    const wanted = {
+      requests: words.number(total.now.requests),
+      p50: words.seconds(total.now.p50Seconds),
+      p99: words.seconds(total.now.p99Seconds),
+      hits: words.percent(total.now.hitRatio),
+      sent: words.number(total.now.queries),
+      saved: words.number(total.now.queriesSaved),
+      rate: words.number(now.requests),
+      memory: words.percent(now.memoryRatio),
+      slow: words.seconds(now.p99Seconds),
+      age: words.span(now.ageSeconds),
+    }
+    const row = await rowOf(tab, 'county')
+    const figure = (name: string) => textOf(tab, `#figure-${name}`)
+    const [requests, p50, p99, hits, sent, saved] = await Promise.all(
+      ['requests', 'p50', 'p99', 'hits', 'sent', 'saved'].map(figure),
+    )
+    const shown = {
+      requests,
+      p50,
+      p99,
+      hits,
+      sent,
+      saved,
+      rate: row.Rate,
+      memory: row.Memory,
+      slow: row.p99,
+      age: row.Age,
+    }
+    return (total.now.requests ?? 0) > 0 && JSON.stringify(shown) === JSON.stringify(wanted)
+      ? 'as /stats'
+      : { shown, wanted }
+  }).toBe('as /stats')
+
+  const { text } = await app.admin('/metrics')
+  const scraped = [...text.matchAll(/^onramp_responses_total\{.*\} (\d+)$/gm)].reduce(
+    (sum, [, n]) => sum + Number(n),
+    0,
+  )
+  expect(scraped).toBe(240)
+  const counted = [...text.matchAll(/^onramp_response_seconds_count\{.*\} (\d+)$/gm)].map(([, n]) => Number(n))
+  expect(counted.reduce((sum, n) => sum + n, 0)).toBe(240)
+})
+
+test('its charts move, and a page opened late shows what was before', async () => {
+  const { tab } = opened
+  await eventually(() => painted(tab, 'chart-requests', 'memory-area')).toBeGreaterThan(20)
+  const chart = () => inPage<string>(tab, `document.querySelector('#chart-requests canvas').toDataURL()`)
+  const before = await chart()
+  await eventually(chart).not.toBe(before)
+  const late = await open(app.adminUrl, 'dark')
+  await eventually(() => painted(late.tab, 'chart-requests', 'memory-area'), 3000).toBeGreaterThan(20)
+  expect(await faultsOf(late.tab)).toEqual([])
+  expect(late.complaints).toEqual([])
+  await late.tab.context().close()
+})
+
+test('a column is sorted from the keyboard, and says so', async () => {
+  const { tab } = opened
+  const names = () => tab.locator('#routes tbody th').allInnerTexts()
+  const head = tab.getByRole('columnheader', { name: 'Route' })
+  await head.getByRole('button').focus()
+  await tab.keyboard.press('Enter')
+  expect(await head.getAttribute('aria-sort')).toBe('ascending')
+  const sorted = [...(await names())].sort()
+  expect(await names()).toEqual(sorted)
+  await tab.keyboard.press('Enter')
+  expect(await head.getAttribute('aria-sort')).toBe('descending')
+  expect(await names()).toEqual(sorted.reverse())
+})
+
+test('a purge needs the token, does what it says, and leaves the token nowhere', async () => {
+  const { tab, complaints } = opened
+  const source = async () => /detail=(\w+)/.exec((await app.get('/api/counties/51059')).cacheStatus ?? '')?.[1]
+  await tab.locator('#purge-name').fill('county:51059')
+  await tab.getByRole('button', { name: 'Purge', exact: true }).first().click()
+  await eventually(() => textOf(tab, '#purged')).toMatch(/^The token is missing/)
+  expect(await source()).toBe('memory')
+  // The browser tells of a 401 by itself.
+  expect(complaints.splice(0)).toEqual([expect.stringContaining('401')])
+
+  await tab.locator('#token').fill(token)
+  await tab.getByRole('button', { name: 'Purge', exact: true }).first().click()
+  await eventually(() => textOf(tab, '#purged')).toBe('Purged county:51059 in memory and redis.')
+  expect(await source()).toBe('origin')
+  await eventually(() => textOf(tab, '#invalidations li')).toContain('county:51059')
+  const kept = await inPage(tab, '[location.href, document.cookie, { ...localStorage }, { ...sessionStorage }]')
+  expect(JSON.stringify(kept)).not.toContain(token)
+})
+
+test('a route shows its charts, its hottest keys, its slowest fills and its SQL, and is purged from there', async () => {
+  const { tab } = opened
+  await tab.getByRole('button', { name: 'county', exact: true }).click()
+  await eventually(() => textOf(tab, '#hottest')).toMatch(/fips=51107\s+3\d\.?\d* %/)
+  expect(await textOf(tab, '#slowest')).toMatch(/fips=\d{5}\s+[\d.]+ (ms|µs|s)\s+\d/)
+  expect(await textOf(tab, '#sql')).toMatch(/select/i)
+  expect(await textOf(tab, '#facts')).toContain('county:{fips}')
+  await eventually(() => painted(tab, 'chart-route-requests', 'memory-area')).toBeGreaterThan(20)
+  expect(await faultsOf(tab)).toEqual([])
+  await tab.locator('dialog').getByRole('button', { name: 'Soft purge' }).click()
+  await eventually(() => textOf(tab, 'dialog p[role="status"]')).toBe('Soft purge of route:county.')
+  expect((await app.get('/api/counties/51107')).cacheStatus).toMatch(/hit; ttl=-\d+; detail=memory/)
+  await tab.keyboard.press('Escape')
+  expect(await tab.locator('dialog').isVisible()).toBe(false)
+})
+
+test('what others send is shown as text', async () => {
+  const { tab } = opened
+  const evil = '<img src=x onerror="alert(1)">'
+  await fetch(`${app.adminUrl}/purge`, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json', Authorization: `Bearer ${token}` },
+    body: JSON.stringify({ tags: [evil] }),
+  })
+  await eventually(() => textOf(tab, '#invalidations li')).toContain(evil)
+  expect(await tab.locator('img').count()).toBe(0)
+})
+
+test('a Redis that is killed shows within two seconds', async () => {
+  const { tab, complaints } = opened
+  expect(await textOf(tab, '#rung')).toBe('full')
+  redis.stop()
+  const began = performance.now()
+  await eventually(() => textOf(tab, '#rung'), 4000).toBe('memory-only')
+  expect(performance.now() - began).toBeLessThan(2000)
+  expect(await textOf(tab, '#changes')).toContain('From full to memory-only')
+  expect(await faultsOf(tab, 'header')).toEqual([])
+  expect(complaints).toEqual([])
+})
+
+test('/events is /stats, once a second', async () => {
+  const events = await fetch(`${app.adminUrl}/events`)
+  expect(events.headers.get('content-type')).toContain('text/event-stream')
+  const messages: Record<string, unknown>[] = []
+  const began = performance.now()
+  for await (const chunk of events.body as ReadableStream<Uint8Array>) {
+    const text = new TextDecoder().decode(chunk)
+    for (const [, data] of text.matchAll(/^data: (.*)$/gm)) messages.push(JSON.parse(data as string))
+    if (messages.length >= 4) break
+  }
+  // The first comes at once, the second with the next full second.
+  expect(performance.now() - began).toBeGreaterThan(1900)
+  const shown = (await stats()) as unknown as Record<string, unknown>
+  expect(messages.map((message) => Object.keys(message))).toEqual(messages.map(() => Object.keys(shown)))
+})
+
+test('an open page keeps nothing from ending; it says that it has lost contact, and goes on when onramp is back', async () => {
+  const port = String(await freePort())
+  const first = await ready([], { ADMIN_PORT: port })
+  const { tab } = await open(first.adminUrl)
+  await eventually(() => textOf(tab, '#rung')).toBe('full')
+  await fetch(`${first.url}/api/states`)
+  await eventually(() => textOf(tab, '#figures > div:first-child .note')).toBe('1 since the start')
+  first.child.kill('SIGTERM')
+  expect(await first.ended).toBe(0)
+  await eventually(() => textOf(tab, '#rung')).toBe('no contact')
+  expect(await textOf(tab, '#why')).toContain('trying again')
+  await ready([], { ADMIN_PORT: port })
+  await eventually(() => textOf(tab, '#rung')).toBe('full')
+  await eventually(() => textOf(tab, '#figures > div:first-child .note')).toBe('0 since the start')
+}, 60_000)
