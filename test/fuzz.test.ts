@@ -318,6 +318,7 @@ const config: RouteConfig = {
   cacheControl: 'no-cache',
   tags: [],
   share: { reserve: 0, queue: 100 },
+  rows: {},
 }
 const route = compileRoute(config)
 

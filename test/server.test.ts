@@ -12,7 +12,13 @@ import type { Origin, Values } from '../proxy/origin/origin.ts'
 import { ManualClock, recorder } from './support.ts'
 
 const lifetime = { fresh: 60_000, stale: 600_000, staleIfError: 3_600_000, negative: 10_000 }
-const common = { lifetime, cacheControl: 'max-age=0, must-revalidate', tags: [], share: { reserve: 0, queue: 100 } }
+const common = {
+  lifetime,
+  cacheControl: 'max-age=0, must-revalidate',
+  tags: [],
+  share: { reserve: 0, queue: 100 },
+  rows: {},
+}
 const string = { type: 'string', minLength: 1, maxLength: 20, lowercase: false } as const
 
 /** The public listener over real parts, with an origin that answers what it was asked. */
