@@ -52,6 +52,18 @@ export function crossCheck(raw: unknown, folder: string, sqlOf: Map<string, stri
       }
       for (const problem of contradictions(declared)) tell(at('parameters', parameter), problem)
     }
+    for (const [table, columns] of Object.entries(recordAt(route, ['rows']))) {
+      const names = Object.entries(recordAt(columns, []))
+      if (names.length !== 1) tell(at('rows', table), 'must name one column, and the parameter it equals')
+      for (const [column, parameter] of names) {
+        if (typeof parameter === 'string' && !Object.hasOwn(parameters, parameter))
+          tell(
+            at('rows', table, column),
+            `names no parameter of this route${near(parameter, Object.keys(parameters))}`,
+            parameter,
+          )
+      }
+    }
     const tags = recordAt(route, []).tags
     for (const tag of Array.isArray(tags) ? tags : []) {
       if (/[{}]/.test(String(tag).replaceAll(/\{[^{}]*\}/g, ''))) tell(at('tags'), 'has a brace without its other', tag)

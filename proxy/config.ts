@@ -145,6 +145,12 @@ const route = z.strictObject({
     .array(z.string().min(1).max(200))
     .default([])
     .describe('What a purge can name; {parameter} stands for its value'),
+  rows: z
+    .record(z.string(), z.record(z.string(), z.string()))
+    .default({})
+    .describe(
+      '`{ plans: { plan_id: id } }`: of this table only rows whose column equals the parameter matter, and changes of others do not touch an entry',
+    ),
 })
 
 export const schema = z.strictObject({

@@ -95,6 +95,7 @@ describe('a file', () => {
       returns: 'rows',
       share: { reserve: 0, queue: 1000 },
       audit: 0,
+      rows: {},
       tags: [],
       lifetime: { fresh: 60_000, stale: 600_000, staleIfError: 86_400_000, negative: 10_000 },
       cacheControl: 'max-age=0, must-revalidate',

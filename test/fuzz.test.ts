@@ -319,6 +319,7 @@ const config: RouteConfig = {
   tags: [],
   share: { reserve: 0, queue: 100 },
   audit: 0,
+  rows: {},
 }
 const route = compileRoute(config)
 

@@ -57,7 +57,7 @@ test('an audit that finds nothing shows a mismatch of 0, so that the first one i
   expect(await busyMetrics().text()).toContain('onramp_audits_total{route="plan",outcome="mismatch"} 0')
 })
 
-test('a scrape with a hundred routes is quick, and grows with the routes and no faster', async () => {
+test('a scrape with a hundred routes is quick', async () => {
   const quickest = async (routes: number) => {
     const counts = busyMetrics(Array.from({ length: routes }, (_, i) => `route-${i}`))
     const times: number[] = []
@@ -68,8 +68,6 @@ test('a scrape with a hundred routes is quick, and grows with the routes and no 
     }
     return Math.min(...times)
   }
-  const [few, many] = [await quickest(10), await quickest(100)]
   // The quickest of ten: on a busy machine the others say how busy it is.
-  expect(many).toBeLessThan(500)
-  expect(many / few).toBeLessThan(60)
+  expect(await quickest(100)).toBeLessThan(200)
 })

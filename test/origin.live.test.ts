@@ -25,7 +25,7 @@ let version = 0
 function query(sql: string, returns: 'rows' | 'row' = 'rows'): Query {
   version += 1
   const share = { reserve: 0, queue: 10 }
-  return { route: 'r', version: `test${version}`, statement: parseStatement(sql), returns, share }
+  return { route: 'r', version: `test${version}`, statement: parseStatement(sql), returns, rows: {}, share }
 }
 
 /** How many sessions of onramp's run something that holds `text`. */

@@ -100,6 +100,7 @@ function query(sql: string): Query {
     version: `pooled${version}`,
     statement: parseStatement(sql),
     returns: 'rows',
+    rows: {},
     share: { reserve: 0, queue: 10 },
   }
 }

@@ -228,6 +228,9 @@ describe('onramp check', () => {
     expect(output).toMatch(/:ages integer\[\]/)
     expect(output).toMatch(/reads +.*\bplan_county\b.*\brates\b/)
     expect(output).not.toContain('warning')
+    expect(output).toContain('The database is followed by logical replication: ')
+    const { output: sql } = await result(['check', '--db', '--print-sql', '--config', shipped])
+    expect(sql).toMatch(/^-- Followed now: by logical replication: .*\n-- Nothing is missing\.\n$/)
   })
 
   test('names six different faults at once', async () => {

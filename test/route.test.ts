@@ -19,6 +19,7 @@ const ids = { type: 'list', items: text, minItems: 1, maxItems: 10, sorted: true
 const search: RouteConfig = {
   share: { reserve: 0, queue: 100 },
   audit: 0,
+  rows: {},
   name: 'plan-search',
   path: '/api/plans/search',
   methods: ['GET', 'POST'],

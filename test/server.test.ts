@@ -19,6 +19,7 @@ const common = {
   tags: [],
   audit: 0,
   share: { reserve: 0, queue: 100 },
+  rows: {},
 }
 const string = { type: 'string', minLength: 1, maxLength: 20, lowercase: false } as const
 

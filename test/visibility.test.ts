@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { UntilVisible, widen } from '../proxy/coherence/visibility.ts'
+import { Unseen, UntilVisible, widen } from '../proxy/coherence/visibility.ts'
 import { ManualClock, settled } from './support.ts'
 
 describe('a number of 32 bits becomes the one of 64 bits that is meant', () => {
@@ -82,5 +82,31 @@ describe('what a transaction has changed is held back until new snapshots see it
     waiting.add(1n, 'one')
     await settled()
     expect([failures, delivered]).toEqual([[server.failure], []])
+  })
+})
+
+describe('of transactions in progress when a stream begins', () => {
+  function setup() {
+    const ended: string[] = []
+    const unseen = new Unseen(async (xids) => xids.filter((xid) => ended.includes(xid)))
+    unseen.watch(['1', '2'])
+    return { ended, unseen }
+  }
+  test('one that the stream does not show has been missed once a heartbeat is back that was sent after its end', async () => {
+    const { ended, unseen } = setup()
+    await unseen.expect(1)
+    ended.push('1')
+    expect(unseen.passed(1)).toBe(false)
+    await unseen.expect(2)
+    expect(unseen.passed(1)).toBe(false)
+    expect([unseen.passed(2), unseen.passed(2), unseen.passed(3)]).toEqual([true, false, false])
+  })
+  test('one that it does show has not, before or after it has ended', async () => {
+    const { ended, unseen } = setup()
+    unseen.see(1n)
+    ended.push('1', '2')
+    await unseen.expect(1)
+    unseen.see(2n)
+    expect(unseen.passed(1)).toBe(false)
   })
 })

@@ -8,6 +8,7 @@ export const publication = 'onramp'
 export interface Relation {
   /** The followed table it belongs to. */
   table: string
+  oid: string
   /** Quoted, with its schema. */
   sql: string
   schema: string
@@ -65,7 +66,7 @@ with recursive top as (
   select p.oid, puballtables
   from pg_publication p where pubname = $2
 )
-select "table", format('%I.%I', nspname, relname) as sql, nspname as schema, relname as name, is_top as "isTop",
+select "table", c.oid::text, format('%I.%I', nspname, relname) as sql, nspname as schema, relname as name, is_top as "isTop",
   relkind as kind, relpersistence = 'p' as "isPermanent", nspname in ('pg_catalog', 'information_schema') as "isSystem",
   relispartition as "isPartition",
   coalesce((select puballtables
@@ -102,4 +103,4 @@ from tree join pg_class c using (oid) join pg_namespace n on n.oid = relnamespac
       group by indexrelid having bool_and(attnotnull)
     ) usable
   ) candidates on true
-order by "table", is_top desc, 2`
+order by "table", is_top desc, 3`

@@ -1,4 +1,4 @@
-import { messageOf } from '../errors.ts'
+import { messageOf, Refusal } from '../errors.ts'
 import { look, publication, type Relation, type Seen } from './catalog.ts'
 import { hasTriggers, triggerSql } from './notify.ts'
 import { identitySql, isFollowable, isUpdatable, publicationSql, unfollowed } from './publication.ts'
@@ -63,11 +63,14 @@ export async function findMeans(
 
 /** Finds how the database at `url` could be followed, and changes nothing there. */
 export async function checkMeans(url: string, wanted: Mode | 'auto', followed: readonly Followed[]): Promise<Means> {
-  const client = await connect(url)
+  let client: Client | undefined
   try {
+    client = await connect(url)
     return await findMeans(client, wanted, followed, false)
+  } catch (error) {
+    throw new Refusal(`The database cannot be asked how to follow it: ${messageOf(error)}`, { cause: error })
   } finally {
-    await client.end()
+    await client?.end()
   }
 }
 

@@ -3,7 +3,7 @@ import { publication, type Seen } from './catalog.ts'
 import { readFrame, readMessage, standbyStatus } from './pgoutput.ts'
 import { type Client, connect, query, sqlState } from './session.ts'
 import { type Transaction, Transactions } from './transaction.ts'
-import { type AskVisible, UntilVisible, widen } from './visibility.ts'
+import { type AskVisible, Unseen, UntilVisible, widen } from './visibility.ts'
 
 /** What a follower of the database tells as it goes. */
 export interface Heard {
@@ -30,9 +30,9 @@ const inUse = '42710'
  * Follows the database by logical replication over a connection of its own, through the temporary slot `slot`: it is gone with its
  * connection, so that the server never keeps WAL for a process that is not there.
  *
- * Resolves to nothing when another session has that slot. Everything that commits after it has resolved is told; what is in
- * progress at that moment too, unless its commit was written already and is not visible yet (a synchronous standby lags): the
- * server waits for those before it gives the slot, but for ones that began in the last moments of that wait.
+ * Resolves to nothing when another session has that slot. Everything that is committed after it has resolved is told. Of what is
+ * in progress at that moment, a commit may be in the WAL already, before the slot's begin, and not be visible yet: so what of
+ * that ends without having been seen in the stream by the next heartbeat counts as missed.
  */
 export async function followByReplication(options: {
   url: string
@@ -69,12 +69,16 @@ export async function followByReplication(options: {
       }
       if (isOver) return
       if (tags.size > 0) heard.changed([...tags])
-      for (const number of transaction.beats) heard.beat(number)
+      for (const number of transaction.beats) {
+        if (unseen.passed(number)) heard.missed()
+        heard.beat(number)
+      }
     },
     failed,
     clock,
   )
   const transactions = new Transactions(options.seen, sender)
+  const unseen = new Unseen((xids) => visibleNow(control, xids))
   let position = 0n
   const acknowledge = () => stream.connection.sendCopyFromChunk(standbyStatus(position))
   const take = (chunk: Buffer) => {
@@ -88,7 +92,10 @@ export async function followByReplication(options: {
     const message = readMessage(frame.data)
     if (message.kind === 'commit') position = message.end
     const transaction = transactions.take(message)
-    if (transaction !== undefined) waiting.add(widen(transaction.xid, near), transaction)
+    if (transaction === undefined) return
+    const xid = widen(transaction.xid, near)
+    unseen.see(xid)
+    waiting.add(xid, transaction)
   }
   stream.connection.on('copyData', ({ chunk }) => {
     if (isOver) return
@@ -121,8 +128,15 @@ export async function followByReplication(options: {
   )
   ended.catch(failed)
   await Promise.race([started, ended])
+  unseen.watch(
+    await writing(
+      control,
+      options.seen().found.map(({ oid }) => oid),
+    ),
+  )
   return {
     async beat(number) {
+      await unseen.expect(number)
       const told = JSON.stringify({ beat: number, sender })
       await query(control, `select pg_logical_emit_message(true, 'onramp', $1)`, [told])
       near = await newestXid(control)
@@ -136,6 +150,20 @@ function changedTags(seen: Seen, key: string): string[] {
   return (seen.relations.get(key) ?? []).flatMap(({ table, columns }) =>
     columns.length === 0 ? [`table:${table}`] : [`table:${table}`, `rows:${table}`],
   )
+}
+
+/** Transactions in progress that have written to `relations`, which their locks tell. */
+async function writing(control: Client, relations: readonly string[]): Promise<string[]> {
+  const rows = await query<{ xid: string }>(
+    control,
+    `select xid::text from pg_snapshot_xip(pg_current_snapshot()) xid where xid::xid in (
+       select own.transactionid from pg_locks own join pg_locks written using (virtualtransaction)
+       where own.locktype = 'transactionid' and written.locktype = 'relation' and written.relation = any ($1::oid[])
+         and written.database = (select oid from pg_database where datname = current_database())
+         and written.mode in ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'))`,
+    [relations],
+  )
+  return rows.map(({ xid }) => xid)
 }
 
 async function newestXid(control: Client): Promise<bigint> {

@@ -83,3 +83,41 @@ export class UntilVisible<T> {
     return new Promise((resolve) => void this.#clock.after(ms, resolve))
   }
 }
+
+/**
+ * The transactions in progress when a stream begins: whether one has ended whose commit the stream does not show, for it was in the
+ * WAL before, though not visible. Nobody can tell such a one from one that was rolled back; both count.
+ */
+export class Unseen {
+  readonly #ask: AskVisible
+  readonly #open = new Set<string>()
+  /** Ended before the heartbeat of this number was sent: once that is back, their commits are through, or will never be. */
+  readonly #ended = new Map<string, number>()
+
+  constructor(ask: AskVisible) {
+    this.#ask = ask
+  }
+
+  watch(xids: readonly string[]): void {
+    for (const xid of xids) this.#open.add(xid)
+  }
+
+  /** The stream shows the commit of `xid`. */
+  see(xid: bigint): void {
+    this.#open.delete(String(xid))
+    this.#ended.delete(String(xid))
+  }
+
+  /** To be called before the heartbeat `number` is sent. */
+  async expect(number: number): Promise<void> {
+    if (this.#open.size === 0) return
+    for (const xid of await this.#ask([...this.#open])) if (this.#open.delete(xid)) this.#ended.set(xid, number)
+  }
+
+  /** Whether one has ended unseen before the heartbeat `number` was sent, which is back. Says so once. */
+  passed(number: number): boolean {
+    const gone = [...this.#ended].filter(([, before]) => before <= number)
+    for (const [xid] of gone) this.#ended.delete(xid)
+    return gone.length > 0
+  }
+}

@@ -1,7 +1,7 @@
 import type { Read } from '../cache/answer.ts'
 import { everything } from '../coherence/ledger.ts'
 import type { PurgeRequest } from '../coherence/purge.ts'
-import type { Followed } from '../coherence/transaction.ts'
+import { expand, type Followed } from '../coherence/transaction.ts'
 import type { Config } from '../config.ts'
 import { Problem, quote, Refusal } from '../errors.ts'
 import { near } from '../near.ts'
@@ -137,16 +137,24 @@ export function changedRoutes(before: RouteTable, after: RouteTable): string[] {
   return [...names].filter((name) => looks(before, name) !== looks(after, name))
 }
 
-/** What must be followed so that no change of what `table` serves is missed: every table some route reads. */
+/** What must be followed so that no change of what `table` serves is missed: every table a route reads, columns rows are told by. */
 export function followedTables({ routes }: RouteTable): Followed[] {
-  const names = new Set(routes.flatMap(({ tables }) => tables))
-  return [...names].map((table) => ({ table, columns: [] }))
+  const columns = new Map<string, Set<string>>()
+  for (const { tables, rows } of routes) {
+    for (const table of tables) {
+      const known = columns.get(table) ?? new Set()
+      columns.set(table, known)
+      const rule = rows[table]
+      if (rule !== undefined) known.add(rule.column)
+    }
+  }
+  return [...columns].map(([table, of]) => ({ table, columns: [...of] }))
 }
 
 /** The tags that `request` means. Throws `bad-parameters` for a route, or parameters of it, that do not exist. */
 export function purgedTags(table: RouteTable, request: PurgeRequest): string[] {
   if ('all' in request) return [everything]
-  if ('tags' in request) return request.tags
+  if ('tags' in request) return expand(request.tags, new Map(followedTables(table).map((one) => [one.table, one])))
   const route = table.byName.get(request.route)
   if (route === undefined) {
     const meant = near(request.route, [...table.byName.keys()])
@@ -174,6 +182,7 @@ export function describeRoute({
   audit,
   tagTemplates,
   tables,
+  rows,
 }: Route) {
   const { returns, version, share } = query
   const sql = query.statement.render((parameter) => `:${parameter}`)
@@ -189,6 +198,7 @@ export function describeRoute({
     audit,
     tags: tagTemplates,
     tables,
+    rows,
     version,
     sql,
   }

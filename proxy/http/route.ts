@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
 import { type Key, type Params, spellKey } from '../cache/key.ts'
+import { rowTag } from '../coherence/transaction.ts'
 import type { Parameter, RouteConfig } from '../config.ts'
 import type { Fault } from '../errors.ts'
-import type { Query } from '../origin/origin.ts'
+import type { Query, RowRule } from '../origin/origin.ts'
 import { parseStatement } from '../statement.ts'
 import { decode, type Given, readerOf } from './parameters.ts'
 
@@ -19,6 +20,7 @@ export interface Route {
   /** The share of its hits whose statement is run again and compared. */
   readonly audit: number
   readonly tagTemplates: readonly string[]
+  readonly rows: Query['rows']
   /** The tables its statement reads, as the database says; none before it was asked. */
   readonly tables: readonly string[]
   /** Typed, canonical parameters out of what a client sent; every fault when they do not fit. Undeclared names are ignored. */
@@ -36,7 +38,8 @@ export function compileRoute(config: RouteConfig): Route {
   const { name, path, parameters, returns, tags: templates, lifetime, cacheControl, share, audit } = config
   const statement = parseStatement(config.sql)
   const text = statement.render((parameter) => `:${parameter}`)
-  const identity = JSON.stringify([generation, text, returns, parameters, templates])
+  const rows = rowRules(config)
+  const identity = JSON.stringify([generation, text, returns, parameters, templates, ...Object.entries(rows)])
   const version = createHash('sha256').update(identity).digest('hex').slice(0, 12)
   const readers = Object.entries(parameters).map(
     ([parameter, declared]) => [parameter, readerOf(declared), declared.default] as const,
@@ -53,8 +56,9 @@ export function compileRoute(config: RouteConfig): Route {
     cacheControl,
     methods,
     audit,
-    query: { route: name, version, statement, returns, share: share },
+    query: { route: name, version, statement, returns, rows, share: share },
     tagTemplates: templates,
+    rows,
     tables: [],
     read(given) {
       // Without a prototype: a parameter may have any name.
@@ -82,11 +86,31 @@ export function compileRoute(config: RouteConfig): Route {
     tags(params) {
       return [
         `route:${name}`,
-        ...this.tables.map((table) => `table:${table}`),
+        ...this.tables.flatMap((table) => tagsOfTable(table, rows[table], params)),
         ...templates.flatMap((template) => fillTemplate(template, params)),
       ]
     },
   }
+}
+
+function rowRules({ rows, parameters }: RouteConfig): Query['rows'] {
+  return Object.fromEntries(
+    Object.entries(rows).flatMap(([table, columns]) =>
+      Object.entries(columns).map(([column, parameter]) => {
+        const declared = parameters[parameter]
+        const type = declared?.type === 'list' ? declared.items.type : declared?.type
+        return [table, { column, parameter, holds: type === 'integer' ? 'integers' : 'texts' } as const]
+      }),
+    ),
+  )
+}
+
+/** The tags an entry has because of a table: with a rule, of the rows that matter to it, unless its parameter is not given. */
+function tagsOfTable(table: string, rule: RowRule | undefined, params: Params): string[] {
+  const value = rule && params[rule.parameter]
+  if (rule === undefined || value === undefined || value === null) return [`table:${table}`]
+  const values = typeof value === 'object' ? value : [value]
+  return [`rows:${table}`, ...values.map((one) => rowTag(table, rule.column, one))]
 }
 
 /** `county:{county}` filled in; one tag for each item of a list, none for a parameter that was not given. */

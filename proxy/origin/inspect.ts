@@ -1,6 +1,7 @@
 import type { PoolClient } from 'pg'
 import { messageOf } from '../errors.ts'
 import type { Inspection, Query } from './origin.ts'
+import { inspectRows } from './rows.ts'
 
 type Wrap = (query: Query, placeholder?: (name: string, index: number) => string) => string
 
@@ -115,8 +116,16 @@ async function inspectOne(
     faults.push(...says('lock', () => 'its statement locks rows (FOR UPDATE or FOR SHARE).'))
     warnings.push(...says('opaque', (called) => `tables that ${called} reads are not seen.`))
   }
-  const parameterTypes = Object.fromEntries(names.map((parameter, i) => [parameter, types[i] as string]))
   const tables = seen.filter(({ kind, name }) => kind === 'table' && !name.includes('onramp_inspected'))
+  const rules = await inspectRows(
+    client,
+    query,
+    tables.map(({ name }) => name),
+    explained.rows[0]?.['QUERY PLAN'],
+  )
+  faults.push(...rules.faults.map((fault) => `Route ${query.route}: ${fault}`))
+  warnings.push(...rules.warnings.map((warning) => `Route ${query.route}: ${warning}`))
+  const parameterTypes = Object.fromEntries(names.map((parameter, i) => [parameter, types[i] as string]))
   routes.set(query.route, { parameterTypes, tables: tables.map(({ name }) => name) })
 }
 

@@ -8,8 +8,16 @@ export interface Query {
   statement: Statement
   /** `rows`: a JSON array of all rows. `row`: one JSON object, or no row. */
   returns: 'rows' | 'row'
+  /** Tables of which only the rows matter whose column equals a parameter, or one of its items, as texts or as whole numbers. */
+  rows: Readonly<Record<string, RowRule>>
   /** What of the database its route may have; without a limit, the usual one. */
   share: { limit?: number | undefined; reserve: number; queue: number }
+}
+
+export interface RowRule {
+  column: string
+  parameter: string
+  holds: 'texts' | 'integers'
 }
 
 /** Bound by name; a list becomes a PostgreSQL array, `null` a NULL. */

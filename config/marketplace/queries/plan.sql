@@ -6,7 +6,7 @@ select p.plan_id, p.plan_year, p.state, p.issuer_id, i.issuer_name, p.plan_name,
     from (
       select b.variant, json_object_agg(b.benefit, b.cost_text order by b.benefit) as costs
       from plan_benefits b
-      where b.plan_id = p.plan_id and b.plan_year = p.plan_year
+      where b.plan_id = :plan_id::text and b.plan_year = :year::int
       group by b.variant
     ) v
   ) as benefits
