@@ -5,6 +5,19 @@ import type { Result } from './run.ts'
 export interface Results {
   faults: Omit<Result, 'log'>[]
   crowds: Crowd[]
+  coherence?: Coherence[]
+}
+
+/** What readers of four processes saw of rows that were counted up. */
+export interface Coherence {
+  name: string
+  reads: number
+  violations: number
+  /** From a commit to the last older answer, anywhere, in milliseconds. */
+  everywhereP50Ms: number
+  everywhereP99Ms: number
+  stalestMs: number
+  convergedSeconds: number
 }
 
 /** Many clients at once on one key, over some processes. */
@@ -31,5 +44,5 @@ export function keepResults(results: Partial<Results>): void {
 /** A tenth of a millisecond, a hundredth of a second, a tenth of a statement. */
 function rounded(name: string, value: unknown): unknown {
   if (typeof value !== 'number') return value
-  return name === 'healthySeconds' ? Math.round(value * 100) / 100 : Math.round(value * 10) / 10
+  return name.endsWith('Seconds') ? Math.round(value * 100) / 100 : Math.round(value * 10) / 10
 }

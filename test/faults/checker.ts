@@ -1,0 +1,236 @@
+import { Agent, get } from 'node:http'
+import { text } from 'node:stream/consumers'
+import type { Redis } from 'ioredis'
+import type pg from 'pg'
+
+/** What was found, over all reads so far. */
+export interface Found {
+  reads: number
+  /** In sentences. */
+  violations: string[]
+  /** Of answers that were older than a commit known before they were asked for: by how much, in milliseconds. */
+  staleMs: number[]
+  /** For each commit: how long after it the last older answer was asked for, anywhere, in milliseconds. */
+  everywhereMs: number[]
+  failed: number
+}
+
+interface Event {
+  prev: string
+  versions: [number, number][]
+  /** The nodes that have applied it. */
+  seenBy: Set<string>
+}
+
+interface Node {
+  url: string
+  adminUrl: string
+}
+
+const agent = new Agent({ keepAlive: true, maxSockets: 64 })
+
+/** How many rows there are, and readers a node. */
+export const rows = 20
+const readersEach = 4
+
+/**
+ * Checks, while writers count rows up and readers ask every node for them, what nodes promise:
+ *
+ * 1. no answer is older than an event its node had applied when it was asked. Each writer names its version in the log, in its own
+ *    transaction (`v:ID:N`), so that what a node has applied (/ready says the position) is a set of versions;
+ * 2. a node's answers never go back, but for those it labels as served in place of others.
+ */
+export class Checker {
+  readonly #nodes: Map<string, Node>
+  readonly #redis: Redis
+  readonly #events = new Map<string, Event>()
+  /** By node and row: the least version that its answers may have. */
+  readonly #required = new Map<string, number[]>()
+  readonly #seen = new Map<string, number[]>()
+  /** By row: when each version was known to be committed. */
+  readonly #committedAt: number[][] = Array.from({ length: rows }, () => [])
+  #isOver = false
+  #work: Promise<unknown>[] = []
+  found: Found = nothing()
+
+  constructor(nodes: readonly Node[], redis: Redis) {
+    this.#nodes = new Map(nodes.map((node) => [node.url, node]))
+    this.#redis = redis
+  }
+
+  /** Begins to read, and to write over connections that `connect` makes. */
+  start(connect: () => Promise<pg.Client>, writers = 2): void {
+    this.#work = [this.#followLog()]
+    for (const url of this.#nodes.keys()) this.watch(url)
+    for (let i = 0; i < writers; i += 1) this.#work.push(this.#write(connect, i))
+  }
+
+  /** Reads from a node from now on; `node` takes the place of one that was killed. */
+  watch(url: string, node = this.#nodes.get(url) as Node): void {
+    this.#nodes.set(url, node)
+    this.#required.set(url, new Array(rows).fill(0))
+    this.#seen.set(url, new Array(rows).fill(-1))
+    this.#work.push(this.#poll(url))
+    for (let i = 0; i < readersEach; i += 1) this.#work.push(this.#read(url))
+  }
+
+  /** Asks a node no more. */
+  leave(url: string): void {
+    this.#nodes.delete(url)
+  }
+
+  /** What has been found since the last call. */
+  take(): Found {
+    const found = this.found
+    this.found = nothing()
+    for (const times of this.#lastStale.values()) found.everywhereMs.push(times)
+    this.#lastStale.clear()
+    return found
+  }
+
+  async stop(): Promise<void> {
+    this.#isOver = true
+    await Promise.all(this.#work)
+  }
+
+  /** Resolves to the version that a write of row `id` has made, once it is committed; nothing if that is not known. */
+  async write(client: pg.Client, id: number): Promise<number | undefined> {
+    await client.query('begin')
+    const { rows: changed } = await client.query('update counters set n = n + 1 where id = $1 returning n::int', [id])
+    const n = changed[0].n as number
+    const message = JSON.stringify({ tags: [`v:${id}:${n}`] })
+    await client.query(`select pg_logical_emit_message(true, 'onramp', $1)`, [message])
+    await client.query('commit')
+    this.committed(id, n)
+    return n
+  }
+
+  committed(id: number, n: number): void {
+    ;(this.#committedAt[id] as number[])[n] = performance.now()
+    this.#lastStale.set(`${id}:${n}`, 0)
+  }
+
+  readonly #lastStale = new Map<string, number>()
+
+  async #write(connect: () => Promise<pg.Client>, offset: number): Promise<void> {
+    let client: pg.Client | undefined
+    for (let i = offset; !this.#isOver; i += 7) {
+      try {
+        client ??= await connect()
+        await this.write(client, i % rows)
+      } catch {
+        // PostgreSQL is away, or was asked to end what it did: whether that was committed, the log will say.
+        client?.end().catch(() => {})
+        client = undefined
+      }
+      await pause(10)
+    }
+    await client?.end()
+  }
+
+  async #read(url: string): Promise<void> {
+    while (!this.#isOver && this.#nodes.has(url)) {
+      const id = Math.floor(Math.random() * rows)
+      const required = (this.#required.get(url) as number[])[id] as number
+      const seen = this.#seen.get(url) as number[]
+      const before = seen[id] as number
+      const asked = performance.now()
+      const answer = await ask(`${url}/counters/${id}`)
+      this.found.reads += 1
+      if (answer.status !== 200) {
+        this.found.failed += 1
+        await pause(5)
+        continue
+      }
+      const { n } = JSON.parse(answer.body) as { n: number }
+      const isLabelled = /detail=(stale-only|soft-timeout|shed|after-invalidation)/.test(answer.cacheStatus)
+      if (n < required && !/after-invalidation/.test(answer.cacheStatus))
+        this.#violated(`${url} answered row ${id} with ${n}, though it had applied ${required} (${answer.cacheStatus})`)
+      if (n < before && !isLabelled)
+        this.#violated(`${url} went back from ${before} to ${n} of row ${id} (${answer.cacheStatus})`)
+      seen[id] = Math.max(seen[id] as number, n)
+      const nextAt = (this.#committedAt[id] as number[])[n + 1]
+      if (nextAt === undefined || nextAt > asked) continue
+      this.found.staleMs.push(asked - nextAt)
+      this.#lastStale.set(`${id}:${n + 1}`, Math.max(this.#lastStale.get(`${id}:${n + 1}`) ?? 0, asked - nextAt))
+    }
+  }
+
+  #violated(sentence: string): void {
+    if (this.found.violations.length < 20) this.found.violations.push(sentence)
+  }
+
+  /** Asks a node which events it has applied: from then on its answers must hold them. */
+  async #poll(url: string): Promise<void> {
+    while (!this.#isOver && this.#nodes.has(url)) {
+      await pause(20)
+      const { adminUrl } = this.#nodes.get(url) ?? {}
+      if (adminUrl === undefined) return
+      const { body } = await ask(`${adminUrl}/ready`)
+      const position = /"position":"\d+:(\w+)"/.exec(body)?.[1]
+      let event = position === undefined ? undefined : this.#events.get(position)
+      const required = this.#required.get(url) as number[]
+      while (event !== undefined && !event.seenBy.has(url)) {
+        event.seenBy.add(url)
+        for (const [id, n] of event.versions) required[id] = Math.max(required[id] as number, n)
+        event = this.#events.get(event.prev)
+      }
+    }
+  }
+
+  async #followLog(): Promise<void> {
+    let last = '-'
+    while (!this.#isOver) {
+      await pause(3)
+      try {
+        const entries = await this.#redis.xrange('{onramp:log}:events', last, '+')
+        for (const [at, fields] of entries) {
+          const [, id, , prev, , payload] = fields as [string, string, string, string, string, string]
+          last = `(${at}`
+          if (this.#events.has(id)) continue
+          const { tags } = JSON.parse(payload) as { tags: string[] }
+          const versions = tags.flatMap((tag): [number, number][] => {
+            const [, row, n] = /^v:(\d+):(\d+)$/.exec(tag) ?? []
+            return row === undefined ? [] : [[Number(row), Number(n)]]
+          })
+          this.#events.set(id, { prev, versions, seenBy: new Set() })
+        }
+        // A log that has gone back, or begins anew, is read anew.
+        const [newest] = await this.#redis.xrevrange('{onramp:log}:events', '+', '-', 'COUNT', 1)
+        if (newest !== undefined && last !== `(${newest[0]}`) last = '-'
+      } catch {
+        last = '-'
+      }
+    }
+  }
+}
+
+function nothing(): Found {
+  return { reads: 0, violations: [], staleMs: [], everywhereMs: [], failed: 0 }
+}
+
+export function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
+}
+
+/** The `q`-quantile of `values`; 0 of none. */
+export function quantileOf(values: readonly number[], q: number): number {
+  const sorted = [...values].sort((a, b) => a - b)
+  return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? 0
+}
+
+/** A response, or status 0 where there was none. */
+export function ask(url: string): Promise<{ status: number; body: string; cacheStatus: string }> {
+  return new Promise((resolve) => {
+    const failed = () => resolve({ status: 0, body: '', cacheStatus: '' })
+    const request = get(url, { agent, timeout: 10_000 }, (response) => {
+      const { statusCode = 0, headers } = response
+      text(response).then(
+        (body) => resolve({ status: statusCode, body, cacheStatus: String(headers['cache-status'] ?? '') }),
+        failed,
+      )
+    })
+    request.on('error', failed)
+    request.on('timeout', () => request.destroy(new Error('timeout')))
+  })
+}

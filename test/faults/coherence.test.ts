@@ -1,0 +1,197 @@
+import type { Redis } from 'ioredis'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { connectRedis } from '../../proxy/cache/redis.ts'
+import { redisLog } from '../../proxy/coherence/log.ts'
+import { programs, type Serving } from '../program.ts'
+import { ask, Checker, type Found, pause, quantileOf, rows } from './checker.ts'
+import { keepResults, type Results } from './results.ts'
+import { type Stand, startStand } from './stand.ts'
+
+/*
+ * Four programs, one Redis, one PostgreSQL: rows are counted up, every program is asked for them, and everything goes wrong in turn.
+ */
+
+/** How long each fault lasts. */
+const holdMs = process.env.FULL === undefined ? 2000 : 10_000
+const { configuration, ready } = programs('coherence')
+let stand: Stand
+let nodes: Serving[] = []
+let checker: Checker
+let redis: Redis
+const results: NonNullable<Results['coherence']> = []
+
+const settings = () => `
+listen: { port: 0 }
+admin: { port: 0 }
+redis: { url: "redis://127.0.0.1:${stand.redis.port}", timeout: 250ms }
+postgres: { url: "postgres://onramp@127.0.0.1:${stand.postgres.port}/marketplace", statementTimeout: 750ms, follow: replication }
+routes:
+  counter:
+    path: /counters/:id
+    parameters: { id: { type: integer } }
+    sql: select id, n from counters where id = :id
+    returns: row
+    lifetime: { fresh: 1h, stale: 0s, staleIfError: 1d }
+`
+
+const start = () => ready(['--config', configuration('onramp.yaml', settings())])
+
+beforeAll(async () => {
+  stand = await startStand()
+  await stand.postgres.sql(
+    `create table counters (id int primary key, n bigint not null);
+     insert into counters select i, 0 from generate_series(0, ${rows - 1}) i;
+     grant select on counters to onramp;
+     drop publication if exists onramp;
+     create publication onramp for table counters`,
+  )
+  redis = stand.redis.client()
+  nodes = [await start(), await start(), await start(), await start()]
+  checker = new Checker(nodes, redis)
+  checker.start(() => stand.postgres.superuser())
+  await converged()
+})
+afterAll(async () => {
+  keepResults({ coherence: results })
+  await checker.stop()
+  redis.disconnect()
+  await stand.stop()
+})
+
+/** Until every node says it is in step, and answers with what was written after that. Resolves to the seconds it took. */
+async function converged(): Promise<number> {
+  const began = performance.now()
+  const isInStep = async ({ adminUrl }: Serving) => (await ask(`${adminUrl}/ready`)).body.includes('"state":"in step"')
+  while (!(await Promise.all(nodes.map(isInStep))).every(Boolean)) await pause(20)
+  const client = await stand.postgres.superuser()
+  const n = await checker.write(client, 0)
+  await client.end()
+  const holds = async ({ url }: Serving) => {
+    const { status, body } = await ask(`${url}/counters/0`)
+    return status === 200 && (JSON.parse(body) as { n: number }).n >= (n as number)
+  }
+  while (!(await Promise.all(nodes.map(holds))).every(Boolean)) await pause(5)
+  return (performance.now() - began) / 1000
+}
+
+function keep(name: string, { reads, violations, staleMs, everywhereMs }: Found, convergedSeconds: number): void {
+  const round = (ms: number) => Math.round(ms * 10) / 10
+  results.push({
+    name,
+    reads,
+    violations: violations.length,
+    everywhereP50Ms: round(quantileOf(everywhereMs, 0.5)),
+    everywhereP99Ms: round(quantileOf(everywhereMs, 0.99)),
+    stalestMs: round(Math.max(0, ...staleMs)),
+    convergedSeconds: Math.round(convergedSeconds * 100) / 100,
+  })
+}
+
+/** The process that follows the database for all. */
+async function leader(): Promise<Serving> {
+  for (;;) {
+    for (const node of nodes) if ((await ask(`${node.adminUrl}/ready`)).body.includes('"state":"leading"')) return node
+    await pause(20)
+  }
+}
+
+interface Fault {
+  name: string
+  inject(): Promise<void>
+  heal(): Promise<void>
+}
+
+const nothing = async () => {}
+const log = ['{onramp:log}:head', '{onramp:log}:events'] as const
+
+/** The log as it was some events ago, as a replica without the tail would have it. */
+async function loseTail(): Promise<void> {
+  const before = await Promise.all(log.map((key) => redis.dumpBuffer(key)))
+  await pause(200)
+  const restoring = redis.multi()
+  for (const [i, key] of log.entries()) restoring.restore(key, 0, before[i] as Buffer, 'REPLACE')
+  await restoring.exec()
+}
+
+const faults: Fault[] = [
+  { name: 'nothing', inject: nothing, heal: nothing },
+  { name: 'Redis killed', inject: () => stand.redis.kill(), heal: () => stand.redis.start() },
+  { name: 'Redis frozen', inject: async () => stand.redis.freeze(), heal: async () => stand.redis.thaw() },
+  { name: 'Redis flushed', inject: async () => void (await redis.flushall()), heal: nothing },
+  { name: 'Redis without the tail of its log', inject: loseTail, heal: nothing },
+  { name: 'PostgreSQL restarted', inject: () => stand.postgres.stop(), heal: () => stand.postgres.start() },
+  {
+    name: 'the leader killed',
+    async inject() {
+      const killed = await leader()
+      checker.leave(killed.url)
+      killed.child.kill('SIGKILL')
+      await killed.ended
+      nodes = nodes.filter((node) => node !== killed)
+    },
+    async heal() {
+      const node = await start()
+      nodes.push(node)
+      checker.watch(node.url, node)
+    },
+  },
+  {
+    name: 'the slot dropped',
+    inject: () =>
+      stand.postgres.sql(
+        'select pg_terminate_backend(active_pid) from pg_replication_slots where active_pid is not null',
+      ),
+    heal: nothing,
+  },
+  {
+    name: 'a synchronous standby that does not answer',
+    async inject() {
+      await stand.postgres.sql(`alter system set synchronous_standby_names = 'nobody'`)
+      await stand.postgres.sql('select pg_reload_conf()')
+    },
+    async heal() {
+      await stand.postgres.sql('alter system reset synchronous_standby_names')
+      await stand.postgres.sql('select pg_reload_conf()')
+    },
+  },
+]
+
+test.each(faults)(
+  '$name: no answer older than what its node has applied, and none goes back',
+  { timeout: holdMs + 60_000 },
+  async ({ name, inject, heal }) => {
+    checker.take()
+    await inject()
+    await pause(holdMs)
+    await heal()
+    const seconds = await converged()
+    const found = checker.take()
+    keep(name, found, seconds)
+    expect(found.violations).toEqual([])
+    expect(found.reads).toBeGreaterThan(100)
+    // Five seconds are promised; a busy machine gets three times that.
+    expect(seconds).toBeLessThan(15)
+    if (name === 'nothing') expect(quantileOf(found.everywhereMs, 0.5)).toBeLessThan(250)
+  },
+)
+
+test('twin: events that are in the log before their transaction can be seen are found out', async () => {
+  const connection = connectRedis(`redis://127.0.0.1:${stand.redis.port}`, 1000, () => {})
+  await new Promise((resolve) => connection.client.once('ready', resolve))
+  const published = redisLog(connection.client, connection.waiting(), 'onramp:')
+  const client = await stand.postgres.superuser()
+  checker.take()
+  for (let i = 0; checker.found.violations.length === 0 && i < 100; i += 1) {
+    await client.query('begin')
+    const changed = await client.query('update counters set n = n + 1 where id = 1 returning n::int')
+    const { n } = changed.rows[0] as { n: number }
+    await published.append({ tags: ['table:counters', `v:1:${n}`], soft: false, cause: 'change' })
+    await pause(100)
+    await client.query('commit')
+    checker.committed(1, n)
+  }
+  expect(checker.take().violations).not.toEqual([])
+  await client.end()
+  published.close()
+  connection.close()
+})
