@@ -1,9 +1,20 @@
 import { defineConfig } from 'vitest/config'
 
+const protocol = ['test/model.test.ts', 'test/simulation.test.ts']
+
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: 'fast', isolate: false, include: ['test/**/*.test.ts'], exclude: ['test/**/*.live.test.ts'] } },
+      {
+        test: {
+          name: 'fast',
+          isolate: false,
+          include: ['test/**/*.test.ts'],
+          exclude: ['test/**/*.live.test.ts', ...protocol],
+        },
+      },
+      // Many small worlds, each looked at whole or from a seed: no network and no real time, but more than a moment.
+      { test: { name: 'protocol', include: protocol, testTimeout: 120_000 } },
       {
         test: {
           name: 'live',
