@@ -202,10 +202,11 @@ export class ReadThrough {
     for (const tier of farther) {
       const found = await tier.get(read.key)
       if (found === undefined) continue
-      const use = useOf(found, read.lifetime, ledger.verdictShared(read.key, found, clock.now()), clock.now())
+      const verdict = ledger.verdictShared(read.key, found, clock.now())
+      const use = useOf(found, read.lifetime, verdict, clock.now())
       if (use === 'no') continue
-      // Judged current this very moment: it holds every invalidation applied so far.
-      const entry = { ...found, stamp: ledger.stamp() }
+      // Judged current this very moment, it holds every invalidation applied so far; else it stays older than them.
+      const entry = verdict === 'invalid' ? found : { ...found, stamp: ledger.stamp() }
       const isWanted = refreshed === undefined || (use === 'fresh' && isNewer(entry, refreshed))
       if (isWanted && use !== 'if-error' && this.#isYoungEnough(entry, read)) {
         if (memory.set(read.key, entry)) variants.want(read.key, entry)
