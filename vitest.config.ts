@@ -1,5 +1,7 @@
 import { defineConfig } from 'vitest/config'
 
+const protocol = ['test/model.test.ts', 'test/simulation.test.ts']
+
 export default defineConfig({
   test: {
     projects: [
@@ -8,9 +10,11 @@ export default defineConfig({
           name: 'fast',
           isolate: false,
           include: ['test/**/*.test.ts'],
-          exclude: ['test/**/*.live.test.ts', 'test/faults/**'],
+          exclude: ['test/**/*.live.test.ts', 'test/faults/**', ...protocol],
         },
       },
+      // Many small worlds, each looked at whole or from a seed: no network and no real time, but more than a moment.
+      { test: { name: 'protocol', include: protocol, testTimeout: 120_000 } },
       {
         test: {
           name: 'live',

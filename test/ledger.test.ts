@@ -63,8 +63,12 @@ test('an invalidation the log has not heard of holds for this process', () => {
   const ledger = joined()
   const before = entry(ledger)
   ledger.applyHere(on('table:plans'), now)
-  expect(verdicts(ledger, before)).toEqual(['invalid', 'current'])
+  expect(verdicts(ledger, before)).toEqual(['invalid', 'invalid'])
+  // What another process writes at the same place may be from before it, too.
+  expect(verdicts(ledger, entry(ledger))).toEqual(['current', 'invalid'])
   expect(ledger.position).toEqual(start)
+  next(ledger, on('table:rates'))
+  expect(verdicts(ledger, entry(ledger))).toEqual(['current', 'current'])
 })
 
 test('the oldest tags are forgotten at the bound, and what is older than them cannot be verified any more', () => {

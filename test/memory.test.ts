@@ -46,7 +46,7 @@ describe('the bound', () => {
     const name = fc.nat(9).map(keyOf)
     const step = fc.oneof(
       fc.record({ does: fc.constant('set' as const), name, bytes: fc.nat(12_000) }),
-      fc.record({ does: fc.constantFrom('get' as const, 'forget' as const), name, bytes: fc.constant(0) }),
+      fc.record({ does: fc.constant('get' as const), name, bytes: fc.constant(0) }),
       fc.record({ does: fc.constant('attach' as const), name, bytes: fc.nat(9000) }),
     )
     fc.assert(
@@ -56,7 +56,6 @@ describe('the bound', () => {
           const now = [...memory.list()].find((one) => one.key === key)?.entry
           if (does === 'set') memory.set(key, entryOf(bytes, { tags: ['t'.repeat(bytes % 50)] }))
           else if (does === 'get') expect(memory.get(key)).toBe(now)
-          else if (does === 'forget') now && memory.forget(key, now)
           else now && memory.attach(key, now, { br: Buffer.alloc(bytes) })
           const all = [...memory.list()]
           expect(memory.bytes).toBeLessThanOrEqual(50_000)
@@ -130,29 +129,6 @@ test('each entry dropped for room is observed, and no other', () => {
   const { memory, evicted } = setup(8 * 2000)
   for (let i = 10; i < 40; i += 1) memory.set(keyOf(i), entryOf(500))
   expect(memory.entries + evicted()).toBe(30)
-  const before = evicted()
-  const [one] = memory.list()
-  if (one !== undefined) memory.forget(one.key, one.entry)
-  expect([memory.entries, evicted()]).toEqual([30 - before - 1, before])
-})
-
-describe('forget', () => {
-  test('forgets the entry it was shown', () => {
-    const { memory } = setup()
-    const entry = entryOf(1)
-    memory.set(keyOf('a'), entry)
-    memory.forget(keyOf('a'), entry)
-    expect([memory.get(keyOf('a')), memory.bytes]).toEqual([undefined, 0])
-  })
-
-  test('leaves one that has come in between', () => {
-    const { memory } = setup()
-    const [before, after] = [entryOf(1), entryOf(1)]
-    memory.set(keyOf('a'), before)
-    memory.set(keyOf('a'), after)
-    memory.forget(keyOf('a'), before)
-    expect(memory.get(keyOf('a'))).toBe(after)
-  })
 })
 
 describe('variants', () => {
@@ -176,15 +152,6 @@ describe('variants', () => {
     memory.attach(keyOf('a'), before, variants)
     expect(memory.get(keyOf('a'))).toBe(after)
     expect(memory.get(keyOf('a'))?.variants).toBeUndefined()
-  })
-
-  test('do not bring back an entry that is gone', () => {
-    const { memory } = setup()
-    const entry = entryOf(1000)
-    memory.set(keyOf('a'), entry)
-    memory.forget(keyOf('a'), entry)
-    memory.attach(keyOf('a'), entry, variants)
-    expect([memory.entries, memory.bytes]).toEqual([0, 0])
   })
 
   test('that would make it too large are left off, and the plain body stays', () => {

@@ -29,6 +29,8 @@ export interface FillParts {
 export interface Purpose {
   fallback?: Entry | undefined
   refreshed?: Entry
+  /** What is held and of no use any more: what comes in its place must not be older. */
+  outdated?: Entry | undefined
 }
 
 /** What there would be for those who wait, if the origin failed. */
@@ -100,17 +102,18 @@ export class Filler {
   }
 
   /** The nearest answer of the farther tiers that will do; one that would only do if the origin fails is noted in `resort`. */
-  async #look(read: Read, { refreshed, fallback }: Purpose, resort: Resort): Promise<Answer | undefined> {
-    const { ledger, memory, variants, farther } = this.#parts
-    const replaced = refreshed ?? fallback
+  async #look(read: Read, { refreshed, fallback, outdated }: Purpose, resort: Resort): Promise<Answer | undefined> {
+    const { ledger, memory, variants, farther, clock } = this.#parts
+    const replaced = refreshed ?? fallback ?? outdated
     for (const tier of farther) {
       const found = await tier.get(read.key)
       if (found === undefined) continue
       const use = this.#answers.useOfShared(found, read)
       // A refresh behind a reader's back has nothing to gain from what is stale too.
       if (use === 'no' || (refreshed !== undefined && use !== 'fresh')) continue
-      // Judged current this very moment: it holds every invalidation applied so far.
-      const entry = { ...found, stamp: ledger.stamp() }
+      // Judged current this very moment, it holds every invalidation applied so far; else it stays older than them.
+      const isInvalid = ledger.verdictShared(read.key, found, clock.now()) === 'invalid'
+      const entry = isInvalid ? found : { ...found, stamp: ledger.stamp() }
       // An older one never replaces what is held, however long it may still live: it may be an empty answer from before.
       if (replaced !== undefined && !isNewer(entry, replaced)) continue
       if (use !== 'if-error' && this.#answers.isYoungEnough(entry, read)) {
@@ -119,7 +122,7 @@ export class Filler {
       }
       if (resort.entry !== undefined) continue
       Object.assign(resort, { entry, source: tier.name })
-      if (memory.peek(read.key) === undefined) memory.set(read.key, entry)
+      if (!this.#isHeldOfUse(read)) memory.set(read.key, entry)
     }
     return undefined
   }
@@ -146,12 +149,17 @@ export class Filler {
     const { memory, observe } = this.#parts
     if (refreshed !== undefined) observe({ kind: 'refresh-failed', route: read.route, error })
     const isStillUsable = entry !== undefined && this.#answers.useOf(entry, read) !== 'no'
-    if (isStillUsable && memory.peek(read.key) === undefined) memory.set(read.key, entry)
+    if (isStillUsable && !this.#isHeldOfUse(read)) memory.set(read.key, entry)
     const makeshift = makeshiftFor(error)
     const held = memory.peek(read.key)
     if (held !== undefined) this.#leaveAlone(held, makeshift !== 'shed')
     if (!isStillUsable || source === undefined) throw error
     return this.#answers.inPlace(entry, read, source, makeshift)
+  }
+
+  #isHeldOfUse(read: Read): boolean {
+    const held = this.#parts.memory.peek(read.key)
+    return held !== undefined && this.#answers.useOf(held, read) !== 'no'
   }
 
   /** Work that was shed has not failed: how often that happens says nothing of how long to wait. */

@@ -15,8 +15,6 @@ export interface MemoryTier extends Tier {
   readonly name: 'memory'
   get(key: Key): Entry | undefined
   set(key: Key, entry: Entry, keepMs?: number): boolean
-  /** Forgets `key`, if it still holds `entry`. */
-  forget(key: Key, entry: Entry): void
   /** What is under `key`, without that counting as a use of it. */
   peek(key: Key): Entry | undefined
   /** Adds variants to `entry`, if it is still the one under `key`, and counts their bytes; as many as it may hold. */
@@ -51,9 +49,6 @@ export function memoryTier(maxBytes: number, observe: Observe, asked: (key: Key)
     set(key, entry) {
       lru.set(key, entry, { size: sizeOf(key, entry) })
       return lru.peek(key) === entry
-    },
-    forget(key, entry) {
-      if (lru.peek(key) === entry) lru.delete(key)
     },
     attach(key, entry, variants) {
       if (lru.peek(key) !== entry) return

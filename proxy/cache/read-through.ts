@@ -64,7 +64,6 @@ export class ReadThrough {
     const held = memory.peek(read.key)
     const use = held === undefined ? 'no' : this.#answers.useOf(held, read)
     const fallback = use === 'no' ? undefined : held
-    if (held !== undefined && fallback === undefined) memory.forget(read.key, held)
     // The origin has just failed and is not asked: for this request nothing is forwarded.
     if (fallback !== undefined && clock.now() < (fallback.refreshNotBefore ?? 0))
       return this.#answers.leftAlone(fallback, read)
@@ -74,7 +73,8 @@ export class ReadThrough {
   /** Waits for the flight `joined`, or for one it starts: at most until `deadlineAt`, and not past a failure. */
   async #wait(read: Read, fallback: Entry | undefined, deadlineAt: number, joined?: Flight<Answer>): Promise<Answer> {
     if (joined !== undefined) this.#parts.observe({ kind: 'collapsed', route: read.route })
-    const flight = joined ?? this.#fly(read, { fallback })
+    // What is held and of no use stays until something takes its place, which must not be older.
+    const flight = joined ?? this.#fly(read, { fallback, outdated: this.#parts.memory.peek(read.key) })
     const limit = this.#patience(read, flight, deadlineAt)
     try {
       const answer = await Promise.race([flight.result, limit.reached])

@@ -170,7 +170,7 @@ export function redisTier(
       const entry = decodeEntry(key, value, leftMs, clock.now())
       if (typeof entry !== 'string') {
         await sharing.reached(entry.stamp, catchUpMs)
-        return entry
+        return sharing.isShared ? entry : undefined
       }
       observe({ kind: 'tier-error', tier: 'redis', operation: 'get', reason: entry })
       return undefined

@@ -104,16 +104,13 @@ export class Follower {
    */
   async publish(invalidation: Invalidation): Promise<Position | undefined> {
     const { log, ledger, clock } = this.#parts
-    const asked = clock.now()
     if (!log.isReachable) return this.#keepHere(invalidation)
+    const asked = clock.now()
     try {
       await this.#payDebts()
-      const event = await log.append(invalidation)
-      this.#recent.push({ at: asked, invalidation })
-      const continues = event.prev === ledger.position.id || ledger.holds(event)
-      if (continues) this.#take([event], asked)
-      else await this.#catchUp().catch(() => {}) // told apart by what the ledger holds then
-      if (!ledger.holds(event)) this.#applyHere(invalidation)
+      const event = await this.#append(invalidation, asked)
+      // Not applied in its place: until it is, or is appended once more, what others have kept cannot be judged by it.
+      if (!ledger.holds(event)) this.#keepHere(invalidation)
       return { pos: event.pos, id: event.id }
     } catch (error) {
       this.#failed(error)
@@ -174,10 +171,12 @@ export class Follower {
     if (!ledger.isInStep) await this.#join()
     await this.#payDebts()
     if (!ledger.isInStep) return // another gap meanwhile
+    // Not by the time alone: what was published before a long loss of the log may be what it has lost.
+    this.#recent = this.#recent.filter(({ at }) => asked - at < rememberMs)
     this.#isChecked = true
     this.#sharedUntil = asked + trustMs
-    if (head?.beat !== this.#beat) {
-      this.#beat = head?.beat
+    if (head?.beat !== undefined && head.beat !== this.#beat) {
+      this.#beat = head.beat
       this.#beatAt = asked
     }
     const isFollowed = this.#parts.isDatabaseFollowed()
@@ -188,18 +187,20 @@ export class Follower {
   /** Whether `head` is what was applied, once all that leads to it has been. */
   async #continues(head: Position): Promise<boolean> {
     const { ledger } = this.#parts
-    if (head.pos > ledger.position.pos) await this.#catchUp()
+    // Twice: one that was under way may have read before the head was.
+    for (let i = 0; i < 2 && head.pos > ledger.position.pos; i += 1) await this.#catchUp()
     return ledger.holds(head)
   }
 
   /** Starts with all the log still holds; after a gap, with a barrier. */
   async #join(): Promise<void> {
-    const { log, ledger, clock } = this.#parts
+    const { log, ledger } = this.#parts
     if (!this.#hasJoined) {
       const events = await log.read(0)
       const [first] = events
       if (first !== undefined) {
         this.#hasJoined = true
+        this.#isLost = false
         ledger.join({ pos: first.pos - 1, id: first.prev })
         this.#take(events)
         await this.#catchUp()
@@ -211,14 +212,14 @@ export class Follower {
     this.#hasJoined = true
     this.#isLost = false
     ledger.join(barrier)
-    this.#owe(this.#recent.filter(({ at }) => clock.now() - at < rememberMs).map(({ invalidation }) => invalidation))
+    this.#owe(this.#recent.map(({ invalidation }) => invalidation))
   }
 
   async #follow(): Promise<void> {
     const { log, ledger, clock } = this.#parts
     while (!this.#isClosed) {
       try {
-        if (ledger.isInStep) this.#take(await log.next(ledger.position.pos))
+        if (ledger.isInStep) await this.#takeFrom((pos) => log.next(pos))
         else await new Promise<void>((resolve) => clock.after(50, resolve))
       } catch {
         // Whether it is the server or this connection, the next look at the head says.
@@ -237,11 +238,31 @@ export class Follower {
 
   async #readOn(): Promise<void> {
     const { log, ledger } = this.#parts
-    while (ledger.isInStep) {
-      const events = await log.read(ledger.position.pos)
-      if (events.length === 0) return
-      this.#take(events)
-    }
+    while (ledger.isInStep) if (!(await this.#takeFrom((pos) => log.read(pos)))) return
+  }
+
+  /**
+   * Applies what `ask` says follows what was applied. Resolves to whether there was anything.
+   *
+   * An answer from before a gap says nothing of the time after it: what it holds would look like another gap.
+   */
+  async #takeFrom(ask: (pos: number) => Promise<Event[]>): Promise<boolean> {
+    const { ledger } = this.#parts
+    const from = ledger.position
+    const events = await ask(from.pos)
+    if (ledger.holds(from)) this.#take(events)
+    return events.length > 0
+  }
+
+  /** Appends `invalidation` and applies it in its place, if all that comes before it can be read. */
+  async #append(invalidation: Invalidation, asked: number): Promise<Event> {
+    const { log, ledger } = this.#parts
+    const event = await log.append(invalidation)
+    this.#recent.push({ at: asked, invalidation })
+    if (ledger.isInStep && event.prev === ledger.position.id) this.#take([event], asked)
+    // Twice: one that was under way may have read before it was appended.
+    for (let i = 0; i < 2 && ledger.isInStep && !ledger.holds(event); i += 1) await this.#catchUp().catch(() => {})
+    return event
   }
 
   #take(events: readonly Event[], asked?: number): void {
@@ -287,13 +308,12 @@ export class Follower {
     this.#owed = merged([...this.#owed, ...invalidations])
   }
 
-  /** Appends what the log has not heard of, or may have lost: as at most two events. */
+  /** Appends what the log has not heard of, or may have lost: as at most two events. Paid is what was applied in its place. */
   async #payDebts(): Promise<void> {
-    const { log, ledger } = this.#parts
+    const { ledger, clock } = this.#parts
     for (const owed of this.#owed) {
-      const event = await log.append(owed)
-      this.#owed = this.#owed.filter((other) => other !== owed)
-      if (event.prev === ledger.position.id) this.#take([event])
+      const event = await this.#append(owed, clock.now())
+      if (ledger.holds(event)) this.#owed = this.#owed.filter((other) => other !== owed)
     }
   }
 
@@ -301,7 +321,6 @@ export class Follower {
   #judge(): void {
     const { ledger, clock, observe } = this.#parts
     const now = clock.now()
-    this.#recent = this.#recent.filter(({ at }) => now - at < rememberMs)
     if (this.#recent.length > maxTags)
       this.#recent = merged(this.#recent.map(({ invalidation }) => invalidation)).map((invalidation) => ({
         at: now,
@@ -329,6 +348,7 @@ function merged(invalidations: readonly Invalidation[]): Invalidation[] {
     const [first] = parts
     if (first === undefined) return []
     const tags = [...new Set(parts.flatMap(({ tags }) => tags))]
-    return [{ tags: tags.length > maxTags ? [everything] : tags, soft, cause: first.cause }]
+    const isAll = tags.length > maxTags || tags.includes(everything)
+    return [{ tags: isAll ? [everything] : tags, soft, cause: first.cause }]
   })
 }

@@ -122,13 +122,16 @@ export class Ledger {
       return 'gap'
     }
     this.#stepTo(event)
-    this.#touch(event, now)
+    this.#touch(event, now, event.pos)
     return 'applied'
   }
 
-  /** Applies an invalidation the log has not heard of (yet): for this process alone. */
+  /**
+   * Applies an invalidation the log has not heard of (yet): for this process alone. Nothing another process wrote that can be
+   * judged by now is known to hold it.
+   */
   applyHere(invalidation: Invalidation, now: number): void {
-    this.#touch(invalidation, now)
+    this.#touch(invalidation, now, this.#position.pos + 1)
   }
 
   /** Is in step with nothing from here on: something may have been missed. */
@@ -176,12 +179,12 @@ export class Ledger {
     this.#ring.delete(pos - this.#maxPositions)
   }
 
-  #touch({ tags, soft }: Invalidation, now: number): void {
+  #touch({ tags, soft }: Invalidation, now: number, pos: number): void {
     this.#seq += 1
     if (soft) return void this.#touchSoftly(tags, now)
     if (tags.length === 0) return // a barrier of somebody else's
     this.#lastHard = this.#seq
-    const moment = { seq: this.#seq, pos: this.#position.pos }
+    const moment = { seq: this.#seq, pos }
     for (const tag of tags) {
       this.#last.delete(tag) // to be the youngest again
       this.#last.set(tag, moment)
