@@ -101,6 +101,7 @@ async function spike(url: string) {
   return {
     during,
     ofPeak: answered(during) / seconds / (answered(peak) / 2),
+    inFirstSecond: afterwards[0] as number,
     recovered: Math.max(...afterwards),
   }
 }
@@ -123,7 +124,7 @@ describe('three times what the database can do', () => {
     ;[within, without] = await Promise.all([spike(url), spike(other)])
     isOver = true
     hits = await hitting
-    const shown = ({ ofPeak, recovered }: typeof within) => `${ofPeak.toFixed(2)}, after it ${recovered.toFixed(2)}`
+    const shown = (spike: typeof within) => `${spike.ofPeak.toFixed(2)}, after it ${spike.inFirstSecond.toFixed(2)}`
     process.stdout.write(
       `Of the peak, at three times the capacity: ${shown(within)}. Without limits: ${shown(without)}.\n`,
     )
@@ -149,7 +150,7 @@ describe('three times what the database can do', () => {
 
   test('twin: where all may wait as long as they like, that is not so, and does not end with the spike', () => {
     expect(without.ofPeak).toBeLessThan(0.8)
-    expect(without.recovered).toBeLessThan(0.5)
+    expect(without.inFirstSecond).toBeLessThan(0.5)
   })
 
   test('of a cold cache warms it all the same: what is answered is kept', async () => {

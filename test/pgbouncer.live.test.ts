@@ -72,8 +72,8 @@ beforeAll(async () => {
   await superuser.connect()
   urls['through PgBouncer'] = at(inject('databaseUrl'), await startPgbouncer())
   await superuser.query(`
-    create table pooled_writes (n int);
-    create function pooled_write() returns int language plpgsql as 'begin insert into pooled_writes values (1); return 1; end';
+    create table if not exists pooled_writes (n int);
+    create or replace function pooled_write() returns int language plpgsql as 'begin insert into pooled_writes values (1); return 1; end';
     grant all on pooled_writes to public`)
 })
 const origins: Origin[] = []
