@@ -153,8 +153,10 @@ export function percentileOf(sorted: ArrayLike<number>, share: number): number {
   return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] as number
 }
 
+/** Of those that are numbers: a round in which nothing was answered has no figures. */
 export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b)
+  const sorted = values.filter(Number.isFinite).sort((a, b) => a - b)
+  if (sorted.length === 0) return Number.NaN
   const at = (index: number) => sorted[index] as number
   const middle = (sorted.length - 1) / 2
   return (at(Math.floor(middle)) + at(Math.ceil(middle))) / 2

@@ -4,6 +4,9 @@ import { pinThis, processes } from './processes.ts'
 import { type Finished, machine, summary } from './report.ts'
 import { keepResults } from './results.ts'
 import type { Scenario } from './scenario.ts'
+import { crowd } from './scenarios/crowd.ts'
+import { hitPath } from './scenarios/hit-path.ts'
+import { outage } from './scenarios/outage.ts'
 import { passthrough } from './scenarios/passthrough.ts'
 import { stampede } from './scenarios/stampede.ts'
 import { story } from './scenarios/story.ts'
@@ -14,7 +17,7 @@ import { openStage, type Stage } from './stage.ts'
  * bench/results, and README.md says what it found; --keep does that for any run.
  */
 
-const scenarios: Scenario[] = [story, stampede, passthrough]
+const scenarios: Scenario[] = [story, stampede, hitPath, outage, crowd, passthrough]
 const seed = 2014
 
 const { values: options, positionals: asked } = parseArgs({

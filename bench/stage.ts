@@ -36,7 +36,8 @@ export interface Stage {
   databaseUrl: string
   ownerUrl: string
   popularity: Popularity
-  redis(): Promise<RedisServer>
+  /** Another Redis, empty; `port` to have one where another one was. */
+  redis(port?: number): Promise<RedisServer>
   onramp(options?: OnrampOptions): Promise<Onramp>
   /** SELECTs that PostgreSQL has run for the reading role since the last reset: its own count (pg_stat_statements). */
   statements(): Promise<number>
@@ -90,8 +91,8 @@ export async function openStage(processes: Processes, note: (text: string) => vo
       return database.ownerUrl
     },
     popularity: await popularity(database.url),
-    async redis() {
-      const server = await startRedis()
+    async redis(port) {
+      const server = await startRedis([], port)
       servers.push(server)
       return server
     },
