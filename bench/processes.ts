@@ -26,6 +26,8 @@ export interface Starting {
   says?: RegExp
   /** Where it serves, if it does not say so: resolves when it answers. */
   answersAt?: string
+  /** How long it may take until it serves; a minute by default. */
+  patienceMs?: number
   /** The one core it may use, where the machine has more than one and `taskset`. */
   core?: number | undefined
 }
@@ -98,7 +100,11 @@ async function start(command: string[], how: Starting, begun: (served: Served) =
     child.stderr.on('data', read)
     if (how.answersAt !== undefined) answers(how.answersAt, ended).then(resolve)
   })
-  const outcome = await Promise.race([told.then(() => 'serves'), ended.then(() => 'ended'), after(60_000)])
+  const outcome = await Promise.race([
+    told.then(() => 'serves'),
+    ended.then(() => 'ended'),
+    after(how.patienceMs ?? 60_000),
+  ])
   if (outcome === 'serves') return served
   await served.stop()
   throw new Error(`${command.join(' ')} did not come to serve:\n${printed}`)

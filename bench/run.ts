@@ -5,11 +5,16 @@ import { type Finished, machine, summary } from './report.ts'
 import { keepResults } from './results.ts'
 import type { Scenario } from './scenario.ts'
 import { crowd } from './scenarios/crowd.ts'
+import { growth } from './scenarios/growth.ts'
 import { hitPath } from './scenarios/hit-path.ts'
+import { hitRatio } from './scenarios/hit-ratio.ts'
 import { outage } from './scenarios/outage.ts'
 import { passthrough } from './scenarios/passthrough.ts'
+import { peers } from './scenarios/peers.ts'
 import { stampede } from './scenarios/stampede.ts'
 import { story } from './scenarios/story.ts'
+import { surge } from './scenarios/surge.ts'
+import { unflattering } from './scenarios/unflattering.ts'
 import { openStage, type Stage } from './stage.ts'
 
 /*
@@ -17,7 +22,19 @@ import { openStage, type Stage } from './stage.ts'
  * bench/results, and README.md says what it found; --keep does that for any run.
  */
 
-const scenarios: Scenario[] = [story, stampede, hitPath, outage, crowd, passthrough]
+const scenarios: Scenario[] = [
+  story,
+  stampede,
+  hitPath,
+  outage,
+  crowd,
+  surge,
+  peers,
+  hitRatio,
+  unflattering,
+  growth,
+  passthrough,
+]
 const seed = 2014
 
 const { values: options, positionals: asked } = parseArgs({
@@ -35,6 +52,7 @@ if (unknown.length > 0) {
 const children = processes()
 let stage: Stage | undefined
 let isStopping = false
+let isInterrupted = false
 async function stop(): Promise<void> {
   if (isStopping) return
   isStopping = true
@@ -45,6 +63,7 @@ async function stop(): Promise<void> {
 process.on('exit', () => children.killAll())
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(signal, () => {
+    isInterrupted = true
     process.stderr.write('\nstopping\n')
     stop().finally(() => process.exit(130))
   })
@@ -54,6 +73,20 @@ const began = performance.now()
 const here = machine()
 const note = (text: string) =>
   process.stderr.write(`${((performance.now() - began) / 1000).toFixed(0).padStart(5)} s  ${text}\n`)
+/** Nobody may be there to see that a scenario has come to nothing. What follows it would then not be alone on the machine. */
+const mostSeconds = 300
+function inTime<T>(running: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(
+      () => reject(new Late(`It is not over after ${mostSeconds} seconds; the run ends here.`)),
+      mostSeconds * 1000,
+    )
+  })
+  return Promise.race([running, late]).finally(() => clearTimeout(timer))
+}
+class Late extends Error {}
+
 const finished: Finished[] = []
 try {
   stage = await openStage(children, note)
@@ -63,13 +96,14 @@ try {
     const from = performance.now()
     try {
       const context = { isQuick: options.quick, stage, seed, note: (text: string) => note(`  ${text}`) }
-      const outcome = await scenario.run(context)
+      const outcome = await inTime(scenario.run(context))
       const seconds = (performance.now() - from) / 1000
       finished.push({ name: scenario.name, question: scenario.question, seconds, ...outcome })
     } catch (error) {
       if (isStopping) break
       process.exitCode = 1
       note(`${scenario.name} failed: ${error instanceof Error ? error.stack : error}`)
+      if (error instanceof Late) break
     }
     // Whatever a scenario has left, the next one starts with nothing running.
     pinThis(undefined)
@@ -81,4 +115,7 @@ try {
 const results = { ...here, quick: options.quick, seconds: (performance.now() - began) / 1000, scenarios: finished }
 process.stdout.write(summary(results))
 if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(results, null, 1)}\n`)
-if (options.keep ?? (asked.length === 0 && !options.quick && process.exitCode === undefined)) keepResults(results)
+const isWhole = asked.length === 0 && !options.quick && process.exitCode === undefined && !isInterrupted
+if (options.keep ?? isWhole) keepResults(results)
+// A scenario that was given up may still be waiting for something.
+process.exit()
