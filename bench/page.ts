@@ -75,7 +75,7 @@ h2 { margin: 0; font-size: 23px }
 .claim strong { font-size: 17px; line-height: 1.3; font-variant-numeric: tabular-nums }
 .claim.good { border-left-color: var(--good) } .claim.good b { color: var(--good) }
 .claim.bad { border-left-color: var(--bad) } .claim.bad b { color: var(--bad) }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(460px, 1fr)); gap: 14px }
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(460px, 1fr)); gap: 14px }
 figure { margin: 0; background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 13px }
 figcaption, caption { font-weight: 600; text-align: left; padding-bottom: 6px }
 svg { width: 100%; height: auto; display: block; font: 11px system-ui, sans-serif }

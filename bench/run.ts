@@ -51,11 +51,13 @@ if (unknown.length > 0) {
 
 const children = processes()
 let stage: Stage | undefined
-let isStopping = false
+let stopping: Promise<void> | undefined
 let isInterrupted = false
-async function stop(): Promise<void> {
-  if (isStopping) return
-  isStopping = true
+function stop(): Promise<void> {
+  stopping ??= end()
+  return stopping
+}
+async function end(): Promise<void> {
   pinThis(undefined)
   await children.stopAll()
   await stage?.close()
@@ -91,16 +93,18 @@ const finished: Finished[] = []
 try {
   stage = await openStage(children, note)
   for (const scenario of scenarios) {
+    if (stopping !== undefined) break
     if (asked.length > 0 && !asked.includes(scenario.name)) continue
     note(`${scenario.name}: ${scenario.question}`)
     const from = performance.now()
     try {
       const context = { isQuick: options.quick, stage, seed, note: (text: string) => note(`  ${text}`) }
       const outcome = await inTime(scenario.run(context))
+      if (stopping !== undefined) break // its figures are of processes that were being ended
       const seconds = (performance.now() - from) / 1000
       finished.push({ name: scenario.name, question: scenario.question, seconds, ...outcome })
     } catch (error) {
-      if (isStopping) break
+      if (stopping !== undefined) break
       process.exitCode = 1
       note(`${scenario.name} failed: ${error instanceof Error ? error.stack : error}`)
       if (error instanceof Late) break
@@ -115,7 +119,7 @@ try {
 const results = { ...here, quick: options.quick, seconds: (performance.now() - began) / 1000, scenarios: finished }
 process.stdout.write(summary(results))
 if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(results, null, 1)}\n`)
-const isWhole = asked.length === 0 && !options.quick && process.exitCode === undefined && !isInterrupted
-if (options.keep ?? isWhole) keepResults(results)
+const isWhole = asked.length === 0 && !options.quick && process.exitCode === undefined
+if ((options.keep ?? isWhole) && !isInterrupted) keepResults(results)
 // A scenario that was given up may still be waiting for something.
 process.exit()

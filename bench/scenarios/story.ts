@@ -20,8 +20,8 @@ export const story: Scenario = {
   question:
     'A thousand shoppers look at the plans of their county, each asking again when answered: what do they wait without a cache, while onramp takes over, and after?',
   async run(context) {
-    const plain = await tell(context, 'plain', context.isQuick ? [16, 14] : [30, 30])
-    const rewritten = await tell(context, 'rewritten', context.isQuick ? [6, 6] : [15, 15])
+    const plain = await tell(context, 'plain', context.isQuick ? [14, 5] : [30, 10])
+    const rewritten = await tell(context, 'rewritten', context.isQuick ? [5, 4] : [15, 10])
     return outcome(plain, rewritten)
   },
 }
@@ -60,18 +60,23 @@ async function tell(context: Context, name: keyof typeof statements, [alone, cac
   const sampling = sampled(() => stage.statements())
   const before = await load(direct.url, { connections: people, seconds: alone as number, paths: askOwn })
   await direct.stop()
+  // The first answers of a closed loop come before its queue is full.
+  const settled = before.between(before.seconds / 2, before.seconds)
+  const distinct = new Set(paths).size
+  // Each list has to be read once, at the speed of PostgreSQL; and a little longer.
+  const filling = Math.min(60, Math.max(cached as number, (1.3 * distinct) / settled.perSecond))
   note(`${title}: the same shoppers, now through onramp`)
   const switchedAt = sampling.seconds()
-  const after = await load(onramp.url, { connections: people, seconds: cached as number, paths: askOwn })
+  const takeover = await load(onramp.url, { connections: people, seconds: filling, paths: askOwn })
+  note(`${title}: everything is held`)
+  const warmAt = sampling.seconds()
+  const warm = await load(onramp.url, { connections: people, seconds: cached as number, paths: askOwn })
   const samples = await sampling.stop()
 
   const all = new Recording()
   all.join(before)
-  all.join(after, switchedAt)
-  // The first answers of a closed loop come before its queue is full.
-  const settled = before.between(before.seconds / 2, before.seconds)
-  const warmFrom = after.seconds * 0.6
-  const warm = after.between(warmFrom, after.seconds)
+  all.join(takeover, switchedAt)
+  all.join(warm, warmAt)
   note(`${title}: onramp at the rate PostgreSQL alone could serve`)
   let next = 0
   const sameRate = await openLoop(onramp.url, {
@@ -84,13 +89,13 @@ async function tell(context: Context, name: keyof typeof statements, [alone, cac
   return {
     title,
     direct: { recording: settled, statementsPerSecond: samples.rate(before.seconds / 2, before.seconds) },
-    takeover: after.between(0, warmFrom),
-    warm: { recording: warm, statementsPerSecond: samples.rate(switchedAt + warmFrom, switchedAt + after.seconds) },
+    takeover,
+    warm: { recording: warm, statementsPerSecond: samples.rate(warmAt + 1, warmAt + warm.seconds) },
     sameRate,
     all: all.overTime(0.5),
     statements: samples.perSecond(),
     switchedAt,
-    distinct: new Set(paths).size,
+    distinct,
   }
 }
 
@@ -106,8 +111,7 @@ function slowDatabase(settings: Settings, sql: string): void {
 function outcome(plain: Told, rewritten: Told): Outcome {
   const claims = [plain, rewritten].flatMap((told) => claimsOf(told, told === plain))
   const row = (told: Told, what: string, recording: Recording, statementsPerSecond: number | undefined) => [
-    told.title,
-    what,
+    `${told === plain ? 'as first written' : 'rewritten'}: ${what}`,
     duration(recording.mean),
     duration(recording.percentile(0.5)),
     duration(recording.percentile(0.99)),
@@ -121,12 +125,12 @@ function outcome(plain: Told, rewritten: Told): Outcome {
     tables: [
       {
         title: 'What a shopper waits',
-        head: ['statement', 'when', 'mean', 'p50', 'p99', 'answers/s', 'SQL/s', 'failed', 'load: CPU'],
+        head: ['statement', 'mean', 'p50', 'p99', 'answers/s', 'SQL/s', 'failed', 'load: CPU'],
         rows: [plain, rewritten].flatMap((told) => [
           row(told, 'direct', told.direct.recording, told.direct.statementsPerSecond),
           row(told, 'onramp, taking over', told.takeover, undefined),
           row(told, 'onramp, warm', told.warm.recording, told.warm.statementsPerSecond),
-          row(told, 'onramp, warm, asked only as often as direct could answer', told.sameRate, undefined),
+          row(told, "onramp, warm, at direct's rate", told.sameRate, undefined),
         ]),
       },
     ],
