@@ -90,3 +90,12 @@ export function searches(known: Popularity, seed: number, count: number): string
   const { next } = shoppers(known, seed)
   return Array.from({ length: count }, () => search(next()))
 }
+
+/** Asks `url` for each of `paths` once, so that all are held. */
+export async function askOnce(url: string, paths: readonly string[]): Promise<void> {
+  const wanted = [...new Set(paths)]
+  const one = async () => {
+    for (let next = wanted.pop(); next !== undefined; next = wanted.pop()) await (await fetch(url + next)).arrayBuffer()
+  }
+  await Promise.all(Array.from({ length: 16 }, one))
+}

@@ -99,7 +99,7 @@ async function fromMemory({ stage, isQuick, note }: Context, outcome: Outcome): 
     for (const encoding of encodings) kept.push(await keptIn(onramp.url, `/bench/plans/${rows}/0`, encoding))
   }
   const bare = await stage.processes.node('./servers/bare.ts', [answersFile(kept)], { core: serverCore })
-  const [rounds, seconds] = isQuick ? [3, 0.7] : [5, 2]
+  const [rounds, seconds] = isQuick ? [3, 0.7] : [5, 1.2]
   const rows: (string | number)[][] = []
   const groups: { x: number; label: string }[] = []
   const bars = { onramp: [] as [number, number][], 'bare node:http': [] as [number, number][] }

@@ -27,8 +27,8 @@ export const outage: Scenario = {
     const at = {
       databaseKilled: 5 * scale,
       databaseBack: 15 * scale,
-      redisKilled: 25 * scale,
-      redisBack: 35 * scale,
+      redisKilled: 30 * scale,
+      redisBack: 38 * scale,
       end: 45 * scale,
     }
     let asked = 0

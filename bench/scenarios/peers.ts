@@ -50,7 +50,7 @@ export const peers: Scenario = {
     const measured = await interleaved(names, isQuick ? 3 : 6, async (name) => {
       const served = servers[name] as Served
       const before = cpuOf(served)
-      const seen = await load(served.url, { connections, seconds: isQuick ? 1 : 3, paths: ask })
+      const seen = await load(served.url, { connections, seconds: isQuick ? 1 : 2, paths: ask })
       return {
         perSecond: seen.perSecond,
         cpuMs: ((cpuOf(served) - before) / seen.count) * 1000,

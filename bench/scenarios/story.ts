@@ -5,7 +5,7 @@ import { openLoop } from '../open-loop.ts'
 import { type Moment, Recording } from '../recording.ts'
 import { sampled } from '../sampling.ts'
 import { type Claim, type Context, duration, type Outcome, percent, rounded, type Scenario } from '../scenario.ts'
-import { searches } from '../shoppers.ts'
+import { askOnce, searches } from '../shoppers.ts'
 import type { Settings } from '../stage.ts'
 
 const people = 1000
@@ -20,7 +20,7 @@ export const story: Scenario = {
   question:
     'A thousand shoppers look at the plans of their county, each asking again when answered: what do they wait without a cache, while onramp takes over, and after?',
   async run(context) {
-    const plain = await tell(context, 'plain', context.isQuick ? [14, 5] : [30, 10])
+    const plain = await tell(context, 'plain', context.isQuick ? [14, 5] : [24, 10])
     const rewritten = await tell(context, 'rewritten', context.isQuick ? [5, 4] : [15, 10])
     return outcome(plain, rewritten)
   },
@@ -68,6 +68,8 @@ async function tell(context: Context, name: keyof typeof statements, [alone, cac
   note(`${title}: the same shoppers, now through onramp`)
   const switchedAt = sampling.seconds()
   const takeover = await load(onramp.url, { connections: people, seconds: filling, paths: askOwn })
+  // On a busy machine that was not enough, and the warm figures are to be of what is held.
+  await askOnce(onramp.url, paths)
   note(`${title}: everything is held`)
   const warmAt = sampling.seconds()
   const warm = await load(onramp.url, { connections: people, seconds: cached as number, paths: askOwn })

@@ -3,7 +3,7 @@ import { after } from '../processes.ts'
 import { random } from '../random.ts'
 import type { Recording } from '../recording.ts'
 import { type Context, duration, type Outcome, percent, rounded, type Scenario } from '../scenario.ts'
-import { type Shopper, shoppers } from '../shoppers.ts'
+import { askOnce, type Shopper, shoppers } from '../shoppers.ts'
 import { freePort, type Onramp } from '../stage.ts'
 
 const everySeconds = 10
@@ -17,7 +17,7 @@ export const surge: Scenario = {
   async run(context) {
     const { stage, isQuick, note, seed } = context
     const scale = isQuick ? 0.25 : 1
-    const seconds = isQuick ? 8 : 24
+    const seconds = isQuick ? 8 : 20
     const people = (at: number) =>
       scale * (at < seconds / 3 ? 32_500 * (1 + (3 * at) / seconds) : at < (2 * seconds) / 3 ? 65_000 : 83_000)
     const day = () => {
@@ -52,7 +52,7 @@ export const surge: Scenario = {
     note('nothing is held')
     const cold = await run(first.url)
     note('what is missing is filled')
-    await fill(first.url, day(), (seconds * people(seconds)) / everySeconds)
+    await askOnce(first.url, Array.from({ length: (seconds * people(seconds)) / everySeconds }, day()))
     note('all is held')
     const warm = await run(first.url)
     note('all is held, and the process is replaced in the middle')
@@ -67,15 +67,6 @@ export const surge: Scenario = {
     redis.stop()
     return outcome({ 'nothing held': cold, 'all held': warm, 'with a deploy': deployed }, context, people(seconds))
   },
-}
-
-/** Asks once for everything that will be asked for. */
-async function fill(url: string, path: () => string, count: number): Promise<void> {
-  const wanted = [...new Set(Array.from({ length: count }, path))]
-  const one = async () => {
-    for (let next = wanted.pop(); next !== undefined; next = wanted.pop()) await (await fetch(url + next)).arrayBuffer()
-  }
-  await Promise.all(Array.from({ length: 16 }, one))
 }
 
 function outcome(runs: Record<string, Recording>, { isQuick }: Context, people: number): Outcome {
