@@ -52,7 +52,8 @@ async function withProcesses({ stage, isQuick, note, seed }: Context, count: num
     const waits: number[] = []
     let failed = 0
     for (let i = 0; i < tries; i += 1) {
-      const path = paths.pop() as string
+      const drawn = paths.pop() as string
+      const path = when === 'stale' ? drawn.replace('/api/plans/search', soonStalePath) : drawn
       await prepare(path)
       await stage.resetStatements()
       const seen = await crowdOnce(
@@ -87,9 +88,11 @@ async function withProcesses({ stage, isQuick, note, seed }: Context, count: num
   return rows
 }
 
-const freshMs = 1000
+/** Longer than a crowd takes to be answered, or it would become stale once more in the middle. */
+const freshMs = 2000
+const soonStalePath = '/bench/soon-stale'
 
 function soonStale(settings: Settings): void {
-  const route = settings.routes['plan-search'] as Record<string, unknown>
-  route.lifetime = { fresh: `${freshMs}ms`, stale: '1h' }
+  const lifetime = { fresh: `${freshMs}ms`, stale: '1h' }
+  settings.routes['soon-stale'] = { ...settings.routes['plan-search'], path: soonStalePath, lifetime }
 }
