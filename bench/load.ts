@@ -1,24 +1,45 @@
 import autocannon from 'autocannon'
+import { Recording } from './recording.ts'
 
-/** What a load of some seconds saw. Latencies in milliseconds. */
-export interface Measured {
-  requests: number
-  perSecond: number
-  p50: number
-  p99: number
-  failed: number
+export interface ClosedLoop {
+  connections: number
+  seconds: number
+  /** What each connection asks, one after the other and again from the start; without it, the url as it is. */
+  paths?: (connection: number) => readonly string[]
+  headers?: Record<string, string>
+  /** Requests sent ahead on one connection. */
+  pipelining?: number
 }
 
-/** Asks `url` over `connections` connections for `seconds`, each asking again when it is answered. */
-export async function load(url: string, connections: number, seconds: number): Promise<Measured> {
+/**
+ * Asks over `connections`, each asking again when it is answered: a closed loop. It shows what can be served and what a crowd of fixed size
+ * waits. It cannot show what others would have waited while the server stood still, for it sends nothing meanwhile: see open-loop.
+ */
+export async function load(url: string, loop: ClosedLoop): Promise<Recording> {
+  const recording = new Recording()
+  const headers = loop.headers ?? {}
+  let connection = 0
   const began = performance.now()
-  const result = await autocannon({ url, connections, duration: seconds })
-  const lasted = (performance.now() - began) / 1000
-  return {
-    requests: result.requests.total,
-    perSecond: result.requests.total / lasted,
-    p50: result.latency.p50,
-    p99: result.latency.p99,
-    failed: result.non2xx + result.errors + result.timeouts,
-  }
+  const cpu = process.cpuUsage()
+  const at = () => (performance.now() - began) / 1000
+  const running = autocannon({
+    url,
+    connections: loop.connections,
+    duration: loop.seconds,
+    timeout: 60,
+    pipelining: loop.pipelining ?? 1,
+    headers,
+    setupClient(client) {
+      const paths = loop.paths?.(connection)
+      connection += 1
+      if (paths !== undefined) client.setRequests(paths.map((path) => ({ method: 'GET' as const, path, headers })))
+    },
+  }) as unknown as autocannon.Instance & Promise<unknown>
+  running.on('response', (_client, status, _bytes, ms) => recording.add(at(), ms, status))
+  running.on('reqError', () => recording.add(at(), 0, 0))
+  await running
+  recording.seconds = at()
+  const used = process.cpuUsage(cpu)
+  recording.generatorCpu = (used.user + used.system) / 1e6 / recording.seconds
+  return recording
 }

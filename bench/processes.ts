@@ -1,52 +1,204 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
+import { cpus } from 'node:os'
 import { fileURLToPath } from 'node:url'
 
 /** A program of its own, which has said where it serves. */
 export interface Served {
   url: string
-  /** What it has printed. */
+  pid: number
+  /** What it has printed so far. */
   printed(): string
   /** Seconds of CPU used so far. */
   cpuSeconds(): number
+  /** Resident memory. */
+  memoryBytes(): number
+  /** Sends a signal and nothing else. */
+  signal(name: NodeJS.Signals): void
+  /** Asks it to end, and resolves when it has; after ten seconds it is made to. */
   stop(): Promise<void>
+  ended: Promise<void>
 }
 
-/** Runs a file of this repository with this Node, until it prints an address; `says` finds it in what is printed. */
-export async function serve(
-  file: string,
-  args: string[] = [],
-  environment: Record<string, string> = {},
-  says = /(http:\/\/\S+)/,
-): Promise<Served> {
-  const path = fileURLToPath(new URL(file, import.meta.url))
-  const child = spawn(process.execPath, [path, ...args], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-    env: { ...process.env, ...environment },
+export interface Starting {
+  environment?: Record<string, string>
+  /** Finds the address in what is printed. */
+  says?: RegExp
+  /** Where it serves, if it does not say so: resolves when it answers. */
+  answersAt?: string
+  /** How long it may take until it serves; a minute by default. */
+  patienceMs?: number
+  /** The one core it may use, where the machine has more than one and `taskset`. */
+  core?: number | undefined
+}
+
+/** Every process of a run: started here, ended here by its pid, whatever becomes of the run. */
+export interface Processes {
+  /** Runs a file of this repository, given from here, with this Node. */
+  node(file: string, args?: string[], how?: Starting): Promise<Served>
+  /** Runs any program. */
+  program(command: string, args: string[], how: Starting): Promise<Served>
+  stopAll(): Promise<void>
+  /** At once, for when there is no time: on the way out of this process. */
+  killAll(): void
+}
+
+export function processes(): Processes {
+  const running = new Set<Served>()
+  async function program(command: string, args: string[], how: Starting): Promise<Served> {
+    const pinned = how.core !== undefined && canPin() ? ['taskset', '-c', String(how.core), command] : [command]
+    const served = await start([...pinned, ...args], how, (one) => {
+      running.add(one)
+      one.ended.then(() => running.delete(one))
+    })
+    return served
+  }
+  return {
+    program,
+    node: (file, args = [], how = {}) =>
+      program(process.execPath, [fileURLToPath(new URL(file, import.meta.url)), ...args], how),
+    async stopAll() {
+      await Promise.all([...running].map((one) => one.stop()))
+    },
+    killAll() {
+      for (const one of running) one.signal('SIGKILL')
+    },
+  }
+}
+
+async function start(command: string[], how: Starting, begun: (served: Served) => void): Promise<Served> {
+  const [file, ...args] = command as [string, ...string[]]
+  const child = spawn(file, args, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...how.environment },
   })
   let printed = ''
-  const url = await new Promise<string>((resolve, reject) => {
-    child.stdout.on('data', (text) => {
-      printed += text
-      const found = says.exec(printed)?.[1]
-      if (found !== undefined) resolve(found)
-    })
-    child.on('exit', () => reject(new Error(`${file} ended before it served: ${printed}`)))
+  const ended = new Promise<void>((resolve) => {
+    child.once('exit', () => resolve())
+    child.once('error', () => resolve())
   })
-  return { url, printed: () => printed, cpuSeconds: () => cpuOf(child), stop: () => stop(child) }
+  const served: Served = {
+    url: how.answersAt ?? '',
+    pid: child.pid as number,
+    printed: () => printed,
+    cpuSeconds: () => cpuSecondsOf(child.pid as number),
+    memoryBytes: () => memoryBytesOf(child.pid as number),
+    signal: (name) => void child.kill(name),
+    stop: () => stop(child, ended),
+    ended,
+  }
+  begun(served)
+  const says = how.says ?? /(http:\/\/\S+)/
+  const told = new Promise<void>((resolve) => {
+    const read = (text: Buffer) => {
+      if (printed.length < 100_000) printed += text
+      const found = how.answersAt === undefined && says.exec(printed)?.[1]
+      if (found) served.url = found
+      if (found) resolve()
+    }
+    child.stdout.on('data', read)
+    child.stderr.on('data', read)
+    if (how.answersAt !== undefined) answers(how.answersAt, ended).then(resolve)
+  })
+  const outcome = await Promise.race([
+    told.then(() => 'serves'),
+    ended.then(() => 'ended'),
+    after(how.patienceMs ?? 60_000),
+  ])
+  if (outcome === 'serves') return served
+  await served.stop()
+  throw new Error(`${command.join(' ')} did not come to serve:\n${printed}`)
 }
 
-function stop(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve()
-  const ended = new Promise<void>((resolve) => child.on('exit', () => resolve()))
+async function answers(url: string, ended: Promise<void>): Promise<void> {
+  let isOver = false
+  ended.then(() => {
+    isOver = true
+  })
+  while (!isOver) {
+    const isThere = await fetch(url).then(
+      (response) => response.arrayBuffer().then(() => true),
+      () => false,
+    )
+    if (isThere) return
+    await after(50)
+  }
+  return new Promise(() => {})
+}
+
+async function stop(child: ChildProcess, ended: Promise<void>): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return
+  child.kill('SIGCONT')
   child.kill('SIGTERM')
-  return ended
+  const kill = setTimeout(() => child.kill('SIGKILL'), 10_000)
+  await ended
+  clearTimeout(kill)
 }
 
-/** User and system time of a process, in seconds: fields 14 and 15 of /proc/PID/stat, in hundredths (proc(5)). */
-function cpuOf({ pid }: ChildProcess): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    .replace(/^.*\) /, '')
+/** Resolves after `ms`; holds nobody up who wants to leave. */
+export function after(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
+}
+
+/** User and system time of a process and its children that are there, in seconds: proc(5), in hundredths. */
+export function cpuSecondsOf(pid: number): number {
+  try {
+    const fields = fieldsOf(pid)
+    return (Number(fields[11]) + Number(fields[12])) / 100
+  } catch {
+    return 0 // it has ended
+  }
+}
+
+/** The processes whose parent is `pid`. */
+export function childrenOf(pid: number): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((other) => {
+      try {
+        return Number(fieldsOf(other)[1]) === pid
+      } catch {
+        return false // it has ended since
+      }
+    })
+}
+
+/** The fields of /proc/PID/stat from the third on. */
+function fieldsOf(pid: number): string[] {
+  return readFileSync(`/proc/${pid}/stat`, 'utf8')
+    .replace(/^.*\) /s, '')
     .split(' ')
-  return (Number(fields[11]) + Number(fields[12])) / 100
+}
+
+function memoryBytesOf(pid: number): number {
+  try {
+    return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) * 1024
+  } catch {
+    return 0 // it has ended
+  }
+}
+
+/** The path of a program, or nothing. */
+export function which(name: string): string | undefined {
+  for (const folder of [...(process.env.PATH ?? '').split(':'), '/usr/sbin']) {
+    try {
+      execFileSync('test', ['-x', `${folder}/${name}`])
+      return `${folder}/${name}`
+    } catch {
+      // not in this folder
+    }
+  }
+  return undefined
+}
+
+export function canPin(): boolean {
+  return cpus().length > 1 && which('taskset') !== undefined
+}
+
+/** Keeps this process, the load, on one core, or lets it have all again. */
+export function pinThis(core: number | undefined): void {
+  if (!canPin()) return
+  const list = core === undefined ? `0-${cpus().length - 1}` : String(core)
+  execFileSync('taskset', ['-a', '-c', '-p', list, String(process.pid)], { stdio: 'ignore' })
 }

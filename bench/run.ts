@@ -1,22 +1,127 @@
+import { writeFileSync } from 'node:fs'
+import { parseArgs } from 'node:util'
+import { pinThis, processes } from './processes.ts'
+import { type Finished, machine, summary } from './report.ts'
+import { keepResults } from './results.ts'
+import type { Scenario } from './scenario.ts'
+import { crowd } from './scenarios/crowd.ts'
 import { dashboard } from './scenarios/dashboard.ts'
+import { growth } from './scenarios/growth.ts'
+import { hitPath } from './scenarios/hit-path.ts'
+import { hitRatio } from './scenarios/hit-ratio.ts'
+import { outage } from './scenarios/outage.ts'
 import { passthrough } from './scenarios/passthrough.ts'
+import { peers } from './scenarios/peers.ts'
+import { stampede } from './scenarios/stampede.ts'
+import { story } from './scenarios/story.ts'
+import { surge } from './scenarios/surge.ts'
+import { unflattering } from './scenarios/unflattering.ts'
+import { openStage, type Stage } from './stage.ts'
 
 /*
- * `npm run bench [-- NAME] [-- --quick]`: runs a scenario, or all, and prints what it measured as ratios of one run.
+ * `npm run bench [-- NAME ...] [--quick] [--json FILE]`: runs the scenarios named, or all, one after the other. A full run of all is kept in
+ * bench/results, and README.md says what it found; --keep does that for any run.
  */
 
-const scenarios: Record<string, (isQuick: boolean) => Promise<object[]>> = {
-  dashboard: (isQuick) => dashboard(isQuick ? { rounds: 4, seconds: 2 } : {}),
-  passthrough: (isQuick) => passthrough(isQuick ? { rounds: 4, seconds: 2 } : {}),
-}
+const scenarios: Scenario[] = [
+  story,
+  stampede,
+  hitPath,
+  outage,
+  crowd,
+  surge,
+  peers,
+  hitRatio,
+  unflattering,
+  growth,
+  passthrough,
+  dashboard,
+]
+const seed = 2014
 
-const asked = process.argv.slice(2).filter((argument) => argument !== '--quick')
-const unknown = asked.filter((name) => !(name in scenarios))
+const { values: options, positionals: asked } = parseArgs({
+  allowPositionals: true,
+  options: { quick: { type: 'boolean', default: false }, json: { type: 'string' }, keep: { type: 'boolean' } },
+})
+const unknown = asked.filter((name) => !scenarios.some((scenario) => scenario.name === name))
 if (unknown.length > 0) {
-  process.stderr.write(`There is no scenario ${unknown.join(', ')}; there are ${Object.keys(scenarios).join(', ')}.\n`)
+  process.stderr.write(
+    `There is no scenario ${unknown.join(', ')}; there are ${scenarios.map((one) => one.name).join(', ')}.\n`,
+  )
   process.exit(2)
 }
-for (const name of asked.length > 0 ? asked : Object.keys(scenarios)) {
-  const rows = await (scenarios[name] as (isQuick: boolean) => Promise<object[]>)(process.argv.includes('--quick'))
-  process.stdout.write(`${name}\n${JSON.stringify(rows, null, 2)}\n`)
+
+const children = processes()
+let stage: Stage | undefined
+let stopping: Promise<void> | undefined
+let isInterrupted = false
+function stop(): Promise<void> {
+  stopping ??= end()
+  return stopping
 }
+async function end(): Promise<void> {
+  pinThis(undefined)
+  await children.stopAll()
+  await stage?.close()
+}
+process.on('exit', () => children.killAll())
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.on(signal, () => {
+    isInterrupted = true
+    process.stderr.write('\nstopping\n')
+    stop().finally(() => process.exit(130))
+  })
+}
+
+const began = performance.now()
+const here = machine()
+const note = (text: string) =>
+  process.stderr.write(`${((performance.now() - began) / 1000).toFixed(0).padStart(5)} s  ${text}\n`)
+/** Nobody may be there to see that a scenario has come to nothing. What follows it would then not be alone on the machine. */
+const mostSeconds = 300
+function inTime<T>(running: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(
+      () => reject(new Late(`It is not over after ${mostSeconds} seconds; the run ends here.`)),
+      mostSeconds * 1000,
+    )
+  })
+  return Promise.race([running, late]).finally(() => clearTimeout(timer))
+}
+class Late extends Error {}
+
+const finished: Finished[] = []
+try {
+  stage = await openStage(children, note)
+  for (const scenario of scenarios) {
+    if (stopping !== undefined) break
+    if (asked.length > 0 && !asked.includes(scenario.name)) continue
+    note(`${scenario.name}: ${scenario.question}`)
+    const from = performance.now()
+    try {
+      const context = { isQuick: options.quick, stage, seed, note: (text: string) => note(`  ${text}`) }
+      const outcome = await inTime(scenario.run(context))
+      if (stopping !== undefined) break // its figures are of processes that were being ended
+      const seconds = (performance.now() - from) / 1000
+      finished.push({ name: scenario.name, question: scenario.question, seconds, ...outcome })
+    } catch (error) {
+      if (stopping !== undefined) break
+      process.exitCode = 1
+      note(`${scenario.name} failed: ${error instanceof Error ? error.stack : error}`)
+      if (error instanceof Late) break
+    }
+    // Whatever a scenario has left, the next one starts with nothing running.
+    pinThis(undefined)
+    await children.stopAll()
+  }
+} finally {
+  await stop()
+}
+const results = { ...here, quick: options.quick, seconds: (performance.now() - began) / 1000, scenarios: finished }
+process.stdout.write(summary(results))
+if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(results, null, 1)}\n`)
+const isWhole = asked.length === 0 && !options.quick && process.exitCode === undefined
+if ((options.keep ?? isWhole) && !isInterrupted) keepResults(results)
+// A scenario that was given up may still be waiting for something.
+process.exit()

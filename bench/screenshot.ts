@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { chromium } from 'playwright-core'
 import { startEmbedded } from '../proxy/origin/embedded.ts'
 import { findProgram, startRedis } from '../test/servers.ts'
-import { serve } from './processes.ts'
+import { processes } from './processes.ts'
 import { traffic } from './traffic.ts'
 
 /*
@@ -22,7 +22,8 @@ const marketplaceDir = fileURLToPath(new URL('../config/marketplace', import.met
 const redis = await startRedis()
 const database = await startEmbedded({ dataDir, marketplaceDir, progress: () => {} })
 const environment = { PORT: '0', ADMIN_PORT: '0', REDIS_URL: redis.url, DATABASE_URL: database.url, LOG_LEVEL: 'error' }
-const start = () => serve('../proxy/main.ts', [], environment, /clients +(http:\S+)/)
+const children = processes()
+const start = () => children.node('../proxy/main.ts', [], { environment, says: /clients +(http:\S+)/ })
 const [neighbour, shown] = [await start(), await start()]
 const admin = /admin +(http:\S+)/.exec(shown.printed())?.[1] as string
 const browser = await chromium.launch({

@@ -1,8 +1,10 @@
 import { readFileSync, writeFileSync } from 'node:fs'
+import { type Results, readmeTable } from '../bench/report.ts'
 import { jsonSchema } from '../proxy/config.ts'
 
 /*
- * Writes what is made from the configuration's schema: config/schema.json, for editors, and the tables of README.md.
+ * Writes what is made from the configuration's schema: config/schema.json, for editors, and the tables of README.md; and the table of
+ * what was measured, from bench/results.
  * `npm run docs`; test/docs.test.ts fails when they are stale.
  */
 
@@ -24,6 +26,11 @@ export function schemaJson(): string {
   return `${JSON.stringify({ title: 'onramp', ...jsonSchema() }, null, 2)}\n`
 }
 
+/** The run that README.md speaks of. */
+export function keptResults(): Results {
+  return JSON.parse(readFileSync(new URL('../bench/results/latest.json', import.meta.url), 'utf8')) as Results
+}
+
 /** `readme` with what stands between `<!-- NAME -->` and `<!-- /NAME -->` made anew, for each table there is. */
 export function withTables(readme: string): string {
   const root = jsonSchema() as Node
@@ -36,6 +43,7 @@ export function withTables(readme: string): string {
       ['type', 'settings of its own'],
       parameters.map((parameter) => [`\`${parameter.properties?.type?.const}\``, ownSettings(parameter)]),
     ),
+    benchmarks: readmeTable(keptResults()),
   }
   return Object.entries(tables).reduce((text, [name, rows]) => {
     const between = new RegExp(`(<!-- ${name} -->\n)[\\s\\S]*?(<!-- /${name} -->)`)

@@ -158,6 +158,9 @@ export const schema = z.strictObject({
     .strictObject({
       host: host.default('127.0.0.1').describe('Address clients are served on, or unix:/run/onramp.sock'),
       port: port.prefault(8080).describe('0 is any free one'),
+      reusePort: flag
+        .optional()
+        .describe('`true`: several processes serve this port, and the system spreads connections over them'),
       tls: z
         .strictObject({ cert: z.string().min(1), key: z.string().min(1) })
         .optional()

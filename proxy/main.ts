@@ -108,14 +108,15 @@ function newLogger({ log }: Config): Logger {
 }
 
 async function listen(app: App, { listen, admin }: Config): Promise<void> {
-  for (const [server, { host, port }, variable] of [
-    [app.public, listen, 'PORT'],
-    [app.admin, admin, 'ADMIN_PORT'],
+  for (const [server, { host, port }, variable, reusePort = false] of [
+    [app.public, listen, 'PORT', listen.reusePort],
+    [app.admin, admin, 'ADMIN_PORT', false],
   ] as const) {
     const isSocket = isSocketPath(host)
     const path = host.slice('unix:'.length)
     if (isSocket) await removeStaleSocket(path)
-    await server.listen(isSocket ? { path } : { host, port }).catch((error: NodeJS.ErrnoException) => {
+    const where = isSocket ? { path } : { host, port, reusePort }
+    await server.listen(where).catch((error: NodeJS.ErrnoException) => {
       const advice = isSocket ? 'Another process serves it.' : `Set ${variable} to another port.`
       const why = {
         EADDRINUSE: `it is in use. ${advice}`,

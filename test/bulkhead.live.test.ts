@@ -27,7 +27,14 @@ function bare(): Origin {
 }
 
 function query(route: string, sql: string): Query {
-  return { route, version: route, statement: parseStatement(sql), returns: 'rows', share: { reserve: 0, queue: 1000 } }
+  return {
+    route,
+    version: route,
+    statement: parseStatement(sql),
+    returns: 'rows',
+    rows: {},
+    share: { reserve: 0, queue: 1000 },
+  }
 }
 const slow = query('slow', 'select pg_sleep(5)')
 const quick = query('quick', 'select count(*) as n from plans')

@@ -1,6 +1,7 @@
 import { globSync, readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { schemaJson, withTables } from '../config/generate.ts'
+import { page } from '../bench/page.ts'
+import { keptResults, schemaJson, withTables } from '../config/generate.ts'
 
 const read = (path: string) => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8')
 
@@ -8,9 +9,13 @@ test('config/schema.json is what the schema says (npm run docs)', () => {
   expect(read('config/schema.json')).toBe(schemaJson())
 })
 
-test('the tables of README.md are what the schema says (npm run docs)', () => {
+test('the tables of README.md are what the schema and the kept benchmark run say (npm run docs)', () => {
   const readme = read('README.md')
   expect(withTables(readme)).toBe(readme)
+})
+
+test('the benchmark report shows the run that is kept beside it', () => {
+  expect(read('bench/results/report.html')).toBe(page(keptResults()))
 })
 
 test('the shipped configuration names the schema, so that editors complete it', () => {

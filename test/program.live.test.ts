@@ -34,6 +34,31 @@ describe('onramp', () => {
     expect((await fetch(`${program.url}/api/states`)).status).toBe(200)
   })
 
+  test('shares its port with another process where listen.reusePort is true, and only there', async () => {
+    const port = await freePort()
+    const file = (name: string, reusePort: boolean) =>
+      configuration(
+        `${name}.yaml`,
+        `
+listen: { port: ${port}, reusePort: ${reusePort} }
+admin: { port: 0 }
+postgres: { url: "${inject('databaseUrl')}" }
+routes:
+  ${name}: { path: /name, sql: "select '${name}' as name" }
+`,
+      )
+    await ready(['--config', file('one', true)])
+    const { code, errors } = await result(['--config', file('alone', false)])
+    expect([code, errors]).toEqual([1, expect.stringContaining('it is in use')])
+    await ready(['--config', file('two', true)])
+    const heard = new Set<string>()
+    // Each connection goes to one of them by chance: 60 times the same one is as good as impossible.
+    for (let i = 0; i < 60 && heard.size < 2; i += 1) {
+      heard.add(await (await fetch(`http://127.0.0.1:${port}/name`, { headers: { Connection: 'close' } })).text())
+    }
+    expect([...heard].sort()).toEqual(['[{"name":"one"}]', '[{"name":"two"}]'])
+  })
+
   test.each(['SIGTERM', 'SIGINT'] as const)(
     'ends on %s with code 0, after the request under way has its answer',
     async (signal) => {

@@ -1,73 +1,54 @@
 import { load } from '../load.ts'
-import { type Served, serve } from '../processes.ts'
-import { median } from './passthrough.ts'
+import { duration, percent, rounded, type Scenario } from '../scenario.ts'
+import { interleaved, medianOf, ratioOf, spreadOf } from '../variants.ts'
 
-/** Hits while pages are open, divided by hits while none is: the median of the rounds, and how far the middle half of them spreads. */
-export interface Row {
-  pages: number
-  throughput: number
-  throughputSpread: [number, number]
-  cpuPerRequest: number
-  cpuPerRequestSpread: [number, number]
-  p99: number
-  failed: number
-}
+const pages = 3
+const names = ['none', 'three'] as const
 
-/**
- * What open pages of the dashboard cost those who ask for hits. Each page is its stream, and the past fetched when it opens and with
- * each step, as the browser does. Rounds with and without take turns.
- */
-export async function dashboard({ rounds = 16, seconds = 5, pages = 3 } = {}): Promise<Row[]> {
-  const ports = { PORT: '0', ADMIN_PORT: '0', LOG_LEVEL: 'warn' }
-  const onramp = await serve('../proxy/main.ts', [], ports, /clients +(http:\S+)/)
-  const admin = /admin +(http:\S+)/.exec(onramp.printed())?.[1] as string
-  try {
-    await load(`${onramp.url}/api/states`, 32, 3)
-    const pairs: { with: Round; without: Round }[] = []
-    for (let i = 0; i < rounds; i += 1) {
-      // Who goes first changes, for the first may find the machine cooler.
-      const first = await round(onramp, admin, i % 2 === 0 ? 0 : pages, seconds)
-      const second = await round(onramp, admin, i % 2 === 0 ? pages : 0, seconds)
-      pairs.push(i % 2 === 0 ? { with: second, without: first } : { with: first, without: second })
+export const dashboard: Scenario = {
+  name: 'dashboard',
+  question: 'What do three open pages of the dashboard cost those who ask for hits?',
+  async run({ stage, isQuick }) {
+    const onramp = await stage.onramp()
+    const admin = /admin +(http:\S+)/.exec(onramp.printed())?.[1] as string
+    const url = `${onramp.url}/api/states`
+    await load(url, { connections: 32, seconds: 2 })
+    const rounds = await interleaved(names, isQuick ? 4 : 10, async (name) => {
+      const opened = await Promise.all(Array.from({ length: name === 'three' ? pages : 0 }, () => openPage(admin)))
+      const before = onramp.cpuSeconds()
+      const measured = await load(url, { connections: 32, seconds: isQuick ? 2 : 3 })
+      const cpuMs = ((onramp.cpuSeconds() - before) / measured.count) * 1000
+      for (const close of opened) close()
+      return { perSecond: measured.perSecond, cpuMs, p99: measured.percentile(0.99) }
+    })
+    const share = ratioOf(rounds.three, rounds.none, (one) => one.perSecond)
+    return {
+      claims: [
+        {
+          what: 'throughput of hits with three pages of the dashboard open, beside none',
+          measured: `${rounded(share)} of it`,
+          value: share,
+          atLeast: 0.99,
+          floor: 'at least 0.99',
+        },
+      ],
+      tables: [
+        {
+          title: 'Open pages',
+          head: ['pages', 'requests/s', 'spread', 'CPU a request', 'p99'],
+          rows: names.map((name) => [
+            name,
+            rounded(medianOf(rounds[name], (one) => one.perSecond)),
+            percent(spreadOf(rounds[name], (one) => one.perSecond)),
+            duration(medianOf(rounds[name], (one) => one.cpuMs)),
+            duration(medianOf(rounds[name], (one) => one.p99)),
+          ]),
+        },
+      ],
+      charts: [],
+      notes: ['A page is its stream, and the past fetched when it opens and with each step, as the browser does.'],
     }
-    const ratios = (of: (round: Round) => number) => pairs.map((pair) => of(pair.with) / of(pair.without))
-    const spread = (values: number[]): [number, number] => {
-      const sorted = [...values].sort((a, b) => a - b)
-      const half = Math.floor(sorted.length / 2)
-      return [median(sorted.slice(0, half)), median(sorted.slice(-half))]
-    }
-    const throughput = ratios((one) => one.perSecond)
-    const cpuPerRequest = ratios((one) => one.cpuPerRequest)
-    return [
-      {
-        pages,
-        throughput: median(throughput),
-        throughputSpread: spread(throughput),
-        cpuPerRequest: median(cpuPerRequest),
-        cpuPerRequestSpread: spread(cpuPerRequest),
-        p99: median(ratios((one) => one.p99)),
-        failed: pairs.reduce((sum, pair) => sum + pair.with.failed, 0),
-      },
-    ]
-  } finally {
-    await onramp.stop()
-  }
-}
-
-interface Round {
-  perSecond: number
-  cpuPerRequest: number
-  p99: number
-  failed: number
-}
-
-async function round(onramp: Served, admin: string, pages: number, seconds: number): Promise<Round> {
-  const opened = await Promise.all(Array.from({ length: pages }, () => openPage(admin)))
-  const before = onramp.cpuSeconds()
-  const measured = await load(`${onramp.url}/api/states`, 32, seconds)
-  const cpuPerRequest = (onramp.cpuSeconds() - before) / measured.requests
-  for (const close of opened) close()
-  return { ...measured, cpuPerRequest }
+  },
 }
 
 /** Does what a page does, without drawing it. */

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import type pg from 'pg'
-import { serve } from '../../bench/processes.ts'
+import { processes } from '../../bench/processes.ts'
 import { startEmbedded } from '../../proxy/origin/embedded.ts'
 import { connect } from '../../proxy/origin/marketplace.ts'
 import { type FaultProxy, faultProxy } from '../fault-proxy.ts'
@@ -52,7 +52,11 @@ export const redisDeadlineMs = 250
 
 /** Starts a small PostgreSQL and a Redis of the caller's own. */
 export async function startStand(): Promise<Stand> {
-  const [postgres, redis, idle] = await Promise.all([startPostgres(), startRedisServer(), serve('web-tier.ts')])
+  const [postgres, redis, idle] = await Promise.all([
+    startPostgres(),
+    startRedisServer(),
+    processes().node('./servers/web-tier.ts'),
+  ])
   return {
     postgres,
     redis,

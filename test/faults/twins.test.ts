@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { serve } from '../../bench/processes.ts'
+import { processes } from '../../bench/processes.ts'
 import { programs } from '../program.ts'
 import { postgresFaults } from './of-postgres.ts'
 import { redisFaults } from './of-redis.ts'
@@ -25,7 +25,7 @@ const program = (over: Partial<Settings>) => async () => {
 
 /** A hand-written cache: see bare.ts. */
 const bare = async () => {
-  const { url, stop } = await serve('../test/faults/bare.ts', [
+  const { url, stop } = await processes().node('../test/faults/bare.ts', [
     String(stand.redis.proxy.port),
     String(stand.postgres.proxy.port),
   ])

@@ -1,0 +1,150 @@
+import { text } from './page.ts'
+import { type Chart, rounded } from './scenario.ts'
+
+const [width, height] = [560, 270]
+const edge = { left: 58, right: 14, top: 30, bottom: 38 }
+
+/** A chart as an SVG. */
+export function svg(chart: Chart): string {
+  return chart.kind === 'bars' ? bars(chart) : lines(chart)
+}
+
+interface Axis {
+  place(value: number): number
+  ticks: number[]
+}
+
+function lines(chart: Chart): string {
+  const series = (chart.kind === 'stack' ? stacked(chart.series) : chart.series).map(({ name, points }) => ({
+    name,
+    points: points.filter(([, y]) => Number.isFinite(y) && (!chart.isLog || y > 0)),
+  }))
+  const all = series.flatMap(({ points }) => points)
+  if (all.length === 0) return ''
+  const x = linear(
+    [Math.min(0, ...all.map(([at]) => at)), Math.max(...all.map(([at]) => at))],
+    [edge.left, width - edge.right],
+  )
+  const values = all.map(([, value]) => value)
+  const vertical: [number, number] = [height - edge.bottom, edge.top]
+  const y = chart.isLog
+    ? logarithmic([Math.min(...values), Math.max(...values)], vertical)
+    : linear([0, Math.max(...values, 1e-9)], vertical)
+  const shapes = series.map(({ points }, i) => {
+    const path = points
+      .map(([px, py], at) => `${at === 0 ? 'M' : 'L'}${x.place(px).toFixed(1)} ${y.place(py).toFixed(1)}`)
+      .join('')
+    if (chart.kind !== 'stack')
+      return `<path d="${path}" fill="none" stroke="var(--c${i % 6})" stroke-width="2" stroke-linejoin="round"/>`
+    const [first, last] = [points[0]?.[0] ?? 0, points.at(-1)?.[0] ?? 0]
+    const floor = y.place(0).toFixed(1)
+    return `<path d="${path}L${x.place(last).toFixed(1)} ${floor}L${x.place(first).toFixed(1)} ${floor}Z" fill="var(--c${i % 6})"/>`
+  })
+  // The tallest first, so that each stands before the sum it is part of.
+  if (chart.kind === 'stack') shapes.reverse()
+  const marks = (chart.marks ?? []).map(
+    ({ x: at, label }, i) =>
+      `<line x1="${x.place(at)}" x2="${x.place(at)}" y1="${edge.top}" y2="${vertical[0]}" stroke="var(--soft)" stroke-dasharray="3 3"/>` +
+      `<text x="${x.place(at) + 4}" y="${edge.top + 10 + 13 * (i % 4)}" fill="var(--soft)">${text(label)}</text>`,
+  )
+  return frame(chart, legend(series.map(({ name }) => name)) + grid(x, y) + shapes.join('') + marks.join(''))
+}
+
+/** Each series on top of those before it. */
+function stacked(series: Chart['series']): Chart['series'] {
+  const sums = new Map<number, number>()
+  return series.map(({ name, points }) => ({
+    name,
+    points: points.map(([x, y]): [number, number] => {
+      const sum = (sums.get(x) ?? 0) + y
+      sums.set(x, sum)
+      return [x, sum]
+    }),
+  }))
+}
+
+/** Groups side by side: the x of a point is its group, named by `marks`. */
+function bars(chart: Chart): string {
+  const groups = chart.marks ?? []
+  const values = chart.series.flatMap(({ points }) => points.map(([, y]) => y)).filter((y) => y > 0)
+  const vertical: [number, number] = [height - edge.bottom, edge.top]
+  const y = chart.isLog
+    ? logarithmic([Math.min(...values) / 2, Math.max(...values)], vertical)
+    : linear([0, Math.max(...values)], vertical)
+  const room = (width - edge.left - edge.right) / Math.max(1, groups.length)
+  const thick = Math.min(38, (room * 0.75) / chart.series.length)
+  const shapes = chart.series.flatMap(({ name, points }, i) =>
+    points
+      .filter(([, value]) => value > 0)
+      .map(([group, value]) => {
+        const left = edge.left + room * (group + 0.5) + thick * (i - chart.series.length / 2)
+        const top = y.place(value)
+        return (
+          `<rect x="${left.toFixed(1)}" y="${top.toFixed(1)}" width="${(thick - 2).toFixed(1)}" height="${Math.max(0, vertical[0] - top).toFixed(1)}" rx="2" fill="var(--c${i % 6})"><title>${text(name)}: ${rounded(value)}</title></rect>` +
+          `<text x="${(left + thick / 2 - 1).toFixed(1)}" y="${(top - 4).toFixed(1)}" text-anchor="middle" fill="var(--soft)">${rounded(value)}</text>`
+        )
+      }),
+  )
+  const names = groups.map(
+    ({ x, label }) =>
+      `<text x="${edge.left + room * (x + 0.5)}" y="${height - edge.bottom + 15}" text-anchor="middle" fill="var(--soft)">${text(label)}</text>`,
+  )
+  const ticks = grid({ place: () => 0, ticks: [] }, y)
+  const legends = chart.series.length > 1 ? legend(chart.series.map(({ name }) => name)) : ''
+  return frame(chart, legends + ticks + shapes.join('') + names.join(''))
+}
+
+function frame({ title, x, y }: Chart, inside: string): string {
+  return (
+    `<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="${text(title)}">${inside}` +
+    `<text x="${width - edge.right}" y="${height - 4}" text-anchor="end" fill="var(--soft)">${text(x)}</text>` +
+    `<text x="${edge.left}" y="${height - 4}" fill="var(--soft)">${text(y)}</text></svg>`
+  )
+}
+
+function legend(names: string[]): string {
+  let at = edge.left
+  return names
+    .map((name, i) => {
+      const from = at
+      at += 26 + name.length * 6.2
+      return `<rect x="${from}" y="6" width="11" height="11" rx="2" fill="var(--c${i % 6})"/><text x="${from + 16}" y="15.5" fill="var(--ink)">${text(name)}</text>`
+    })
+    .join('')
+}
+
+function grid(x: Axis, y: Axis): string {
+  const across = y.ticks.map(
+    (tick) =>
+      `<line x1="${edge.left}" x2="${width - edge.right}" y1="${y.place(tick)}" y2="${y.place(tick)}" stroke="var(--line)"/>` +
+      `<text x="${edge.left - 6}" y="${y.place(tick) + 4}" text-anchor="end" fill="var(--soft)">${rounded(tick)}</text>`,
+  )
+  const down = x.ticks.map(
+    (tick) =>
+      `<text x="${x.place(tick)}" y="${height - edge.bottom + 15}" text-anchor="middle" fill="var(--soft)">${rounded(tick)}</text>`,
+  )
+  return across.join('') + down.join('')
+}
+
+function linear([low, high]: [number, number], [from, to]: [number, number]): Axis {
+  const step = niceStep((high - low) / 5)
+  const ticks: number[] = []
+  for (let tick = Math.ceil(low / step) * step; tick <= high * 1.0001; tick += step) ticks.push(tick)
+  const place = (value: number) => from + ((value - low) / (high - low || 1)) * (to - from)
+  return { place, ticks }
+}
+
+function niceStep(rough: number): number {
+  const unit = 10 ** Math.floor(Math.log10(rough || 1))
+  return ([1, 2, 5, 10].find((factor) => factor * unit >= rough) ?? 10) * unit
+}
+
+function logarithmic([low, high]: [number, number], vertical: [number, number]): Axis {
+  const [from, to] = [
+    Math.floor(Math.log10(low)),
+    Math.max(Math.ceil(Math.log10(high)), Math.floor(Math.log10(low)) + 1),
+  ]
+  const inner = linear([from, to], vertical)
+  const ticks = Array.from({ length: to - from + 1 }, (_none, i) => 10 ** (from + i))
+  return { place: (value) => inner.place(Math.log10(value)), ticks }
+}

@@ -1,0 +1,153 @@
+import { Connection, requestOf } from './connection.ts'
+import { random } from './random.ts'
+import { Recording } from './recording.ts'
+
+export interface OpenLoop {
+  seconds: number
+  /** Requests a second that are to be sent at `at` seconds. */
+  rate(at: number): number
+  path(): string
+  seed: number
+  /** The most that are under way; who comes when all are, waits, and that is counted as waiting. */
+  connections?: number
+  /** A request without an answer by then has failed. */
+  timeoutMs?: number
+}
+
+/**
+ * Asks as a public does: people come at random (Poisson), whether or not others have been answered, and each wait counts from the moment
+ * the person came. A server that stands still for a second is then seen to keep everybody waiting who came in it, which a closed
+ * loop does not show (coordinated omission).
+ */
+export async function openLoop(url: string, loop: OpenLoop): Promise<Recording> {
+  const recording = new Recording()
+  const pool = new Pool(new URL(url), loop.connections ?? 1000, loop.timeoutMs ?? 10_000)
+  const next = random(loop.seed)
+  const cpu = process.cpuUsage()
+  const began = performance.now()
+  let due = 0
+  await new Promise<void>((resolve) => {
+    let underWay = 0
+    let isOver = false
+    const tick = () => {
+      const now = (performance.now() - began) / 1000
+      while (due <= Math.min(now, loop.seconds)) {
+        const came = due
+        underWay += 1
+        pool.ask(loop.path(), (status, source) => {
+          recording.add(came, performance.now() - began - came * 1000, status, source)
+          underWay -= 1
+          if (isOver && underWay === 0) resolve()
+        })
+        due += -Math.log(1 - next()) / Math.max(1e-6, loop.rate(due))
+      }
+      if (due <= loop.seconds) return void setTimeout(tick, 1)
+      isOver = true
+      if (underWay === 0) resolve()
+    }
+    tick()
+  })
+  recording.seconds = loop.seconds
+  const used = process.cpuUsage(cpu)
+  recording.generatorCpu = (used.user + used.system) / 1e6 / ((performance.now() - began) / 1000)
+  pool.close()
+  return recording
+}
+
+interface Waiting {
+  request: string
+  answered: (status: number, source: number) => void
+  isOver: boolean
+  /** It was on a connection that the server had closed: a browser asks a GET once more then, and so do we. */
+  isSecondTry: boolean
+}
+
+/** As many connections as are needed at once, each kept open. */
+class Pool {
+  #idle: Connection[] = []
+  #queue: Waiting[] = []
+  #all = new Set<Connection>()
+  #url: URL
+  #most: number
+  #timeoutMs: number
+  #isClosed = false
+  constructor(url: URL, most: number, timeoutMs: number) {
+    this.#url = url
+    this.#most = most
+    this.#timeoutMs = timeoutMs
+  }
+
+  ask(path: string, answered: (status: number, source: number) => void): void {
+    const waiting: Waiting = {
+      request: requestOf(path, this.#url.host),
+      isOver: false,
+      isSecondTry: false,
+      answered: (status, source) => {
+        if (waiting.isOver) return
+        waiting.isOver = true
+        clearTimeout(timer)
+        answered(status, source)
+      },
+    }
+    const timer = setTimeout(() => waiting.answered(0, 0), this.#timeoutMs)
+    this.#send(waiting)
+  }
+
+  close(): void {
+    this.#isClosed = true
+    for (const connection of this.#all) connection.close()
+  }
+
+  #send(waiting: Waiting): void {
+    let idle = this.#idle.pop()
+    while (idle?.isOver) idle = this.#idle.pop()
+    if (idle !== undefined) {
+      this.#give(idle, waiting)
+      return
+    }
+    this.#queue.push(waiting)
+    if (this.#all.size < this.#most) this.#open()
+  }
+
+  #open(): void {
+    let wasOpen = false
+    const connection = new Connection(
+      { host: this.#url.hostname, port: Number(this.#url.port) },
+      () => {
+        wasOpen = true
+        this.#idle.push(connection)
+        this.#next()
+      },
+      () => {
+        this.#all.delete(connection)
+        if (this.#isClosed) return
+        // Nobody is there to connect to: one of those who wait has its answer.
+        if (!wasOpen) this.#queue.shift()?.answered(0, 0)
+        if (this.#queue.length > 0 && this.#all.size < this.#most) this.#open()
+      },
+    )
+    this.#all.add(connection)
+  }
+
+  #next(): void {
+    while (this.#queue.length > 0 && this.#idle.length > 0) {
+      const connection = this.#idle.pop() as Connection
+      if (connection.isOver) continue
+      const waiting = this.#queue.shift() as Waiting
+      if (waiting.isOver) this.#idle.push(connection)
+      else this.#give(connection, waiting)
+    }
+  }
+
+  #give(connection: Connection, waiting: Waiting): void {
+    connection.ask(waiting.request, (status, source) => {
+      const wasClosed = status === 0 && !waiting.isSecondTry && !waiting.isOver
+      if (!connection.isOver) this.#idle.push(connection)
+      if (wasClosed) {
+        waiting.isSecondTry = true
+        this.#send(waiting)
+      } else waiting.answered(status, source)
+      this.#next()
+    })
+  }
+}

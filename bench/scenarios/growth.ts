@@ -1,0 +1,136 @@
+import { freemem } from 'node:os'
+import { load } from '../load.ts'
+import { type Context, duration, type Outcome, percent, rounded, type Scenario } from '../scenario.ts'
+import { searches } from '../shoppers.ts'
+import { freePort, type Onramp } from '../stage.ts'
+
+export const growth: Scenario = {
+  name: 'growth',
+  question: 'How does cost grow with the number of keys held, of routes, and of processes?',
+  async run(context) {
+    const outcome: Outcome = { claims: [], tables: [], charts: [], notes: [] }
+    await withKeys(context, outcome)
+    await withRoutes(context, outcome)
+    await withProcesses(context, outcome)
+    return outcome
+  },
+}
+
+async function withKeys({ stage, isQuick, note }: Context, outcome: Outcome): Promise<void> {
+  const counts = [1000, 10_000, 100_000, 1_000_000]
+  // Each takes a little more than a kilobyte.
+  if (!isQuick && freemem() > 14e9) counts.push(10_000_000)
+  else outcome.notes.push('Ten million keys need 12 GB that are free, and time; they were left out.')
+  const rows: (string | number)[][] = []
+  const points: [number, number][] = []
+  for (const count of counts) {
+    note(`${count.toLocaleString('en-US')} keys in memory`)
+    const held = await stage.processes.node('./servers/many-keys.ts', [String(count)], {
+      says: /(get.*)/,
+      patienceMs: 120_000,
+      environment: { NODE_OPTIONS: '--max-old-space-size=14000' },
+    })
+    const [, get, set, bytes] = /get (\S+) set (\S+) bytes (\S+)/.exec(held.printed()) as unknown as string[]
+    rows.push([
+      count.toLocaleString('en-US'),
+      duration(Number(get) / 1e6),
+      duration(Number(set) / 1e6),
+      rounded(Number(bytes)),
+    ])
+    points.push([Math.log10(count), Number(get) / 1000])
+    await held.stop()
+  }
+  outcome.tables.push({
+    title: 'Keys held by the memory tier, bodies of 100 bytes',
+    head: ['keys', 'to find one', 'to keep one', 'resident bytes a key'],
+    rows,
+  })
+  outcome.charts.push({
+    title: 'To find a key among many',
+    kind: 'lines',
+    x: 'keys, powers of ten',
+    y: 'microseconds',
+    series: [{ name: 'get', points }],
+  })
+  const [first, last] = [points[0] as [number, number], points.at(-1) as [number, number]]
+  outcome.claims.push({
+    what: `finding one of ${counts.at(-1)?.toLocaleString('en-US')} keys, beside one of 1,000`,
+    measured: `${rounded(last[1] / first[1])} times as long (${duration(last[1] / 1000)})`,
+    value: last[1] / first[1],
+  })
+}
+
+async function withRoutes({ stage, isQuick, note }: Context, outcome: Outcome): Promise<void> {
+  const rows: (string | number)[][] = []
+  const costs: number[] = []
+  for (const count of [1, 50, 500]) {
+    note(`${count} routes`)
+    const began = performance.now()
+    const onramp = await stage.onramp({
+      change: (settings) => {
+        settings.routes = {}
+        for (let i = 0; i < count; i += 1) {
+          settings.routes[`route-${i}`] = {
+            path: `/api/section-${i}/:fips`,
+            parameters: { fips: { type: 'string' } },
+            sql: 'select * from counties where county_fips = :fips',
+          }
+        }
+      },
+    })
+    const start = performance.now() - began
+    const paths = () => [`/api/section-${count - 1}/51059`]
+    await load(onramp.url, { connections: 16, seconds: 1, paths })
+    const before = onramp.cpuSeconds()
+    const seen = await load(onramp.url, { connections: 16, seconds: isQuick ? 1.5 : 4, paths })
+    const cpuMs = ((onramp.cpuSeconds() - before) / seen.count) * 1000
+    costs.push(cpuMs)
+    rows.push([count, duration(start), duration(cpuMs), rounded(onramp.memoryBytes() / 1024 ** 2)])
+    await onramp.stop()
+  }
+  outcome.tables.push({ title: 'Routes', head: ['routes', 'to start', 'CPU of a hit', 'resident MiB'], rows })
+  const times = (costs.at(-1) as number) / (costs[0] as number)
+  outcome.claims.push({
+    what: 'CPU of a hit with 500 routes, beside one route',
+    measured: `${rounded(times)} times`,
+    value: times,
+  })
+}
+
+async function withProcesses({ stage, isQuick, note, seed }: Context, outcome: Outcome): Promise<void> {
+  const rows: (string | number)[][] = []
+  const paths = searches(stage.popularity, seed, 200)
+  for (const count of [1, 2, 4]) {
+    note(`${count} processes on one port`)
+    const redis = await stage.redis()
+    const port = await freePort()
+    const all: Onramp[] = []
+    const change = (settings: Parameters<NonNullable<Parameters<typeof stage.onramp>[0]>['change'] & object>[0]) => {
+      settings.listen = { ...settings.listen, reusePort: true }
+    }
+    for (let i = 0; i < count; i += 1) all.push(await stage.onramp({ redis, port, change }))
+    const { url } = all[0] as Onramp
+    const cpu = () => all.reduce((sum, one) => sum + one.cpuSeconds(), 0)
+    await load(url, { connections: 64, seconds: 2, paths: () => paths })
+    const before = cpu()
+    const seen = await load(url, { connections: 64, seconds: isQuick ? 2 : 5, paths: () => paths })
+    rows.push([
+      count,
+      rounded(seen.perSecond),
+      duration(((cpu() - before) / seen.count) * 1000),
+      duration(seen.percentile(0.99)),
+      seen.failed,
+      percent(seen.generatorCpu),
+    ])
+    await Promise.all(all.map((one) => one.stop()))
+    redis.stop()
+  }
+  outcome.tables.push({
+    title: 'Processes on one port (listen.reusePort)',
+    head: ['processes', 'hits/s', 'CPU of a hit', 'p99', 'failed', 'load: CPU'],
+    rows,
+  })
+  outcome.notes.push(
+    'The load takes most of a core itself, so more processes than cores are left for them cannot add throughput on this machine. What larger bodies cost is in hit-path.',
+  )
+}

@@ -1,0 +1,247 @@
+import { fileURLToPath } from 'node:url'
+import { Redis } from 'ioredis'
+import { answersFile, type Kept, keep } from '../answers.ts'
+import { load } from '../load.ts'
+import { after, pinThis, type Served } from '../processes.ts'
+import { random } from '../random.ts'
+import { type Context, duration, type Outcome, percent, rounded, type Scenario } from '../scenario.ts'
+import { search, shoppers } from '../shoppers.ts'
+import type { Settings } from '../stage.ts'
+import { interleaved, medianOf, type Rounds, ratioOf, spreadOf } from '../variants.ts'
+
+/** Rows of the table of plans that make about so much JSON. */
+const sizes = [
+  { name: '1 KB', rows: 2 },
+  { name: '16 KB', rows: 31 },
+  { name: '128 KB', rows: 245 },
+]
+const encodings = ['plain', 'br'] as const
+const connections = 32
+const serverCore = 1
+
+export const hitPath: Scenario = {
+  name: 'hit-path',
+  question:
+    'What does an answer from memory, from Redis and from PostgreSQL cost, beside the least that gives the same bytes?',
+  async run(context) {
+    const outcome: Outcome = { claims: [], tables: [], charts: [], notes: [] }
+    pinThis(0)
+    await fromMemory(context, outcome)
+    await fromRedis(context, outcome)
+    pinThis(undefined)
+    await fromOrigin(context, outcome)
+    outcome.notes.push(
+      'The servers of the memory and Redis tables have one core, the load has the other one. A ratio is the median of the ratios of the rounds, in which the variants take turns.',
+      `autocannon, ${connections} connections, no pipelining. Where "load: CPU" is near 100 %, it is the load that could not do more; CPU a request still tells.`,
+    )
+    return outcome
+  },
+}
+
+/** A route whose answers are as large as one likes. */
+function withPlans(settings: Settings): void {
+  settings.routes['bench-plans'] = {
+    path: '/bench/plans/:rows/:from',
+    parameters: { rows: { type: 'integer', max: 2000 }, from: { type: 'integer', max: 10_000 } },
+    sql: 'select * from plans order by plan_id limit :rows offset :from',
+    lifetime: { fresh: '1d' },
+  }
+  settings.limits = { maxRequests: 0 }
+}
+
+interface Cost {
+  perSecond: number
+  cpuMs: number
+  p50: number
+  p99: number
+  failed: number
+  generatorCpu: number
+}
+
+async function cost(
+  served: Served,
+  paths: (connection: number) => string[],
+  seconds: number,
+  headers = {},
+  many = connections,
+): Promise<Cost> {
+  const before = served.cpuSeconds()
+  const measured = await load(served.url, { connections: many, seconds, paths, headers })
+  return {
+    perSecond: measured.perSecond,
+    cpuMs: ((served.cpuSeconds() - before) / measured.count) * 1000,
+    p50: measured.percentile(0.5),
+    p99: measured.percentile(0.99),
+    failed: measured.failed,
+    generatorCpu: measured.generatorCpu,
+  }
+}
+
+const head = ['variant', 'requests/s', 'spread', 'CPU a request', 'p50', 'p99', 'failed', 'load: CPU']
+
+function rowsOf<Name extends string>(what: string, rounds: Rounds<Name, Cost>): (string | number)[][] {
+  return Object.entries<Cost[]>(rounds).map(([name, own]) => [
+    `${what}, ${name}`,
+    rounded(medianOf(own, (one) => one.perSecond)),
+    percent(spreadOf(own, (one) => one.perSecond)),
+    duration(medianOf(own, (one) => one.cpuMs)),
+    duration(medianOf(own, (one) => one.p50)),
+    duration(medianOf(own, (one) => one.p99)),
+    own.reduce((sum, one) => sum + one.failed, 0),
+    percent(medianOf(own, (one) => one.generatorCpu)),
+  ])
+}
+
+async function fromMemory({ stage, isQuick, note }: Context, outcome: Outcome): Promise<void> {
+  const onramp = await stage.onramp({ change: withPlans, core: serverCore })
+  const kept: Kept[] = []
+  for (const { rows } of sizes) {
+    for (const encoding of encodings) kept.push(await keptIn(onramp.url, `/bench/plans/${rows}/0`, encoding))
+  }
+  const bare = await stage.processes.node('./servers/bare.ts', [answersFile(kept)], { core: serverCore })
+  const [rounds, seconds] = isQuick ? [3, 0.7] : [5, 1.2]
+  const rows: (string | number)[][] = []
+  const groups: { x: number; label: string }[] = []
+  const bars = { onramp: [] as [number, number][], 'bare node:http': [] as [number, number][] }
+  for (const { name, rows: count } of sizes) {
+    for (const encoding of encodings) {
+      note(`from memory, ${name}, ${encoding}`)
+      const headers = encoding === 'br' ? { 'Accept-Encoding': 'br' } : {}
+      const ask = { onramp: [`/bench/plans/${count}/0`], 'bare node:http': [`/bench/plans/${count}/0-${encoding}`] }
+      const servers = { onramp, 'bare node:http': bare }
+      const names = ['onramp', 'bare node:http'] as const
+      for (const one of names) await load(servers[one].url, { connections, seconds: 1, paths: () => ask[one], headers })
+      const measured = await interleaved(names, rounds, (one) => cost(servers[one], () => ask[one], seconds, headers))
+      rows.push(...rowsOf(`${name}, ${encoding}`, measured))
+      for (const one of names) bars[one].push([groups.length, medianOf(measured[one], ({ cpuMs }) => cpuMs * 1000)])
+      groups.push({ x: groups.length, label: `${name} ${encoding}` })
+      const share = ratioOf(measured.onramp, measured['bare node:http'], (one) => one.perSecond)
+      const cpu = ratioOf(measured.onramp, measured['bare node:http'], (one) => one.cpuMs)
+      const isFloor = count === sizes[0]?.rows && encoding === 'plain'
+      outcome.claims.push({
+        what: `hit in memory, ${name}, ${encoding}, beside a bare node:http server`,
+        measured: `${rounded(share)} of its throughput, ${rounded(cpu)} times its CPU a request`,
+        value: share,
+        ...(isFloor && { atLeast: 0.85, floor: 'at least 0.85' }),
+      })
+    }
+  }
+  outcome.tables.push({ title: 'A hit in memory, and a bare server with the same bytes', head, rows })
+  outcome.charts.push({
+    title: 'CPU of a hit in memory',
+    kind: 'bars',
+    x: '',
+    y: 'microseconds of CPU a request',
+    series: Object.entries(bars).map(([name, points]) => ({ name, points })),
+    marks: groups,
+  })
+  await Promise.all([onramp.stop(), bare.stop()])
+}
+
+/** The answer once its variant has been built, which happens behind the first one. */
+async function keptIn(url: string, path: string, encoding: (typeof encodings)[number]): Promise<Kept> {
+  const headers: Record<string, string> = encoding === 'br' ? { 'Accept-Encoding': 'br' } : {}
+  for (let tries = 0; ; tries += 1) {
+    const kept = await keep(url, path, headers, `${path}-${encoding}`)
+    if (encoding === 'plain' || kept.headers['content-encoding'] === encoding || tries === 100) return kept
+    await after(50)
+  }
+}
+
+async function fromRedis({ stage, isQuick, note, seed }: Context, outcome: Outcome): Promise<void> {
+  note('from Redis')
+  const redis = await stage.redis()
+  const onramp = await stage.onramp({
+    redis,
+    core: serverCore,
+    change: (settings) => {
+      withPlans(settings)
+      settings.memory = { maxBytes: '1MiB' } // so that nearly nothing is found there
+    },
+  })
+  const bare = await stage.processes.node('./servers/bare-redis.ts', [redis.url], { core: serverCore })
+  const paths = Array.from({ length: 2000 }, (_none, i) => `/bench/plans/8/${i}`)
+  const client = new Redis(redis.url)
+  for (let i = 0; i < paths.length; i += 20) {
+    const fill = async (path: string) => {
+      const body = await (await fetch(onramp.url + path)).arrayBuffer()
+      await client.set(path, Buffer.from(body))
+    }
+    await Promise.all(paths.slice(i, i + 20).map(fill))
+  }
+  client.disconnect()
+  const next = random(seed)
+  const orders = Array.from({ length: connections }, () =>
+    paths
+      .map((path) => [next(), path] as const)
+      .sort((a, b) => a[0] - b[0])
+      .map(([, path]) => path),
+  )
+  const ask = (connection: number) => orders[connection % connections] as string[]
+  const [rounds, seconds] = isQuick ? [3, 1] : [5, 2]
+  const servers = { onramp, 'bare GET': bare }
+  const names = ['onramp', 'bare GET'] as const
+  for (const one of names) await load(servers[one].url, { connections, seconds: 1, paths: ask })
+  const before = (await onramp.stats()).total
+  const measured = await interleaved(names, rounds, (one) => cost(servers[one], ask, seconds))
+  const { total } = await onramp.stats()
+  const fromThere =
+    ((total.redis as number) - (before.redis as number)) / ((total.requests as number) - (before.requests as number))
+  const times = ratioOf(measured['bare GET'], measured.onramp, (one) => one.perSecond)
+  outcome.tables.push({ title: 'A hit in Redis, and a bare GET by ioredis', head, rows: rowsOf('3 KB', measured) })
+  outcome.claims.push({
+    what: 'time of a hit in Redis, beside a bare ioredis GET behind node:http',
+    measured: `${rounded(times)} times (${percent(fromThere)} of the answers were from Redis)`,
+    value: times,
+    atMost: 1.5,
+    floor: 'at most 1.5 times',
+  })
+  await Promise.all([onramp.stop(), bare.stop()])
+  redis.stop()
+}
+
+async function fromOrigin({ stage, isQuick, note, seed }: Context, outcome: Outcome): Promise<void> {
+  note('from PostgreSQL')
+  const sql = fileURLToPath(new URL('../../config/marketplace/queries/plan-search.sql', import.meta.url))
+  const few = 8
+  const direct = await stage.processes.node('./servers/direct.ts', [stage.databaseUrl, sql, String(few)])
+  const onramp = await stage.onramp({
+    change: (settings) => {
+      settings.postgres = { ...settings.postgres, connections: few }
+      const route = settings.routes['plan-search'] as Record<string, unknown>
+      route.share = { limit: few }
+    },
+  })
+  const servers = { onramp, 'bare pg': direct }
+  const names = ['onramp', 'bare pg'] as const
+  const { next } = shoppers(stage.popularity, seed)
+  const drawn = new Set<string>()
+  const fresh = (): string => {
+    const path = search(next())
+    if (drawn.has(path)) return fresh()
+    drawn.add(path)
+    return path
+  }
+  const seconds = isQuick ? 1.5 : 3
+  const ask = async (name: (typeof names)[number]) => {
+    // More than can be answered, each of them once.
+    const lists = Array.from({ length: few }, () => Array.from({ length: 150 * seconds }, fresh))
+    return cost(servers[name], (connection) => lists[connection] as string[], seconds, {}, few)
+  }
+  for (const name of names) await ask(name)
+  const measured = await interleaved(names, isQuick ? 3 : 6, ask)
+  const times = ratioOf(measured['bare pg'], measured.onramp, (one) => one.perSecond)
+  outcome.tables.push({
+    title: 'A miss, and a bare pg query behind Fastify',
+    head,
+    rows: rowsOf('plan-search', measured),
+  })
+  outcome.claims.push({
+    what: 'time of a miss, beside a bare pg query behind Fastify',
+    measured: `${rounded(times)} times`,
+    value: times,
+    atMost: 1.15,
+    floor: 'at most 1.15 times',
+  })
+  await Promise.all([onramp.stop(), direct.stop()])
+}

@@ -1,0 +1,98 @@
+import { crowdOnce } from '../at-once.ts'
+import { requestOf } from '../connection.ts'
+import { after } from '../processes.ts'
+import { median, percentileOf } from '../recording.ts'
+import { type Context, duration, type Outcome, rounded, type Scenario } from '../scenario.ts'
+import { searches } from '../shoppers.ts'
+import type { Onramp, Settings } from '../stage.ts'
+
+const readers = 500
+
+export const stampede: Scenario = {
+  name: 'stampede',
+  question: `${readers} people ask for the same answer at the same moment, when nobody has it, when it has just become stale, and after a purge of everything: how many SQL statements is that?`,
+  async run(context) {
+    const outcome: Outcome = { claims: [], tables: [], charts: [], notes: [] }
+    const rows: (string | number)[][] = []
+    for (const count of [1, 4]) rows.push(...(await withProcesses(context, count, outcome)))
+    outcome.tables.push({
+      title: `${readers} readers at once, over all processes`,
+      head: ['when', 'SQL a key, median', 'most', 'wait, median', 'longest', 'failed'],
+      rows,
+    })
+    outcome.notes.push(
+      'With several processes, Redis is there and the readers are spread evenly over them. Stale answers are given at once, and one refresh runs behind.',
+    )
+    return outcome
+  },
+}
+
+async function withProcesses({ stage, isQuick, note, seed }: Context, count: number, outcome: Outcome) {
+  const redis = await stage.redis()
+  const all: Onramp[] = []
+  for (let i = 0; i < count; i += 1) all.push(await stage.onramp({ redis, change: soonStale }))
+  const paths = [...new Set(searches(stage.popularity, seed, 200))]
+  const tries = isQuick ? 3 : 5
+  const moments: Record<string, (path: string) => Promise<void>> = {
+    cold: async () => {},
+    stale: async (path) => {
+      await fetch(`${all[0]?.url}${path}`)
+      await Promise.all(all.map(({ url }) => fetch(url + path)))
+      await after(freshMs * 1.05)
+    },
+    'purge of everything': async (path) => {
+      await Promise.all(all.map(({ url }) => fetch(url + path)))
+      await Promise.all(all.map((one) => one.purge({ all: true })))
+    },
+  }
+  const rows: (string | number)[][] = []
+  for (const [when, prepare] of Object.entries(moments)) {
+    note(`${when}, ${count} process${count === 1 ? '' : 'es'}`)
+    const statements: number[] = []
+    const waits: number[] = []
+    let failed = 0
+    for (let i = 0; i < tries; i += 1) {
+      const drawn = paths.pop() as string
+      const path = when === 'stale' ? drawn.replace('/api/plans/search', soonStalePath) : drawn
+      await prepare(path)
+      await stage.resetStatements()
+      const seen = await crowdOnce(
+        all.map(({ url }) => new URL(url)),
+        readers,
+        (host) => requestOf(path, host),
+      )
+      await after(300) // a refresh behind
+      statements.push(await stage.statements())
+      waits.push(...seen.waits)
+      failed += seen.failed
+    }
+    const sorted = waits.sort((a, b) => a - b)
+    const label = `${when}, ${count} process${count === 1 ? '' : 'es'}`
+    const most = Math.max(...statements)
+    rows.push([
+      label,
+      median(statements),
+      most,
+      duration(percentileOf(sorted, 0.5)),
+      duration(percentileOf(sorted, 1)),
+      failed,
+    ])
+    outcome.claims.push({
+      what: `SQL a key, ${label}`,
+      measured: `${rounded(median(statements))} (at most ${most}) for ${readers} readers, ${failed} failed`,
+      value: most,
+    })
+  }
+  await Promise.all(all.map((one) => one.stop()))
+  redis.stop()
+  return rows
+}
+
+/** Longer than a crowd takes to be answered, or it would become stale once more in the middle. */
+const freshMs = 2000
+const soonStalePath = '/bench/soon-stale'
+
+function soonStale(settings: Settings): void {
+  const lifetime = { fresh: `${freshMs}ms`, stale: '1h' }
+  settings.routes['soon-stale'] = { ...settings.routes['plan-search'], path: soonStalePath, lifetime }
+}

@@ -1,0 +1,187 @@
+import { fileURLToPath } from 'node:url'
+import { load } from '../load.ts'
+import { after, type Served } from '../processes.ts'
+import { type Context, duration, type Outcome, percent, rounded, type Scenario } from '../scenario.ts'
+import { search, searches, shoppers } from '../shoppers.ts'
+import type { Settings } from '../stage.ts'
+import { interleaved, medianOf, type Rounds, ratioOf, spreadOf } from '../variants.ts'
+
+const connections = 8
+const names = ['onramp', 'direct'] as const
+const query = (name: string) => fileURLToPath(new URL(`../../config/marketplace/queries/${name}.sql`, import.meta.url))
+
+export const unflattering: Scenario = {
+  name: 'unflattering',
+  question:
+    'Where does onramp cost more than it saves: every request for something else, queries that cost next to nothing, purges without end?',
+  async run(context) {
+    const outcome: Outcome = { claims: [], tables: [], charts: [], notes: [] }
+    const rows = [...(await everyKeyDifferent(context, outcome)), ...(await tinyQueries(context, outcome))]
+    outcome.tables.push({
+      title: 'onramp, and the handler that asks PostgreSQL each time',
+      head: ['variant', 'requests/s', 'spread', 'CPU a request', 'p50', 'p99', 'failed'],
+      rows,
+    })
+    await purgeStorm(context, outcome)
+    outcome.notes.push(
+      'CPU a request is of onramp or of the handler, without PostgreSQL. With Redis, every miss is also written there and holds a lease: that is in it.',
+    )
+    return outcome
+  },
+}
+
+interface Cost {
+  perSecond: number
+  cpuMs: number
+  p50: number
+  p99: number
+  failed: number
+}
+
+async function cost(served: Served, paths: (connection: number) => readonly string[], seconds: number): Promise<Cost> {
+  const before = served.cpuSeconds()
+  const seen = await load(served.url, { connections, seconds, paths })
+  return {
+    perSecond: seen.perSecond,
+    cpuMs: ((served.cpuSeconds() - before) / seen.count) * 1000,
+    p50: seen.percentile(0.5),
+    p99: seen.percentile(0.99),
+    failed: seen.failed,
+  }
+}
+
+async function everyKeyDifferent({ stage, isQuick, note, seed }: Context, outcome: Outcome) {
+  note('every key is different')
+  const redis = await stage.redis()
+  const servers = {
+    onramp: await stage.onramp({ redis, change: (settings) => allConnections(settings, 'plan-search') }),
+    direct: await stage.processes.node('./servers/direct.ts', [
+      stage.databaseUrl,
+      query('plan-search'),
+      String(connections),
+    ]),
+  }
+  const { next } = shoppers(stage.popularity, seed)
+  const seconds = isQuick ? 1.5 : 2
+  let drawn = 0
+  const fresh = () => {
+    drawn += 1
+    return `${search(next())}&offset=${drawn % 10_000}&year=${2014 + Math.floor(drawn / 10_000)}`
+  }
+  const lists = () => Array.from({ length: connections }, () => Array.from({ length: 200 * seconds }, fresh))
+  const measured = await interleaved(names, isQuick ? 3 : 5, (name) => {
+    const own = lists()
+    return cost(servers[name], (connection) => own[connection] as string[], seconds)
+  })
+  claim(outcome, 'every key different, with Redis', measured)
+  await Promise.all([servers.onramp.stop(), servers.direct.stop()])
+  redis.stop()
+  return rowsOf('every key different', measured)
+}
+
+async function tinyQueries({ stage, isQuick, note }: Context, outcome: Outcome) {
+  note('tiny queries that are hardly ever held')
+  const redis = await stage.redis()
+  const servers = {
+    onramp: await stage.onramp({
+      redis,
+      change: (settings) => {
+        allConnections(settings, 'county')
+        const route = settings.routes.county as Record<string, unknown>
+        route.lifetime = { fresh: '1ms', stale: '0s', staleIfError: '0s' }
+      },
+    }),
+    direct: await stage.processes.node('./servers/direct.ts', [
+      stage.databaseUrl,
+      query('county'),
+      String(connections),
+      '/api/counties/:fips',
+    ]),
+  }
+  const paths = stage.popularity.counties.map(({ fips }) => `/api/counties/${fips}`)
+  const ask = (connection: number) => {
+    const from = Math.floor((paths.length / connections) * connection)
+    return [...paths.slice(from), ...paths.slice(0, from)]
+  }
+  for (const name of names) await cost(servers[name], ask, 0.5)
+  const measured = await interleaved(names, isQuick ? 3 : 5, (name) => cost(servers[name], ask, isQuick ? 1.5 : 2))
+  claim(outcome, 'queries of 0.05 ms that are never held', measured)
+  await Promise.all([servers.onramp.stop(), servers.direct.stop()])
+  redis.stop()
+  return rowsOf('tiny query, never held', measured)
+}
+
+async function purgeStorm({ stage, isQuick, note, seed }: Context, outcome: Outcome): Promise<void> {
+  const redis = await stage.redis()
+  const onramp = await stage.onramp({ redis })
+  const paths = searches(stage.popularity, seed, 300)
+  for (const path of new Set(paths)) await fetch(onramp.url + path)
+  const seconds = isQuick ? 4 : 8
+  const rows: (string | number)[][] = []
+  for (const each of [0, 1, 10, 50]) {
+    note(`${each} purges a second, each of a county`)
+    await stage.resetStatements()
+    let isOver = false
+    const purging = (async () => {
+      for (let i = 0; each > 0 && !isOver; i += 1) {
+        const county = new URL(paths[(i * 7) % paths.length] as string, onramp.url).searchParams.get('county')
+        await onramp.purge({ tags: [`county:${county}`] })
+        await after(1000 / each)
+      }
+    })()
+    const seen = await load(onramp.url, { connections, seconds, paths: (connection) => paths.slice(connection * 30) })
+    isOver = true
+    await purging
+    const statements = await stage.statements()
+    rows.push([
+      each,
+      rounded(seen.perSecond),
+      rounded(statements / seconds),
+      percent(1 - statements / seen.count),
+      duration(seen.percentile(0.5)),
+      duration(seen.percentile(0.99)),
+      seen.failed,
+    ])
+    if (each === 50)
+      outcome.claims.push({
+        what: '50 purges a second under load',
+        measured: `${rounded(statements / seconds)} SQL a second, p99 ${duration(seen.percentile(0.99))}, ${seen.failed} failed`,
+        value: seen.failed,
+      })
+  }
+  outcome.tables.push({
+    title: 'A purge storm: 300 lists of plans, Redis is there',
+    head: ['purges/s', 'requests/s', 'SQL/s', 'held', 'p50', 'p99', 'failed'],
+    rows,
+  })
+  await onramp.stop()
+  redis.stop()
+}
+
+function allConnections(settings: Settings, name: string): void {
+  settings.postgres = { ...settings.postgres, connections }
+  const route = settings.routes[name] as Record<string, unknown>
+  route.share = { limit: connections }
+}
+
+function rowsOf(what: string, measured: Rounds<(typeof names)[number], Cost>): (string | number)[][] {
+  return names.map((name) => [
+    `${what}, ${name}`,
+    rounded(medianOf(measured[name], (one) => one.perSecond)),
+    percent(spreadOf(measured[name], (one) => one.perSecond)),
+    duration(medianOf(measured[name], (one) => one.cpuMs)),
+    duration(medianOf(measured[name], (one) => one.p50)),
+    duration(medianOf(measured[name], (one) => one.p99)),
+    measured[name].reduce((sum, one) => sum + one.failed, 0),
+  ])
+}
+
+function claim(outcome: Outcome, what: string, { onramp, direct }: Rounds<(typeof names)[number], Cost>): void {
+  const share = ratioOf(onramp, direct, (one) => one.perSecond)
+  const cpu = ratioOf(onramp, direct, (one) => one.cpuMs)
+  outcome.claims.push({
+    what: `${what}, beside no cache at all`,
+    measured: `${rounded(share)} times the throughput, ${rounded(cpu)} times the CPU of the handler`,
+    value: share,
+  })
+}

@@ -1,0 +1,185 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import pg from 'pg'
+import { parse, stringify } from 'yaml'
+import { type Embedded, startEmbedded } from '../proxy/origin/embedded.ts'
+import { freePort, type RedisServer, startRedis } from '../test/servers.ts'
+import { after, childrenOf, type Processes, type Served } from './processes.ts'
+import { type Popularity, popularity } from './shoppers.ts'
+
+/** A configuration file as it is written, before it is read: scenarios change it in place. */
+export type Settings = Record<string, Record<string, unknown>> & { routes: Record<string, Record<string, unknown>> }
+
+export interface OnrampOptions {
+  redis?: RedisServer
+  change?: (settings: Settings) => void
+  core?: number
+  /** Where it serves; any free port by default. */
+  port?: number
+  /** Flags of Node. */
+  nodeFlags?: string[]
+}
+
+export interface Onramp extends Served {
+  adminUrl: string
+  purge(body: unknown): Promise<void>
+  /** What /stats says. */
+  stats(): Promise<{ total: Record<string, number> }>
+}
+
+/** PostgreSQL with the marketplace at its full size, Redis, and processes of onramp, all on loopback. */
+export interface Stage {
+  processes: Processes
+  /** For a role that may only read. */
+  databaseUrl: string
+  ownerUrl: string
+  popularity: Popularity
+  /** Another Redis, empty; `port` to have one where another one was. */
+  redis(port?: number): Promise<RedisServer>
+  onramp(options?: OnrampOptions): Promise<Onramp>
+  /** SELECTs that PostgreSQL has run for the reading role since the last reset: its own count (pg_stat_statements). */
+  statements(): Promise<number>
+  resetStatements(): Promise<void>
+  /** Ends the server and its children as a power cut would. */
+  killDatabase(): Promise<void>
+  startDatabase(): Promise<void>
+  close(): Promise<void>
+}
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const dataDir = join(root, '.data', 'bench')
+
+/** Builds the stage. The database's files stay under .data/bench, so that the next run finds them. */
+export async function openStage(processes: Processes, note: (text: string) => void): Promise<Stage> {
+  const folder = mkdtempSync(join(tmpdir(), 'onramp-bench-'))
+  const servers: RedisServer[] = []
+  let database: Embedded = await start()
+  const connection = () => new pg.Pool({ connectionString: database.superuserUrl, max: 1 })
+  let superuser = connection()
+  superuser.on('error', () => {}) // a scenario kills the server
+  await superuser.query('create extension if not exists pg_stat_statements')
+  await superuser.query('grant create on database marketplace to dba')
+  let files = 0
+
+  function start(): Promise<Embedded> {
+    const settings = [`shared_preload_libraries = 'pg_stat_statements'`, 'max_connections = 200']
+    return startEmbedded({ dataDir, marketplaceDir: join(root, 'config', 'marketplace'), settings, progress: note })
+  }
+
+  function configuration(change: OnrampOptions['change']): string {
+    const settings = parse(readFileSync(join(root, 'config', 'onramp.yaml'), 'utf8')) as Settings
+    for (const route of Object.values(settings.routes)) {
+      const { file } = route.sql as { file: string }
+      route.sql = readFileSync(join(root, 'config', file), 'utf8')
+    }
+    settings.log = { level: 'error' }
+    change?.(settings)
+    files += 1
+    const path = join(folder, `onramp-${files}.yaml`)
+    writeFileSync(path, stringify(settings, { aliasDuplicateObjects: false }))
+    return path
+  }
+
+  return {
+    processes,
+    get databaseUrl() {
+      return database.url
+    },
+    get ownerUrl() {
+      return database.ownerUrl
+    },
+    popularity: await popularity(database.url),
+    async redis(port) {
+      const server = await startRedis([], port)
+      servers.push(server)
+      return server
+    },
+    async onramp({ redis, change, core, port = 0, nodeFlags = [] } = {}) {
+      const served = await processes.program(
+        process.execPath,
+        [...nodeFlags, join(root, 'proxy', 'main.ts'), '--config', configuration(change)],
+        {
+          environment: {
+            DATABASE_URL: database.url,
+            PORT: String(port),
+            ADMIN_PORT: '0',
+            HOST: '127.0.0.1',
+            REDIS_URL: redis?.url ?? '',
+            UPSTREAM_URL: '',
+            ADMIN_TOKEN: '',
+          },
+          says: /clients +(http:\S+)[\s\S]*\nTry:/,
+          core,
+        },
+      )
+      const adminUrl = /^ +admin +(\S+)/m.exec(served.printed())?.[1] as string
+      return Object.assign(served, {
+        adminUrl,
+        async purge(body: unknown) {
+          const headers = { 'Content-Type': 'application/json' }
+          const response = await fetch(`${adminUrl}/purge`, { method: 'POST', headers, body: JSON.stringify(body) })
+          if (!response.ok) throw new Error(`The purge was refused: ${response.status} ${await response.text()}`)
+        },
+        async stats() {
+          return (await (await fetch(`${adminUrl}/stats`)).json()) as { total: Record<string, number> }
+        },
+      })
+    },
+    async statements() {
+      const { rows } = await superuser.query<{ calls: number }>(`
+        select coalesce(sum(calls), 0)::int as calls from pg_stat_statements
+        where userid = 'onramp'::regrole and query ~* '^\\s*(--[^\\n]*\\s+)*(select|with)'`)
+      return rows[0]?.calls ?? 0
+    },
+    async resetStatements() {
+      await superuser.query('select pg_stat_statements_reset()')
+    },
+    async killDatabase() {
+      const postmaster = Number(readFileSync(join(dataDir, 'postgres', 'postmaster.pid'), 'utf8').split('\n')[0])
+      for (const pid of [postmaster, ...childrenOf(postmaster)]) kill(pid)
+      while (isThere(postmaster)) await after(10)
+    },
+    async startDatabase() {
+      await superuser.end()
+      for (let tries = 1; ; tries += 1) {
+        try {
+          database = await start()
+          break
+        } catch (error) {
+          // Its shared memory is still held by a child that has not noticed.
+          if (tries === 20) throw error
+          await after(250)
+        }
+      }
+      superuser = connection()
+      superuser.on('error', () => {})
+    },
+    async close() {
+      await superuser.end().catch(() => {})
+      for (const server of servers) server.stop()
+      await database.stop()
+      rmSync(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch {
+    // it has ended
+  }
+}
+
+function isThere(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch {
+    return false
+  }
+}
+
+export { freePort }

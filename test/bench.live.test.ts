@@ -1,0 +1,125 @@
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { Worker } from 'node:worker_threads'
+import pg from 'pg'
+import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { bringCrowd, waitOf } from '../bench/crowd.ts'
+import { load } from '../bench/load.ts'
+import { openLoop } from '../bench/open-loop.ts'
+import { bindings } from '../bench/servers/statement.ts'
+import { popularity, shoppers } from '../bench/shoppers.ts'
+
+// In a thread of its own: what it does to itself must not slow down those who measure it.
+const program = `
+  const { createServer } = require('node:http')
+  const { parentPort } = require('node:worker_threads')
+  createServer((request, response) => {
+    const answer = () => {
+      response.writeHead(200, { 'Content-Length': 2, 'Cache-Status': 'onramp; hit; ttl=1; detail=memory' })
+      response.end('ok')
+    }
+    if (request.url === '/freeze') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000)
+    if (request.url === '/slow') setTimeout(answer, 100)
+    else if (request.url === '/fault') response.writeHead(503, { 'Content-Length': 0 }).end()
+    else answer()
+  }).listen(0, '127.0.0.1', function () { parentPort.postMessage(this.address().port) })
+`
+let worker: Worker
+let port: number
+let url: string
+beforeAll(async () => {
+  worker = new Worker(program, { eval: true })
+  ;[port] = (await once(worker, 'message')) as [number]
+  url = `http://127.0.0.1:${port}`
+})
+afterAll(() => worker?.terminate())
+
+test('a server that takes 100 ms is measured to take 100 ms, by both loops', async () => {
+  const closed = await load(url, { connections: 5, seconds: 2, paths: () => ['/slow'] })
+  const open = await openLoop(url, { seconds: 2, rate: () => 50, path: () => '/slow', seed: 1 })
+  for (const seen of [closed, open]) {
+    expect(seen.percentile(0.01)).toBeGreaterThan(97)
+    expect(seen.percentile(0.5)).toBeLessThan(200)
+    expect(seen.failed).toBe(0)
+  }
+  // Five who ask again when they are answered: at most fifty a second.
+  expect(closed.perSecond).toBeLessThan(52)
+})
+
+test('arrivals come at the rate asked for, and say where answers came from', async () => {
+  const seen = await openLoop(url, { seconds: 4, rate: () => 250, path: () => '/', seed: 1 })
+  expect(seen.count).toBeGreaterThan(880) // a thousand, give or take its square root
+  expect(seen.count).toBeLessThan(1120)
+  expect(seen.sources).toEqual({ memory: seen.count })
+})
+
+test('what fails is counted as failed: errors by both loops, and that nobody listens', async () => {
+  const closed = await load(url, { connections: 1, seconds: 1, paths: () => ['/', '/fault'] })
+  const [even, odd] = [Math.floor(closed.count / 2), Math.ceil(closed.count / 2)]
+  expect([even, odd]).toContain(closed.failed)
+  const open = await openLoop(url, { seconds: 1, rate: () => 50, path: () => '/fault', seed: 1 })
+  expect(open.failed).toBe(open.count)
+  const nobody = await openLoop('http://127.0.0.1:1', { seconds: 1, rate: () => 50, path: () => '/', seed: 1 })
+  expect(nobody.statuses).toEqual({ 0: nobody.count })
+})
+
+test('a server that stands still for a second is seen to by the open loop; its twin, the closed loop, leaves out who would have come', async () => {
+  const freezing = () => {
+    let asked = 0
+    return () => {
+      asked += 1
+      return asked === 200 ? '/freeze' : '/'
+    }
+  }
+  const open = await openLoop(url, { seconds: 4, rate: () => 200, path: freezing(), seed: 1 })
+  // The same again, by four who wait for their answers: 199 quick ones each, then one of them meets the freeze and all wait once.
+  const paths = [...new Array(199).fill('/'), '/freeze', ...new Array(20_000).fill('/')]
+  const closed = await load(url, {
+    connections: 4,
+    seconds: 4,
+    paths: (connection) => (connection === 0 ? paths : ['/']),
+  })
+  for (const seen of [open, closed]) expect(seen.percentile(1)).toBeGreaterThan(900)
+  // One in four came while it stood still, and waited half a second in the middle.
+  expect(open.percentile(0.9)).toBeGreaterThan(300)
+  expect(closed.percentile(0.9)).toBeLessThan(100)
+})
+
+test('a crowd comes from many processes and addresses, is held, and is asked after in turn', async () => {
+  const crowd = { host: '127.0.0.1', port, people: 300, openSeconds: 1, holdSeconds: 3, everySeconds: 1, paths: ['/'] }
+  let wasHeld = false
+  const seen = await bringCrowd(crowd, () => {
+    wasHeld = true
+  })
+  expect(wasHeld).toBe(true)
+  expect([seen.opened, seen.refused, seen.closedEarly, seen.failed]).toEqual([300, 0, 0, 0])
+  expect(seen.asked).toBeGreaterThan(800)
+  expect(seen.asked).toBeLessThan(1000)
+  expect(waitOf(seen, 0.5)).toBeLessThan(200)
+})
+
+test('the statement as first written answers what the shipped one does', async () => {
+  const read = (path: string) => bindings(readFileSync(new URL(path, import.meta.url), 'utf8'))
+  const plain = read('../bench/servers/plain-search.sql')
+  const shipped = read('../config/marketplace/queries/plan-search.sql')
+  const client = new pg.Client({ connectionString: inject('databaseUrl') })
+  await client.connect()
+  try {
+    const { next } = shoppers(await popularity(inject('databaseUrl')), 7)
+    const households = [
+      ...Array.from({ length: 12 }, next),
+      { county: '51059', ages: [70, 20, 12, 12, 3, 1], plans: [] },
+    ]
+    for (const { county, ages } of households) {
+      const asked = { county, ages: ages.join(','), limit: '200' }
+      const [one, other] = [
+        await client.query(plain.text, plain.values(asked)),
+        await client.query(shipped.text, shipped.values(asked)),
+      ]
+      expect(one.rows.length).toBeGreaterThan(0)
+      expect(one.rows).toEqual(other.rows)
+    }
+  } finally {
+    await client.end()
+  }
+})

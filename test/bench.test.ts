@@ -1,0 +1,230 @@
+import { describe, expect, test } from 'vitest'
+import { bestHits } from '../bench/belady.ts'
+import { page } from '../bench/page.ts'
+import { random, weighted } from '../bench/random.ts'
+import { median, percentileOf, Recording } from '../bench/recording.ts'
+import { type Results, readmeTable } from '../bench/report.ts'
+import { holds } from '../bench/scenario.ts'
+import { bindings } from '../bench/servers/statement.ts'
+import { shoppers } from '../bench/shoppers.ts'
+import { interleaved, ratioOf } from '../bench/variants.ts'
+
+describe('a recording', () => {
+  test('of a known distribution has its percentiles and its mean', () => {
+    const recording = new Recording()
+    // 1 to 10,000, in another order: 7,919 and 10,000 have no common factor.
+    for (let i = 0; i < 10_000; i += 1) recording.add(i / 1000, ((i * 7919) % 10_000) + 1, 200)
+    expect([0.5, 0.9, 0.99, 0.999, 1].map((share) => recording.percentile(share))).toEqual([
+      5000, 9000, 9900, 9990, 10_000,
+    ])
+    expect(recording.mean).toBe(5000.5)
+    expect(recording.count).toBe(10_000)
+  })
+
+  test('of one answer has it at every percentile; of none has no percentile', () => {
+    expect([0.01, 0.5, 1].map((share) => percentileOf([7], share))).toEqual([7, 7, 7])
+    expect(percentileOf([], 0.5)).toBeNaN()
+  })
+
+  test('counts as failed what is neither 2xx nor 304, and no answer at all', () => {
+    const recording = new Recording()
+    for (const status of [200, 204, 304, 301, 404, 503, 0]) recording.add(0, 1, status)
+    expect(recording.failed).toBe(4)
+  })
+
+  test('is cut and looked at by time, the bound belonging to what follows', () => {
+    const recording = new Recording()
+    recording.seconds = 3
+    for (const [at, ms, source] of [
+      [0, 1, 1],
+      [0.999, 3, 1],
+      [1, 10, 3],
+      [2.5, 20, 2],
+    ] as const)
+      recording.add(at, ms, 200, source)
+    expect(recording.between(0, 1).count).toBe(2)
+    expect(recording.between(1, 3).sorted()).toEqual(Float64Array.of(10, 20))
+    expect(recording.overTime().map(({ at, answers, mean, sources }) => [at, answers, mean, sources])).toEqual([
+      [0, 2, 2, { memory: 2 }],
+      [1, 1, 10, { origin: 1 }],
+      [2, 1, 20, { redis: 1 }],
+    ])
+  })
+})
+
+describe('drawing', () => {
+  test('the same seed draws the same numbers, another one others; they are even', () => {
+    const draw = (seed: number) => Array.from({ length: 10_000 }, random(seed))
+    expect(draw(1)).toEqual(draw(1))
+    expect(draw(1)[0]).not.toBe(draw(2)[0])
+    const tenths = new Array(10).fill(0)
+    for (const value of draw(3)) tenths[Math.floor(value * 10)] += 1
+    for (const count of tenths) expect(Math.abs(count - 1000)).toBeLessThan(150)
+  })
+
+  test('values come as often as they weigh, and never where they weigh nothing', () => {
+    const next = random(1)
+    const draw = weighted(['none', 'one', 'three'], (value) => ({ none: 0, one: 1, three: 3 })[value] as number)
+    const drawn: Record<string, number> = { none: 0, one: 0, three: 0 }
+    for (let i = 0; i < 20_000; i += 1) {
+      const value = draw(next())
+      drawn[value] = (drawn[value] as number) + 1
+    }
+    expect(drawn.none).toBe(0)
+    expect((drawn.three as number) / (drawn.one as number)).toBeGreaterThan(2.6)
+    expect((drawn.three as number) / (drawn.one as number)).toBeLessThan(3.4)
+    expect([0, 0.2499, 0.25, 0.9999].map(draw)).toEqual(['one', 'one', 'three', 'three'])
+  })
+
+  test('shoppers of one seed are the same people; the popular county has its share of them', () => {
+    const counties = [
+      { fips: '51059', selections: 9, plans: ['a'] },
+      { fips: '01001', selections: 1, plans: ['b'] },
+    ]
+    const draw = () => Array.from({ length: 3000 }, shoppers({ counties }, 5).next)
+    expect(draw()).toEqual(draw())
+    const popular = draw().filter(({ county }) => county === '51059').length / 3000
+    expect(popular).toBeGreaterThan(0.87)
+    expect(popular).toBeLessThan(0.93)
+    for (const { ages } of draw())
+      expect(ages.every((age) => age >= 0 && age <= 64) && (ages[0] as number) >= 18).toBe(true)
+  })
+})
+
+describe('the best possible hits', () => {
+  const asked = (keys: string, bytes = 1) => [...keys].map((key) => ({ key, bytes }))
+
+  test('are those of the textbook: three pages, by Belady', () => {
+    // 7 0 1 2 0 3 0 4 2 3 0 3 2 1 2 0 1 7 0 1 with three frames has nine faults when every page must be loaded. Here one need not
+    // be kept, which saves one of them at most.
+    const hits = bestHits(asked('70120304230321201701'), 3)
+    expect([20 - 9, 20 - 8]).toContain(hits)
+  })
+
+  test('are all but the first of each key, where everything fits', () => {
+    expect(bestHits(asked('abcabcabc'), 3)).toBe(6)
+  })
+
+  test('of a circle larger than the cache are some, where the least recently used gives none', () => {
+    const circle = asked('abcd'.repeat(25))
+    expect(bestHits(circle, 3)).toBeGreaterThanOrEqual(64)
+    const lru: string[] = []
+    let hits = 0
+    for (const { key } of circle) {
+      if (lru.includes(key)) hits += 1
+      lru.unshift(...[key, ...lru.splice(0).filter((other) => other !== key)].slice(0, 3))
+    }
+    expect(hits).toBe(0)
+  })
+
+  test('never come of what is larger than the cache', () => {
+    expect(bestHits(asked('aaaa', 5), 4)).toBe(0)
+  })
+})
+
+test('variants take turns, and who goes first changes', async () => {
+  const order: string[] = []
+  await interleaved(['a', 'b', 'c'], 3, async (name) => void order.push(name))
+  expect(order.join('')).toBe('abcbcacab')
+})
+
+test('a ratio is the median of the ratios of the rounds: one bad round does not decide', () => {
+  expect(ratioOf([2, 2, 2, 2, 200], [1, 1, 1, 1, 1], (one) => one)).toBe(2)
+  expect(median([3, 1, 2, 10])).toBe(2.5)
+  expect(median([Number.NaN, 4])).toBe(4)
+})
+
+test('a claim holds up to its bound, and not beyond; without one it is no claim', () => {
+  const claim = { what: '', measured: '' }
+  expect([0.85, 0.849].map((value) => holds({ ...claim, value, atLeast: 0.85 }))).toEqual([true, false])
+  expect([1.5, 1.51].map((value) => holds({ ...claim, value, atMost: 1.5 }))).toEqual([true, false])
+  expect(holds({ ...claim, value: Number.NaN, atMost: 1 })).toBe(false)
+  expect(holds({ ...claim, value: 1 })).toBeUndefined()
+})
+
+test('the names in a statement are bound, casts are not taken for names', () => {
+  const { text, values } = bindings('-- :none\nselect :ages::int[], :county::text, :ages::int[] limit :limit::int')
+  expect(text).toBe('\nselect $1::int[], $2::text, $1::int[] limit $3::int')
+  expect(values({ county: '51059', ages: '34,5' })).toEqual([[34, 5], '51059', 10])
+})
+
+describe('what is written of a run', () => {
+  const results: Results = {
+    date: '2014-12-23',
+    commit: 'abc',
+    node: 'v26',
+    kernel: 'Linux',
+    processor: 'one <b>',
+    cores: 2,
+    memory: '1 GiB',
+    loadBefore: 0,
+    quick: false,
+    seconds: 60,
+    scenarios: [
+      {
+        name: 'one',
+        question: 'Is <it> so?',
+        seconds: 1,
+        claims: [
+          { what: 'a|b', measured: '2', value: 2, atMost: 1, floor: 'at most 1' },
+          { what: 'c', measured: '3', value: 3 },
+        ],
+        tables: [{ title: 'T', head: ['x'], rows: [['<y>']] }],
+        charts: [
+          {
+            title: 'L',
+            kind: 'lines',
+            x: 's',
+            y: 'ms',
+            isLog: true,
+            series: [
+              {
+                name: 'p50',
+                points: [
+                  [0, 8000],
+                  [1, 0.5],
+                ],
+              },
+            ],
+          },
+          {
+            title: 'S',
+            kind: 'stack',
+            x: 's',
+            y: 'n',
+            series: [
+              {
+                name: 'memory',
+                points: [
+                  [0, 1],
+                  [1, 2],
+                ],
+              },
+            ],
+          },
+          {
+            title: 'B',
+            kind: 'bars',
+            x: '',
+            y: 'n',
+            series: [{ name: 'a', points: [[0, 3]] }],
+            marks: [{ x: 0, label: 'g' }],
+          },
+        ],
+        notes: [],
+      },
+    ],
+  }
+
+  test('says plainly what does not hold', () => {
+    expect(readmeTable(results)).toContain('| **one** | a\\|b | 2 | at most 1 | does not hold |\n|  | c | 3 |  |  |')
+  })
+
+  test('is a page that escapes what it shows, asks no other host, and draws no figure that is none', () => {
+    const html = page(results)
+    expect(html).toContain('Is &lt;it&gt; so?')
+    expect(html).toContain('&lt;y&gt;')
+    expect(html).not.toMatch(/https?:|src=|@import|url\(|NaN|undefined|Infinity/)
+    expect(html.match(/<svg /g)).toHaveLength(3)
+  })
+})
