@@ -93,7 +93,7 @@ export async function ask(server: Server, asked: string | Asked): Promise<Answer
     createConnection: () => client,
     method,
     path: url,
-    headers: { host: 'onramp', ...headers },
+    headers: { host: 'onramp', connection: 'keep-alive', ...headers },
   })
   outgoing.end(payload)
   const [response] = (await once(outgoing, 'response')) as [IncomingMessage]

@@ -61,6 +61,7 @@ declare module 'fastify' {
 export function publicServer(parts: Parts): FastifyInstance {
   const { passthrough, limits } = parts
   const cors = corsFor(parts.cors)
+
   function approach(request: Arriving): Road | Problem {
     const head = readHead(request)
     if (head instanceof Problem) return head
