@@ -62,12 +62,13 @@ test('a scrape with a hundred routes is quick', async () => {
     const counts = busyMetrics(Array.from({ length: routes }, (_, i) => `route-${i}`))
     const times: number[] = []
     for (let i = 0; i < 10; i += 1) {
-      const began = performance.now()
+      const before = process.threadCpuUsage()
       await counts.text()
-      times.push(performance.now() - began)
+      const { user, system } = process.threadCpuUsage(before)
+      times.push((user + system) / 1000)
     }
     return Math.min(...times)
   }
-  // The quickest of ten: on a busy machine the others say how busy it is.
-  expect(await quickest(100)).toBeLessThan(200)
+  // Of the processor, in milliseconds, once the code is warm: a scrape must take less than 50 ms.
+  expect(await quickest(100)).toBeLessThan(50)
 })

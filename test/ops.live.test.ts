@@ -39,6 +39,10 @@ const routes = {
 const file = configuration('ops.yaml', JSON.stringify({ ...settings, routes }))
 
 const owner = new pg.Client(inject('ownerUrl'))
+/** For all tests but those that end theirs. */
+let program: Serving
+let environment: Record<string, string>
+
 const tables = ['ops_still', 'ops_busy', 'ops_audited']
 
 beforeAll(async () => {
@@ -47,6 +51,8 @@ beforeAll(async () => {
     await owner.query(
       `drop table if exists ${table}; create table ${table} as select n, 0 as version from generate_series(1, 20) n; grant select on ${table} to public`,
     )
+  environment = { ADMIN_PORT: String(await freePort()) }
+  program = await ready(['--config', file], environment)
 })
 
 afterAll(async () => {
@@ -67,10 +73,9 @@ async function until(what: () => boolean | Promise<boolean>): Promise<void> {
 }
 
 describe('onramp tune', () => {
-  const environment = async () => ({ ADMIN_PORT: String(await freePort()) })
-
   test('where nothing runs says so: 1', async () => {
-    const { code, output, errors } = await result(['tune', '--config', file], await environment())
+    const nowhere = { ADMIN_PORT: String(await freePort()) }
+    const { code, output, errors } = await result(['tune', '--config', file], nowhere)
     expect([code, output]).toEqual([1, ''])
     expect(errors).toMatch(
       /^No onramp answers on http:\/\/127\.0\.0\.1:\d+ \(the admin listener\): connect ECONNREFUSED/,
@@ -83,15 +88,11 @@ describe('onramp tune', () => {
   })
 
   test('before anything was measured says that: 0', async () => {
-    const env = await environment()
-    await ready(['--config', file], env)
-    const { code, output } = await result(['tune', '--config', file], env)
+    const { code, output } = await result(['tune', '--config', file], environment)
     expect([code, output]).toEqual([0, expect.stringMatching(/^Nothing was measured in the \d+ s since the start/)])
   })
 
   test('tells the table that never changes from the one that changes each second', async () => {
-    const env = await environment()
-    const program = await ready(['--config', file], env)
     const changing = setInterval(() => void owner.query('update ops_busy set version = version + 1'), 1000)
     try {
       const isMeasured = async () => {
@@ -105,7 +106,7 @@ describe('onramp tune', () => {
     } finally {
       clearInterval(changing)
     }
-    const { code, output } = await result(['tune', '--config', file], env)
+    const { code, output } = await result(['tune', '--config', file], environment)
     expect(code).toBe(0)
     const [, compared, saved] =
       /^ {2}still: 0 of ([\d,]+) refreshes changed anything; fresh 200ms to \S+ would save (\d+) % of its SQL\.$/m.exec(
@@ -120,12 +121,11 @@ describe('onramp tune', () => {
     expect(Number(saved)).toBeGreaterThan(20)
     expect(number(changed)).toBeGreaterThan(number(ofAll) * 0.6)
     expect(output).toMatch(/^To do:\n/)
-  })
+  }, 60_000)
 })
 
 describe('an audited route', () => {
   test('shows the row that changed without a purge, and none that changed with one', async () => {
-    const program = await ready(['--config', file])
     const get = async (path: string) => {
       const answer = await fetch(program.url + path)
       return { body: await answer.text(), cacheStatus: answer.headers.get('cache-status') }
@@ -158,7 +158,6 @@ describe('an audited route', () => {
   })
 
   test('twin: a route without audits serves the same old row, and nobody ever knows', async () => {
-    const program = await ready(['--config', file])
     const get = async () => (await fetch(`${program.url}/trusted/2`)).text()
     const before = await get()
     await owner.query('update ops_audited set version = 7 where n = 2')
