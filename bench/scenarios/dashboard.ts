@@ -1,4 +1,5 @@
-import { load } from '../load.ts'
+import { setTimeout as wait } from 'node:timers/promises'
+import { load, type Measured } from '../load.ts'
 import { type Served, serve } from '../processes.ts'
 import { median } from './passthrough.ts'
 
@@ -10,12 +11,16 @@ export interface Row {
   cpuPerRequest: number
   cpuPerRequestSpread: [number, number]
   p99: number
+  /** The CPU time that the pages take a second, where nobody else asks; and that of the whole process without them. */
+  coreShare: number
+  coreShareWithout: number
   failed: number
 }
 
 /**
  * What open pages of the dashboard cost those who ask for hits. Each page is its stream, and the past fetched when it opens and with
- * each step, as the browser does. Rounds with and without take turns.
+ * each step, as the browser does. Rounds with and without take turns. What lies below their noise is seen without load
+ * (`coreShare`): a page costs the same each second, whatever is asked.
  */
 export async function dashboard({ rounds = 16, seconds = 5, pages = 3 } = {}): Promise<Row[]> {
   const ports = { PORT: '0', ADMIN_PORT: '0', LOG_LEVEL: 'warn' }
@@ -30,6 +35,9 @@ export async function dashboard({ rounds = 16, seconds = 5, pages = 3 } = {}): P
       const second = await round(onramp, admin, i % 2 === 0 ? pages : 0, seconds)
       pairs.push(i % 2 === 0 ? { with: second, without: first } : { with: first, without: second })
     }
+    const idle = async (open: number) => (await round(onramp, admin, open, seconds, pause)).cpuSeconds / seconds
+    const quiet: { with: number; without: number }[] = []
+    for (let i = 0; i < 4; i += 1) quiet.push({ without: await idle(0), with: await idle(pages) })
     const ratios = (of: (round: Round) => number) => pairs.map((pair) => of(pair.with) / of(pair.without))
     const spread = (values: number[]): [number, number] => {
       const sorted = [...values].sort((a, b) => a - b)
@@ -45,6 +53,8 @@ export async function dashboard({ rounds = 16, seconds = 5, pages = 3 } = {}): P
         throughputSpread: spread(throughput),
         cpuPerRequest: median(cpuPerRequest),
         cpuPerRequestSpread: spread(cpuPerRequest),
+        coreShare: median(quiet.map((one) => one.with - one.without)),
+        coreShareWithout: median(quiet.map((one) => one.without)),
         p99: median(ratios((one) => one.p99)),
         failed: pairs.reduce((sum, pair) => sum + pair.with.failed, 0),
       },
@@ -54,20 +64,24 @@ export async function dashboard({ rounds = 16, seconds = 5, pages = 3 } = {}): P
   }
 }
 
-interface Round {
-  perSecond: number
+interface Round extends Measured {
+  cpuSeconds: number
   cpuPerRequest: number
-  p99: number
-  failed: number
 }
 
-async function round(onramp: Served, admin: string, pages: number, seconds: number): Promise<Round> {
+const hits = (url: string, seconds: number) => load(`${url}/api/states`, 32, seconds)
+const pause = async (_url: string, seconds: number): Promise<Measured> => {
+  await wait(seconds * 1000)
+  return { requests: 0, perSecond: 0, p50: 0, p99: 0, failed: 0 }
+}
+
+async function round(onramp: Served, admin: string, pages: number, seconds: number, run = hits): Promise<Round> {
   const opened = await Promise.all(Array.from({ length: pages }, () => openPage(admin)))
   const before = onramp.cpuSeconds()
-  const measured = await load(`${onramp.url}/api/states`, 32, seconds)
-  const cpuPerRequest = (onramp.cpuSeconds() - before) / measured.requests
+  const measured = await run(onramp.url, seconds)
+  const cpuSeconds = onramp.cpuSeconds() - before
   for (const close of opened) close()
-  return { ...measured, cpuPerRequest }
+  return { ...measured, cpuSeconds, cpuPerRequest: cpuSeconds / measured.requests }
 }
 
 /** Does what a page does, without drawing it. */
