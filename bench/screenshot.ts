@@ -30,7 +30,7 @@ const browser = await chromium.launch({
   executablePath: findProgram('chromium', 'chromium', ''),
   args: ['--headless=new', '--no-sandbox', '--disable-gpu'],
 })
-const visits = [traffic(neighbour.url, 60, Math.random), traffic(shown.url, 180, Math.random)]
+const visits = [traffic(neighbour.url, 40, Math.random), traffic(shown.url, 120, Math.random)]
 
 /** Prices of a county change now and then, as prices do. */
 const purge = (body: object) =>
@@ -53,7 +53,7 @@ try {
   await pause((seconds * 1000) / (purges.length + 1))
   const page = await browser.newPage({ viewport: { width: 1600, height: 900 }, colorScheme: 'light' })
   await page.goto(`${admin}/dashboard`)
-  await page.waitForSelector('#chart-requests canvas')
+  await page.waitForSelector('body[data-rung=full] #chart-requests canvas')
   await pause(3000)
   await page.screenshot({ path: file })
   execFileSync(findProgram('optipng', 'optipng', ''), ['-quiet', '-o2', file])

@@ -1,10 +1,12 @@
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { type Browser, chromium, type Page as Tab } from 'playwright-core'
-import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { afterAll, beforeAll, expect, inject, test, vi } from 'vitest'
 import { type Running, startApp } from './live.ts'
 import { programs } from './program.ts'
 import { findProgram, freePort, type RedisServer, startRedis } from './servers.ts'
+
+vi.setConfig({ testTimeout: 90_000 }) // a browser on a busy machine
 
 /* The dashboard in a real browser, against a live onramp. The tests come in the order of a day: quiet, busy, broken. */
 
@@ -52,7 +54,7 @@ afterAll(async () => {
 
 async function open(adminUrl: string, colorScheme: 'light' | 'dark' = 'light'): Promise<Opened> {
   const tab = await (await browser.newContext({ viewport: { width: 1600, height: 1000 }, colorScheme })).newPage()
-  tab.setDefaultTimeout(10_000)
+  tab.setDefaultTimeout(30_000)
   const complaints: string[] = []
   tab.on('console', (message) => complaints.push(`${message.type()}: ${message.text()}`))
   tab.on('pageerror', (error) => complaints.push(String(error)))
@@ -65,7 +67,7 @@ async function open(adminUrl: string, colorScheme: 'light' | 'dark' = 'light'): 
 }
 
 const textOf = (tab: Tab, selector: string) => tab.locator(selector).first().innerText()
-const eventually = <T>(look: () => Promise<T>, timeout = 8000) => expect.poll(look, { timeout, interval: 50 })
+const eventually = <T>(look: () => Promise<T>, timeout = 20_000) => expect.poll(look, { timeout, interval: 100 })
 const stats = async () => (await app.admin('/stats')).json() as Stats
 
 /** Runs `script` in the page: as text, for here there is no document to name. */
@@ -191,7 +193,7 @@ test('its charts move, and a page opened late shows what was before', async () =
   const before = await chart()
   await eventually(chart).not.toBe(before)
   const late = await open(app.adminUrl, 'dark')
-  await eventually(() => painted(late.tab, 'chart-requests', 'memory-area'), 3000).toBeGreaterThan(20)
+  await eventually(() => painted(late.tab, 'chart-requests', 'memory-area')).toBeGreaterThan(20)
   expect(await faultsOf(late.tab)).toEqual([])
   expect(late.complaints).toEqual([])
   await late.tab.context().close()
@@ -300,4 +302,4 @@ test('an open page keeps nothing from ending; it says that it has lost contact, 
   await ready([], { ADMIN_PORT: port })
   await eventually(() => textOf(tab, '#rung')).toBe('full')
   await eventually(() => textOf(tab, '#figures > div:first-child .note')).toBe('0 since the start')
-}, 60_000)
+})

@@ -1,4 +1,5 @@
 import { load } from '../load.ts'
+import { after } from '../processes.ts'
 import { duration, percent, rounded, type Scenario } from '../scenario.ts'
 import { interleaved, medianOf, ratioOf, spreadOf } from '../variants.ts'
 
@@ -21,6 +22,17 @@ export const dashboard: Scenario = {
       for (const close of opened) close()
       return { perSecond: measured.perSecond, cpuMs, p99: measured.percentile(0.99) }
     })
+    // What lies below the noise of a load is seen without one: a page costs the same each second, whatever is asked.
+    const seconds = isQuick ? 4 : 10
+    const idle = await interleaved(names, 2, async (name) => {
+      const opened = await Promise.all(Array.from({ length: name === 'three' ? pages : 0 }, () => openPage(admin)))
+      const before = onramp.cpuSeconds()
+      await after(seconds * 1000)
+      const core = (onramp.cpuSeconds() - before) / seconds
+      for (const close of opened) close()
+      return { core }
+    })
+    const core = medianOf(idle.three, (one) => one.core) - medianOf(idle.none, (one) => one.core)
     const share = ratioOf(rounds.three, rounds.none, (one) => one.perSecond)
     return {
       claims: [
@@ -28,8 +40,13 @@ export const dashboard: Scenario = {
           what: 'throughput of hits with three pages of the dashboard open, beside none',
           measured: `${rounded(share)} of it`,
           value: share,
-          atLeast: 0.99,
-          floor: 'at least 0.99',
+        },
+        {
+          what: 'what three open pages take of one core',
+          measured: percent(core),
+          value: core,
+          atMost: 0.01,
+          floor: 'at most 1 %',
         },
       ],
       tables: [

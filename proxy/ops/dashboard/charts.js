@@ -49,7 +49,7 @@ const ofTheWhole = [
     id: 'lag',
     title: 'Invalidation',
     series: [
-      { key: 'lagSeconds', label: 'lag', color: 'redis', text: seconds, hasPoints: true },
+      { key: 'lagSeconds', label: 'lag', color: 'redis', text: seconds },
       { key: 'invalidations', label: 'invalidations/s', color: 'upstream', text: number, scale: 'right', dash: [2, 3] },
     ],
     axis: seconds,
@@ -212,11 +212,11 @@ class Chart {
 /** Each column on top of those before it. The last, which is the highest, comes first, so that the others are drawn over it. */
 function stacked([at, ...columns]) {
   const sum = at.map(() => 0)
-  // Where there is nothing of one, no line of it lies on the others.
+  // Where there is nothing of one, and nothing beside it, no line of it lies on the others.
   const sums = columns.map((values) =>
     values.map((value, i) => {
       sum[i] += value ?? 0
-      return value ? sum[i] : null
+      return value || values[i - 1] || values[i + 1] ? sum[i] : null
     }),
   )
   return [at, ...sums.reverse()]
@@ -226,13 +226,13 @@ function optionsOf({ series, isStacked, isLog, axis, least = 1, steps, right }, 
   const font = `11px ${getComputedStyle(document.body).fontFamily}`
   const faint = { font, stroke: color('muted'), ticks: { show: false } }
   const grid = { stroke: color('line'), width: 1 }
-  const drawn = series.map(({ color: name, dash, isFilled, hasPoints, scale = 'y' }) => ({
+  const drawn = series.map(({ color: name, dash, isFilled, scale = 'y' }) => ({
     scale,
     stroke: color(name),
     width: isStacked ? 1 : 1.75,
     ...(dash && { dash }),
     ...((isStacked || isFilled) && { fill: color(`${name}-area`) }),
-    points: { show: hasPoints === true, size: 5, fill: color(name) },
+    points: { show: isStacked !== true, size: 5, fill: color(name), filter: alone },
   }))
   const values = (text) => (_plot, splits) => splits.map((split) => (split === null ? '' : text(split)))
   return {
@@ -275,6 +275,13 @@ function optionsOf({ series, isStacked, isLog, axis, least = 1, steps, right }, 
         : []),
     ],
   }
+}
+
+/** What no line leads to or from is drawn as a point. */
+function alone(plot, index) {
+  const values = plot.data[index]
+  const isAlone = (i) => values[i] != null && values[i - 1] == null && values[i + 1] == null
+  return [...values.keys()].filter(isAlone)
 }
 
 /** The colour `name` of the style sheet, by day or by night, in words that a canvas knows. */

@@ -42,7 +42,7 @@ export function showSummary(list, stats) {
       number(now.queriesSaved),
       saved > 0 ? `${percent(now.queriesSaved / saved)} of what was asked` : 'nothing asked now',
     ],
-    ['clients', 'Clients connected', count(stats.clients), `${count(stats.flights)} fills under way`],
+    ['clients', 'Clients', count(stats.clients), `${count(stats.flights)} fills under way`],
   ]
   if (list.childElementCount === 0) list.append(...figures.map(([id, name]) => tile(id, name)))
   figures.forEach(([id, , value, note], i) => {
