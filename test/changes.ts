@@ -81,6 +81,7 @@ export function followers() {
         waiting.add(check)
         check()
       })
+    await until(() => observed.length > 0, 25_000) // a busy machine takes longer than `follow` waits
     return {
       changes,
       said,
