@@ -31,17 +31,11 @@ export function followers() {
   const end = () => Promise.all(open.splice(0).map((changes) => changes.close()))
   afterEach(end)
   afterAll(end)
-  return async (
-    url: string,
-    followed: readonly Followed[],
-    options: Partial<Options> = {},
-    listen: (said: string) => void = () => {},
-  ): Promise<Following> => {
+  return async (url: string, followed: readonly Followed[], options: Partial<Options> = {}): Promise<Following> => {
     const waiting = new Set<() => void>()
     const [said, heard, observed]: [string[], Following['heard'], Following['observed']] = [[], [], []]
     const say = (text: string) => {
       said.push(text)
-      listen(text)
       for (const check of waiting) check()
     }
     const changes = followDatabase({
@@ -81,6 +75,7 @@ export function followers() {
         waiting.add(check)
         check()
       })
+    await until(() => observed.length > 0, 25_000) // a busy machine takes longer than `follow` waits
     return {
       changes,
       said,
