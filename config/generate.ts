@@ -1,8 +1,11 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { jsonSchema } from '../proxy/config.ts'
+import { type Results, readResults } from '../test/faults/results.ts'
+import type { Share } from '../test/faults/run.ts'
 
 /*
- * Writes what is made from the configuration's schema: config/schema.json, for editors, and the tables of README.md.
+ * Writes what is made from the configuration's schema: config/schema.json, for editors, and the tables of README.md; one of those
+ * is made from what the latest full run of the fault tests measured.
  * `npm run docs`; test/docs.test.ts fails when they are stale.
  */
 
@@ -25,7 +28,7 @@ export function schemaJson(): string {
 }
 
 /** `readme` with what stands between `<!-- NAME -->` and `<!-- /NAME -->` made anew, for each table there is. */
-export function withTables(readme: string): string {
+export function withTables(readme: string, results = readResults()): string {
   const root = jsonSchema() as Node
   const route = eachOf(child(root, 'routes'))
   const parameters = eachOf(child(route, 'parameters')).oneOf ?? []
@@ -36,6 +39,23 @@ export function withTables(readme: string): string {
       ['type', 'settings of its own'],
       parameters.map((parameter) => [`\`${parameter.properties?.type?.const}\``, ownSettings(parameter)]),
     ),
+    faults: table(
+      [
+        'what happens',
+        'held: failed',
+        'slowest',
+        'past `stale`: failed',
+        'slowest',
+        'new: failed',
+        'slowest',
+        'well after',
+        'SQL/s',
+        'rung',
+        'hiccup',
+      ],
+      faults(results),
+    ),
+    crowds: table(['what happens', 'requests', 'failed', 'SQL'], crowds(results)),
   }
   return Object.entries(tables).reduce((text, [name, rows]) => {
     const between = new RegExp(`(<!-- ${name} -->\n)[\\s\\S]*?(<!-- /${name} -->)`)
@@ -52,6 +72,34 @@ function settings(node: Node, path = ''): string[][] {
     if (at === 'routes') return []
     return [[`\`${at}\``, presetOf(node, name, setting), setting.description ?? '']]
   })
+}
+
+function faults({ faults: measured }: Results): string[][] {
+  const failed = ({ failed: some, sent }: Share) => `${some} of ${sent}`
+  const slowest = ({ worstAddedMs }: Share) => `${Math.round(worstAddedMs)} ms`
+  return measured.map((one) => {
+    const isNew = { ...one.cold, failed: one.cold.failed + one.other.failed, sent: one.cold.sent + one.other.sent }
+    isNew.worstAddedMs = Math.max(one.cold.worstAddedMs, one.other.worstAddedMs)
+    const shares = [one.held, one.old, isNew].flatMap((share) => [failed(share), slowest(share)])
+    const well = one.healthySeconds === null ? 'never' : `${one.healthySeconds.toFixed(1)} s`
+    const rungs = one.rungs.join(', ') || 'full'
+    return [one.fault, ...shares, well, one.sqlPerSecond.toFixed(0), rungs, `${Math.round(one.noiseMs)} ms`]
+  })
+}
+
+function crowds({ crowds: measured, deploy }: Results): string[][] {
+  const rows = measured.map(({ name, clients, processes, failed, sql }) => [
+    `${clients} clients over ${processes} processes on one key whose time is over, ${name}`,
+    `${clients}`,
+    `${failed}`,
+    `${sql}`,
+  ])
+  if (deploy === undefined) return rows
+  const { sent, underWay, broken } = deploy
+  return [
+    ...rows,
+    [`SIGTERM with ${underWay} requests under way, the next process takes over`, `${sent}`, `${broken}`, ''],
+  ]
 }
 
 function child({ properties }: Node, name: string): Node {

@@ -84,22 +84,16 @@ export const postgresFaults: Fault[] = [
     name: 'PostgreSQL out of connections',
     ...gone,
     async inject({ postgres }) {
-      const taken: pg.Client[] = []
       await postgres.sql('alter role onramp connection limit 0')
       await postgres.sql(terminate)
       // As another application would that forgets its own.
       const url = `postgres://dba@127.0.0.1:${postgres.port}/marketplace`
-      for (let isRoom = true; isRoom; ) {
-        const client = new pg.Client({ connectionString: url })
-        client.on('error', () => {})
-        isRoom = await client.connect().then(
-          () => true,
-          () => false,
-        )
-        if (isRoom) taken.push(client)
-      }
+      const taken = Array.from({ length: 60 }, () => new pg.Client({ connectionString: url }))
+      for (const client of taken) client.on('error', () => {})
+      const connected = await Promise.allSettled(taken.map((client) => client.connect()))
+      if (!connected.some(({ status }) => status === 'rejected')) throw new Error('There is room for more connections.')
       await postgres.sql('alter role onramp connection limit -1')
-      return () => Promise.all(taken.map((client) => client.end()))
+      return () => Promise.all(taken.map((client) => client.end().catch(() => {})))
     },
   },
   {

@@ -4,7 +4,16 @@ import type { Result } from './run.ts'
 /** What the latest full run measured; the table of README.md is made from it. */
 export interface Results {
   faults: Omit<Result, 'log'>[]
+  deploy?: Deploy
   crowds: Crowd[]
+}
+
+/** One process taking over from another under load; `underWay` when the old one was told to end. */
+export interface Deploy {
+  sent: number
+  underWay: number
+  broken: number
+  exitCode: number | null
 }
 
 /** Many clients at once on one key, over some processes. */
@@ -17,7 +26,8 @@ export interface Crowd {
 }
 
 const file = new URL('results.json', import.meta.url)
-export const isFull = process.env.FULL !== undefined
+/** Asked for by `FULL=1`: each fault lasts as long as it takes for people to notice, and what was measured is kept. */
+export const isFull = Boolean(process.env.FULL)
 
 export function readResults(): Results {
   return existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : { faults: [], crowds: [] }

@@ -1,4 +1,5 @@
 import { Control, type Lane, Load, newId, type Sample, statusOf } from './load.ts'
+import { isFull } from './results.ts'
 import { redisDeadlineMs, type Stand } from './stand.ts'
 
 /** Something that goes wrong, and what is promised while it does. */
@@ -60,9 +61,9 @@ export interface Result {
   shed: number
 }
 
-/** How long a fault lasts. `FULL=1` has each last as long as it takes for people to notice. */
-export const holdMs = process.env.FULL ? 10_000 : 3000
-const beforeMs = process.env.FULL ? 3000 : 1000
+/** How long a fault lasts, and the load before it. */
+export const holdMs = isFull ? 10_000 : 3000
+const beforeMs = isFull ? 3000 : 1000
 
 /** Puts `target` under load, makes `fault` happen to it, mends that, and waits until it is well: at most `waitMs`. */
 export async function run(fault: Fault, stand: Stand, target: Target, waitMs = 20_000): Promise<Result> {
@@ -225,17 +226,18 @@ async function ready(target: Target): Promise<Ready | undefined> {
   return response?.ok ? ((await response.json()) as Ready) : undefined
 }
 
-async function metrics(target: Target): Promise<string> {
+async function metrics(target: Pick<Target, 'adminUrl'>): Promise<string> {
   const response = await fetch(`${target.adminUrl}/metrics`).catch(() => undefined)
   return (await response?.text()) ?? ''
 }
 
 /** Statements tried so far, as the program itself counts them. */
-const sqlCount = (target: Target) => sum(target, /^onramp_origin_queries_total\{.*\} (\d+)$/gm)
+const sqlCount = (target: Target) => metricSum(target, /^onramp_origin_queries_total\{.*\} (\d+)$/gm)
 /** Fills refused for another reason than an open breaker. */
-const shedCount = (target: Target) => sum(target, /^onramp_shed_total\{.*reason="(?!breaker-open).*\} (\d+)$/gm)
+const shedCount = (target: Target) => metricSum(target, /^onramp_shed_total\{.*reason="(?!breaker-open).*\} (\d+)$/gm)
 
-async function sum(target: Target, line: RegExp): Promise<number> {
+/** The sum of what `line` finds in the metrics. */
+export async function metricSum(target: Pick<Target, 'adminUrl'>, line: RegExp): Promise<number> {
   return [...(await metrics(target)).matchAll(line)].reduce((total, [, count]) => total + Number(count), 0)
 }
 
