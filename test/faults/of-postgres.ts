@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises'
 import pg from 'pg'
 import type { Fault as NetworkFault } from '../fault-proxy.ts'
 import type { Fault } from './run.ts'
@@ -112,9 +113,16 @@ export const postgresFaults: Fault[] = [
     async inject({ postgres }) {
       const heal = await trouble('sleep', '0.2')({ postgres } as Stand)
       const client = await postgres.superuser()
-      const ending = setInterval(() => client.query(`${terminate} and state = 'active'`).catch(() => {}), 50)
+      let isOver = false
+      const ending = (async () => {
+        while (!isOver) {
+          await client.query(`${terminate} and state = 'active'`)
+          await pause(50)
+        }
+      })()
       return async () => {
-        clearInterval(ending)
+        isOver = true
+        await ending
         await client.end()
         await heal()
       }

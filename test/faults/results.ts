@@ -23,6 +23,8 @@ export interface Crowd {
   processes: number
   failed: number
   sql: number
+  /** How many times the key's time can have been over while they asked: on a machine with nothing else to do, once. */
+  lifetimes: number
 }
 
 const file = new URL('results.json', import.meta.url)

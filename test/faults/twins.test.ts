@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { serve } from '../../bench/processes.ts'
 import { programs } from '../program.ts'
+import type { Target } from './look.ts'
 import { postgresFaults } from './of-postgres.ts'
 import { redisFaults } from './of-redis.ts'
-import { broken, type Promised, run, type Target } from './run.ts'
+import { broken, type Promised, run } from './run.ts'
 import { type Settings, type Stand, startStand } from './stand.ts'
 
 /*
@@ -35,7 +36,7 @@ const bare = async () => {
 interface Twin {
   /** Without what. */
   without: string
-  start: () => Promise<Target & { stop(): Promise<void> }>
+  start(): Promise<Target & { stop(): Promise<void> }>
   fault: string
   breaks: Promised[]
 }
