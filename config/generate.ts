@@ -132,7 +132,8 @@ function ownSettings(parameter: Node): string {
 
 function table(head: string[], rows: string[][]): string {
   const line = (cells: string[]) => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`
-  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n')
+  const body = rows.length > 0 ? rows : [head.map((_, i) => (i === 0 ? 'not measured yet' : ''))]
+  return [line(head), line(head.map(() => '---')), ...body.map(line)].join('\n')
 }
 
 if (import.meta.main) {
