@@ -28,6 +28,8 @@ export interface Share {
   failed: number
   /** The slowest, beyond the median of the same before the fault. */
   worstAddedMs: number
+  /** The median, beyond that. */
+  typicalAddedMs: number
 }
 
 export interface Result {
@@ -112,6 +114,7 @@ export type Promised =
   | 'no request for what is held fails'
   | 'what need not fail does not'
   | 'nobody waits longer than one deadline of Redis'
+  | 'most wait for a failing Redis not at all'
   | 'no table waits for another'
   | 'it heals by itself in time'
   | 'the ladder tells'
@@ -134,6 +137,11 @@ export function broken(fault: Fault, result: Result): Promised[] {
     ['no request for what is held fails', held.failed + old.failed === 0],
     ['what need not fail does not', answered.every(({ failed }) => failed <= mostFailed)],
     ['nobody waits longer than one deadline of Redis', quick.every(({ worstAddedMs }) => worstAddedMs < mostAddedMs)],
+    [
+      'most wait for a failing Redis not at all',
+      fault.rung !== 'memory-only' ||
+        quick.every(({ typicalAddedMs }) => typicalAddedMs < redisDeadlineMs / 2 + noiseMs),
+    ],
     ['no table waits for another', fault.unheld !== 'other answered' || other.worstAddedMs < mostAddedMs + 1000],
     ['it heals by itself in time', healthySeconds !== null && healthySeconds <= mostSeconds],
     ['the ladder tells', (fault.rung === undefined || rungs.includes(fault.rung)) && result.isFull],
@@ -147,11 +155,16 @@ export function broken(fault: Fault, result: Result): Promised[] {
 function shareOf(samples: readonly Sample[], from: number, wanted: Lane[]): Share {
   const all = samples.filter(({ lane }) => wanted.includes(lane))
   const during = all.filter(({ at }) => at >= from)
-  const before = all.filter(({ at }) => at < from).map(({ ms }) => ms)
-  const median = before.sort((a, b) => a - b)[Math.floor(before.length / 2)] ?? 0
+  const median = medianMs(all.filter(({ at }) => at < from))
   return {
     sent: during.length,
     failed: during.filter(({ isFailed }) => isFailed).length,
     worstAddedMs: Math.max(0, ...during.map(({ ms }) => ms - median)),
+    typicalAddedMs: Math.max(0, medianMs(during) - median),
   }
+}
+
+function medianMs(samples: readonly Sample[]): number {
+  const sorted = samples.map(({ ms }) => ms).sort((a, b) => a - b)
+  return sorted[Math.floor(sorted.length / 2)] ?? 0
 }

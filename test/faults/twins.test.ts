@@ -47,7 +47,7 @@ const twins: Twin[] = [
     without: 'a short deadline',
     start: program({ redisTimeout: '5s' }),
     fault: 'Redis slow, past the deadline (1 s)',
-    breaks: ['nobody waits longer than one deadline of Redis'],
+    breaks: ['nobody waits longer than one deadline of Redis', 'most wait for a failing Redis not at all'],
   },
   {
     // Killed, restarted, reset, cut off, full, a replica, something else.
