@@ -1,10 +1,12 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { type Results, readmeTable } from '../bench/report.ts'
 import { jsonSchema } from '../proxy/config.ts'
+import { type Results as FaultResults, readResults } from '../test/faults/results.ts'
+import type { Share } from '../test/faults/run.ts'
 
 /*
  * Writes what is made from the configuration's schema: config/schema.json, for editors, and the tables of README.md; and the table of
- * what was measured, from bench/results.
+ * what was measured, from the latest runs of the benchmarks and of the fault tests.
  * `npm run docs`; test/docs.test.ts fails when they are stale.
  */
 
@@ -32,7 +34,7 @@ export function keptResults(): Results {
 }
 
 /** `readme` with what stands between `<!-- NAME -->` and `<!-- /NAME -->` made anew, for each table there is. */
-export function withTables(readme: string): string {
+export function withTables(readme: string, results = readResults()): string {
   const root = jsonSchema() as Node
   const route = eachOf(child(root, 'routes'))
   const parameters = eachOf(child(route, 'parameters')).oneOf ?? []
@@ -44,6 +46,27 @@ export function withTables(readme: string): string {
       parameters.map((parameter) => [`\`${parameter.properties?.type?.const}\``, ownSettings(parameter)]),
     ),
     benchmarks: readmeTable(keptResults()),
+    faults: table(
+      [
+        'what happens',
+        'held: failed',
+        'slowest',
+        'past `stale`: failed',
+        'slowest',
+        'new: failed',
+        'slowest',
+        'well after',
+        'SQL/s',
+        'rung',
+        'hiccup',
+      ],
+      faults(results),
+    ),
+    crowds: table(['what happens', 'requests', 'failed', 'SQL'], crowds(results)),
+    coherence: table(
+      ['what happens', 'reads', 'older than known, or back', 'everywhere: p50', 'p99', 'in step again after'],
+      coherence(results),
+    ),
   }
   return Object.entries(tables).reduce((text, [name, rows]) => {
     const between = new RegExp(`(<!-- ${name} -->\n)[\\s\\S]*?(<!-- /${name} -->)`)
@@ -60,6 +83,45 @@ function settings(node: Node, path = ''): string[][] {
     if (at === 'routes') return []
     return [[`\`${at}\``, presetOf(node, name, setting), setting.description ?? '']]
   })
+}
+
+function faults({ faults: measured }: FaultResults): string[][] {
+  const failed = ({ failed: some, sent }: Share) => `${some} of ${sent}`
+  const slowest = ({ worstAddedMs }: Share) => `${Math.round(worstAddedMs)} ms`
+  return measured.map((one) => {
+    const isNew = { ...one.cold, failed: one.cold.failed + one.other.failed, sent: one.cold.sent + one.other.sent }
+    isNew.worstAddedMs = Math.max(one.cold.worstAddedMs, one.other.worstAddedMs)
+    const shares = [one.held, one.old, isNew].flatMap((share) => [failed(share), slowest(share)])
+    const well = one.healthySeconds === null ? 'never' : `${one.healthySeconds.toFixed(1)} s`
+    const rungs = one.rungs.join(', ') || 'full'
+    return [one.fault, ...shares, well, one.sqlPerSecond.toFixed(0), rungs, `${Math.round(one.noiseMs)} ms`]
+  })
+}
+
+function crowds({ crowds: measured, deploy }: FaultResults): string[][] {
+  const rows = measured.map(({ name, clients, processes, failed, sql }) => [
+    `${clients} clients over ${processes} processes on one key whose time is over, ${name}`,
+    `${clients}`,
+    `${failed}`,
+    `${sql}`,
+  ])
+  if (deploy === undefined) return rows
+  const { sent, underWay, broken } = deploy
+  return [
+    ...rows,
+    [`SIGTERM with ${underWay} requests under way, the next process takes over`, `${sent}`, `${broken}`, ''],
+  ]
+}
+
+function coherence({ coherence: measured = [] }: FaultResults): string[][] {
+  return measured.map(({ name, reads, violations, everywhereP50Ms, everywhereP99Ms, convergedSeconds }) => [
+    name,
+    reads.toLocaleString('en-US'),
+    `${violations}`,
+    `${Math.round(everywhereP50Ms)} ms`,
+    `${Math.round(everywhereP99Ms)} ms`,
+    `${convergedSeconds.toFixed(1)} s`,
+  ])
 }
 
 function child({ properties }: Node, name: string): Node {
@@ -92,7 +154,8 @@ function ownSettings(parameter: Node): string {
 
 function table(head: string[], rows: string[][]): string {
   const line = (cells: string[]) => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`
-  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n')
+  const body = rows.length > 0 ? rows : [head.map((_, i) => (i === 0 ? 'not measured yet' : ''))]
+  return [line(head), line(head.map(() => '---')), ...body.map(line)].join('\n')
 }
 
 if (import.meta.main) {

@@ -18,6 +18,31 @@ test('the benchmark report shows the run that is kept beside it', () => {
   expect(read('bench/results/report.html')).toBe(page(keptResults()))
 })
 
+test('the table of faults says what a run measured', () => {
+  const share = { sent: 10, failed: 0, worstAddedMs: 12.3, typicalAddedMs: 0 }
+  const fault = {
+    fault: 'Redis gone',
+    held: share,
+    old: share,
+    cold: { ...share, failed: 1 },
+    other: { ...share, failed: 2, worstAddedMs: 45.6 },
+    healthySeconds: 1.26,
+    isFull: true,
+    sqlPerSecondBefore: 30,
+    sqlPerSecond: 29.6,
+    rungs: ['memory-only'],
+    breakers: ['redis'],
+    noiseMs: 3.2,
+    shed: 0,
+  }
+  const crowd = { name: 'Redis there', clients: 1000, processes: 4, failed: 0, sql: 1, lifetimes: 1 }
+  const readme = withTables(read('README.md'), { faults: [fault], crowds: [crowd] })
+  expect(readme).toContain(
+    '| Redis gone | 0 of 10 | 12 ms | 0 of 10 | 12 ms | 3 of 20 | 46 ms | 1.3 s | 30 | memory-only | 3 ms |',
+  )
+  expect(readme).toContain('time is over, Redis there | 1000 | 0 | 1 |')
+})
+
 test('the shipped configuration names the schema, so that editors complete it', () => {
   expect(read('config/onramp.yaml').split('\n')[0]).toBe('# yaml-language-server: $schema=schema.json')
 })

@@ -30,67 +30,14 @@ async function start(timeoutMs = deadlineMs, url = redis.url): Promise<Running> 
 }
 
 let next = 0
-/** Eight shoppers, each asking for something that nobody has asked for yet, `count` times in all: every request needs Redis. */
-async function load(app: Running, count: number): Promise<{ failed: number; slowestMs: number; slow: number }> {
-  const times: number[] = []
-  let failed = 0
-  const last = next + count
-  const shopper = async () => {
-    while (next < last) {
-      next += 1
-      const began = performance.now()
-      const { status } = await app.get(`/api/plans/names?q=${next.toString(36)}x`)
-      times.push(performance.now() - began)
-      if (status !== 200) failed += 1
-    }
-  }
-  await Promise.all(Array.from({ length: 8 }, shopper))
-  return { failed, slowestMs: Math.max(...times), slow: times.filter((ms) => ms > deadlineMs / 2).length }
+/** Asks `count` times for something that nobody has asked for yet: every request needs Redis. How many failed. */
+async function load(app: Running, count: number): Promise<number> {
+  const asked = Array.from({ length: count }, async () => {
+    next += 1
+    return (await app.get(`/api/plans/names?q=${next.toString(36)}x`)).status
+  })
+  return (await Promise.all(asked)).filter((status) => status !== 200).length
 }
-
-async function redisErrors(app: Running): Promise<number> {
-  const { text } = await app.admin('/metrics')
-  return [...text.matchAll(/^onramp_tier_errors_total\{tier="redis",operation="get".*\} (\d+)$/gm)].reduce(
-    (sum, [, n]) => sum + Number(n),
-    0,
-  )
-}
-
-describe('Redis frozen under load', () => {
-  test('fails no request, delays a request by one deadline at most, and soon delays none', async () => {
-    const app = await start()
-    await load(app, 200)
-    const before = await load(app, 400)
-    expect(before.failed).toBe(0)
-    process.kill(redis.pid, 'SIGSTOP')
-    const during = await load(app, 1200)
-    expect(during.failed).toBe(0)
-    expect(during.slowestMs - before.slowestMs).toBeLessThan(deadlineMs * 1.5)
-    // One for each shopper at the moment of the fault, and later one try at a time.
-    expect(during.slow).toBeGreaterThan(0)
-    expect(during.slow).toBeLessThan(20)
-    expect(await redisErrors(app)).toBeGreaterThan(0)
-  })
-
-  test('twin: with a deadline five times as long the same load is delayed past the bound', async () => {
-    const app = await start(deadlineMs * 5)
-    process.kill(redis.pid, 'SIGSTOP')
-    const during = await load(app, 40)
-    expect(during.failed).toBe(0)
-    // The connection's own timeout ends it, after a second.
-    expect(during.slowestMs).toBeGreaterThan(deadlineMs * 2)
-  })
-
-  test('comes back by itself when Redis does, and is then used again', async () => {
-    const app = await start()
-    process.kill(redis.pid, 'SIGSTOP')
-    await load(app, 100)
-    process.kill(redis.pid, 'SIGCONT')
-    const thawedAt = performance.now()
-    while ((await other(app)).cacheStatus?.includes('detail=redis') !== true)
-      expect(performance.now() - thawedAt).toBeLessThan(10_000)
-  })
-})
 
 /** Asks `app` for something new, then a second process for the same. */
 async function other(app: Running) {
@@ -112,18 +59,9 @@ describe('Redis gone', () => {
   const name = async (asked: Running) =>
     ((await asked.get('/api/counties/51059')).json() as { county_name: string }).county_name
 
-  test('killed under load fails no request and delays none', async () => {
-    const app = await start()
-    await load(app, 100)
-    process.kill(redis.pid, 'SIGKILL')
-    const during = await load(app, 400)
-    expect(during.failed).toBe(0)
-    expect(during.slow).toBeLessThan(3)
-  })
-
   test('not there at the start: the program starts, says so, and serves from memory and the database', async () => {
     const app = await start(deadlineMs, `redis://127.0.0.1:${await freePort()}`)
-    expect((await load(app, 50)).failed).toBe(0)
+    expect(await load(app, 50)).toBe(0)
     expect((await app.admin('/ready')).json()).toMatchObject({ status: 'ready', redis: { connected: false } })
   })
 
@@ -183,6 +121,6 @@ describe('Redis gone', () => {
     ],
   ])('at an address with %s: no request fails', async (_what, address) => {
     const app = await start(deadlineMs, address(redis.url))
-    expect((await load(app, 50)).failed).toBe(0)
+    expect(await load(app, 50)).toBe(0)
   })
 })

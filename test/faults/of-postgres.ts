@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises'
 import pg from 'pg'
 import type { Fault as NetworkFault } from '../fault-proxy.ts'
 import type { Fault } from './run.ts'
@@ -84,22 +85,16 @@ export const postgresFaults: Fault[] = [
     name: 'PostgreSQL out of connections',
     ...gone,
     async inject({ postgres }) {
-      const taken: pg.Client[] = []
       await postgres.sql('alter role onramp connection limit 0')
       await postgres.sql(terminate)
       // As another application would that forgets its own.
       const url = `postgres://dba@127.0.0.1:${postgres.port}/marketplace`
-      for (let isRoom = true; isRoom; ) {
-        const client = new pg.Client({ connectionString: url })
-        client.on('error', () => {})
-        isRoom = await client.connect().then(
-          () => true,
-          () => false,
-        )
-        if (isRoom) taken.push(client)
-      }
+      const taken = Array.from({ length: 60 }, () => new pg.Client({ connectionString: url }))
+      for (const client of taken) client.on('error', () => {})
+      const connected = await Promise.allSettled(taken.map((client) => client.connect()))
+      if (!connected.some(({ status }) => status === 'rejected')) throw new Error('There is room for more connections.')
       await postgres.sql('alter role onramp connection limit -1')
-      return () => Promise.all(taken.map((client) => client.end()))
+      return () => Promise.all(taken.map((client) => client.end().catch(() => {})))
     },
   },
   {
@@ -118,9 +113,16 @@ export const postgresFaults: Fault[] = [
     async inject({ postgres }) {
       const heal = await trouble('sleep', '0.2')({ postgres } as Stand)
       const client = await postgres.superuser()
-      const ending = setInterval(() => client.query(`${terminate} and state = 'active'`).catch(() => {}), 50)
+      let isOver = false
+      const ending = (async () => {
+        while (!isOver) {
+          await client.query(`${terminate} and state = 'active'`)
+          await pause(50)
+        }
+      })()
       return async () => {
-        clearInterval(ending)
+        isOver = true
+        await ending
         await client.end()
         await heal()
       }

@@ -4,6 +4,7 @@ import type { Result } from './run.ts'
 /** What the latest full run measured; the table of README.md is made from it. */
 export interface Results {
   faults: Omit<Result, 'log'>[]
+  deploy?: Deploy
   crowds: Crowd[]
   coherence?: Coherence[]
 }
@@ -20,6 +21,14 @@ export interface Coherence {
   convergedSeconds: number
 }
 
+/** One process taking over from another under load; `underWay` when the old one was told to end. */
+export interface Deploy {
+  sent: number
+  underWay: number
+  broken: number
+  exitCode: number | null
+}
+
 /** Many clients at once on one key, over some processes. */
 export interface Crowd {
   name: string
@@ -27,10 +36,13 @@ export interface Crowd {
   processes: number
   failed: number
   sql: number
+  /** How many times the key's time can have been over while they asked: on a machine with nothing else to do, once. */
+  lifetimes: number
 }
 
 const file = new URL('results.json', import.meta.url)
-export const isFull = process.env.FULL !== undefined
+/** Asked for by `FULL=1`: each fault lasts as long as it takes for people to notice, and what was measured is kept. */
+export const isFull = Boolean(process.env.FULL)
 
 export function readResults(): Results {
   return existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : { faults: [], crowds: [] }

@@ -1,4 +1,7 @@
-import { Control, type Lane, Load, newId, type Sample, statusOf } from './load.ts'
+import { setTimeout as pause } from 'node:timers/promises'
+import { Control, type Lane, Load, type Sample } from './load.ts'
+import { shedCount, sqlCount, type Target, untilFull, untilHealthy, watching } from './look.ts'
+import { isFull } from './results.ts'
 import { redisDeadlineMs, type Stand } from './stand.ts'
 
 /** Something that goes wrong, and what is promised while it does. */
@@ -19,20 +22,14 @@ export interface Fault {
   mostSql?: number
 }
 
-/** The program, or what is there in its place. */
-export interface Target {
-  url: string
-  adminUrl: string
-  /** Everything it has written so far. */
-  log(): string
-}
-
 /** What a share of the requests met. */
 export interface Share {
   sent: number
   failed: number
   /** The slowest, beyond the median of the same before the fault. */
   worstAddedMs: number
+  /** The median, beyond that. */
+  typicalAddedMs: number
 }
 
 export interface Result {
@@ -60,9 +57,9 @@ export interface Result {
   shed: number
 }
 
-/** How long a fault lasts. `FULL=1` has each last as long as it takes for people to notice. */
-export const holdMs = process.env.FULL ? 10_000 : 3000
-const beforeMs = process.env.FULL ? 3000 : 1000
+/** How long a fault lasts, and the load before it. */
+export const holdMs = isFull ? 10_000 : 3000
+const beforeMs = isFull ? 3000 : 1000
 
 /** Puts `target` under load, makes `fault` happen to it, mends that, and waits until it is well: at most `waitMs`. */
 export async function run(fault: Fault, stand: Stand, target: Target, waitMs = 20_000): Promise<Result> {
@@ -117,6 +114,7 @@ export type Promised =
   | 'no request for what is held fails'
   | 'what need not fail does not'
   | 'nobody waits longer than one deadline of Redis'
+  | 'most wait for a failing Redis not at all'
   | 'no table waits for another'
   | 'it heals by itself in time'
   | 'the ladder tells'
@@ -139,6 +137,11 @@ export function broken(fault: Fault, result: Result): Promised[] {
     ['no request for what is held fails', held.failed + old.failed === 0],
     ['what need not fail does not', answered.every(({ failed }) => failed <= mostFailed)],
     ['nobody waits longer than one deadline of Redis', quick.every(({ worstAddedMs }) => worstAddedMs < mostAddedMs)],
+    [
+      'most wait for a failing Redis not at all',
+      fault.rung !== 'memory-only' ||
+        quick.every(({ typicalAddedMs }) => typicalAddedMs < redisDeadlineMs / 2 + noiseMs),
+    ],
     ['no table waits for another', fault.unheld !== 'other answered' || other.worstAddedMs < mostAddedMs + 1000],
     ['it heals by itself in time', healthySeconds !== null && healthySeconds <= mostSeconds],
     ['the ladder tells', (fault.rung === undefined || rungs.includes(fault.rung)) && result.isFull],
@@ -152,93 +155,16 @@ export function broken(fault: Fault, result: Result): Promised[] {
 function shareOf(samples: readonly Sample[], from: number, wanted: Lane[]): Share {
   const all = samples.filter(({ lane }) => wanted.includes(lane))
   const during = all.filter(({ at }) => at >= from)
-  const before = all.filter(({ at }) => at < from).map(({ ms }) => ms)
-  const median = before.sort((a, b) => a - b)[Math.floor(before.length / 2)] ?? 0
+  const median = medianMs(all.filter(({ at }) => at < from))
   return {
     sent: during.length,
     failed: during.filter(({ isFailed }) => isFailed).length,
     worstAddedMs: Math.max(0, ...during.map(({ ms }) => ms - median)),
+    typicalAddedMs: Math.max(0, medianMs(during) - median),
   }
 }
 
-interface Ready {
-  rung: string
-  redis: { connected: boolean }
-}
-
-/** Looks at the ladder and the breakers until told to end. */
-function watching(target: Target): { end(): Promise<{ rungs: string[]; breakers: string[] }> } {
-  const rungs = new Set<string>()
-  const breakers = new Set<string>()
-  let isOver = false
-  const looking = (async () => {
-    while (!isOver) {
-      const rung = (await ready(target))?.rung
-      if (rung !== undefined && rung !== 'full') rungs.add(rung)
-      for (const [, name] of (await metrics(target)).matchAll(/^onramp_breaker_state\{name="(.+)"\} 1$/gm))
-        breakers.add(name as string)
-      await pause(100)
-    }
-  })()
-  return {
-    async end() {
-      isOver = true
-      await looking
-      return { rungs: [...rungs], breakers: [...breakers] }
-    },
-  }
-}
-
-/** Seconds until every tier is in use and something new is read and found in Redis too; null when that takes for ever. */
-async function untilHealthy(stand: Stand, target: Target, waitMs: number): Promise<number | null> {
-  const began = performance.now()
-  while (performance.now() - began < waitMs) {
-    const state = await ready(target)
-    const isInUse =
-      state?.redis.connected === true && !/_state\{name="(redis|origin)"\} [12]/.test(await metrics(target))
-    if (isInUse && (await isKept(stand, target))) return (performance.now() - began) / 1000
-    await pause(20)
-  }
-  return null
-}
-
-/** Waits until it stands on the first rung: one refused request keeps it on the last for some seconds. */
-async function untilFull(target: Target, waitMs: number): Promise<boolean> {
-  const began = performance.now()
-  while (performance.now() - began < waitMs) {
-    if ((await ready(target))?.rung === 'full') return true
-    await pause(20)
-  }
-  return false
-}
-
-async function isKept(stand: Stand, target: Target): Promise<boolean> {
-  const id = newId()
-  if ((await statusOf(`${target.url}/cold/${id}`)) !== 200) return false
-  await pause(10)
-  const found = await stand.redis.command('KEYS', `*cold@*id=${id}`).catch(() => [])
-  return (found as string[]).length > 0
-}
-
-async function ready(target: Target): Promise<Ready | undefined> {
-  const response = await fetch(`${target.adminUrl}/ready`).catch(() => undefined)
-  return response?.ok ? ((await response.json()) as Ready) : undefined
-}
-
-async function metrics(target: Target): Promise<string> {
-  const response = await fetch(`${target.adminUrl}/metrics`).catch(() => undefined)
-  return (await response?.text()) ?? ''
-}
-
-/** Statements tried so far, as the program itself counts them. */
-const sqlCount = (target: Target) => sum(target, /^onramp_origin_queries_total\{.*\} (\d+)$/gm)
-/** Fills refused for another reason than an open breaker. */
-const shedCount = (target: Target) => sum(target, /^onramp_shed_total\{.*reason="(?!breaker-open).*\} (\d+)$/gm)
-
-async function sum(target: Target, line: RegExp): Promise<number> {
-  return [...(await metrics(target)).matchAll(line)].reduce((total, [, count]) => total + Number(count), 0)
-}
-
-export function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms))
+function medianMs(samples: readonly Sample[]): number {
+  const sorted = samples.map(({ ms }) => ms).sort((a, b) => a - b)
+  return sorted[Math.floor(sorted.length / 2)] ?? 0
 }

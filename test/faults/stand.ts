@@ -45,6 +45,10 @@ export interface Settings {
   redisTimeout: string
   /** How long an entry past `stale` may still be served if the database fails. */
   staleIfError: string
+  statementTimeout: string
+  requestTimeout: string
+  /** `fresh` of the route `crowd`, which is not kept any longer. */
+  crowdFresh: string
 }
 
 /** The most a request waits for Redis, in milliseconds: long beside the hiccups of a busy machine. */
@@ -79,7 +83,7 @@ async function startPostgres() {
     startEmbedded({
       dataDir,
       marketplaceDir: new URL('database', import.meta.url).pathname,
-      settings: ['max_connections = 30', 'superuser_reserved_connections = 5', 'shared_buffers = 32MB', 'fsync = off'],
+      settings: ['max_connections = 50', 'superuser_reserved_connections = 5', 'shared_buffers = 32MB', 'fsync = off'],
       progress: () => {},
     })
   let running = await startServer()
@@ -153,20 +157,22 @@ async function startRedisServer() {
 }
 
 function configuration(redisPort: number, postgresPort: number, over: Partial<Settings>): string {
-  const { redisTimeout = `${redisDeadlineMs}ms`, staleIfError = '1d' } = over
-  const route = (name: string, table: string, lifetime: string) => `
+  const { redisTimeout = `${redisDeadlineMs}ms`, statementTimeout = '750ms', requestTimeout = '3s' } = over
+  const { staleIfError = '1d', crowdFresh = '1m' } = over
+  const route = (name: string, table: string, lifetime: string, ifError = staleIfError) => `
   ${name}:
     path: /${name}/:id
     parameters: { id: { type: integer } }
     sql: select cast(:id as int) as id, text from ${table} where id = cast(:id as int) % 1000 and is_well()
     returns: row
-    lifetime: { ${lifetime}, staleIfError: ${staleIfError} }`
+    lifetime: { ${lifetime}, staleIfError: ${ifError} }`
   return `
 listen: { port: 0 }
 admin: { port: 0 }
 redis: { url: "redis://127.0.0.1:${redisPort}", timeout: ${redisTimeout} }
-postgres: { url: "postgres://onramp@127.0.0.1:${postgresPort}/marketplace", statementTimeout: 750ms }
-routes:${route('fresh', 'items', 'fresh: 1h, stale: 0s')}${route('stale', 'items', 'fresh: 200ms, stale: 1h')}${route('old', 'items', 'fresh: 200ms, stale: 0s')}${route('cold', 'items', 'fresh: 1h, stale: 0s')}${route('other', 'others', 'fresh: 1h, stale: 0s')}
+postgres: { url: "postgres://onramp@127.0.0.1:${postgresPort}/marketplace", statementTimeout: ${statementTimeout} }
+request: { timeout: ${requestTimeout} }
+routes:${route('fresh', 'items', 'fresh: 1h, stale: 0s')}${route('stale', 'items', 'fresh: 200ms, stale: 1h')}${route('old', 'items', 'fresh: 200ms, stale: 0s')}${route('cold', 'items', 'fresh: 1h, stale: 0s')}${route('other', 'others', 'fresh: 1h, stale: 0s')}${route('crowd', 'items', `fresh: ${crowdFresh}, stale: 0s`, '0s')}
 `
 }
 

@@ -1,0 +1,92 @@
+import { setTimeout as pause } from 'node:timers/promises'
+import { newId, statusOf } from './load.ts'
+import type { Stand } from './stand.ts'
+
+/** The program, or what is there in its place. */
+export interface Target {
+  url: string
+  adminUrl: string
+  /** Everything it has written so far. */
+  log(): string
+}
+
+interface Ready {
+  rung: string
+  redis: { connected: boolean }
+}
+
+/** Looks at the ladder and the breakers until told to end. */
+export function watching(target: Target): { end(): Promise<{ rungs: string[]; breakers: string[] }> } {
+  const rungs = new Set<string>()
+  const breakers = new Set<string>()
+  let isOver = false
+  const looking = (async () => {
+    while (!isOver) {
+      const rung = (await ready(target))?.rung
+      if (rung !== undefined && rung !== 'full') rungs.add(rung)
+      for (const [, name] of (await metrics(target)).matchAll(/^onramp_breaker_state\{name="(.+)"\} 1$/gm))
+        breakers.add(name as string)
+      await pause(100)
+    }
+  })()
+  return {
+    async end() {
+      isOver = true
+      await looking
+      return { rungs: [...rungs], breakers: [...breakers] }
+    },
+  }
+}
+
+/** Seconds until every tier is in use and something new is read and found in Redis too; null when that takes for ever. */
+export async function untilHealthy(stand: Stand, target: Target, waitMs: number): Promise<number | null> {
+  const began = performance.now()
+  while (performance.now() - began < waitMs) {
+    const state = await ready(target)
+    const isInUse =
+      state?.redis.connected === true && !/_state\{name="(redis|origin)"\} [12]/.test(await metrics(target))
+    if (isInUse && (await isKept(stand, target))) return (performance.now() - began) / 1000
+    await pause(20)
+  }
+  return null
+}
+
+/** Waits until it stands on the first rung: one refused request keeps it on the last for some seconds. */
+export async function untilFull(target: Target, waitMs: number): Promise<boolean> {
+  const began = performance.now()
+  while (performance.now() - began < waitMs) {
+    if ((await ready(target))?.rung === 'full') return true
+    await pause(20)
+  }
+  return false
+}
+
+async function isKept(stand: Stand, target: Target): Promise<boolean> {
+  const id = newId()
+  if ((await statusOf(`${target.url}/cold/${id}`)) !== 200) return false
+  await pause(10)
+  const found = await stand.redis.command('KEYS', `*cold@*id=${id}`).catch(() => [])
+  return (found as string[]).length > 0
+}
+
+async function ready(target: Target): Promise<Ready | undefined> {
+  const response = await fetch(`${target.adminUrl}/ready`).catch(() => undefined)
+  return response?.ok ? ((await response.json()) as Ready) : undefined
+}
+
+async function metrics(target: Pick<Target, 'adminUrl'>): Promise<string> {
+  const response = await fetch(`${target.adminUrl}/metrics`).catch(() => undefined)
+  return (await response?.text()) ?? ''
+}
+
+/** Statements tried so far, as the program itself counts them. */
+export const sqlCount = (target: Pick<Target, 'adminUrl'>) =>
+  metricSum(target, /^onramp_origin_queries_total\{.*\} (\d+)$/gm)
+/** Fills refused for another reason than an open breaker. */
+export const shedCount = (target: Target) =>
+  metricSum(target, /^onramp_shed_total\{.*reason="(?!breaker-open).*\} (\d+)$/gm)
+
+/** The sum of what `line` finds in the metrics. */
+async function metricSum(target: Pick<Target, 'adminUrl'>, line: RegExp): Promise<number> {
+  return [...(await metrics(target)).matchAll(line)].reduce((total, [, count]) => total + Number(count), 0)
+}

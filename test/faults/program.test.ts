@@ -1,0 +1,169 @@
+import { Agent, get } from 'node:http'
+import { setTimeout as pause } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { programs, type Serving } from '../program.ts'
+import { newId } from './load.ts'
+import { sqlCount } from './look.ts'
+import { type Crowd, type Deploy, keepResults } from './results.ts'
+import { type Settings, type Stand, startStand } from './stand.ts'
+
+/*
+ * What happens to the program itself, and to those who ask it: clients that leave, a deploy, everybody at once.
+ */
+
+const { configuration, ready } = programs('program-faults')
+let stand: Stand
+beforeAll(async () => {
+  stand = await startStand()
+})
+afterAll(() => stand.stop())
+
+/** With time enough for a busy machine: what is slow here is not what is looked at. */
+const start = (over: Partial<Settings> = {}) => {
+  const patient = { statementTimeout: '10s', requestTimeout: '20s', ...over }
+  return ready(['--config', configuration('onramp.yaml', stand.configuration(patient))])
+}
+
+async function flights(program: Serving): Promise<number> {
+  return ((await (await fetch(`${program.adminUrl}/stats`)).json()) as { flights: number }).flights
+}
+
+/** Statements take this long until the returned function is called. */
+async function slowStatements(seconds: number): Promise<() => Promise<void>> {
+  await stand.postgres.sql(`insert into trouble values ('sleep', $1)`, [String(seconds)])
+  return () => stand.postgres.sql('truncate trouble')
+}
+
+describe('a client that leaves while its answer is read', () => {
+  /** Five clients that ask for something new and leave. Whether what they asked for is there afterwards, and took no other statement. */
+  async function leave(program: Serving, meanwhile: () => Promise<void>): Promise<boolean[]> {
+    const wellAgain = await slowStatements(1)
+    const before = await sqlCount(program)
+    const paths = Array.from({ length: 5 }, () => `${program.url}/cold/${newId()}`)
+    const clients = paths.map((path) => get(path).on('error', () => {}))
+    while ((await flights(program)) < clients.length) await pause(5)
+    for (const client of clients) client.destroy()
+    while ((await flights(program)) > 0) {
+      await meanwhile()
+      await pause(20)
+    }
+    await wellAgain()
+    expect(await sqlCount(program)).toBe(before + clients.length)
+    const answers = await Promise.all(paths.map((path) => fetch(path)))
+    return answers.map(({ headers }) => headers.get('cache-status')?.includes('hit') === true)
+  }
+
+  test('leaves its answer to others', async () => {
+    expect(await leave(await start(), async () => {})).toEqual([true, true, true, true, true])
+  })
+
+  test('twin: where the statement ends with its client there is nothing', async () => {
+    const end = `select pg_terminate_backend(pid) from pg_stat_activity where usename = 'onramp' and state = 'active'`
+    expect(await leave(await start(), () => stand.postgres.sql(end))).not.toContain(true)
+  })
+})
+
+describe('a deploy', () => {
+  /**
+   * Twenty requests for something new are under way in one process when it is sent `signal`; from then on everybody is sent to the
+   * next, as a load balancer does it.
+   */
+  async function deploy(signal: 'SIGTERM' | 'SIGKILL'): Promise<Deploy> {
+    const [old, next] = await Promise.all([start(), start()])
+    const wellAgain = await slowStatements(0.5)
+    const agent = new Agent({ keepAlive: true })
+    const all: Promise<boolean>[] = []
+    const ask = ({ url }: Serving) =>
+      all.push(isWhole(`${url}/${all.length % 2 === 0 ? 'cold' : 'other'}/${newId()}`, agent))
+    for (let i = 0; i < 20; i += 1) ask(old)
+    while ((await flights(old)) < 20) await pause(5)
+    old.child.kill(signal)
+    const asking = setInterval(() => ask(next), 100)
+    const exitCode = await old.ended
+    clearInterval(asking)
+    const broken = (await Promise.all(all)).filter((whole) => !whole).length
+    await wellAgain()
+    agent.destroy()
+    return { sent: all.length, underWay: 20, broken, exitCode }
+  }
+
+  /** Whether an answer comes, to its last byte. */
+  function isWhole(url: string, agent: Agent): Promise<boolean> {
+    return new Promise((resolve) => {
+      get(url, { agent }, (response) => {
+        response.resume()
+        response.on('close', () => resolve(response.complete))
+      }).on('error', () => resolve(false))
+    })
+  }
+
+  test('under load (SIGTERM) breaks no answer, and the process ends by itself', async () => {
+    const result = await deploy('SIGTERM')
+    expect(result).toMatchObject({ broken: 0, exitCode: 0 })
+    keepResults({ deploy: result })
+  })
+
+  test('twin: killed, it breaks what was under way', async () => {
+    expect((await deploy('SIGKILL')).broken).toBeGreaterThan(0)
+  })
+})
+
+describe('a thousand clients over four processes, on one key whose time is over', () => {
+  const freshMs = 5000
+  const crowds: Crowd[] = []
+  afterAll(() => {
+    if (crowds.length === 2) keepResults({ crowds })
+  })
+
+  async function crowd(name: string, isRedisThere: boolean): Promise<Crowd> {
+    // A deadline long beside what four busy processes take: whoever gives up on Redis asks for itself, which is the other case.
+    const started = await Promise.all(
+      Array.from({ length: 4 }, () => start({ redisTimeout: '10s', crowdFresh: `${freshMs}ms` })),
+    )
+    const path = `/crowd/${newId()}`
+    if (!isRedisThere) stand.redis.proxy.set({ kind: 'reset' })
+    const wellAgain = await slowStatements(0.2)
+    await Promise.all(started.map(({ url }) => fetch(url + path)))
+    await pause(freshMs)
+    const count = async () => (await Promise.all(started.map(sqlCount))).reduce((sum, one) => sum + one, 0)
+    const before = await count()
+    const began = performance.now()
+    const agent = new Agent({ keepAlive: true })
+    const answers = await Promise.all(
+      Array.from({ length: 1000 }, async (_, i) => {
+        const { url } = started[i % started.length] as Serving
+        return new Promise<number>((resolve) => {
+          get(url + path, { agent }, (response) => {
+            response.resume()
+            response.on('end', () => resolve(response.statusCode ?? 0))
+          }).on('error', () => resolve(0))
+        })
+      }),
+    )
+    const lifetimes = Math.ceil((performance.now() - began) / (freshMs * 0.9))
+    const statements = (await count()) - before
+    agent.destroy()
+    await wellAgain()
+    stand.redis.proxy.set({ kind: 'none' })
+    const failed = answers.filter((status) => status !== 200).length
+    return { name, clients: answers.length, processes: started.length, failed, sql: statements, lifetimes }
+  }
+
+  test('cost one statement', async () => {
+    const result = await crowd('Redis there', true)
+    const { failed, sql: statements, lifetimes } = result
+    expect(failed).toBe(0)
+    expect(statements).toBeGreaterThan(0)
+    expect(statements).toBeLessThanOrEqual(lifetimes)
+    crowds.push(result)
+  })
+
+  test('twin: with Redis gone, one a process', async () => {
+    const result = await crowd('Redis gone', false)
+    const { failed, sql: statements, lifetimes } = result
+    expect(failed).toBe(0)
+    expect(statements).toBeGreaterThan(1)
+    expect(statements).toBeLessThanOrEqual(4 * lifetimes)
+    crowds.push(result)
+  })
+})
