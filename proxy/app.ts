@@ -92,6 +92,12 @@ export async function createApp({
       ...origin.breakers,
     ],
     rung: () => ladder.rung,
+    coherence: () => ({
+      logPosition: ledger.position.pos,
+      isDegraded: follower.state.state === 'degraded',
+      degradedSeconds: follower.state.degradedSeconds,
+    }),
+    following: () => ({ mode: changes.mode, state: changes.state }),
     clients: () => clients,
     eventLoopLagSeconds: lag.read,
   }

@@ -21,6 +21,8 @@ function setup({ token }: { token?: string } = {}) {
       connections: () => ({ total: 3, idle: 1, waiting: 2 }),
       breakers: () => [{ name: 'redis', state: 'closed' }],
       rung: () => 'full' as const,
+      coherence: () => ({ logPosition: 7, isDegraded: false, degradedSeconds: 0 }),
+      following: () => ({ mode: 'off', state: 'off' }),
       clients: () => 5,
       eventLoopLagSeconds: () => 0.004,
     },

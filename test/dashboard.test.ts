@@ -59,6 +59,8 @@ function setup() {
       breakers: () => [],
       clients: () => 0,
       rung: () => 'full',
+      coherence: () => ({ logPosition: 7, isDegraded: false, degradedSeconds: 1 }),
+      following: () => ({ mode: 'replication', state: 'leading' }),
       eventLoopLagSeconds: () => 0,
     },
     '1',

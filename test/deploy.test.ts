@@ -94,6 +94,7 @@ describe('an alert', () => {
       'OnrampBreakerOpen',
       'OnrampMemoryOnly',
       'OnrampInvalidationsLate',
+      'OnrampDegraded',
       'OnrampAuditMismatch',
       'OnrampBusy',
     ])

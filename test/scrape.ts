@@ -8,6 +8,8 @@ const gauges: Gauges = {
   breakers: () => ['redis', 'origin', 'route:plan'].map((name) => ({ name, state: 'open' })),
   clients: () => 1,
   rung: () => 'full',
+  coherence: () => ({ logPosition: 7, isDegraded: false, degradedSeconds: 1 }),
+  following: () => ({ mode: 'replication', state: 'leading' }),
   eventLoopLagSeconds: () => 0.004,
 }
 

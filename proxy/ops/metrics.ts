@@ -12,6 +12,10 @@ export interface Gauges {
   /** Connections of clients that are open. */
   clients(): number
   rung(): Rung
+  /** The place in the invalidation log; for how long altogether this process could not tell whether it had missed any. */
+  coherence(): { logPosition: number; isDegraded: boolean; degradedSeconds: number }
+  /** How the database is followed. */
+  following(): { mode: string; state: string }
   /** The 99th percentile since the last time it was read. */
   eventLoopLagSeconds(): number
 }
@@ -165,6 +169,19 @@ export function metrics(gauges: Gauges, version: string, nodeVersion: string): M
   })
   gauge('rung', '1 for the rung of the ladder the program stands on, 0 for the others.', ['rung'], (set) => {
     for (const rung of rungs) set({ rung }, gauges.rung() === rung ? 1 : 0)
+  })
+  gauge('log_position', 'The last invalidation applied, in the log; -1 while it is not followed.', [], (set) =>
+    set({}, gauges.coherence().logPosition),
+  )
+  gauge('degraded', '1 while this process cannot tell whether it has missed an invalidation.', [], (set) =>
+    set({}, gauges.coherence().isDegraded ? 1 : 0),
+  )
+  gauge('degraded_seconds', 'For how long that has been so, since the start.', [], (set) =>
+    set({}, gauges.coherence().degradedSeconds),
+  )
+  const following = gauge('following', '1 for how the database is followed now.', ['mode', 'state'], (set) => {
+    following.reset()
+    set({ ...gauges.following() }, 1)
   })
   gauge('event_loop_lag_seconds', 'The 99th percentile since the last scrape.', [], (set) =>
     set({}, gauges.eventLoopLagSeconds()),
