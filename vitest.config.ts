@@ -22,6 +22,8 @@ export default defineConfig({
           globalSetup: 'test/servers.ts',
           testTimeout: 30_000,
           hookTimeout: 60_000,
+          // Of what is measured: a machine that hiccups does so once. What is wrong fails twice, and a second try is told.
+          retry: 1,
           // They share one PostgreSQL, and measure: side by side they would disturb each other.
           fileParallelism: false,
         },
