@@ -16,6 +16,8 @@ const holdMs = process.env.FULL === undefined ? 2000 : 10_000
 const { configuration, ready } = programs('coherence')
 let stand: Stand
 let nodes: Serving[] = []
+/** Takes the place of one that is killed. */
+let spare: Serving
 let checker: Checker
 let redis: Redis
 const results: NonNullable<Results['coherence']> = []
@@ -47,6 +49,7 @@ beforeAll(async () => {
   )
   redis = stand.redis.client()
   nodes = [await start(), await start(), await start(), await start()]
+  spare = await start()
   checker = new Checker(nodes, redis)
   checker.start(() => stand.postgres.superuser())
   await converged()
@@ -87,11 +90,17 @@ function keep(name: string, { reads, violations, staleMs, everywhereMs }: Found,
   })
 }
 
-/** The process that follows the database for all. */
+const isLeading = async ({ adminUrl }: Serving) => (await ask(`${adminUrl}/ready`)).body.includes('"state":"leading"')
+
+const dropSlot = () =>
+  stand.postgres.sql('select pg_terminate_backend(active_pid) from pg_replication_slots where active_pid is not null')
+
+/** Of the processes that are asked, the one that follows the database for all; the spare has to leave that to them. */
 async function leader(): Promise<Serving> {
   for (;;) {
-    for (const node of nodes) if ((await ask(`${node.adminUrl}/ready`)).body.includes('"state":"leading"')) return node
-    await pause(20)
+    for (const node of nodes) if (await isLeading(node)) return node
+    if (await isLeading(spare)) await dropSlot()
+    await pause(100)
   }
 }
 
@@ -130,17 +139,13 @@ const faults: Fault[] = [
       nodes = nodes.filter((node) => node !== killed)
     },
     async heal() {
-      const node = await start()
-      nodes.push(node)
-      checker.watch(node.url, node)
+      nodes.push(spare)
+      checker.watch(spare.url, spare)
     },
   },
   {
     name: 'the slot dropped',
-    inject: () =>
-      stand.postgres.sql(
-        'select pg_terminate_backend(active_pid) from pg_replication_slots where active_pid is not null',
-      ),
+    inject: dropSlot,
     heal: nothing,
   },
   {
