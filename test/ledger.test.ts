@@ -126,9 +126,23 @@ test('lost, it believes nothing shared; joined again, nothing stamped before the
   const meanwhile = entry(ledger)
   expect(verdicts(ledger, before)).toEqual(['current', 'invalid'])
   ledger.join({ pos: 9, id: 'barrier' })
-  expect(verdicts(ledger, before)).toEqual(['invalid', 'invalid'])
-  expect(verdicts(ledger, meanwhile)).toEqual(['invalid', 'invalid'])
+  expect(verdicts(ledger, before)).toEqual(['missed', 'invalid'])
+  expect(verdicts(ledger, meanwhile)).toEqual(['missed', 'invalid'])
+  expect(ledger.isClean(key, meanwhile, now)).toBe(false)
   expect(verdicts(ledger, entry(ledger))).toEqual(['current', 'current'])
+})
+
+test('a gap does not hide what is known to have changed', () => {
+  const ledger = joined()
+  const before = entry(ledger)
+  next(ledger, on('table:plans'))
+  ledger.lose()
+  ledger.join({ pos: 3, id: 'barrier' })
+  expect(verdicts(ledger, before)).toEqual(['invalid', 'invalid'])
+  const after = entry(ledger)
+  expect(verdicts(ledger, after)).toEqual(['current', 'current'])
+  next(ledger, on('table:rates'))
+  expect(verdicts(ledger, after)).toEqual(['current', 'current'])
 })
 
 test('an entry of a process that has applied more cannot be judged yet', () => {

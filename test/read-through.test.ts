@@ -924,6 +924,22 @@ describe('what is known to have changed', () => {
 })
 
 describe('while nobody knows what has changed', () => {
+  test('an entry from before a gap in the log is good for nothing but the day the origin fails', async () => {
+    const { read, origin, ledger } = setup()
+    await read()
+    ledger.join({ pos: 3, id: 'barrier' })
+    origin.load = () => Promise.reject(new Problem('origin-unavailable', 'gone'))
+    expect(await read()).toMatchObject({ state: 'stale', forwarded: 'stale', makeshift: 'stale-only' })
+  })
+
+  test('an entry from before a gap is replaced while the origin answers', async () => {
+    const { read, origin, ledger } = setup()
+    await read()
+    ledger.join({ pos: 3, id: 'barrier' })
+    origin.load = async () => rows('v2')
+    expect(text(await read())).toBe('v2')
+  })
+
   test('an entry is fresh for two to five seconds, then good only if the origin fails', async () => {
     const { read, origin, ledger, clock } = setup({ random: () => 0.5 })
     await read()

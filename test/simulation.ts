@@ -262,6 +262,8 @@ class Process {
   /** What was answered to readers who have their answer, by row. */
   readonly answered = rows.map(() => 0)
   marks = noMarks
+  /** The same without what a gap has hidden: of that nobody knows what it was about. */
+  heard = noMarks
 
   constructor(world: World, name: string) {
     this.name = name
@@ -391,6 +393,7 @@ class WatchedLedger extends Ledger {
     const outcome = super.apply(event, now)
     if (outcome === 'applied') {
       this.#process.hasSeen(this.#world.marksAt(event.id))
+      this.#process.heard = later(this.#process.heard, marksOf(event))
       this.#world.say(() => `${this.#process.name}: applied ${event.pos}:${event.id} ${event.tags}`)
     }
     return outcome
@@ -399,6 +402,7 @@ class WatchedLedger extends Ledger {
   override applyHere(invalidation: Invalidation, now: number): void {
     super.applyHere(invalidation, now)
     this.#process.hasSeen(marksOf(invalidation))
+    this.#process.heard = later(this.#process.heard, marksOf(invalidation))
     this.#world.say(() => `${this.#process.name}: applied here ${invalidation.tags}`)
   }
 
@@ -555,7 +559,7 @@ export class World {
   }
 
   #read(process: Process, row: number, maxAgeMs?: number): Promise<void> {
-    const needs = process.marks
+    const { marks, heard } = process
     const before = process.answered[row] as number
     const asked = this.time.now
     const isUnverified = process.clock.now() > process.ledger.verifiedUntil
@@ -576,6 +580,8 @@ export class World {
       this.say(told)
       // Where a route allows what is known to have changed to be served if the origin fails, and it is labelled so.
       if (state === 'stale' && this.#lifetime.afterInvalidation) return
+      // Served since the origin fails, and labelled so: it may be older than what was missed, never than what was heard.
+      const needs = answer.makeshift === undefined ? marks : heard
       if (version < (needs.version[row] as number) || at < (needs.at[row] as number))
         this.#fail(`${told()}: it had applied version ${needs.version[row]} of ${needs.at[row]}`)
       if (version < before) this.#fail(`${told()}: it had answered version ${before}`)

@@ -190,7 +190,7 @@ export class Filler {
     const body = ownBytes(json)
     const fillMs = clock.now() - readAt
     const entry: Entry = { body, rows, tags: under.tags, stamp, readAt, fillMs, jitter: random(), etag: etagOf(body) }
-    const isRaced = ledger.verdict(read.key, entry, clock.now()) === 'invalid'
+    const isRaced = !ledger.isClean(read.key, entry, clock.now())
     if (isRaced) observe({ kind: 'fill-raced', route: read.route })
     const { route, key, lifetime } = read
     observe({

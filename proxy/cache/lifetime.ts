@@ -23,7 +23,8 @@ export function useOf(entry: Entry, lifetime: Lifetime, verdict: Verdict, now: n
   const ageMs = now - entry.readAt
   const { fresh, stale, staleIfError, afterInvalidation } = lifetimeOf(entry, lifetime)
   if (verdict === 'invalid' && !afterInvalidation) return 'no'
-  const isForErrors = verdict === 'invalid' || (verdict === 'unverified' && ageMs >= unverifiedFor(entry))
+  const isForErrors =
+    verdict === 'invalid' || verdict === 'missed' || (verdict === 'unverified' && ageMs >= unverifiedFor(entry))
   if (isForErrors) return ageMs < fresh + staleIfError ? 'if-error' : 'no'
   if (verdict !== 'soft' && ageMs < freshFor(entry, lifetime)) return 'fresh'
   if (ageMs < fresh + stale) return 'stale'

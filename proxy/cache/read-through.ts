@@ -138,7 +138,7 @@ export class ReadThrough {
   #fly(read: Read, purpose: Purpose): Flight<Answer> {
     const { ledger, clock } = this.#parts
     const under: Judged = { stamp: ledger.stamp(), tags: read.tags(), readAt: clock.now() }
-    const mayJoin = () => ledger.verdict(read.key, under, clock.now()) !== 'invalid'
+    const mayJoin = () => ledger.isClean(read.key, under, clock.now())
     return this.#flights.start(read.key, mayJoin, () => this.#filler.run(read, purpose, under))
   }
 }

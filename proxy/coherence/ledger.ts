@@ -12,8 +12,11 @@ export interface Stamp extends Position {
   readonly seq: number
 }
 
-/** What the ledger says of an entry: nothing it was made from has changed, or changed softly, or nobody can tell, or changed. */
-export type Verdict = 'current' | 'soft' | 'unverified' | 'invalid'
+/**
+ * What the ledger says of an entry: nothing it was made from has changed, or changed softly, or nobody can tell just now; or it is older than
+ * something that was missed, and nobody ever will; or what it was made from has changed.
+ */
+export type Verdict = 'current' | 'soft' | 'unverified' | 'missed' | 'invalid'
 
 export interface Invalidation {
   /** Tags touched; `*` touches every entry. */
@@ -58,7 +61,7 @@ interface Moment {
  *
  * A gap (an event that does not continue the chain) means that something may have been missed. From then on the ledger is in
  * step with nothing, until `join` starts it anew at a barrier appended after the gap was noticed: only stamps at or beyond that
- * are believed.
+ * are believed. What was stamped here before is 'missed': good for nothing but the day the origin fails.
  *
  * Bounded: beyond `maxTags` tags, or `maxPositions` positions, the oldest is forgotten and the floor rises to it; what was
  * stamped below the floor cannot be verified, so it is invalid. Forgetting costs fills, never truth.
@@ -72,6 +75,8 @@ export class Ledger {
   readonly #last = new Map<string, Moment>()
   readonly #soft = new Map<string, number>()
   #floor: Moment = { seq: 0, pos: 0 }
+  /** What was stamped before this count may be older than what a gap has hidden. */
+  #gap = 0
   /** No stamp of this or a later `seq` needs to be looked up. */
   #lastHard = 0
   readonly #maxTags: number
@@ -144,8 +149,10 @@ export class Ledger {
   join(position: Position): void {
     this.#seq += 1
     this.#lastHard = this.#seq
-    this.#floor = { seq: this.#seq, pos: position.pos }
-    this.#last.clear()
+    this.#gap = this.#seq
+    this.#floor = { seq: this.#floor.seq, pos: position.pos }
+    // What is known to have changed stays known of what is held here; in the log it is all before `position`.
+    for (const [tag, { seq }] of this.#last) this.#last.set(tag, { seq, pos: position.pos })
     this.#ring.clear()
     this.#stepTo(position)
   }
@@ -157,9 +164,16 @@ export class Ledger {
       if (seq < this.#floor.seq) return 'invalid'
       const isSince = (tag: string) => seq < (this.#last.get(tag)?.seq ?? 0)
       if (isSince(everything) || isSince(key) || tags.some(isSince)) return 'invalid'
+      if (seq < this.#gap) return 'missed'
     }
     if (now > this.verifiedUntil) return 'unverified'
     return this.#softVerdict(key, tags, readAt)
+  }
+
+  /** Whether what a fill with this stamp brings may be kept, and be given to who comes now. */
+  isClean(key: string, fill: Judged, now: number): boolean {
+    const verdict = this.verdict(key, fill, now)
+    return verdict !== 'invalid' && verdict !== 'missed'
   }
 
   /** Judges an entry another process may have written. */

@@ -46,7 +46,7 @@ const twins: Twin[] = [
     // Frozen, slow, throttled, black hole, half-open.
     without: 'a short deadline',
     start: program({ redisTimeout: '5s' }),
-    fault: 'Redis slow, past the deadline (1 s)',
+    fault: 'Redis frozen (SIGSTOP)',
     breaks: ['nobody waits longer than one deadline of Redis', 'most wait for a failing Redis not at all'],
   },
   {
