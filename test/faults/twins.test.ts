@@ -47,6 +47,12 @@ const twins: Twin[] = [
     without: 'a short deadline',
     start: program({ redisTimeout: '5s' }),
     fault: 'Redis frozen (SIGSTOP)',
+    breaks: ['nobody waits longer than one deadline of Redis'],
+  },
+  {
+    without: 'passing by what does not answer',
+    start: bare,
+    fault: 'Redis slow, past the deadline (1 s)',
     breaks: ['nobody waits longer than one deadline of Redis', 'most wait for a failing Redis not at all'],
   },
   {
