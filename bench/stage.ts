@@ -39,7 +39,10 @@ export interface Stage {
   /** Another Redis, empty; `port` to have one where another one was. */
   redis(port?: number): Promise<RedisServer>
   onramp(options?: OnrampOptions): Promise<Onramp>
-  /** SELECTs that PostgreSQL has run for the reading role since the last reset: its own count (pg_stat_statements). */
+  /**
+   * SELECTs of routes that PostgreSQL has run for the reading role since the last reset: its own count (pg_stat_statements). What following
+   * the database asks each second is not among them: it reads the catalog only.
+   */
   statements(): Promise<number>
   resetStatements(): Promise<void>
   /** Ends the server and its children as a power cut would. */
@@ -130,7 +133,8 @@ export async function openStage(processes: Processes, note: (text: string) => vo
     async statements() {
       const { rows } = await superuser.query<{ calls: number }>(`
         select coalesce(sum(calls), 0)::int as calls from pg_stat_statements
-        where userid = 'onramp'::regrole and query ~* '^\\s*(--[^\\n]*\\s+)*(select|with)'`)
+        where userid = 'onramp'::regrole and query ~* '^\\s*(--[^\\n]*\\s+)*(select|with)'
+          and query !~ 'pg_(logical_emit_message|snapshot|visible_in_snapshot|class|replication_slots|locks|publication)'`)
       return rows[0]?.calls ?? 0
     },
     async resetStatements() {
