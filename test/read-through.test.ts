@@ -858,6 +858,19 @@ describe('a reader who knows of a place in the log', () => {
     expect(text(await read({ atLeast }))).toBe('v2')
   })
 
+  test('is answered from memory once it is applied, where it touches nothing of the entry', async () => {
+    const { read, purge, ledger, origin } = setup({
+      reached: async () => {
+        purge(['table:counties'])
+        return true
+      },
+    })
+    await read()
+    const atLeast = nextEvent(ledger.position, { ...hard, tags: ['table:counties'] })
+    expect((await read({ atLeast })).source).toBe('memory')
+    expect(origin.asked).toBe(1)
+  })
+
   test('is answered by the database when it is not known here, whatever the tiers hold; those who come meanwhile share that', async () => {
     const { read, far, clock, origin } = setup()
     await read()

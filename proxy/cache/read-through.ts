@@ -55,12 +55,18 @@ export class ReadThrough {
   }
 
   async read(read: Read): Promise<Answer> {
-    const answer = this.held(read)
-    if (answer !== undefined) return answer
+    return this.held(read) ?? this.fetch(read)
+  }
+
+  /** What is to be had for `read` that memory has just been found not to hold. */
+  async fetch(read: Read): Promise<Answer> {
     const { memory, clock, reached } = this.#parts
     // Whoever names a place we do not know has seen it come back from a purge: what is read from now on is not older than that.
-    if (read.atLeast !== undefined && !(await reached(read.atLeast)))
-      return this.read({ ...read, atLeast: undefined, readSince: clock.now() })
+    if (read.atLeast !== undefined) {
+      const isApplied = await reached(read.atLeast)
+      if (isApplied) return this.read({ ...read, atLeast: undefined })
+      return this.fetch({ ...read, atLeast: undefined, readSince: clock.now() })
+    }
     const held = memory.peek(read.key)
     const use = held === undefined ? 'no' : this.#answers.useOf(held, read)
     const fallback = use === 'no' ? undefined : held

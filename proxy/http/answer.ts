@@ -34,7 +34,7 @@ export type Arriving = IncomingMessage & { road?: Road }
 export interface Parts {
   /** The table of the moment: a reload replaces it between two requests. */
   routes(): RouteTable
-  cache: Pick<ReadThrough, 'read' | 'held'>
+  cache: Pick<ReadThrough, 'held' | 'fetch'>
   audit: Audit
   origin: Pick<GuardedOrigin, 'query' | 'isIdleFor'>
   cors: Cors
@@ -48,7 +48,7 @@ export interface Parts {
   random(): number
 }
 
-export interface Answers {
+export interface RouteAnswers {
   find(head: Head): Found | undefined
   /** Answers a GET or a HEAD for a route that takes it. What memory holds is written before this returns: nothing is awaited. */
   give(request: IncomingMessage, response: ServerResponse, road: Road): void
@@ -73,7 +73,7 @@ export function routeAnswers({
   isClosing,
   answered,
   random,
-}: Parts): Answers {
+}: Parts): RouteAnswers {
   const idOf = requestIds(random)
   let table: RouteTable | undefined
   let targets = new Recent<Found>(remembered)
@@ -129,7 +129,7 @@ export function routeAnswers({
 
   async function wait(request: IncomingMessage, response: ServerResponse, road: Road, read: Read): Promise<void> {
     try {
-      const answer = await cache.read(read)
+      const answer = await cache.fetch(read)
       // Refused meanwhile: content that nobody asked for does not come, or cannot be read.
       if (!response.headersSent) write(request, response, road, answer)
     } catch (error) {

@@ -20,7 +20,7 @@ import { asksForWebSocket } from './tunnel.ts'
 export interface Parts {
   /** The table of the moment: a reload replaces it between two requests. */
   routes(): RouteTable
-  cache: Pick<ReadThrough, 'read' | 'held'>
+  cache: Pick<ReadThrough, 'held' | 'fetch'>
   audit: Audit
   origin: Pick<GuardedOrigin, 'query' | 'isIdleFor'>
   /** What takes the requests that are not for a route; without it they are a 404. */
@@ -220,7 +220,7 @@ export function publicServer(parts: Parts): FastifyInstance {
     const found = road.found as Found
     const read = answers.reading(found, readBody(request.body, limits.maxParameters))
     const wanted = forClient(read, found.route, request.headers)
-    road.answer = await parts.cache.read(wanted)
+    road.answer = parts.cache.held(wanted) ?? (await parts.cache.fetch(wanted))
     answers.audit(found, wanted, road.answer)
     const made = replyTo(found, road.answer, request)
     return send(reply, { ...made, headers: withCors(made.headers, cors(request.headers)) })

@@ -73,25 +73,25 @@ export class Traces {
     this.#current.run({ edge }, run)
   }
 
-  cache(cache: ReadThrough): Pick<ReadThrough, 'read' | 'held'> {
+  cache(cache: ReadThrough): Pick<ReadThrough, 'held' | 'fetch'> {
     const held = (read: Read) => {
       const answer = cache.held(read)
       const { source, state } = answer ?? {}
       if (answer) this.#current.getStore()?.edge.setAttributes({ 'onramp.source': source, 'onramp.state': state })
       return answer
     }
-    const read = async (read: Read) => {
+    const fetch = async (read: Read) => {
       const traced = this.#current.getStore()
-      if (traced === undefined) return cache.read(read)
+      if (traced === undefined) return cache.fetch(read)
       try {
-        const answer = await cache.read({ ...read, load: (sent) => this.#fill(traced.edge, read, sent) })
+        const answer = await cache.fetch({ ...read, load: (sent) => this.#fill(traced.edge, read, sent) })
         traced.edge.setAttributes({ 'onramp.source': answer.source, 'onramp.state': answer.state })
         return answer
       } finally {
         traced.wait?.end()
       }
     }
-    return { read, held }
+    return { held, fetch }
   }
 
   tier(tier: Tier): Tier {
