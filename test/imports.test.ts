@@ -12,7 +12,7 @@ const owners: Record<string, RegExp> = {
   ioredis: /^(cache\/(redis|lease)|coherence\/log)$/,
   undici: /^http\/pool$/,
   pg: /^(origin|coherence)\/.*$/,
-  'prom-client': /^ops\/metrics$/,
+  'prom-client': /^ops\/(metrics|gauges)$/,
   '@opentelemetry': /^ops\/traces$/,
   'lru-cache': /^cache\/memory$/,
   pino: /^(main|app|ops\/log)$/,

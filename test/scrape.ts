@@ -1,5 +1,6 @@
 import type { Observation } from '../proxy/observation.ts'
-import { type Gauges, type Metrics, metrics } from '../proxy/ops/metrics.ts'
+import type { Gauges } from '../proxy/ops/gauges.ts'
+import { type Metrics, metrics } from '../proxy/ops/metrics.ts'
 
 /** Gauges that stand at something. */
 const gauges: Gauges = {
