@@ -114,12 +114,13 @@ function crowds({ crowds: measured, deploy }: FaultResults): string[][] {
 }
 
 function coherence({ coherence: measured = [] }: FaultResults): string[][] {
+  const ms = (value: number | null) => (value === null ? '–' : `${Math.round(value)} ms`)
   return measured.map(({ name, reads, violations, everywhereP50Ms, everywhereP99Ms, convergedSeconds }) => [
     name,
     reads.toLocaleString('en-US'),
     `${violations}`,
-    `${Math.round(everywhereP50Ms)} ms`,
-    `${Math.round(everywhereP99Ms)} ms`,
+    ms(everywhereP50Ms),
+    ms(everywhereP99Ms),
     `${convergedSeconds.toFixed(1)} s`,
   ])
 }

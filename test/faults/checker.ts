@@ -1,5 +1,6 @@
 import { Agent, get } from 'node:http'
 import { text } from 'node:stream/consumers'
+import { setTimeout as pause } from 'node:timers/promises'
 import type { Redis } from 'ioredis'
 import type pg from 'pg'
 
@@ -207,16 +208,6 @@ export class Checker {
 
 function nothing(): Found {
   return { reads: 0, violations: [], staleMs: [], everywhereMs: [], failed: 0 }
-}
-
-export function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms))
-}
-
-/** The `q`-quantile of `values`; 0 of none. */
-export function quantileOf(values: readonly number[], q: number): number {
-  const sorted = [...values].sort((a, b) => a - b)
-  return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? 0
 }
 
 /** A response, or status 0 where there was none. */

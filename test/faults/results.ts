@@ -14,9 +14,9 @@ export interface Coherence {
   name: string
   reads: number
   violations: number
-  /** From a commit to the last older answer, anywhere, in milliseconds. */
-  everywhereP50Ms: number
-  everywhereP99Ms: number
+  /** From a commit to the last older answer, anywhere, in milliseconds; none where nothing could be committed. */
+  everywhereP50Ms: number | null
+  everywhereP99Ms: number | null
   stalestMs: number
   convergedSeconds: number
 }
