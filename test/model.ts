@@ -236,7 +236,7 @@ class Model {
     const node = world.nodes[n] as Node
     const after = this.#broken === 'barrier after a gap' ? world : this.#append(world, 0)
     const history = this.#ledgers.tell(node.history, 'join', after.log)
-    const { seq } = this.#ledgers.at(history)
+    const { seq } = this.#ledgers.at(history).stamp()
     const raised = node.memory && { ...node.memory, stamp: { ...node.memory.stamp, seq } }
     const memory = this.#broken === 'floor after a gap' ? raised : node.memory
     return put(after, n, { ...node, history, memory, applied: node.applied | after.log.all })

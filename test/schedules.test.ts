@@ -91,7 +91,7 @@ async function play(scheduler: fc.Scheduler, script: readonly Step[], ledger = n
       key,
       route: 'r',
       tags() {
-        seq = ledger.seq // asked for when a flight begins
+        seq = ledger.stamp().seq // asked for when a flight begins
         return [`tag:${key}`]
       },
       lifetime: { fresh: 1000, stale: 1000, staleIfError: 10_000, negative: 100 },

@@ -67,6 +67,7 @@ interface Moment {
  * stamped below the floor cannot be verified, so it is invalid. Forgetting costs fills, never truth.
  */
 export class Ledger {
+  /** Invalidations and gaps applied so far. */
   #seq = 0
   #position = nowhere
   /** The ids of the last positions. */
@@ -90,11 +91,6 @@ export class Ledger {
   constructor(maxTags = 10_000, maxPositions = 10_000) {
     this.#maxTags = maxTags
     this.#maxPositions = maxPositions
-  }
-
-  /** Invalidations and gaps applied so far. */
-  get seq(): number {
-    return this.#seq
   }
 
   /** The prefix applied, or `nowhere`. */
