@@ -1,4 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises'
+import { rungs as ladder, type Rung } from '../../proxy/ops/ladder.ts'
 import { Control, type Lane, Load, type Sample } from './load.ts'
 import { shedCount, sqlCount, type Target, untilFull, untilHealthy, watching } from './look.ts'
 import { isFull } from './results.ts'
@@ -11,8 +12,8 @@ export interface Fault {
   inject(stand: Stand): Promise<() => unknown> | (() => unknown)
   /** What is asked for the first time: it is answered as ever, or what does not depend on the same table is, or it may fail. */
   unheld: 'answered' | 'other answered' | 'may fail'
-  /** The worst rung of the ladder it must be seen on, and a breaker that must be seen open. */
-  rung?: 'memory-only' | 'stale-only' | 'shed'
+  /** The rung of the ladder it must be seen on, or a worse one, and a breaker that must be seen open. */
+  rung?: Rung
   breaker?: string
   /** What the log must say meanwhile. */
   log?: RegExp
@@ -144,13 +145,16 @@ export function broken(fault: Fault, result: Result): Promised[] {
     ],
     ['no table waits for another', fault.unheld !== 'other answered' || other.worstAddedMs < mostAddedMs + 1000],
     ['it heals by itself in time', healthySeconds !== null && healthySeconds <= mostSeconds],
-    ['the ladder tells', (fault.rung === undefined || rungs.includes(fault.rung)) && result.isFull],
+    ['the ladder tells', (fault.rung === undefined || rungs.some(isAsBad(fault.rung))) && result.isFull],
     ['the breaker opens', fault.breaker === undefined || breakers.includes(fault.breaker)],
     ['the log tells', fault.log === undefined || fault.log.test(log)],
     ['the database is spared', fault.mostSql === undefined || result.sqlPerSecond <= fault.mostSql],
   ]
   return promises.filter(([, isKept]) => !isKept).map(([promise]) => promise)
 }
+
+/** One refused request is worse than a database left alone, and stays to be seen for longer than a fault lasts here. */
+const isAsBad = (least: Rung) => (seen: string) => ladder.indexOf(seen as Rung) >= ladder.indexOf(least)
 
 function shareOf(samples: readonly Sample[], from: number, wanted: Lane[]): Share {
   const all = samples.filter(({ lane }) => wanted.includes(lane))
