@@ -8,7 +8,7 @@ import { noLeases, redisLeases } from './cache/lease.ts'
 import { memoryTier } from './cache/memory.ts'
 import { ReadThrough } from './cache/read-through.ts'
 import { connectRedis, evictionFault, redisTier, untilReady } from './cache/redis.ts'
-import { Variants } from './cache/variants.ts'
+import { VariantBuilder } from './cache/variants.ts'
 import { warm } from './cache/warm.ts'
 import type { Clock } from './clock.ts'
 import { followDatabase } from './coherence/changes.ts'
@@ -128,7 +128,7 @@ export async function createApp({
 
   const hottest = new Hottest(random)
   const memory = memoryTier(config.memory.maxBytes, observe, (key) => hottest.note(key))
-  const variants = new Variants(memory, observe)
+  const variants = new VariantBuilder(memory, observe)
   const { url, keyPrefix, timeout } = config.redis
   const redis = url === undefined ? undefined : connectRedis(url, timeout, observe)
   const log = redis ? redisLog(redis.client, redis.waiting(), keyPrefix) : ownLog()
@@ -155,7 +155,6 @@ export async function createApp({
     farther: traces === undefined ? farther : farther.map((one) => traces.tier(one)),
     leases,
     ledger,
-    variants,
     clock,
     observe,
     random,
@@ -217,6 +216,7 @@ export async function createApp({
       routes: () => routing.table,
       cache: traces?.cache(cache) ?? cache,
       audit: new Audit({ ledger, clock, observe, random }),
+      variants,
       origin,
       passthrough: upstream,
       cors: config.cors.origins,

@@ -5,7 +5,6 @@ import type { Key } from '../proxy/cache/key.ts'
 import { noLeases } from '../proxy/cache/lease.ts'
 import { memoryTier } from '../proxy/cache/memory.ts'
 import { ReadThrough } from '../proxy/cache/read-through.ts'
-import { Variants } from '../proxy/cache/variants.ts'
 import { Ledger } from '../proxy/coherence/ledger.ts'
 import type { Observation } from '../proxy/observation.ts'
 import { type Advice, advise, type RouteFacts } from '../proxy/ops/advice.ts'
@@ -336,9 +335,8 @@ describe('what is measured', () => {
     const { observe } = recorder()
     const ledger = new Ledger()
     const memory = memoryTier(1024 ** 2, observe)
-    const variants = new Variants(memory, observe)
     const timing = { clock, random: () => 0, softMs: 150, deadlineMs: 3000, reached: async () => false }
-    const parts = { memory, farther: [], leases: noLeases, ledger, variants, observe: tally.observe, ...timing }
+    const parts = { memory, farther: [], leases: noLeases, ledger, observe: tally.observe, ...timing }
     const cache = new ReadThrough(parts)
     const load = { json: 'v1' }
     const read = async () => {

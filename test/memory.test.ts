@@ -1,8 +1,10 @@
+import { brotliDecompressSync } from 'node:zlib'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Entry } from '../proxy/cache/entry.ts'
 import type { Key } from '../proxy/cache/key.ts'
 import { memoryTier, sizeOf } from '../proxy/cache/memory.ts'
+import { VariantBuilder } from '../proxy/cache/variants.ts'
 import { recorder } from './support.ts'
 
 const keyOf = (name: string | number) => `plans@0123456789ab?n=${name}` as Key
@@ -56,7 +58,7 @@ describe('the bound', () => {
           const now = [...memory.list()].find((one) => one.key === key)?.entry
           if (does === 'set') memory.set(key, entryOf(bytes, { tags: ['t'.repeat(bytes % 50)] }))
           else if (does === 'get') expect(memory.get(key)).toBe(now)
-          else now && memory.attach(key, now, { br: Buffer.alloc(bytes) })
+          else now && memory.attach(key, now, 'br', Buffer.alloc(bytes))
           const all = [...memory.list()]
           expect(memory.bytes).toBeLessThanOrEqual(50_000)
           expect(memory.bytes).toBe(all.reduce((sum, one) => sum + one.bytes, 0))
@@ -132,15 +134,18 @@ test('each entry dropped for room is observed, and no other', () => {
 })
 
 describe('variants', () => {
-  const variants = { br: Buffer.alloc(300), gzip: Buffer.alloc(400) }
+  const [br, gzip] = [Buffer.alloc(300), Buffer.alloc(400)]
 
   test('are attached to the entry they were built from, and counted', () => {
     const { memory } = setup()
     const entry = entryOf(1000)
     memory.set(keyOf('a'), entry)
     const before = memory.bytes
-    memory.attach(keyOf('a'), entry, variants)
-    expect(memory.get(keyOf('a'))).toEqual({ ...entry, variants })
+    memory.attach(keyOf('a'), entry, 'br', br)
+    expect(memory.get(keyOf('a'))).toEqual({ ...entry, variants: { br } })
+    expect(memory.bytes - before).toBe(300)
+    memory.attach(keyOf('a'), memory.get(keyOf('a')) as Entry, 'gzip', gzip)
+    expect(memory.get(keyOf('a'))).toEqual({ ...entry, variants: { br, gzip } })
     expect(memory.bytes - before).toBe(700)
   })
 
@@ -149,17 +154,32 @@ describe('variants', () => {
     const [before, after] = [entryOf(1000), entryOf(1000)]
     memory.set(keyOf('a'), before)
     memory.set(keyOf('a'), after)
-    memory.attach(keyOf('a'), before, variants)
+    memory.attach(keyOf('a'), before, 'br', br)
     expect(memory.get(keyOf('a'))).toBe(after)
     expect(memory.get(keyOf('a'))?.variants).toBeUndefined()
   })
 
-  test('that would make it too large are left off, and the plain body stays', () => {
+  test('stay when what replaces their entry has the same bytes, and go with it when not', () => {
+    const { memory } = setup()
+    const entry = entryOf(1000, { etag: 'same' })
+    memory.set(keyOf('a'), entry)
+    memory.attach(keyOf('a'), entry, 'br', br)
+    expect(memory.set(keyOf('a'), entryOf(1000, { etag: 'same', readAt: 5 }))).toBe(true)
+    expect(memory.get(keyOf('a'))).toMatchObject({ readAt: 5, variants: { br } })
+    memory.set(keyOf('a'), entryOf(1000, { etag: 'another' }))
+    expect(memory.get(keyOf('a'))).not.toHaveProperty('variants')
+    expect(memory.bytes).toBe(sizeOf(keyOf('a'), entryOf(1000)))
+  })
+
+  test('that would make it too large, or are no smaller, are known to be of no use, and the plain body stays', () => {
     const { memory } = setup(80_000)
     const entry = entryOf(5000)
     memory.set(keyOf('a'), entry)
-    memory.attach(keyOf('a'), entry, { br: Buffer.alloc(5000) })
-    expect(memory.get(keyOf('a'))).toEqual({ ...entry, variants: {} })
+    memory.attach(keyOf('a'), entry, 'br', Buffer.alloc(5000))
+    expect(memory.get(keyOf('a'))).toEqual({ ...entry, variants: { br: null } })
+    memory.attach(keyOf('a'), memory.get(keyOf('a')) as Entry, 'gzip', null)
+    expect(memory.get(keyOf('a'))).toEqual({ ...entry, variants: { br: null, gzip: null } })
+    expect(memory.bytes).toBe(sizeOf(keyOf('a'), entry))
   })
 
   test('that need the room of others drop them', () => {
@@ -167,8 +187,8 @@ describe('variants', () => {
     const { memory, evicted } = setup(10 * size)
     for (let i = 10; i < 20; i += 1) memory.set(keyOf(i), entryOf(1000))
     const latest = memory.get(keyOf(19)) as Entry
-    memory.attach(keyOf(19), latest, { br: Buffer.alloc(300) })
-    expect(memory.get(keyOf(19))?.variants).toEqual({ br: Buffer.alloc(300) })
+    memory.attach(keyOf(19), latest, 'br', br)
+    expect(memory.get(keyOf(19))?.variants).toEqual({ br })
     expect([memory.entries, evicted()]).toEqual([9, 1])
     expect(memory.bytes).toBeLessThanOrEqual(10 * size)
   })
@@ -192,5 +212,65 @@ describe('list', () => {
     expect(held(memory)).toEqual(before)
     memory.set(keyOf(20), entryOf(1000))
     expect(memory.get(keyOf(10))).toBeUndefined()
+  })
+})
+
+describe('the builder of variants', () => {
+  const large = Buffer.from('[1,2,3]'.repeat(1000))
+
+  function building(body = large) {
+    const { observe } = recorder()
+    const memory = memoryTier(1024 ** 2, observe)
+    const attached: string[] = []
+    const builder = new VariantBuilder(
+      {
+        peek: memory.peek,
+        attach(key, entry, encoding, variant) {
+          memory.attach(key, entry, encoding, variant)
+          attached.push(encoding)
+          done.resolve()
+        },
+      },
+      observe,
+    )
+    let done = Promise.withResolvers<void>()
+    const built = async () => {
+      await done.promise
+      done = Promise.withResolvers()
+    }
+    memory.set(keyOf('a'), entryOf(0, { body }))
+    return { memory, builder, attached, built }
+  }
+
+  test('what is wanted is built, once, and nothing else is', async () => {
+    const { memory, builder, attached, built } = building()
+    for (let i = 0; i < 5; i += 1) builder.want(keyOf('a'), 'br')
+    await built()
+    const { variants } = memory.peek(keyOf('a')) ?? {}
+    expect(brotliDecompressSync(variants?.br as Buffer)).toEqual(large)
+    expect(variants).not.toHaveProperty('gzip')
+    builder.want(keyOf('a'), 'br')
+    await new Promise(setImmediate) // when it is free for the next
+    builder.want(keyOf('a'), 'gzip')
+    await built()
+    expect(attached).toEqual(['br', 'gzip'])
+    expect(memory.peek(keyOf('a'))?.variants?.br).toBe(variants?.br)
+  })
+
+  test('what does not become smaller is known to be of no use', async () => {
+    const { memory, builder, built } = building(crypto.getRandomValues(Buffer.alloc(2000)))
+    builder.want(keyOf('a'), 'gzip')
+    await built()
+    expect(memory.peek(keyOf('a'))?.variants).toEqual({ gzip: null })
+  })
+
+  test('what is small, or gone, is left alone', async () => {
+    const { builder, attached, built, memory } = building(Buffer.from('[]'))
+    builder.want(keyOf('a'), 'br')
+    builder.want(keyOf('gone'), 'br')
+    memory.set(keyOf('b'), entryOf(0, { body: large }))
+    builder.want(keyOf('b'), 'br')
+    await built()
+    expect(attached).toEqual(['br'])
   })
 })

@@ -6,7 +6,6 @@ import { type Lease, type Leases, noLeases } from '../proxy/cache/lease.ts'
 import { memoryTier } from '../proxy/cache/memory.ts'
 import { ReadThrough } from '../proxy/cache/read-through.ts'
 import type { Tier } from '../proxy/cache/tier.ts'
-import { Variants } from '../proxy/cache/variants.ts'
 import { Ledger } from '../proxy/coherence/ledger.ts'
 import { Problem } from '../proxy/errors.ts'
 import { gate, ManualClock, nextEvent, recorder, settled } from './support.ts'
@@ -52,7 +51,6 @@ function setup({ random = () => 0.999_999, leases = noLeases, softMs = 150, reac
     farther: [far.tier],
     leases,
     ledger,
-    variants: new Variants(memory, seen.observe),
     clock,
     observe: seen.observe,
     random,

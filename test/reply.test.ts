@@ -149,6 +149,31 @@ describe('a variant', () => {
     expect(reply(big, { acceptEncoding: 'br, gzip' }).headers).not.toHaveProperty('Content-Encoding')
   })
 
+  const wishes: [field: string | undefined, of: Entry['variants'], wanted: 'br' | 'gzip' | undefined][] = [
+    ['br, gzip', undefined, 'br'],
+    ['gzip, deflate', undefined, 'gzip'],
+    ['gzip;q=1, br;q=0.5', undefined, 'gzip'],
+    ['br, gzip', { gzip: variants.gzip }, 'br'],
+    ['gzip', { br: variants.br }, 'gzip'],
+    // What is there, or of no use, is not wanted again.
+    ['br, gzip', { br: variants.br }, undefined],
+    ['br, gzip', { br: null }, 'gzip'],
+    ['br', { br: null, gzip: variants.gzip }, undefined],
+    ['gzip', { gzip: null }, undefined],
+    ['identity', undefined, undefined],
+    [undefined, undefined, undefined],
+  ]
+  test.each(wishes)('is wanted by %j where there is %j: %j', (acceptEncoding, held, wanted) => {
+    expect(reply({ ...big, ...(held && { variants: held }) }, { acceptEncoding }).wanted).toBe(wanted)
+    expect(reply(small, { acceptEncoding }).wanted).toBeUndefined()
+  })
+
+  test('of no use is not sent', () => {
+    const { headers, body } = reply({ ...big, variants: { br: null } }, { acceptEncoding: 'br;q=1, gzip;q=0.1' })
+    expect(body).toBe(big.body)
+    expect(headers).not.toHaveProperty('Content-Encoding')
+  })
+
   test('is announced by Vary on every body that has or will have one, and on no other', () => {
     const smaller = { ...small, body: Buffer.alloc(smallestCompressed - 1, '[') }
     for (const acceptEncoding of [undefined, '', 'br', 'identity']) {

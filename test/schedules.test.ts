@@ -7,7 +7,6 @@ import { noLeases } from '../proxy/cache/lease.ts'
 import { memoryTier } from '../proxy/cache/memory.ts'
 import { ReadThrough } from '../proxy/cache/read-through.ts'
 import type { Tier } from '../proxy/cache/tier.ts'
-import { Variants } from '../proxy/cache/variants.ts'
 import { Ledger } from '../proxy/coherence/ledger.ts'
 import { Problem } from '../proxy/errors.ts'
 import { ManualClock, nextEvent } from './support.ts'
@@ -73,7 +72,6 @@ async function play(scheduler: fc.Scheduler, script: readonly Step[], ledger = n
     farther: [far],
     leases: noLeases,
     ledger,
-    variants: new Variants(memory, observe),
     clock,
     observe,
     random: () => 0.5,

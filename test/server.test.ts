@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'vitest'
 import { Audit } from '../proxy/cache/audit.ts'
+import type { Encoding } from '../proxy/cache/entry.ts'
+import type { Key } from '../proxy/cache/key.ts'
 import { noLeases } from '../proxy/cache/lease.ts'
 import { memoryTier } from '../proxy/cache/memory.ts'
 import { ReadThrough } from '../proxy/cache/read-through.ts'
-import { Variants } from '../proxy/cache/variants.ts'
 import { Ledger } from '../proxy/coherence/ledger.ts'
 import { Problem } from '../proxy/errors.ts'
 import { compileRoute, routeTable } from '../proxy/http/route.ts'
@@ -35,6 +36,7 @@ function setup({ cors = [], noCache }: { cors?: string[]; noCache?: number } = {
       return this.answer(values)
     },
   }
+  const wanted: [Key, Encoding][] = []
   const ledger = new Ledger()
   const memory = memoryTier(1024 ** 2, seen.observe)
   const cache = new ReadThrough({
@@ -42,7 +44,6 @@ function setup({ cors = [], noCache }: { cors?: string[]; noCache?: number } = {
     farther: [],
     leases: noLeases,
     ledger,
-    variants: new Variants(memory, seen.observe),
     clock,
     observe: seen.observe,
     random: () => 0.5,
@@ -80,6 +81,7 @@ function setup({ cors = [], noCache }: { cors?: string[]; noCache?: number } = {
     routes: () => table,
     cache,
     audit: new Audit({ ledger, clock, observe: seen.observe, random: () => 1 }),
+    variants: { want: (key, encoding) => wanted.push([key, encoding]) },
     origin: origin as unknown as GuardedOrigin,
     clock,
     observe: seen.observe,
@@ -102,10 +104,29 @@ function setup({ cors = [], noCache }: { cors?: string[]; noCache?: number } = {
     await server.ready()
     return ask(server.server, request)
   }
-  return { server, ask: askServer, reload, asked, origin, clock, seen }
+  return { server, ask: askServer, reload, asked, wanted, origin, clock, seen }
 }
 
 const json = { 'content-type': 'application/json' }
+
+test('a variant is wanted by those who can read it, of what is large, and of nothing else', async () => {
+  const { ask, origin, wanted } = setup()
+  origin.answer = () => ({ json: `"${'x'.repeat(2000)}"`, rows: 1 })
+  await ask({ url: '/api/counties/51059' })
+  await ask({ url: '/api/counties/51059', headers: { 'accept-encoding': 'identity' } })
+  expect(wanted).toEqual([])
+  await ask({ url: '/api/counties/51059', headers: { 'accept-encoding': 'gzip, br' } })
+  await ask({
+    url: '/api/search',
+    method: 'POST',
+    headers: { ...json, 'accept-encoding': 'gzip' },
+    payload: '{"q":"a"}',
+  })
+  expect(wanted).toEqual([
+    [expect.stringContaining('county@'), 'br'],
+    [expect.stringContaining('search@'), 'gzip'],
+  ])
+})
 
 describe('a route', () => {
   test('answers GET with everything a client needs to keep and check it', async () => {

@@ -5,7 +5,6 @@ import { noLeases } from '../proxy/cache/lease.ts'
 import { memoryTier } from '../proxy/cache/memory.ts'
 import { ReadThrough } from '../proxy/cache/read-through.ts'
 import { redisTier } from '../proxy/cache/redis.ts'
-import { Variants } from '../proxy/cache/variants.ts'
 import { Follower } from '../proxy/coherence/follower.ts'
 import { type Event, type Invalidation, Ledger, type Position } from '../proxy/coherence/ledger.ts'
 import type { Head, Log } from '../proxy/coherence/log.ts'
@@ -282,7 +281,6 @@ class Process {
       farther: [failOpen(tier, { deadlineMs: 100, failuresToOpen: 5, openMs: 1000 }, clock, observe)],
       leases: noLeases,
       ledger,
-      variants: new Variants(memory, observe),
       clock,
       observe,
       random: world.time.random,

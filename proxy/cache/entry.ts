@@ -3,6 +3,7 @@ import type { Stamp } from '../coherence/ledger.ts'
 import type { Key } from './key.ts'
 
 export type Encoding = 'br' | 'gzip'
+export type Variants = Readonly<Partial<Record<Encoding, Buffer | null>>>
 
 /**
  * An answer as it is kept: the bytes PostgreSQL wrote, the tags of what they were made from, the stamp of when.
@@ -23,8 +24,8 @@ export interface Entry {
   readonly jitter: number
   /** Strong validator of the body as it is, without the quotes. */
   readonly etag: string
-  /** The body compressed, once something off the hit path has done so. Only ever set on entries in memory. */
-  readonly variants?: Readonly<Partial<Record<Encoding, Buffer>>>
+  /** The body compressed, once somebody who can read it has asked; null where that is of no use. Only ever set on entries in memory. */
+  readonly variants?: Variants
   /** Not to be refreshed before this moment, on the clock of `readAt`: the last try failed. */
   refreshNotBefore?: number
   /** How many tries in a row have failed. */

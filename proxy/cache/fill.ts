@@ -8,7 +8,6 @@ import type { Lease, Leases } from './lease.ts'
 import { freshFor, keepFor } from './lifetime.ts'
 import type { MemoryTier } from './memory.ts'
 import type { Tier } from './tier.ts'
-import type { Variants } from './variants.ts'
 
 export interface FillParts {
   memory: MemoryTier
@@ -16,7 +15,6 @@ export interface FillParts {
   farther: readonly Tier[]
   leases: Leases
   ledger: Ledger
-  variants: Variants
   clock: Clock
   observe: Observe
   /** 0 to 1, evenly spread. */
@@ -103,7 +101,7 @@ export class Filler {
 
   /** The nearest answer of the farther tiers that will do; one that would only do if the origin fails is noted in `resort`. */
   async #look(read: Read, { refreshed, fallback, outdated }: Purpose, resort: Resort): Promise<Answer | undefined> {
-    const { ledger, memory, variants, farther, clock } = this.#parts
+    const { ledger, memory, farther, clock } = this.#parts
     const replaced = refreshed ?? fallback ?? outdated
     for (const tier of farther) {
       const found = await tier.get(read.key)
@@ -117,7 +115,7 @@ export class Filler {
       // An older one never replaces what is held, however long it may still live: it may be an empty answer from before.
       if (replaced !== undefined && !isNewer(entry, replaced)) continue
       if (use !== 'if-error' && this.#answers.isYoungEnough(entry, read)) {
-        if (memory.set(read.key, entry)) variants.want(read.key, entry)
+        memory.set(read.key, entry)
         return this.#answers.of(entry, read, tier.name, use)
       }
       if (resort.entry !== undefined) continue
@@ -216,13 +214,11 @@ export class Filler {
   }
 
   #keep(read: Read, entry: Entry): boolean {
-    const { memory, farther, variants } = this.#parts
+    const { memory, farther } = this.#parts
     const keepMs = keepFor(entry, read.lifetime)
     // No reader waits for a farther tier to have taken it; a failure is observed there.
     for (const tier of farther) void tier.set(read.key, entry, keepMs)
-    const stored = memory.set(read.key, entry)
-    if (stored) variants.want(read.key, entry)
-    return stored
+    return memory.set(read.key, entry)
   }
 }
 

@@ -14,11 +14,15 @@ const largestShare = 1 / 8
 export interface MemoryTier extends Tier {
   readonly name: 'memory'
   get(key: Key): Entry | undefined
+  /** Variants of what it replaces stay, where that has the same bytes. */
   set(key: Key, entry: Entry, keepMs?: number): boolean
   /** What is under `key`, without that counting as a use of it. */
   peek(key: Key): Entry | undefined
-  /** Adds variants to `entry`, if it is still the one under `key`, and counts their bytes; as many as it may hold. */
-  attach(key: Key, entry: Entry, variants: Partial<Record<Encoding, Buffer>>): void
+  /**
+   * Adds a variant to `entry`, if it is still the one under `key`, and counts its bytes; null, or more than an entry may take, is kept
+   * as that: of no use.
+   */
+  attach(key: Key, entry: Entry, encoding: Encoding, variant: Buffer | null): void
   readonly bytes: number
   readonly entries: number
   readonly maxBytes: number
@@ -47,18 +51,17 @@ export function memoryTier(maxBytes: number, observe: Observe, asked: (key: Key)
     },
     peek: (key) => lru.peek(key),
     set(key, entry) {
-      lru.set(key, entry, { size: sizeOf(key, entry) })
-      return lru.peek(key) === entry
+      const replaced = lru.peek(key)
+      const isSame = replaced?.variants !== undefined && replaced.etag === entry.etag
+      const whole = isSame ? { ...entry, variants: replaced.variants } : entry
+      lru.set(key, whole, { size: sizeOf(key, whole) })
+      return lru.peek(key) === whole
     },
-    attach(key, entry, variants) {
+    attach(key, entry, encoding, variant) {
       if (lru.peek(key) !== entry) return
-      const { br, gzip } = variants
-      for (const held of [variants, br && { br }, gzip && { gzip }, {}]) {
-        const whole = held && { ...entry, variants: held }
-        if (whole === undefined || sizeOf(key, whole) > lru.maxEntrySize) continue
-        lru.set(key, whole, { size: sizeOf(key, whole) })
-        return
-      }
+      const held = sizeOf(key, entry) + (variant?.length ?? 0) <= lru.maxEntrySize ? variant : null
+      const whole = { ...entry, variants: { ...entry.variants, [encoding]: held } }
+      lru.set(key, whole, { size: sizeOf(key, whole) })
     },
     get bytes() {
       return lru.calculatedSize
@@ -76,6 +79,6 @@ export function memoryTier(maxBytes: number, observe: Observe, asked: (key: Key)
 export function sizeOf(key: Key, entry: Entry): number {
   let bytes = overheadBytes + key.length + entry.body.length
   for (const tag of entry.tags) bytes += tag.length * 2 + 16
-  for (const variant of Object.values(entry.variants ?? {})) bytes += variant.length
+  for (const variant of Object.values(entry.variants ?? {})) bytes += variant?.length ?? 0
   return bytes
 }

@@ -41,14 +41,13 @@ export class ReadThrough {
 
   /** What memory has for `read`, if it may be served as it is; a refresh that is due is started behind. */
   held(read: Read): Answer | undefined {
-    const { memory, variants, clock, random } = this.#parts
+    const { memory, clock, random } = this.#parts
     const held = memory.get(read.key)
     if (held === undefined) return undefined
     if (read.atLeast !== undefined && !this.#parts.ledger.holds(read.atLeast)) return undefined
     const now = clock.now()
     const use = this.#answers.useOf(held, read, now)
     if ((use !== 'fresh' && use !== 'stale') || !this.#answers.isYoungEnough(held, read)) return undefined
-    variants.want(read.key, held)
     const answer = this.#answers.of(held, read, 'memory', use, now)
     if (use === 'stale' || isEarlyRefreshDue(held, answer.ttlMs, random)) this.#refresh(read, held)
     return answer

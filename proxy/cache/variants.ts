@@ -21,39 +21,39 @@ const atOnce = 2
 const maxWaiting = 1000
 
 /**
- * Builds the compressed variants of entries in memory: once an entry, in Node's thread pool, never on the road of a request.
+ * Builds the compressed variants of entries in memory: each once, when an answer was sent to somebody who would rather have had it, in
+ * Node's thread pool, never on the road of a request.
  *
- * A request that comes before they are there gets the plain body. When more than a thousand entries wait, further ones are
- * passed over until a hit asks again.
+ * Compressing takes longer than much of what is asked of a database, so what nobody asks for is not built. When more than a
+ * thousand entries wait, further ones are passed over until somebody asks again.
  */
-export class Variants {
-  readonly #memory: MemoryTier
+export class VariantBuilder {
+  readonly #memory: Pick<MemoryTier, 'peek' | 'attach'>
   readonly #observe: Observe
   /** Keys only: an entry that is evicted meanwhile must not be kept alive, nor be compressed. */
-  readonly #waiting = new Set<Key>()
+  readonly #waiting = new Map<Key, Encoding>()
   readonly #building = new Set<Key>()
 
-  constructor(memory: MemoryTier, observe: Observe) {
+  constructor(memory: Pick<MemoryTier, 'peek' | 'attach'>, observe: Observe) {
     this.#memory = memory
     this.#observe = observe
   }
 
-  /** Sees to it that `entry`, kept in memory under `key`, gets its variants. */
-  want(key: Key, entry: Entry): void {
-    if (!isCompressible(entry) || entry.variants !== undefined) return
-    if (this.#building.has(key) || this.#waiting.size >= maxWaiting) return
-    this.#waiting.add(key)
+  /** Sees to it that what memory holds under `key` gets its variant in `encoding`, unless another one of it is under way. */
+  want(key: Key, encoding: Encoding): void {
+    if (this.#building.has(key) || this.#waiting.has(key) || this.#waiting.size >= maxWaiting) return
+    this.#waiting.set(key, encoding)
     this.#next()
   }
 
   #next(): void {
-    for (const key of this.#waiting) {
+    for (const [key, encoding] of this.#waiting) {
       if (this.#building.size >= atOnce) return
       this.#waiting.delete(key)
       const entry = this.#memory.peek(key)
-      if (entry === undefined || entry.variants !== undefined) continue
+      if (entry === undefined || !isCompressible(entry) || entry.variants?.[encoding] !== undefined) continue
       this.#building.add(key)
-      this.#build(key, entry)
+      this.#build(key, entry, encoding)
         .catch((error) => this.#observe({ kind: 'variant-failed', error }))
         .finally(() => {
           this.#building.delete(key)
@@ -62,17 +62,13 @@ export class Variants {
     }
   }
 
-  async #build(key: Key, entry: Entry): Promise<void> {
-    const built: Partial<Record<Encoding, Buffer>> = {}
-    for (const encoding of ['br', 'gzip'] as const) {
-      const bytes = await compress[encoding](entry.body)
-      if (bytes.length < entry.body.length) built[encoding] = ownBytes(bytes)
-    }
-    this.#memory.attach(key, entry, built)
+  async #build(key: Key, entry: Entry, encoding: Encoding): Promise<void> {
+    const bytes = await compress[encoding](entry.body)
+    this.#memory.attach(key, entry, encoding, bytes.length < entry.body.length ? ownBytes(bytes) : null)
   }
 }
 
-/** Whether `entry` has, or will have, variants. */
+/** Whether `entry` has, or may have, variants. */
 export function isCompressible(entry: Entry): boolean {
   return entry.body.length >= smallestCompressed
 }

@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:
 import type { Answer, Read } from '../cache/answer.ts'
 import type { Audit } from '../cache/audit.ts'
 import type { ReadThrough } from '../cache/read-through.ts'
+import type { VariantBuilder } from '../cache/variants.ts'
 import type { Position } from '../coherence/ledger.ts'
 import { Problem } from '../errors.ts'
 import type { GuardedOrigin } from '../origin/guard.ts'
@@ -36,6 +37,7 @@ export interface Parts {
   routes(): RouteTable
   cache: Pick<ReadThrough, 'held' | 'fetch'>
   audit: Audit
+  variants: Pick<VariantBuilder, 'want'>
   origin: Pick<GuardedOrigin, 'query' | 'isIdleFor'>
   cors: Cors
   /** Of one request, unknown ones too. */
@@ -48,12 +50,16 @@ export interface Parts {
   random(): number
 }
 
+type Asking = Pick<IncomingMessage, 'method' | 'headers'>
+
 export interface RouteAnswers {
   find(head: Head): Found | undefined
   /** Answers a GET or a HEAD for a route that takes it. What memory holds is written before this returns: nothing is awaited. */
   give(request: IncomingMessage, response: ServerResponse, road: Road): void
   /** What a request for a route asks of the cache, by what its client has sent. Throws `bad-parameters`. */
   reading(found: Found, sent: Map<string, readonly unknown[]>): Read
+  /** The reply to a request for a route, by the answer of the cache; has the variant built that its client would rather have had. */
+  replyTo(found: Found, read: Read, answer: Answer, request: Asking): Reply
   /** Has a share of the hits compared with what the database says. */
   audit(found: Found, read: Read, answer: Answer): void
 }
@@ -67,6 +73,7 @@ export function routeAnswers({
   routes,
   cache,
   audit: audits,
+  variants,
   origin,
   cors,
   maxParameters,
@@ -109,7 +116,7 @@ export function routeAnswers({
       const held = cache.held(read)
       if (held === undefined) return void wait(request, response, road, read)
       if (found.read === undefined) remember(road, asked)
-      write(request, response, road, held)
+      write(request, response, road, read, held)
       audit(found, read, held)
     } catch (error) {
       fail(request, response, road, error)
@@ -131,15 +138,25 @@ export function routeAnswers({
     try {
       const answer = await cache.fetch(read)
       // Refused meanwhile: content that nobody asked for does not come, or cannot be read.
-      if (!response.headersSent) write(request, response, road, answer)
+      if (!response.headersSent) write(request, response, road, read, answer)
     } catch (error) {
       fail(request, response, road, error)
     }
   }
 
-  function write(request: IncomingMessage, response: ServerResponse, road: Road, answer: Answer): void {
+  function write(request: IncomingMessage, response: ServerResponse, road: Road, read: Read, answer: Answer): void {
     road.answer = answer
-    send(request, response, road, replyTo(road.found as Found, answer, request))
+    send(request, response, road, replyTo(road.found as Found, read, answer, request))
+  }
+
+  function replyTo({ route }: Found, { key }: Read, answer: Answer, { method, headers }: Asking): Reply {
+    const reply = replyWith(answer, route.query.returns, route.cacheControl, {
+      method: method as string,
+      ifNoneMatch: headers['if-none-match'],
+      acceptEncoding: headers['accept-encoding']?.toString(),
+    })
+    if (reply.wanted !== undefined) variants.want(key, reply.wanted)
+    return reply
   }
 
   function fail(request: IncomingMessage, response: ServerResponse, road: Road, error: unknown): void {
@@ -161,20 +178,7 @@ export function routeAnswers({
     answered(road, status)
   }
 
-  return { find, give, reading, audit }
-}
-
-/** The reply to a request for a route, by the answer of the cache. */
-export function replyTo(
-  { route }: Found,
-  answer: Answer,
-  { method, headers }: Pick<IncomingMessage, 'method' | 'headers'>,
-): Reply {
-  return replyWith(answer, route.query.returns, route.cacheControl, {
-    method: method as string,
-    ifNoneMatch: headers['if-none-match'],
-    acceptEncoding: headers['accept-encoding']?.toString(),
-  })
+  return { find, give, reading, replyTo, audit }
 }
 
 /**

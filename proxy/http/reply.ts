@@ -10,6 +10,8 @@ export interface Reply {
   status: number
   headers: Record<string, string>
   body: Buffer
+  /** What the client would rather have had, and may have once it is built. */
+  wanted?: Encoding | undefined
 }
 
 /** What of a request decides how a stored answer is sent. */
@@ -34,13 +36,14 @@ export function replyWith(
     return { ...missing, headers: { ...missing.headers, Age: age, 'Cache-Status': status } }
   }
   const encoding = entry.variants && chooseEncoding(conditions.acceptEncoding, entry.variants)
+  const wanted = isCompressible(entry) && encoding !== preference[0] ? missing(entry, conditions) : undefined
   const headers: Record<string, string> = {
     ETag: etag(entry, encoding),
     'Cache-Control': cacheControl,
     Age: age,
     'Cache-Status': status,
   }
-  // Said of every body that has or will have variants, also while they are being built: a shared cache must not give the
+  // Said of every body that has or may have variants, also while there are none: a shared cache must not give the
   // plain one to everybody for good, nor the compressed one to a client that cannot read it.
   if (isCompressible(entry)) headers.Vary = 'Accept-Encoding'
   const matched = conditions.method === 'POST' ? undefined : matchingEtag(entry, conditions, headers.ETag as string)
@@ -49,7 +52,13 @@ export function replyWith(
   headers['Content-Type'] = 'application/json'
   if (encoding !== undefined) headers['Content-Encoding'] = encoding
   headers['Content-Length'] = String(body.length)
-  return { status: 200, headers, body }
+  return { status: 200, headers, body, wanted }
+}
+
+/** The best coding this client can read of those not known to be of no use, unless there is a variant in that. */
+function missing({ variants = {} }: Entry, { acceptEncoding }: Conditions): Encoding | undefined {
+  const best = chooseEncoding(acceptEncoding, { br: true, gzip: true, ...variants })
+  return best !== undefined && variants[best] === undefined ? best : undefined
 }
 
 const nothing = Buffer.alloc(0)
@@ -114,8 +123,8 @@ export function chooseEncoding(
   if (acceptEncoding === undefined || acceptEncoding === '') return undefined
   // Nearly every browser's: no weights, so what is named is wanted.
   if (/^[\w\-, \t]*$/.test(acceptEncoding))
-    return preference.find((name) => available[name] !== undefined && named[name].test(acceptEncoding))
-  const offered = preference.filter((name) => available[name] !== undefined)
+    return preference.find((name) => available[name] != null && named[name].test(acceptEncoding))
+  const offered = preference.filter((name) => available[name] != null)
   const negotiator = new Negotiator({ headers: { 'accept-encoding': acceptEncoding } })
   const best = (negotiator.encodings.bind(negotiator) as Encodings)([...offered, 'identity'], {
     preferred: preference,

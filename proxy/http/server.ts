@@ -2,11 +2,12 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Audit } from '../cache/audit.ts'
 import type { ReadThrough } from '../cache/read-through.ts'
+import type { VariantBuilder } from '../cache/variants.ts'
 import type { Clock } from '../clock.ts'
 import { Problem } from '../errors.ts'
 import type { Observe } from '../observation.ts'
 import type { GuardedOrigin } from '../origin/guard.ts'
-import { type Arriving, type Found, forClient, type Road, replyTo, routeAnswers } from './answer.ts'
+import { type Arriving, type Found, forClient, type Road, routeAnswers } from './answer.ts'
 import { corsFor, isPreflight, preflightFields, withCors } from './cors.ts'
 import { newServer, send } from './framework.ts'
 import { readHead, safeMethods } from './head.ts'
@@ -22,6 +23,7 @@ export interface Parts {
   routes(): RouteTable
   cache: Pick<ReadThrough, 'held' | 'fetch'>
   audit: Audit
+  variants: Pick<VariantBuilder, 'want'>
   origin: Pick<GuardedOrigin, 'query' | 'isIdleFor'>
   /** What takes the requests that are not for a route; without it they are a 404. */
   passthrough: Passthrough | undefined
@@ -222,7 +224,7 @@ export function publicServer(parts: Parts): FastifyInstance {
     const wanted = forClient(read, found.route, request.headers)
     road.answer = parts.cache.held(wanted) ?? (await parts.cache.fetch(wanted))
     answers.audit(found, wanted, road.answer)
-    const made = replyTo(found, road.answer, request)
+    const made = answers.replyTo(found, wanted, road.answer, request)
     return send(reply, { ...made, headers: withCors(made.headers, cors(request.headers)) })
   }
   server.all('/', handle)

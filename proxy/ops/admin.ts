@@ -117,7 +117,7 @@ function entries(
       rows: entry.rows,
       tags: entry.tags,
       etag: entry.etag,
-      variants: Object.keys(entry.variants ?? {}),
+      variants: Object.entries(entry.variants ?? {}).flatMap(([encoding, bytes]) => (bytes === null ? [] : encoding)),
     })
     if (shown.length >= Number(limit)) break
   }
