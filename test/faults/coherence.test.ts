@@ -6,7 +6,7 @@ import { connectRedis } from '../../proxy/cache/redis.ts'
 import { redisLog } from '../../proxy/coherence/log.ts'
 import { programs, type Serving } from '../program.ts'
 import { ask, Checker, type Found, rows } from './checker.ts'
-import { keepResults, type Results } from './results.ts'
+import { isFull, keepResults, type Results } from './results.ts'
 import { type Stand, startStand } from './stand.ts'
 
 /*
@@ -14,7 +14,7 @@ import { type Stand, startStand } from './stand.ts'
  */
 
 /** How long each fault lasts. */
-const holdMs = process.env.FULL === undefined ? 2000 : 10_000
+const holdMs = isFull ? 60_000 : 2000
 const { configuration, ready } = programs('coherence')
 let stand: Stand
 let nodes: Serving[] = []

@@ -18,10 +18,21 @@ export function showLately({ lately, advice = [], uptimeSeconds }) {
   }))
   list(byId('invalidations'), invalidations.length > 0 ? invalidations : nothing)
   byId('advice').hidden = advice.length === 0
-  const advices = advice
-    .slice(0, 8)
-    .map(({ route, text }) => ({ text: text.startsWith(route) ? text : `${route}: ${text}` }))
-  list(byId('advice').querySelector('ul'), advices)
+  list(byId('advice').querySelector('ul'), advices(advice))
+}
+
+/** What there is to do, then what is as it should be; of what was hardly measured, only how many routes that are. */
+function advices(advice) {
+  const of = (...kinds) => advice.filter(({ kind }) => kinds.includes(kind))
+  const said = [...of('memory', 'lengthen', 'shorten'), ...of('keep')].slice(0, 8)
+  const lines = said.map(({ route, kind, text }) => ({
+    text: `${route}: ${text}`,
+    className: kind === 'keep' ? 'nothing' : '',
+  }))
+  const unmeasured = of('unmeasured').length
+  if (unmeasured === 0) return lines
+  const who = unmeasured === 1 ? '1 route' : `${unmeasured} routes`
+  return [...lines, { text: `${who}: too few refreshes yet to say anything.`, className: 'nothing' }]
 }
 
 /** A tag as it is, but for the one that all entries have. */
