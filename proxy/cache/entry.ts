@@ -1,4 +1,4 @@
-import { createHash, timingSafeEqual } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { Stamp } from '../coherence/ledger.ts'
 import type { Key } from './key.ts'
 
@@ -34,7 +34,7 @@ export interface Entry {
 
 /** A strong validator for `body`: the same bytes have the same one, whoever read them. */
 export function etagOf(body: Buffer): string {
-  return createHash('sha256').update(body).digest('base64url').slice(0, 22)
+  return hash('sha256', body, 'base64url').slice(0, 22)
 }
 
 /** A copy of `bytes` in memory of its own: a slice of a pooled or received buffer would keep the whole of it alive. */
@@ -104,7 +104,7 @@ export type Oddity = 'format' | 'length' | 'digest' | 'header' | 'key' | 'lifeti
 export function decodeEntry(key: Key, value: Buffer, leftMs: number, now: number): Entry | Oddity {
   if (value.length < headerAt) return 'length'
   if (!value.subarray(0, format.length).equals(format)) return 'format'
-  if (!timingSafeEqual(digestOf(value), value.subarray(format.length, format.length + digestBytes))) return 'digest'
+  if (!digestOf(value).equals(value.subarray(format.length, format.length + digestBytes))) return 'digest'
   const bodyAt = headerAt + value.readUInt32BE(headerAt - 4)
   if (bodyAt > value.length) return 'length'
   const header = parseHeader(value.toString('utf8', headerAt, bodyAt))
@@ -126,10 +126,7 @@ export function decodeEntry(key: Key, value: Buffer, leftMs: number, now: number
 }
 
 function digestOf(value: Buffer): Buffer {
-  return createHash('sha256')
-    .update(value.subarray(format.length + digestBytes))
-    .digest()
-    .subarray(0, digestBytes)
+  return hash('sha256', value.subarray(format.length + digestBytes), 'buffer').subarray(0, digestBytes)
 }
 
 function parseHeader(json: string): Header | undefined {
