@@ -75,6 +75,8 @@ export class Ledger {
   /** The latest hard event on each tag, the oldest first. */
   readonly #last = new Map<string, Moment>()
   readonly #soft = new Map<string, number>()
+  /** What was read after the latest of them is touched by none. */
+  #lastSoft = Number.NEGATIVE_INFINITY
   #floor: Moment = { seq: 0, pos: 0 }
   /** What was stamped before this count may be older than what a gap has hidden. */
   #gap = 0
@@ -208,6 +210,7 @@ export class Ledger {
 
   // A soft invalidation promises no order, only a refresh: comparing moments is enough.
   #touchSoftly(tags: readonly string[], now: number): void {
+    this.#lastSoft = now
     for (const tag of tags) this.#soft.set(tag, now)
     if (this.#soft.size <= this.#maxTags) return
     this.#soft.clear()
@@ -215,7 +218,7 @@ export class Ledger {
   }
 
   #softVerdict(key: string, tags: readonly string[], readAt: number): Verdict {
-    if (this.#soft.size === 0) return 'current'
+    if (readAt >= this.#lastSoft) return 'current'
     const isSince = (tag: string) => readAt < (this.#soft.get(tag) ?? Number.NEGATIVE_INFINITY)
     return isSince(everything) || isSince(key) || tags.some(isSince) ? 'soft' : 'current'
   }

@@ -39,6 +39,7 @@ export function compileRoute(config: RouteConfig): Route {
   const statement = parseStatement(config.sql)
   const text = statement.render((parameter) => `:${parameter}`)
   const rows = rowRules(config)
+  const fillers = templates.map(tagFiller)
   const identity = JSON.stringify([generation, text, returns, parameters, templates, ...Object.entries(rows)])
   const version = createHash('sha256').update(identity).digest('hex').slice(0, 12)
   const readers = Object.entries(parameters).map(
@@ -87,7 +88,7 @@ export function compileRoute(config: RouteConfig): Route {
       return [
         `route:${name}`,
         ...this.tables.flatMap((table) => tagsOfTable(table, rows[table], params)),
-        ...templates.flatMap((template) => fillTemplate(template, params)),
+        ...fillers.flatMap((fill) => fill(params)),
       ]
     },
   }
@@ -113,17 +114,19 @@ function tagsOfTable(table: string, rule: RowRule | undefined, params: Params): 
   return [`rows:${table}`, ...values.map((one) => rowTag(table, rule.column, one))]
 }
 
-/** `county:{county}` filled in; one tag for each item of a list, none for a parameter that was not given. */
-function fillTemplate(template: string, params: Params): string[] {
+/** Fills `county:{county}`: one tag for each item of a list, none for a parameter that was not given. */
+function tagFiller(template: string): (params: Params) => string[] {
   // Odd pieces are the names: `a{b}c` is cut into a, b, c.
-  return template.split(/\{([^}]*)\}/).reduce<string[]>(
-    (tags, piece, i) => {
+  const pieces = template.split(/\{([^}]*)\}/)
+  return (params) => {
+    let tags = ['']
+    for (const [i, piece] of pieces.entries()) {
       const value = i % 2 === 0 ? piece : (params[piece] ?? [])
-      const items = typeof value === 'object' ? value : [value]
-      return tags.flatMap((tag) => items.map((item) => tag + item))
-    },
-    [''],
-  )
+      if (typeof value === 'object') tags = tags.flatMap((tag) => value.map((item) => tag + item))
+      else tags = tags.map((tag) => tag + value)
+    }
+    return tags
+  }
 }
 
 interface Branch {

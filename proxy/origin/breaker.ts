@@ -20,6 +20,8 @@ export interface BreakerLimits {
   tryMs: number
 }
 
+const none: Readonly<Record<Outcome, number>> = { ok: 0, failed: 0, slow: 0, ignored: 0 }
+
 /**
  * Leaves alone what fails, or is slow, most of the time.
  *
@@ -35,7 +37,9 @@ export class Breaker {
   readonly #clock: Clock
   readonly #changed: (state: BreakerState, why?: string) => void
   #state: BreakerState = 'closed'
+  /** The latest, oldest first, and how many there are of each kind. */
   #outcomes: { at: number; outcome: Outcome }[] = []
+  #counts = { ...none }
   #openUntil = 0
   #openMs: number
   /** Raised by each change of state. */
@@ -82,11 +86,15 @@ export class Breaker {
     const { samples, windowMs, failedShare, slowShare } = this.#limits
     const now = this.#clock.now()
     this.#outcomes.push({ at: now, outcome })
-    this.#outcomes = this.#outcomes.filter(({ at }) => now - at < windowMs).slice(-samples * 5)
-    if (this.#outcomes.length < samples) return
+    this.#counts[outcome] += 1
+    for (let [oldest] = this.#outcomes; oldest !== undefined; [oldest] = this.#outcomes) {
+      if (now - oldest.at < windowMs && this.#outcomes.length <= samples * 5) break
+      this.#outcomes.shift()
+      this.#counts[oldest.outcome] -= 1
+    }
     const all = this.#outcomes.length
-    const of = (wanted: Outcome) => this.#outcomes.filter((one) => one.outcome === wanted).length
-    const [failed, slow] = [of('failed'), of('slow')]
+    if (all < samples) return
+    const { failed, slow } = this.#counts
     if (failed / all >= failedShare || slow / all >= slowShare)
       this.#open(this.#limits.openMs, `${failed} of ${all} failed, ${slow} were slow`)
   }
@@ -112,6 +120,7 @@ export class Breaker {
     this.#state = state
     this.#term += 1
     this.#outcomes = []
+    this.#counts = { ...none }
     this.#changed(state, why)
   }
 }
