@@ -35,8 +35,8 @@ export interface Seen {
 
 /** What one process may hold: 20,000 descriptors are usual, some are its own. */
 export const mostPerProcess = 17_000
-/** From one address to one port. */
-const mostPerAddress = 20_000
+/** From one address to one port: when many of its ports are taken, each new one takes the kernel ever longer to find. */
+const mostPerAddress = 1000
 
 /** Brings a crowd; `held` is called when all connections have been tried, while the crowd is there. */
 export async function bringCrowd(crowd: Crowd, held: () => void): Promise<Seen> {

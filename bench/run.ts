@@ -16,6 +16,7 @@ import { stampede } from './scenarios/stampede.ts'
 import { story } from './scenarios/story.ts'
 import { surge } from './scenarios/surge.ts'
 import { unflattering } from './scenarios/unflattering.ts'
+import { writes } from './scenarios/writes.ts'
 import { openStage, type Stage } from './stage.ts'
 
 /*
@@ -35,6 +36,7 @@ const scenarios: Scenario[] = [
   unflattering,
   growth,
   passthrough,
+  writes,
   dashboard,
 ]
 const seed = 2014

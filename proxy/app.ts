@@ -160,6 +160,8 @@ export async function createApp({
     random,
     softMs: config.request.softTimeout,
     deadlineMs: config.request.timeout,
+    // Half of the connections are left to those who wait.
+    mayRefresh: (underWay) => underWay < Math.ceil(connections / 2) && !busy.isBusy,
     reached: (position) => follower.reached(position, 50),
   })
   const upstream = upstreamOf(config, clock, random, observe)

@@ -335,7 +335,14 @@ describe('what is measured', () => {
     const { observe } = recorder()
     const ledger = new Ledger()
     const memory = memoryTier(1024 ** 2, observe)
-    const timing = { clock, random: () => 0, softMs: 150, deadlineMs: 3000, reached: async () => false }
+    const timing = {
+      clock,
+      random: () => 0,
+      softMs: 150,
+      deadlineMs: 3000,
+      reached: async () => false,
+      mayRefresh: () => true,
+    }
     const parts = { memory, farther: [], leases: noLeases, ledger, observe: tally.observe, ...timing }
     const cache = new ReadThrough(parts)
     const load = { json: 'v1' }

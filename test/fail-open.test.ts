@@ -316,6 +316,19 @@ describe('a deadline whose timer fired late', () => {
     expect(await asks()).toBe(false)
   })
 
+  test('excuses a failure, too, that comes from another timer of this process before the answer is read', async () => {
+    const clock = new BusyClock()
+    const { guarded, last, asks, of } = setup(clock)
+    clock.lateMs = 1000
+    for (let i = 0; i < 10; i += 1) {
+      const reading = guarded.get(key)
+      clock.pass(limits.deadlineMs + 1000)
+      last().reject(new Error('Command timed out'))
+      expect(await reading).toBeUndefined()
+    }
+    expect([await asks(), of('tier-error').length, of('tier-bypassed').length]).toEqual([true, 10, 0])
+  })
+
   test('leaves an answer that has been here for a while the time to be read', async () => {
     const clock = new BusyClock()
     const { guarded, last, of } = setup(clock)

@@ -37,9 +37,16 @@ interface Given {
   leases?: Leases
   softMs?: number
   reached?: () => Promise<boolean>
+  mayRefresh?: (underWay: number) => boolean
 }
 
-function setup({ random = () => 0.999_999, leases = noLeases, softMs = 150, reached = async () => false }: Given = {}) {
+function setup({
+  random = () => 0.999_999,
+  leases = noLeases,
+  softMs = 150,
+  reached = async () => false,
+  mayRefresh = () => true,
+}: Given = {}) {
   const clock = new ManualClock()
   const seen = recorder()
   const ledger = new Ledger()
@@ -56,6 +63,7 @@ function setup({ random = () => 0.999_999, leases = noLeases, softMs = 150, reac
     random,
     softMs,
     reached,
+    mayRefresh,
     deadlineMs: 3000,
   })
   const origin = { asked: 0, load: async (): Promise<Loaded> => rows('v1') }
@@ -771,6 +779,41 @@ describe('invalidation', () => {
     second.open()
     expect([text(await late), text(await later)]).toEqual(['after', 'after'])
     expect([origin.asked, cache.flights]).toEqual([2, 0])
+    expect(text(await read())).toBe('after')
+  })
+
+  test('what is stale is served without a refresh while there are enough of them, and refreshed when there is room again', async () => {
+    const { read, origin, clock } = setup({ mayRefresh: (underWay) => underWay < 2 })
+    const keys = ['a', 'b', 'c'] as Key[]
+    for (const key of keys) await read({ key })
+    clock.pass(lifetime.fresh)
+    const answered = gate()
+    origin.load = () => answered.opened.then(() => rows('v2'))
+    for (const key of keys) expect(await read({ key })).toMatchObject({ state: 'stale', source: 'memory' })
+    await settled()
+    expect(origin.asked).toBe(5)
+    answered.open()
+    await settled()
+    expect(await read({ key: keys[2] as Key })).toMatchObject({ state: 'stale' })
+    await settled()
+    expect(origin.asked).toBe(6)
+    for (const key of keys) expect(text(await read({ key }))).toBe('v2')
+  })
+
+  test('a reader who comes when the first one has given up starts a fill of its own: the other may be from before a long pause', async () => {
+    const { read, origin, clock } = setup()
+    const [first, second] = [gate(), gate()]
+    origin.load = () => first.opened.then(() => rows('before'))
+    const early = read().catch(({ code }) => code)
+    await settled()
+    clock.pass(60_000) // as of a process that was stopped
+    expect(await early).toBe('origin-timeout')
+    origin.load = () => second.opened.then(() => rows('after'))
+    const late = read()
+    await settled()
+    first.open()
+    second.open()
+    expect(text(await late)).toBe('after')
     expect(text(await read())).toBe('after')
   })
 

@@ -38,9 +38,11 @@ const steps: fc.Arbitrary<Step[]> = fc.array(
   { minLength: 4, maxLength: 25 },
 )
 
+const deadlineMs = 300
+
 interface Played {
   reads: { floor: number; outcome?: { answer: Answer } | { error: unknown } }[]
-  /** Statements that were under way beside another for the same key, though no change lay between their flights. */
+  /** Statements that were under way beside another for the same key, though neither a change nor the deadline lay between their flights. */
   doubled: number
   flights: number
   timers: number
@@ -77,25 +79,28 @@ async function play(scheduler: fc.Scheduler, script: readonly Step[], ledger = n
     random: () => 0.5,
     softMs: 50,
     reached: async () => false,
-    deadlineMs: 300,
+    mayRefresh: () => true,
+    deadlineMs,
   })
-  const underWay: { key: Key; seq: number }[] = []
+  const underWay: { key: Key; seq: number; began: number }[] = []
   const played: Played = { reads: [], doubled: 0, flights: 0, timers: 0 }
   let isFailing = false
 
   function readOf(key: Key): Read {
-    let seq = 0
+    let [seq, began] = [0, 0]
     return {
       key,
       route: 'r',
       tags() {
-        seq = ledger.stamp().seq // asked for when a flight begins
+        ;[seq, began] = [ledger.stamp().seq, clock.now()] // asked for when a flight begins
         return [`tag:${key}`]
       },
       lifetime: { fresh: 1000, stale: 1000, staleIfError: 10_000, negative: 100 },
       async load(sent) {
-        const own = { key, seq }
-        if (underWay.some((other) => other.key === key && other.seq === seq)) played.doubled += 1
+        const own = { key, seq, began }
+        const couldJoin = (other: typeof own) =>
+          other.key === key && other.seq === seq && Math.abs(began - other.began) < deadlineMs
+        if (underWay.some(couldJoin)) played.doubled += 1
         underWay.push(own)
         try {
           await wait(`turn of ${key}`)

@@ -49,6 +49,7 @@ function setup({ cors = [], noCache }: { cors?: string[]; noCache?: number } = {
     random: () => 0.5,
     softMs: 150,
     reached: async () => false,
+    mayRefresh: () => true,
     deadlineMs: 3000,
   })
   const routes = (cacheControl: string) => [

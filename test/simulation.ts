@@ -287,6 +287,7 @@ class Process {
       deadlineMs: 3000,
       softMs: 150,
       reached: (position: Position) => this.follower.reached(position, 50),
+      mayRefresh: () => true,
     }
     this.cache = new ReadThrough(parts)
     void this.follower.start()

@@ -99,7 +99,7 @@ async function fromMemory({ stage, isQuick, note }: Context, outcome: Outcome): 
     for (const encoding of encodings) kept.push(await keptIn(onramp.url, `/bench/plans/${rows}/0`, encoding))
   }
   const bare = await stage.processes.node('./servers/bare.ts', [answersFile(kept)], { core: serverCore })
-  const [rounds, seconds] = isQuick ? [3, 0.7] : [5, 1.2]
+  const rounds = isQuick ? 3 : 5
   const rows: (string | number)[][] = []
   const groups: { x: number; label: string }[] = []
   const bars = { onramp: [] as [number, number][], 'bare node:http': [] as [number, number][] }
@@ -111,7 +111,7 @@ async function fromMemory({ stage, isQuick, note }: Context, outcome: Outcome): 
       const servers = { onramp, 'bare node:http': bare }
       const names = ['onramp', 'bare node:http'] as const
       for (const one of names) await load(servers[one].url, { connections, seconds: 1, paths: () => ask[one], headers })
-      const measured = await interleaved(names, rounds, (one) => cost(servers[one], () => ask[one], seconds, headers))
+      const measured = await interleaved(names, rounds, (one) => cost(servers[one], () => ask[one], 1, headers))
       rows.push(...rowsOf(`${name}, ${encoding}`, measured))
       for (const one of names) bars[one].push([groups.length, medianOf(measured[one], ({ cpuMs }) => cpuMs * 1000)])
       groups.push({ x: groups.length, label: `${name} ${encoding}` })
@@ -179,16 +179,16 @@ async function fromRedis({ stage, isQuick, note, seed }: Context, outcome: Outco
       .map(([, path]) => path),
   )
   const ask = (connection: number) => orders[connection % connections] as string[]
-  const [rounds, seconds] = isQuick ? [3, 1] : [5, 2]
+  const rounds = isQuick ? 3 : 6
   const servers = { onramp, 'bare GET': bare }
   const names = ['onramp', 'bare GET'] as const
   for (const one of names) await load(servers[one].url, { connections, seconds: 1, paths: ask })
   const before = (await onramp.stats()).total
-  const measured = await interleaved(names, rounds, (one) => cost(servers[one], ask, seconds))
+  const measured = await interleaved(names, rounds, (one) => cost(servers[one], ask, 1))
   const { total } = await onramp.stats()
   const fromThere =
     ((total.redis as number) - (before.redis as number)) / ((total.requests as number) - (before.requests as number))
-  const alone = await interleaved(names, rounds, (one) => cost(servers[one], ask, seconds, {}, 1))
+  const alone = await interleaved(names, rounds, (one) => cost(servers[one], ask, 1, {}, 1))
   const rows = [...rowsOf('3 KB', measured), ...rowsOf('3 KB, one at a time', alone)]
   outcome.tables.push({ title: 'A hit in Redis, and a bare GET by ioredis', head, rows })
   claimTimes(outcome, 'a hit in Redis, beside a bare ioredis GET behind node:http', 1.5, {
@@ -245,15 +245,15 @@ async function fromOrigin({ stage, isQuick, note, seed }: Context, outcome: Outc
     drawn.add(path)
     return path
   }
-  const seconds = isQuick ? 1.5 : 3
+  const seconds = isQuick ? 1 : 2
   const ask = (many: number) => (name: (typeof names)[number]) => {
     // More than can be answered, each of them once.
     const lists = Array.from({ length: many }, () => Array.from({ length: (4000 / many) * seconds }, fresh))
     return cost(servers[name], (connection) => lists[connection] as string[], seconds, {}, many)
   }
   for (const name of [...names, ...names]) await ask(few)(name)
-  const measured = await interleaved(names, isQuick ? 3 : 6, ask(few))
-  const alone = await interleaved(names, isQuick ? 3 : 6, ask(1))
+  const measured = await interleaved(names, isQuick ? 3 : 5, ask(few))
+  const alone = await interleaved(names, isQuick ? 3 : 5, ask(1))
   outcome.tables.push({
     title: 'A miss, and a bare pg query behind Fastify',
     head,

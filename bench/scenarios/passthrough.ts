@@ -31,9 +31,9 @@ export const passthrough: Scenario = {
     for (const bytes of sizes) {
       note(`${bytes / 1024} KiB`)
       for (const name of names) await load(`${served[name].url}/${bytes}`, { connections, seconds: 1 })
-      const rounds = await interleaved(names, isQuick ? 3 : 9, async (name) => {
+      const rounds = await interleaved(names, isQuick ? 3 : 7, async (name) => {
         const before = served[name].cpuSeconds()
-        const measured = await load(`${served[name].url}/${bytes}`, { connections, seconds: isQuick ? 1 : 2 })
+        const measured = await load(`${served[name].url}/${bytes}`, { connections, seconds: 1 })
         return {
           perSecond: measured.perSecond,
           p99: measured.percentile(0.99),

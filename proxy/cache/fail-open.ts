@@ -102,20 +102,18 @@ class Outlasted extends Error {
  * A timer that fires late finds an answer that may have been here for a while, and has not been read because this process was busy:
  * it is given another `lateMs`, once, to be read.
  */
-async function within<T>(deadlineMs: number, clock: Clock, run: () => T | Promise<T>): Promise<T> {
+function within<T>(deadlineMs: number, clock: Clock, run: () => T | Promise<T>): Promise<T> {
   const begun = clock.now()
-  let cancel = () => {}
-  const late = new Promise<never>((_resolve, reject) => {
+  return new Promise((resolve, reject) => {
     const isOurFault = () => clock.now() - begun > deadlineMs + lateMs
     const tooLate = () => reject(new Outlasted(deadlineMs, isOurFault()))
-    cancel = clock.after(deadlineMs, () => {
+    let cancel = clock.after(deadlineMs, () => {
       if (!isOurFault()) return tooLate()
       cancel = clock.after(lateMs, tooLate)
     })
+    const ended = () => cancel()
+    // A failure that late is one too: another timer of this process was quicker to run than the answer to be read.
+    const failed = (error: unknown) => reject(isOurFault() ? new Outlasted(deadlineMs, true) : error)
+    Promise.try(run).then(resolve, failed).then(ended)
   })
-  try {
-    return await Promise.race([run(), late])
-  } finally {
-    cancel()
-  }
 }

@@ -9,6 +9,8 @@ import { type Flight, SingleFlight } from './single-flight.ts'
 export interface Parts extends FillParts {
   /** How long a reader waits who has something to fall back on, in milliseconds, counted from the start of the flight. */
   softMs: number
+  /** Whether one more refresh may be started behind a reader's back, beside so many under way: what is stale can wait, its readers need not. */
+  mayRefresh(underWay: number): boolean
   /** Waits a moment for a place in the invalidation log to be applied. Resolves to whether it has been. */
   reached(position: Position): Promise<boolean>
 }
@@ -26,6 +28,7 @@ export class ReadThrough {
   readonly #answers: Answers
   readonly #filler: Filler
   readonly #flights: SingleFlight<Answer>
+  #refreshes = 0
 
   constructor(parts: Parts) {
     this.#parts = parts
@@ -132,18 +135,26 @@ export class ReadThrough {
     return limit
   }
 
-  /** Starts a refresh behind the reader's back, unless one is under way or the last one has just failed. */
+  /** Starts a refresh behind the reader's back, unless one is under way, the last one has just failed, or there are enough. */
   #refresh(read: Read, held: Entry): void {
-    const { clock } = this.#parts
+    const { clock, mayRefresh } = this.#parts
     if (clock.now() < (held.refreshNotBefore ?? 0) || this.#flights.current(read.key) !== undefined) return
+    if (!mayRefresh(this.#refreshes)) return
+    this.#refreshes += 1
+    const over = () => {
+      this.#refreshes -= 1
+    }
     // Whoever joins this flight gets its failure; for the one that started it, nothing has failed: it has its answer.
-    this.#fly(read, { refreshed: held }).result.catch(() => {}) // observed where it failed
+    this.#fly(read, { refreshed: held }).result.then(over, over) // a failure is observed where it happens
   }
 
   #fly(read: Read, purpose: Purpose): Flight<Answer> {
-    const { ledger, clock } = this.#parts
-    const under: Judged = { stamp: ledger.stamp(), tags: read.tags(), readAt: clock.now() }
-    const mayJoin = () => ledger.isClean(read.key, under, clock.now())
+    const { ledger, clock, deadlineMs } = this.#parts
+    const began = clock.now()
+    const under: Judged = { stamp: ledger.stamp(), tags: read.tags(), readAt: began }
+    // One that is still under way when its first reader has given up may be of a process that was stopped for a while: what it brings is
+    // as old as that.
+    const mayJoin = () => clock.now() - began < deadlineMs && ledger.isClean(read.key, under, clock.now())
     return this.#flights.start(read.key, mayJoin, () => this.#filler.run(read, purpose, under))
   }
 }

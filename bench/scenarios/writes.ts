@@ -1,0 +1,110 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+import pg from 'pg'
+import { after, which } from '../processes.ts'
+import { percent, rounded, type Scenario } from '../scenario.ts'
+import type { Onramp, Settings, Stage } from '../stage.ts'
+import { interleaved, medianOf, ratioOf, spreadOf } from '../variants.ts'
+
+const tables = ['pgbench_accounts', 'pgbench_branches', 'pgbench_tellers']
+const names = ['off', 'by table', 'by row'] as const
+type Name = (typeof names)[number]
+const run = promisify(execFile)
+
+export const writes: Scenario = {
+  name: 'writes',
+  question: 'What does it cost those who write that onramp follows the database?',
+  async run({ stage, isQuick, note }) {
+    const pgbench = which('pgbench')
+    if (pgbench === undefined) {
+      const missing = 'pgbench is not installed, and so nothing was measured: apt-get install postgresql-contrib'
+      return { claims: [], tables: [], charts: [], notes: [missing] }
+    }
+    const owner = new pg.Client(stage.ownerUrl)
+    await owner.connect()
+    await run(pgbench, ['-i', '-s', '10', '-q', stage.ownerUrl])
+    await owner.query(`alter publication onramp add table ${tables.join(', ')}`)
+    await owner.query(`grant select on ${tables.join(', ')} to onramp`)
+    const write = async (seconds: number) => {
+      const { stdout } = await run(pgbench, ['-n', '-c', '4', '-T', String(seconds), stage.ownerUrl])
+      return Number(/^tps = ([\d.]+)/m.exec(stdout)?.[1])
+    }
+    await write(isQuick ? 2 : 5)
+    const measured = await interleaved(names, isQuick ? 2 : 5, async (name) => {
+      note(`followed: ${name}`)
+      const onramp = await stage.onramp({ change: (settings) => reading(settings, name) })
+      const perSecond = await write(isQuick ? 2 : 3)
+      await onramp.stop()
+      return { perSecond }
+    })
+    const slots = await slotsAfterKill(stage, owner)
+    await owner.query(`drop table ${tables.join(', ')}, pgbench_history`)
+    await owner.end()
+    const share = (name: Name) => ratioOf(measured[name], measured.off, (one) => one.perSecond)
+    const claim = (name: Name) => ({
+      what: `transactions of pgbench while its changes are followed ${name}, beside not at all`,
+      measured: `${rounded(share(name))} of them`,
+      value: share(name),
+    })
+    return {
+      claims: [
+        { ...claim('by table'), atLeast: 0.85, floor: 'at least 0.85' },
+        claim('by row'),
+        {
+          what: 'replication slots that hold WAL when onramp was killed',
+          measured: String(slots),
+          value: slots,
+          atMost: 0,
+          floor: 'none',
+        },
+      ],
+      tables: [
+        {
+          title: 'pgbench, 4 clients, as it comes (TPC-B-like), scale 10',
+          head: ['followed', 'transactions/s', 'spread'],
+          rows: names.map((name) => [
+            name,
+            rounded(medianOf(measured[name], (one) => one.perSecond)),
+            percent(spreadOf(measured[name], (one) => one.perSecond)),
+          ]),
+        },
+      ],
+      charts: [],
+      notes: [
+        'pgbench, PostgreSQL and onramp share the cores, so what following takes is taken from the writers. By row, each row that a transaction changes is read from the stream; by table, the first of each table is enough.',
+      ],
+    }
+  },
+}
+
+/** Only routes that read what pgbench writes; `by row` tells its rows apart. */
+function reading(settings: Settings, name: Name): void {
+  settings.postgres = { ...settings.postgres, follow: name === 'off' ? 'off' : 'replication' }
+  const route = (table: string, column: string) => ({
+    path: `/${table}/:id`,
+    parameters: { id: { type: 'integer' } },
+    sql: `select * from ${table} where ${column} = :id`,
+    returns: 'row',
+    lifetime: { fresh: '1d' },
+    ...(name === 'by row' && { rows: { [table]: { [column]: 'id' } } }),
+  })
+  settings.routes = {
+    accounts: route('pgbench_accounts', 'aid'),
+    branches: route('pgbench_branches', 'bid'),
+    tellers: route('pgbench_tellers', 'tid'),
+  }
+}
+
+/** The slots there are a second after an onramp that follows was killed. */
+async function slotsAfterKill(stage: Stage, owner: pg.Client): Promise<number> {
+  const onramp: Onramp = await stage.onramp({ change: (settings) => reading(settings, 'by table') })
+  const slots = async () => {
+    const { rows } = await owner.query<{ count: number }>('select count(*)::int as count from pg_replication_slots')
+    return rows[0]?.count ?? 0
+  }
+  if ((await slots()) === 0) throw new Error('Nobody follows the database: there is no slot.')
+  onramp.signal('SIGKILL')
+  await onramp.ended
+  await after(1000)
+  return slots()
+}
