@@ -1,5 +1,5 @@
 import { svg } from './chart.ts'
-import { type Finished, oneLine, type Results, verdict } from './report.ts'
+import { type Finished, oneLine, type Results, verdict, verdictInWords } from './report.ts'
 import type { Claim, Table } from './scenario.ts'
 
 /** A run as one HTML file that asks no other host for anything. */
@@ -36,7 +36,10 @@ ${notes.length === 0 ? '' : `<ul class="notes">${notes.map((note) => `<li>${text
 function card(claim: Claim): string {
   const held = verdict(claim)
   const kind = held === '' ? '' : held === 'holds' ? ' good' : ' bad'
-  const bound = claim.floor === undefined ? '' : `<small>has to be ${text(claim.floor)}: <b>${held}</b></small>`
+  const bound =
+    claim.floor === undefined
+      ? ''
+      : `<small>has to be ${text(claim.floor)}: <b>${text(verdictInWords(claim))}</b></small>`
   return `<div class="claim${kind}"><span>${text(claim.what)}</span><strong>${text(claim.measured)}</strong>${bound}</div>`
 }
 

@@ -80,7 +80,7 @@ export function readmeTable({ scenarios, ...run }: Results): string {
   const rows = scenarios.flatMap(({ name, claims }) =>
     claims.map(
       (claim, i) =>
-        `| ${i === 0 ? `**${name}**` : ''} | ${cell(claim.what)} | ${cell(claim.measured)} | ${claim.floor ?? ''} | ${verdict(claim)} |`,
+        `| ${i === 0 ? `**${name}**` : ''} | ${cell(claim.what)} | ${cell(claim.measured)} | ${claim.floor ?? ''} | ${cell(verdictInWords(claim))} |`,
     ),
   )
   return [
@@ -110,6 +110,12 @@ export function oneLine({
 export function verdict(claim: Claim): string {
   const isHeld = holds(claim)
   return isHeld === undefined ? '' : isHeld ? 'holds' : 'does not hold'
+}
+
+/** The verdict, and its cause where it is bad. */
+export function verdictInWords(claim: Claim): string {
+  const isMissed = holds(claim) === false && claim.cause !== undefined
+  return isMissed ? `${verdict(claim)}: ${claim.cause}` : verdict(claim)
 }
 
 function bound({ floor }: Claim): string {

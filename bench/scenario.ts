@@ -36,6 +36,8 @@ export interface Claim {
   atLeast?: number
   /** The bound as it is shown. */
   floor?: string
+  /** Where the time goes, as profiles say: told where it does not hold. */
+  cause?: string
 }
 
 export interface Table {

@@ -177,7 +177,12 @@ function claimsOf(told: Told, isFloor: boolean): Claim[] {
       what: `mean wait of 1,000 shoppers, ${told.title}`,
       measured: `${duration(before.mean)} direct, ${duration(warm.mean)} through onramp: 1/${rounded(1 / share)}`,
       value: share,
-      ...(isFloor && { atMost: 1 / 200, floor: 'at most 1/200' }),
+      ...(isFloor && {
+        atMost: 1 / 200,
+        floor: 'at most 1/200',
+        cause:
+          'a crowd without a pause waits 1,000 / (answers a second), and the load takes as much of the machine as onramp',
+      }),
     },
     {
       what: 'the same at the rate direct could answer',
