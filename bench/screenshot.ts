@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import pg from 'pg'
 import { chromium } from 'playwright-core'
 import { startEmbedded } from '../proxy/origin/embedded.ts'
 import { findProgram, startRedis } from '../test/servers.ts'
@@ -32,7 +33,11 @@ const browser = await chromium.launch({
 })
 const visits = [traffic(neighbour.url, 40, Math.random), traffic(shown.url, 120, Math.random)]
 
-/** Prices of a county change now and then, as prices do. */
+/** A row changes now and then, as rows do, and somebody purges something. */
+const owner = new pg.Client(database.ownerUrl)
+await owner.connect()
+const sell = () => owner.query(`update counties set plan_selections = plan_selections + 1 where county_fips = '51107'`)
+const selling = setInterval(sell, (seconds * 1000) / 12)
 const purge = (body: object) =>
   fetch(`${admin}/purge`, {
     method: 'POST',
@@ -54,11 +59,14 @@ try {
   const page = await browser.newPage({ viewport: { width: 1600, height: 900 }, colorScheme: 'light' })
   await page.goto(`${admin}/dashboard`)
   await page.waitForSelector('body[data-rung=full] #chart-requests canvas')
+  await sell()
   await pause(3000)
   await page.screenshot({ path: file })
   execFileSync(findProgram('optipng', 'optipng', ''), ['-quiet', '-o2', file])
 } finally {
+  clearInterval(selling)
   for (const visit of visits) visit.stop()
+  await owner.end()
   await browser.close()
   await Promise.all([neighbour.stop(), shown.stop()])
   redis.stop()

@@ -99,7 +99,7 @@ async function fromMemory({ stage, isQuick, note }: Context, outcome: Outcome): 
     for (const encoding of encodings) kept.push(await keptIn(onramp.url, `/bench/plans/${rows}/0`, encoding))
   }
   const bare = await stage.processes.node('./servers/bare.ts', [answersFile(kept)], { core: serverCore })
-  const rounds = isQuick ? 3 : 5
+  const rounds = isQuick ? 3 : 4
   const rows: (string | number)[][] = []
   const groups: { x: number; label: string }[] = []
   const bars = { onramp: [] as [number, number][], 'bare node:http': [] as [number, number][] }
@@ -183,7 +183,7 @@ async function fromRedis({ stage, isQuick, note, seed }: Context, outcome: Outco
       .map(([, path]) => path),
   )
   const ask = (connection: number) => orders[connection % connections] as string[]
-  const rounds = isQuick ? 3 : 6
+  const rounds = isQuick ? 3 : 5
   const servers = { onramp, 'bare GET': bare }
   const names = ['onramp', 'bare GET'] as const
   for (const one of names) await load(servers[one].url, { connections, seconds: 1, paths: ask })
@@ -258,8 +258,8 @@ async function fromOrigin({ stage, isQuick, note, seed }: Context, outcome: Outc
     return cost(servers[name], (connection) => lists[connection] as string[], seconds, {}, many)
   }
   for (const name of [...names, ...names]) await ask(few)(name)
-  const measured = await interleaved(names, isQuick ? 3 : 5, ask(few))
-  const alone = await interleaved(names, isQuick ? 3 : 5, ask(1))
+  const measured = await interleaved(names, isQuick ? 3 : 4, ask(few))
+  const alone = await interleaved(names, isQuick ? 3 : 4, ask(1))
   outcome.tables.push({
     title: 'A miss, and a bare pg query behind Fastify',
     head,

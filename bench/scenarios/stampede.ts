@@ -32,7 +32,7 @@ async function withProcesses({ stage, isQuick, note, seed }: Context, count: num
   const all: Onramp[] = []
   for (let i = 0; i < count; i += 1) all.push(await stage.onramp({ redis, change: soonStale }))
   const paths = [...new Set(searches(stage.popularity, seed, 200))]
-  const tries = isQuick ? 3 : 5
+  const tries = isQuick ? 2 : 3
   const moments: Record<string, (path: string) => Promise<void>> = {
     cold: async () => {},
     stale: async (path) => {

@@ -20,8 +20,8 @@ export const story: Scenario = {
   question:
     'A thousand shoppers look at the plans of their county, each asking again when answered: what do they wait without a cache, while onramp takes over, and after?',
   async run(context) {
-    const plain = await tell(context, 'plain', context.isQuick ? [14, 5] : [20, 8])
-    const rewritten = await tell(context, 'rewritten', context.isQuick ? [5, 4] : [10, 6])
+    const plain = await tell(context, 'plain', context.isQuick ? [14, 5] : [18, 6])
+    const rewritten = await tell(context, 'rewritten', context.isQuick ? [5, 4] : [8, 5])
     return outcome(plain, rewritten)
   },
 }
@@ -82,7 +82,7 @@ async function tell(context: Context, name: keyof typeof statements, [alone, cac
   note(`${title}: onramp at the rate PostgreSQL alone could serve`)
   let next = 0
   const sameRate = await openLoop(onramp.url, {
-    seconds: context.isQuick ? 4 : 7,
+    seconds: context.isQuick ? 4 : 5,
     rate: () => settled.perSecond,
     path: () => paths[next++ % people] as string,
     seed,

@@ -116,7 +116,7 @@ async function purgeStorm({ stage, isQuick, note, seed }: Context, outcome: Outc
   const onramp = await stage.onramp({ redis })
   const paths = searches(stage.popularity, seed, 300)
   for (const path of new Set(paths)) await fetch(onramp.url + path)
-  const seconds = isQuick ? 3 : 6
+  const seconds = isQuick ? 3 : 5
   const rows: (string | number)[][] = []
   for (const each of [0, 1, 10, 50]) {
     note(`${each} purges a second, each of a county`)

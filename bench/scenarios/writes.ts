@@ -30,7 +30,7 @@ export const writes: Scenario = {
       return Number(/^tps = ([\d.]+)/m.exec(stdout)?.[1])
     }
     await write(isQuick ? 2 : 5)
-    const measured = await interleaved(names, isQuick ? 2 : 5, async (name) => {
+    const measured = await interleaved(names, isQuick ? 2 : 4, async (name) => {
       note(`followed: ${name}`)
       const onramp = await stage.onramp({ change: (settings) => reading(settings, name) })
       const perSecond = await write(isQuick ? 2 : 3)
