@@ -98,19 +98,22 @@ function faults({ faults: measured }: FaultResults): string[][] {
   })
 }
 
-function crowds({ crowds: measured, deploy }: FaultResults): string[][] {
+function crowds({ crowds: measured, deploy, beside }: FaultResults): string[][] {
   const rows = measured.map(({ name, clients, processes, failed, sql }) => [
     `${clients} clients over ${processes} processes on one key whose time is over, ${name}`,
     `${clients}`,
     `${failed}`,
     `${sql}`,
   ])
+  if (beside !== undefined) {
+    const { asked, failed, p50Ratio, p99Ratio } = beside
+    const what = `a quick statement beside \`pg_sleep(5)\` fifty times a second: p50 ${p50Ratio} times, p99 ${p99Ratio} times as long as alone`
+    rows.push([what, `${asked}`, `${failed}`, ''])
+  }
   if (deploy === undefined) return rows
   const { sent, underWay, broken } = deploy
-  return [
-    ...rows,
-    [`SIGTERM with ${underWay} requests under way, the next process takes over`, `${sent}`, `${broken}`, ''],
-  ]
+  rows.push([`SIGTERM with ${underWay} requests under way, the next process takes over`, `${sent}`, `${broken}`, ''])
+  return rows
 }
 
 function coherence({ coherence: measured = [] }: FaultResults): string[][] {

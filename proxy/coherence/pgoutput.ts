@@ -154,12 +154,24 @@ class Bytes {
     if (this.#at + length > this.#bytes.length) throw new RangeError('the replication stream is cut off')
     this.#at += length
   }
-  letter = (): string => String.fromCharCode(this.uint8())
-  uint8 = (): number => this.#bytes.readUInt8(this.#take(1))
-  uint16 = (): number => this.#bytes.readUInt16BE(this.#take(2))
-  uint32 = (): number => this.#bytes.readUInt32BE(this.#take(4))
-  int64 = (): bigint => this.#bytes.readBigUInt64BE(this.#take(8))
-  rest = (): Buffer => this.#bytes.subarray(this.#at)
+  letter(): string {
+    return String.fromCharCode(this.uint8())
+  }
+  uint8(): number {
+    return this.#bytes.readUInt8(this.#take(1))
+  }
+  uint16(): number {
+    return this.#bytes.readUInt16BE(this.#take(2))
+  }
+  uint32(): number {
+    return this.#bytes.readUInt32BE(this.#take(4))
+  }
+  int64(): bigint {
+    return this.#bytes.readBigUInt64BE(this.#take(8))
+  }
+  rest(): Buffer {
+    return this.#bytes.subarray(this.#at)
+  }
 
   /** Text up to a zero byte. */
   text(): string {

@@ -7,6 +7,7 @@ export interface Results {
   deploy?: Deploy
   crowds: Crowd[]
   coherence?: Coherence[]
+  beside?: Beside
 }
 
 /** What readers of four processes saw of rows that were counted up. */
@@ -19,6 +20,14 @@ export interface Coherence {
   everywhereP99Ms: number | null
   stalestMs: number
   convergedSeconds: number
+}
+
+/** A quick statement beside one of five seconds that is asked for fifty times a second: its percentiles, as so many times those it has alone. */
+export interface Beside {
+  asked: number
+  failed: number
+  p50Ratio: number
+  p99Ratio: number
 }
 
 /** One process taking over from another under load; `underWay` when the old one was told to end. */
@@ -56,5 +65,5 @@ export function keepResults(results: Partial<Results>): void {
 /** A tenth of a millisecond, a hundredth of a second, a tenth of a statement. */
 function rounded(name: string, value: unknown): unknown {
   if (typeof value !== 'number') return value
-  return name.endsWith('Seconds') ? Math.round(value * 100) / 100 : Math.round(value * 10) / 10
+  return /Seconds$|Ratio$/.test(name) ? Math.round(value * 100) / 100 : Math.round(value * 10) / 10
 }
