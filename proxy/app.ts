@@ -19,6 +19,7 @@ import { Publisher } from './coherence/publisher.ts'
 import { purger } from './coherence/purge.ts'
 import type { Config } from './config.ts'
 import { newServer } from './http/framework.ts'
+import { handOver } from './http/listener.ts'
 import { type Passthrough, passthrough } from './http/passthrough.ts'
 import { describeRoute, followedTables, prepare, purgedTags, Routing } from './http/prepare.ts'
 import { type Limits, publicServer } from './http/server.ts'
@@ -64,6 +65,8 @@ export interface App {
   tiers: readonly string[]
   /** From here on /ready says no; `signal` is what asked for it. */
   drain(signal: string): void
+  /** Takes no more connections; those there are end with their answers, little by little. Resolves when all of them are to. */
+  handOver(): Promise<void>
   /** Cuts every connection, whatever is under way on it. */
   cut(): void
   /** Ends what `createApp` opened; to be called when both listeners are closed. */
@@ -292,6 +295,7 @@ export async function createApp({
         observe({ kind: 'draining', signal })
         upstream?.drain()
       },
+      handOver: () => handOver(server.server, clock),
       cut: () => {
         for (const { server: listener } of [server, admin]) listener.closeAllConnections()
         void upstream?.close()

@@ -147,6 +147,7 @@ async function removeStaleSocket(path: string): Promise<void> {
 /** Lets every request under way have its answer; what is still open after `graceMs` is cut. */
 async function closeListeners(app: App, graceMs: number): Promise<void> {
   const cut = setTimeout(() => app.cut(), graceMs)
+  await app.handOver()
   // The admin listener last: /ready says that it is draining.
   await app.public.close()
   await app.admin.close()

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { Agent, get } from 'node:http'
 import { createServer } from 'node:net'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
@@ -121,6 +122,38 @@ routes:
         () => false,
       )
     );
+  })
+
+  test('hands its clients over little by little: each has its answers, and not all connections end at once', async () => {
+    const program = await ready()
+    const agents = Array.from({ length: 300 }, () => new Agent({ keepAlive: true, maxSockets: 1 }))
+    const ask = (agent: Agent) =>
+      new Promise<{ status: number | undefined; isLast: boolean }>((resolve, reject) => {
+        const asked = get(`${program.url}/api/states`, { agent }, (response) => {
+          response.resume()
+          const { statusCode: status, headers } = response
+          response.on('end', () => resolve({ status, isLast: headers.connection === 'close' }))
+        })
+        asked.on('error', reject)
+      })
+    const askAll = (some: Agent[]) => Promise.all(some.map(ask))
+    await askAll(agents)
+    program.child.kill('SIGTERM')
+    while (!program.output().includes('SIGTERM: finishing')) await new Promise(setImmediate)
+    // Ten are told at once, and ten more each twentieth of a second.
+    const waves: number[] = []
+    let open = agents
+    while (open.length > 0) {
+      const answers = await askAll(open)
+      expect(answers.every(({ status }) => status === 200)).toBe(true)
+      waves.push(answers.filter(({ isLast }) => isLast).length)
+      open = open.filter((_agent, i) => !answers[i]?.isLast)
+    }
+    expect(waves[0]).toBeGreaterThan(0)
+    expect(waves[0]).toBeLessThan(agents.length)
+    expect(waves.length).toBeGreaterThan(2)
+    expect(await program.ended).toBe(0)
+    for (const agent of agents) agent.destroy()
   })
 
   test('goes on when nobody reads what it prints any more', async () => {

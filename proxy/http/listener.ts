@@ -1,8 +1,10 @@
 import { readFileSync, unwatchFile, watchFile } from 'node:fs'
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http'
 import { createServer as createSecureServer } from 'node:https'
+import { Server as NetServer } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { createSecureContext } from 'node:tls'
+import type { Clock } from '../clock.ts'
 import type { Observe } from '../observation.ts'
 import type { Sender } from './fields.ts'
 
@@ -62,8 +64,14 @@ export function limitedServer(
   // From the start, and one object for all: a property added later would make every socket a thing of its own to the engine.
   for (const event of ['connection', 'secureConnection'])
     server.on(event, (socket: Lined) => {
-      socket.line = { requests: 0, changing: 0, isEnding: false, sender: undefined }
+      socket.line = { requests: 0, changing: 0, isEnding: false, isLast: false, sender: undefined }
     })
+  const open = new Set<HttpSocket & Lined>()
+  connections.set(server, open)
+  server.on(certificate === undefined ? 'connection' : 'secureConnection', (socket: HttpSocket & Lined) => {
+    open.add(socket)
+    socket.once('close', () => open.delete(socket))
+  })
   server.on('request', handlers.request)
   // Node would promise to read the content, or refuse what it does not know, by itself.
   server.on('checkContinue', handlers.request)
@@ -97,6 +105,8 @@ export interface Line {
   changing: number
   /** It ends with the answer under way: a request was refused, or its content is read by nobody. What follows is not heard. */
   isEnding: boolean
+  /** It ends with its next answer: somebody else takes this process's place. */
+  isLast: boolean
   /** Who is at its other end, once somebody has asked. */
   sender: Sender | undefined
 }
@@ -114,6 +124,36 @@ export function lineOf({ socket }: IncomingMessage): Line {
 export type HttpSocket = Duplex & {
   _httpMessage?: (ServerResponse & { req: IncomingMessage }) | null
   parser?: { incoming?: IncomingMessage | null } | null
+}
+
+const connections = new WeakMap<Server, ReadonlySet<HttpSocket & Lined>>()
+
+/**
+ * How often some connections are told to end, in milliseconds, at least so many at a time, and over how long at most; and where there are more than
+ * that, how long those told last have to ask once more.
+ */
+const handing = { everyMs: 50, least: 10, longestMs: 5000, lastMs: 1000 }
+
+/**
+ * Takes no more connections, and has those there are end with their next answer: little by little, so that whoever takes this process's
+ * place meets its clients in the same way, and not all of them, cold, within a second. Resolves when all have been told; some may be open then,
+ * but idle.
+ */
+export async function handOver(server: Server, clock: Clock): Promise<void> {
+  if (!server.listening) return
+  NetServer.prototype.close.call(server) // that of http would cut off who is idle just now
+  const open = connections.get(server) ?? new Set()
+  const told = [...open]
+  const pause = () => new Promise<void>((resolve) => void clock.after(handing.everyMs, resolve))
+  const atOnce = Math.max(handing.least, Math.ceil((told.length * handing.everyMs) / handing.longestMs))
+  for (let i = 0; i < told.length; i += 1) {
+    if (i > 0 && i % atOnce === 0) await pause()
+    const { line, _httpMessage: underWay } = told[i] as HttpSocket & Lined
+    line.isLast = true
+    if (underWay != null && !underWay.headersSent) underWay.shouldKeepAlive = false
+  }
+  if (told.length <= handing.least) return
+  for (let ms = 0; ms < handing.lastMs && open.size > 0; ms += handing.everyMs) await pause()
 }
 
 const notATunnel = 'HTTP/1.1 501 Not Implemented\r\nContent-Length: 0\r\nConnection: close\r\n\r\n'

@@ -110,6 +110,7 @@ export function publicServer(parts: Parts): FastifyInstance {
   function begin(request: Arriving, response: ServerResponse, handle: RequestListener): void {
     const line = lineOf(request)
     if (line.isEnding) return
+    if (line.isLast) response.shouldKeepAlive = false
     if (line.requests === limits.maxRequests) endAfter(request, response)
     const road = approach(request)
     if (road instanceof Problem) return void refuse(request, response, road)
