@@ -295,7 +295,7 @@ export async function createApp({
         observe({ kind: 'draining', signal })
         upstream?.drain()
       },
-      handOver: () => handOver(server.server, clock),
+      handOver: () => handOver(server.server, clock, config.limits.drainTimeout),
       cut: () => {
         for (const { server: listener } of [server, admin]) listener.closeAllConnections()
         void upstream?.close()

@@ -137,15 +137,18 @@ const handing = { everyMs: 50, least: 10, longestMs: 5000, lastMs: 1000 }
 /**
  * Takes no more connections, and has those there are end with their next answer: little by little, so that whoever takes this process's
  * place meets its clients in the same way, and not all of them, cold, within a second. Resolves when all have been told; some may be open then,
- * but idle.
+ * but idle. `graceMs` is how long there is until connections are cut: half of it is left to what is under way then.
  */
-export async function handOver(server: Server, clock: Clock): Promise<void> {
+export async function handOver(server: Server, clock: Clock, graceMs: number): Promise<void> {
   if (!server.listening) return
   NetServer.prototype.close.call(server) // that of http would cut off who is idle just now
   const open = connections.get(server) ?? new Set()
   const told = [...open]
   const pause = () => new Promise<void>((resolve) => void clock.after(handing.everyMs, resolve))
-  const atOnce = Math.max(handing.least, Math.ceil((told.length * handing.everyMs) / handing.longestMs))
+  const atOnce = Math.max(
+    handing.least,
+    Math.ceil((told.length * handing.everyMs) / Math.min(handing.longestMs, graceMs / 2)),
+  )
   for (let i = 0; i < told.length; i += 1) {
     if (i > 0 && i % atOnce === 0) await pause()
     const { line, _httpMessage: underWay } = told[i] as HttpSocket & Lined
