@@ -561,7 +561,8 @@ export class World {
     const { marks, heard } = process
     const before = process.answered[row] as number
     const asked = this.time.now
-    const isUnverified = process.clock.now() > process.ledger.verifiedUntil
+    const isVerified = () => process.clock.now() <= process.ledger.verifiedUntil
+    const wasVerified = isVerified()
     const read = {
       key: `rows@1?row=${row}` as Key,
       route: 'rows',
@@ -586,6 +587,8 @@ export class World {
       if (version < before) this.#fail(`${told()}: it had answered version ${before}`)
       // A fill under way that was joined is as old as its statement: longer than that only in a process that stood still.
       const isKept = source !== 'origin' && state !== 'stale'
+      // Who asked just before the log was heard again may get what has been found current meanwhile, as the origin failed.
+      const isUnverified = !wasVerified && !isVerified()
       if (isUnverified && isKept && asked - at > unverifiedMs) this.#fail(`${told()}: unverified`)
       // What was invalidated meanwhile may come again from Redis as whoever has heard less knows it.
       if (process.marks.at[row] === needs.at[row])
