@@ -1,6 +1,6 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import { parse, stringify } from 'yaml'
@@ -18,8 +18,6 @@ export interface OnrampOptions {
   core?: number
   /** Where it serves; any free port by default. */
   port?: number
-  /** Flags of Node. */
-  nodeFlags?: string[]
 }
 
 export interface Onramp extends Served {
@@ -53,6 +51,10 @@ export interface Stage {
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const dataDir = join(root, '.data', 'bench')
+/** As `npm start` has it, without npm. */
+const { start: startCommand } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).scripts as {
+  start: string
+}
 
 /** Builds the stage. The database's files stay under .data/bench, so that the next run finds them. */
 export async function openStage(processes: Processes, note: (text: string) => void): Promise<Stage> {
@@ -99,12 +101,13 @@ export async function openStage(processes: Processes, note: (text: string) => vo
       servers.push(server)
       return server
     },
-    async onramp({ redis, change, core, port = 0, nodeFlags = [] } = {}) {
+    async onramp({ redis, change, core, port = 0 } = {}) {
       const served = await processes.program(
-        process.execPath,
-        [...nodeFlags, join(root, 'proxy', 'main.ts'), '--config', configuration(change)],
+        'sh',
+        ['-c', `${startCommand} "$@"`, 'onramp', '--config', configuration(change)],
         {
           environment: {
+            PATH: `${dirname(process.execPath)}:${process.env.PATH}`,
             DATABASE_URL: database.url,
             PORT: String(port),
             ADMIN_PORT: '0',

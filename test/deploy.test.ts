@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -6,6 +7,8 @@ import { parse, parseAllDocuments } from 'yaml'
 import { readConfig } from '../proxy/config-file.ts'
 import { busyMetrics, type Series, seriesOf } from './scrape.ts'
 
+/** Memory outside of the engine's heap counts with the heap, and not by bounds of its own: see proxy/README.md. */
+const engineFlag = '--external-memory-accounted-in-global-limit'
 const read = (file: string) => readFileSync(new URL(`../config/deploy/${file}`, import.meta.url), 'utf8')
 
 /** Words of PromQL that are no series: operators and modifiers. What is followed by a parenthesis is a function. */
@@ -189,13 +192,25 @@ describe('the Kubernetes manifest', () => {
   })
 })
 
+test('however it is started, the engine and the allocator are told the same, which this Node knows', () => {
+  const here = (file: string) => readFileSync(new URL(`../${file}`, import.meta.url), 'utf8')
+  const allocator = 'MALLOC_MMAP_THRESHOLD_=131072'
+  expect(JSON.parse(here('package.json')).scripts.start).toBe(`exec env ${allocator} node ${engineFlag} proxy/main.ts`)
+  expect(here('Dockerfile')).toContain(`\nENV ${allocator}\n`)
+  expect(here('Dockerfile')).toContain(`\nENTRYPOINT ["node", "${engineFlag}", "proxy/main.ts"]\n`)
+  expect(read('onramp.service')).toContain(`\nEnvironment=NODE_ENV=production ${allocator}\n`)
+  expect(execFileSync(process.execPath, ['--v8-options'], { encoding: 'utf8' })).toContain(`\n  ${engineFlag} `)
+})
+
 describe('the systemd unit', () => {
   const settings = new Map(
     [...read('onramp.service').matchAll(/^(\w+)=(.*)$/gm)].map(([, name, value]) => [name, value]),
   )
 
   test('starts the program, gives it time to drain, and its secrets from a file', () => {
-    expect(settings.get('ExecStart')).toBe('/usr/bin/node /opt/onramp/proxy/main.ts --config /etc/onramp/onramp.yaml')
+    expect(settings.get('ExecStart')).toBe(
+      `/usr/bin/node ${engineFlag} /opt/onramp/proxy/main.ts --config /etc/onramp/onramp.yaml`,
+    )
     const shipped = readConfig(new URL('../config/onramp.yaml', import.meta.url).pathname, {})
     expect(Number(settings.get('TimeoutStopSec'))).toBeGreaterThan(shipped.limits.drainTimeout / 1000)
     expect(settings.get('EnvironmentFile')).toBe('/etc/onramp/environment')

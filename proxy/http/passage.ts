@@ -3,6 +3,7 @@ import { Problem } from '../errors.ts'
 import { downstreamFields, trailerFields } from './fields.ts'
 import type { Head } from './head.ts'
 import { problemReply } from './reply.ts'
+import { carried } from './young.ts'
 
 /** RFC 9211: for this cache, what it passes on is bypassed. */
 export const bypassed = 'onramp; fwd=bypass; detail=upstream'
@@ -48,6 +49,8 @@ export class Passage {
   /** The fields of the answer. */
   #fields: readonly string[] = []
   #interim = 0
+  /** Bytes of content so far. */
+  #carried = 0
   #isOver = false
   #isWhole = false
 
@@ -134,6 +137,7 @@ export class Passage {
 
   /** Passes content on, no faster than the client takes it. */
   write(chunk: Buffer, source: Source): void {
+    this.#carried = carried(this.#carried, chunk.length)
     if (this.#held !== undefined && this.#first === undefined) this.#first = { chunk, source }
     else if (this.#begin()) this.#write(chunk, source)
   }

@@ -12,6 +12,7 @@ import { clientClosedRequest, Passage } from './passage.ts'
 import { keptOpen } from './pool.ts'
 import { join, lastResponse } from './tunnel.ts'
 import { placeOf, type Upstream } from './upstream.ts'
+import { carried } from './young.ts'
 
 export interface Passthrough {
   /** Carries a request to the web tier, and its answer back. */
@@ -67,6 +68,10 @@ export function passthrough(upstream: Upstream, clock: Clock, random: () => numb
     request.on('end', () => {
       if (head.content === 'chunked') outgoing.addTrailers(trailerFields(request.rawTrailers))
       outgoing.end()
+    })
+    let sent = 0
+    request.on('data', ({ length }: Buffer) => {
+      sent = carried(sent, length)
     })
     request.pipe(outgoing, { end: false })
   }

@@ -2,6 +2,7 @@ import { type IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { downstreamFields } from './fields.ts'
+import { carried } from './young.ts'
 
 /** Whether `request` asks for a WebSocket in a way that can be tunnelled: other protocols, or one with content, never are. */
 export function asksForWebSocket({ method, headers, httpVersion }: IncomingMessage): boolean {
@@ -60,6 +61,10 @@ export function join(
     side.on('error', cut)
     // What it has sent may still be on its way to the other.
     side.on('close', () => other.end())
+    let sent = 0
+    side.on('data', ({ length }: Buffer) => {
+      sent = carried(sent, length)
+    })
     side.pipe(other)
   }
   return true
