@@ -246,7 +246,7 @@ describe('before it can be read, a change is not told', () => {
   })
 
   test('twin: told as it is decoded, it is not there for who reads then', async () => {
-    const following = await follow(database.url, [plans, rates], { visible: async (xids) => xids })
+    const following = await follow(database.url, [plans, rates], { visible: async () => () => true })
     await stuck(async (release) => {
       const committing = writer.query(`insert into plans values ('late', '')`)
       const reader = new pg.Client({ connectionString: database.url })

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { Unseen, UntilVisible, widen } from '../proxy/coherence/visibility.ts'
+import { seenBy, Unseen, UntilVisible, widen } from '../proxy/coherence/visibility.ts'
 import { ManualClock, settled } from './support.ts'
 
 describe('a number of 32 bits becomes the one of 64 bits that is meant', () => {
@@ -14,73 +14,111 @@ describe('a number of 32 bits becomes the one of 64 bits that is meant', () => {
   ])('%s', (_when, xid, near, meant) => expect(widen(xid, near)).toBe(meant))
 })
 
+describe('a snapshot as the server writes it', () => {
+  test.each([
+    ['10:10:', [1n, 9n], [10n, 11n]],
+    ['10:20:10,15', [9n, 11n, 14n, 16n, 19n], [10n, 15n, 20n, 2n ** 40n]],
+    [
+      '18446744073709551610:18446744073709551612:18446744073709551610',
+      [18446744073709551611n],
+      [18446744073709551610n],
+    ],
+  ])('%s sees what had ended', (snapshot, seen, unseen) => {
+    expect(seen.filter(seenBy(snapshot))).toEqual(seen)
+    expect(unseen.filter(seenBy(snapshot))).toEqual([])
+  })
+  test.each(['', '10:20', '10:x:', '10:20:1;2'])('is nothing else: %j', (text) => {
+    expect(() => seenBy(text)).toThrow('this is no snapshot')
+  })
+})
+
 describe('what a transaction has changed is held back until new snapshots see it', () => {
   function setup() {
     const clock = new ManualClock()
-    const visible = new Set<string>()
-    const asked: string[][] = []
+    const visible = new Set<bigint>()
+    const server = { failure: undefined as unknown, questions: 0, isSlow: false, answer: () => {} }
     const delivered: string[] = []
     const failures: unknown[] = []
-    const server = { failure: undefined as unknown }
     const waiting = new UntilVisible<string>(
-      async (xids) => {
-        asked.push([...xids])
+      async () => {
+        server.questions += 1
         if (server.failure !== undefined) throw server.failure
-        return xids.filter((xid) => visible.has(xid))
+        const seen = new Set(visible)
+        if (server.isSlow) await new Promise<void>((resolve) => (server.answer = resolve))
+        return (xid) => seen.has(xid)
       },
       (item) => void delivered.push(item),
       (error) => failures.push(error),
       clock,
     )
-    return { clock, visible, asked, delivered, failures, waiting, server }
+    return { clock, visible, delivered, failures, waiting, server }
   }
 
   test('at once where it is visible already; later otherwise, asked every two milliseconds; ten after all of it was', async () => {
-    const { clock, visible, asked, delivered, waiting } = setup()
-    visible.add('1')
+    const { clock, visible, delivered, waiting, server } = setup()
+    visible.add(1n)
     waiting.add(1n, 'one')
     await settled()
-    expect([delivered, asked.length]).toEqual([['one'], 1])
+    expect([delivered, server.questions]).toEqual([['one'], 1])
     waiting.add(2n, 'two')
     waiting.add(3n, 'three')
     clock.pass(9)
     await settled()
-    expect(asked.length).toBe(1)
+    expect(server.questions).toBe(1)
     clock.pass(1)
     await settled()
-    expect([delivered, asked.at(-1), waiting.size]).toEqual([['one'], ['2', '3'], 2])
-    visible.add('3')
+    expect([delivered, server.questions, waiting.size]).toEqual([['one'], 2, 2])
+    visible.add(3n)
     clock.pass(2)
     await settled()
     expect(delivered).toEqual(['one', 'three'])
-    visible.add('2')
+    visible.add(2n)
     clock.pass(2)
     await settled()
     expect([delivered, waiting.size]).toEqual([['one', 'three', 'two'], 0])
     clock.pass(10)
     await settled()
-    expect([asked.length, clock.timers]).toEqual([4, 0])
+    expect([server.questions, clock.timers]).toEqual([4, 0])
   })
 
   test('in the order of the commits, of all that is seen at one moment', async () => {
     const { clock, visible, delivered, waiting } = setup()
     for (const xid of [5n, 9n, 2n]) waiting.add(xid, String(xid))
     await settled()
-    for (const xid of ['2', '5', '9']) visible.add(xid)
+    for (const xid of [2n, 5n, 9n]) visible.add(xid)
     clock.pass(2)
     await settled()
     expect(delivered).toEqual(['5', '9', '2'])
   })
 
+  test('what comes while the server is asked waits for the next question, and hurries nobody', async () => {
+    const { clock, visible, delivered, waiting, server } = setup()
+    server.isSlow = true
+    visible.add(1n)
+    waiting.add(1n, 'one')
+    visible.add(2n)
+    waiting.add(2n, 'two')
+    server.isSlow = false
+    server.answer()
+    await settled()
+    expect([delivered, waiting.size]).toEqual([['one'], 1])
+    clock.pass(9)
+    await settled()
+    expect(server.questions).toBe(1)
+    clock.pass(1)
+    await settled()
+    expect([delivered, server.questions]).toEqual([['one', 'two'], 2])
+  })
+
   test('stuck for long, it is asked for less often, and at most every tenth of a second', async () => {
-    const { clock, asked, waiting } = setup()
+    const { clock, waiting, server } = setup()
     waiting.add(1n, 'one')
     for (let i = 0; i < 10_000; i++) {
       await settled()
       clock.pass(1)
     }
-    expect(asked.length).toBeLessThan(300)
-    expect(asked.length).toBeGreaterThan(10_000 / 100)
+    expect(server.questions).toBeLessThan(300)
+    expect(server.questions).toBeGreaterThan(10_000 / 100)
   })
 
   test('a server that cannot be asked ends it, and nothing is handed on', async () => {
@@ -94,15 +132,15 @@ describe('what a transaction has changed is held back until new snapshots see it
 
 describe('of transactions in progress when a stream begins', () => {
   function setup() {
-    const ended: string[] = []
-    const unseen = new Unseen(async (xids) => xids.filter((xid) => ended.includes(xid)))
-    unseen.watch(['1', '2'])
+    const ended: bigint[] = []
+    const unseen = new Unseen(async () => (xid) => ended.includes(xid))
+    unseen.watch([1n, 2n])
     return { ended, unseen }
   }
   test('one that the stream does not show has been missed once a heartbeat is back that was sent after its end', async () => {
     const { ended, unseen } = setup()
     await unseen.expect(1)
-    ended.push('1')
+    ended.push(1n)
     expect(unseen.passed(1)).toBe(false)
     await unseen.expect(2)
     expect(unseen.passed(1)).toBe(false)
@@ -111,7 +149,7 @@ describe('of transactions in progress when a stream begins', () => {
   test('one that it does show has not, before or after it has ended', async () => {
     const { ended, unseen } = setup()
     unseen.see(1n)
-    ended.push('1', '2')
+    ended.push(1n, 2n)
     await unseen.expect(1)
     unseen.see(2n)
     expect(unseen.passed(1)).toBe(false)

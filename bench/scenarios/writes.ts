@@ -33,6 +33,8 @@ export const writes: Scenario = {
     const measured = await interleaved(names, isQuick ? 2 : 4, async (name) => {
       note(`followed: ${name}`)
       const onramp = await stage.onramp({ change: (settings) => reading(settings, name) })
+      // A process that has just begun compiles what it runs.
+      await write(isQuick ? 1 : 3)
       const perSecond = await write(isQuick ? 2 : 3)
       await onramp.stop()
       return { perSecond }

@@ -3,7 +3,7 @@ import { publication, type Seen } from './catalog.ts'
 import { readFrame, readMessage, standbyStatus } from './pgoutput.ts'
 import { type Client, connect, query, sqlState } from './session.ts'
 import { type Transaction, Transactions } from './transaction.ts'
-import { type AskVisible, Unseen, UntilVisible, widen } from './visibility.ts'
+import { type AskVisible, seenBy, Unseen, UntilVisible, widen } from './visibility.ts'
 
 /** What a follower of the database tells as it goes. */
 export interface Heard {
@@ -27,7 +27,7 @@ export interface Following {
  * After something has come, this long passes until the next is read, in milliseconds: small transactions that follow closely are taken together, which
  * leaves more of the machine to those who write them. What comes in larger pieces is read as it comes.
  */
-const gather = { ms: 5, belowBytes: 16_384 }
+const gather = { ms: 10, belowBytes: 65_536 }
 
 /** SQLSTATE duplicate_object. */
 const inUse = '42710'
@@ -65,26 +65,31 @@ export async function followByReplication(options: {
   stream.on('error', failed)
   stream.on('end', () => failed(new Error('the server has ended the replication stream')))
   let near = await newestXid(control)
+  const hand = (tags: readonly string[], beats: readonly number[]) => {
+    if (tags.length > 0) heard.changed(tags)
+    for (const number of beats) {
+      if (unseen.passed(number)) heard.missed()
+      heard.beat(number)
+    }
+  }
+  const lookUp = async ({ tags, unknown, beats }: Transaction) => {
+    await options.refresh()
+    const ofUnknown = [...unknown].flatMap((key) => changedTags(options.seen(), key))
+    if (!isOver) hand([...tags, ...ofUnknown], beats)
+  }
+  const ask = options.visible ?? (() => visibleNow(control))
   const waiting = new UntilVisible<Transaction>(
-    options.visible ?? ((xids) => visibleNow(control, xids)),
-    async (transaction) => {
-      const tags = new Set(transaction.tags)
-      if (transaction.unknown.size > 0) {
-        await options.refresh()
-        for (const key of transaction.unknown) for (const tag of changedTags(options.seen(), key)) tags.add(tag)
-      }
-      if (isOver) return
-      if (tags.size > 0) heard.changed([...tags])
-      for (const number of transaction.beats) {
-        if (unseen.passed(number)) heard.missed()
-        heard.beat(number)
-      }
+    ask,
+    (transaction) => {
+      if (transaction.unknown.size > 0) return lookUp(transaction)
+      if (!isOver) hand([...transaction.tags], transaction.beats)
+      return undefined
     },
     failed,
     clock,
   )
   const transactions = new Transactions(options.seen, sender)
-  const unseen = new Unseen((xids) => visibleNow(control, xids))
+  const unseen = new Unseen(() => visibleNow(control))
   let position = 0n
   const acknowledge = () => stream.connection.sendCopyFromChunk(standbyStatus(position))
   const take = (chunk: Buffer) => {
@@ -165,7 +170,7 @@ function changedTags(seen: Seen, key: string): string[] {
 }
 
 /** Transactions in progress that have written to `relations`, which their locks tell. */
-async function writing(control: Client, relations: readonly string[]): Promise<string[]> {
+async function writing(control: Client, relations: readonly string[]): Promise<bigint[]> {
   const rows = await query<{ xid: string }>(
     control,
     `select xid::text from pg_snapshot_xip(pg_current_snapshot()) xid where xid::xid in (
@@ -175,7 +180,7 @@ async function writing(control: Client, relations: readonly string[]): Promise<s
          and written.mode in ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'))`,
     [relations],
   )
-  return rows.map(({ xid }) => xid)
+  return rows.map(({ xid }) => BigInt(xid))
 }
 
 async function newestXid(control: Client): Promise<bigint> {
@@ -183,11 +188,8 @@ async function newestXid(control: Client): Promise<bigint> {
   return BigInt(row?.xid ?? 0)
 }
 
-async function visibleNow(control: Client, xids: readonly string[]): Promise<string[]> {
-  const rows = await query<{ xid: string }>(
-    control,
-    'select xid::text from unnest($1::xid8[]) xid where pg_visible_in_snapshot(xid, pg_current_snapshot())',
-    [xids],
-  )
-  return rows.map(({ xid }) => xid)
+async function visibleNow(control: Client): Promise<(xid: bigint) => boolean> {
+  const text = 'select pg_current_snapshot()::text as snapshot'
+  const [row] = await query<{ snapshot: string }>(control, text, [], 'snapshot')
+  return seenBy(row?.snapshot ?? '')
 }

@@ -42,13 +42,19 @@ export async function connect(url: string, { replication, ...settings }: Record<
   return client
 }
 
-/** Runs one statement, and gives up on it, and the session, when no answer comes. */
+/** Runs one statement, and gives up on it, and the session, when no answer comes. One with a `name` is parsed once a session. */
 export async function query<R extends pg.QueryResultRow>(
   client: Client,
   text: string,
   values: readonly unknown[] = [],
+  name?: string,
 ): Promise<R[]> {
-  const { rows } = await client.query<R>({ text, values: [...values], query_timeout: patienceMs } as pg.QueryConfig)
+  const { rows } = await client.query<R>({
+    name,
+    text,
+    values: [...values],
+    query_timeout: patienceMs,
+  } as pg.QueryConfig)
   return rows
 }
 

@@ -55,7 +55,8 @@ export class Transactions {
   /** As the stream has described them, by the number it calls them by. */
   readonly #described = new Map<number, { key: string; columns: Column[] }>()
   readonly #sender: string
-  #current: (Transaction & { rows: Map<string, Set<string>> }) | undefined
+  /** `whole`: relations of which nothing more can be said than has been. */
+  #current: (Transaction & { rows: Map<string, Set<string>>; whole: Set<number> }) | undefined
 
   /** `sender` tells this process' heartbeats from those of others. */
   constructor(watched: () => Watched, sender: string) {
@@ -72,7 +73,14 @@ export class Transactions {
   take(message: Message): Transaction | undefined {
     switch (message.kind) {
       case 'begin':
-        this.#current = { xid: message.xid, tags: new Set(), unknown: new Set(), beats: [], rows: new Map() }
+        this.#current = {
+          xid: message.xid,
+          tags: new Set(),
+          unknown: new Set(),
+          beats: [],
+          rows: new Map(),
+          whole: new Set(),
+        }
         return undefined
       case 'commit':
         return this.#commit()
@@ -99,9 +107,8 @@ export class Transactions {
     const current = this.#current
     this.#current = undefined
     if (current === undefined) return undefined
-    const { rows, ...transaction } = current
-    for (const tags of rows.values()) for (const tag of tags) transaction.tags.add(tag)
-    return transaction
+    for (const tags of current.rows.values()) for (const tag of tags) current.tags.add(tag)
+    return current
   }
 
   /** A relation described again with other columns has been altered, by this transaction or by one before it. */
@@ -115,10 +122,12 @@ export class Transactions {
   }
 
   #change({ oid, operation, rows }: Extract<Message, { kind: 'change' }>): void {
+    if (this.#current?.whole.has(oid)) return
     const { key, columns } = this.#relation(oid)
     const followed = this.#watched().relations.get(key)
     if (followed === undefined || followed.every((one) => one.columns.length === 0)) {
       this.#touch(key)
+      this.#current?.whole.add(oid)
       return
     }
     const { old, new: after } = rows()

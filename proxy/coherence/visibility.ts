@@ -1,7 +1,18 @@
 import type { Clock } from '../clock.ts'
 
-/** Of transactions, as the numbers of 64 bits the server gives them, those that every new snapshot sees. */
-export type AskVisible = (xids: readonly string[]) => Promise<readonly string[]>
+/** Of transactions, as the numbers of 64 bits the server gives them, which every new snapshot sees: asked now. */
+export type AskVisible = () => Promise<(xid: bigint) => boolean>
+
+/**
+ * What a snapshot sees, as `pg_current_snapshot` writes it: xmin:xmax:xip, ended before, begun after, and in progress between. The same as
+ * `pg_visible_in_snapshot`, of any number of transactions at the price of one question.
+ */
+export function seenBy(snapshot: string): (xid: bigint) => boolean {
+  const [, xmin, xmax, xip] = /^(\d+):(\d+):([\d,]*)$/.exec(snapshot) ?? []
+  if (xmin === undefined || xmax === undefined) throw new Error(`this is no snapshot: ${snapshot}`)
+  const [first, next, running] = [BigInt(xmin), BigInt(xmax), new Set(xip?.split(','))]
+  return (xid) => xid < first || (xid < next && !running.has(String(xid)))
+}
 
 /**
  * A transaction's number in a replication stream, of 32 bits, made the one of 64 bits that is nearest to `near`. Any number the server
@@ -26,9 +37,9 @@ const askAgainMostMs = 100
  * So the server is asked until it is. Of what is seen at one moment everything is handed on in the order of the commits.
  */
 export class UntilVisible<T> {
-  readonly #pending = new Map<string, T[]>()
+  readonly #pending = new Map<bigint, T[]>()
   readonly #ask: AskVisible
-  readonly #deliver: (item: T) => void | Promise<void>
+  readonly #deliver: (item: T) => Promise<void> | undefined
   readonly #clock: Clock
   #isRunning = false
   #latest = 0
@@ -38,7 +49,7 @@ export class UntilVisible<T> {
 
   constructor(
     ask: AskVisible,
-    deliver: (item: T) => void | Promise<void>,
+    deliver: (item: T) => Promise<void> | undefined,
     failed: (error: unknown) => void,
     clock: Clock,
   ) {
@@ -53,8 +64,9 @@ export class UntilVisible<T> {
   }
 
   add(xid: bigint, item: T): void {
-    const key = String(xid)
-    this.#pending.set(key, [...(this.#pending.get(key) ?? []), item])
+    const others = this.#pending.get(xid)
+    if (others === undefined) this.#pending.set(xid, [item])
+    else others.push(item)
     this.#latest = this.#clock.now()
     if (this.#isRunning) return
     this.#isRunning = true
@@ -68,14 +80,15 @@ export class UntilVisible<T> {
 
   async #run(): Promise<void> {
     while (this.#pending.size > 0) {
-      const asked = [...this.#pending.keys()]
-      const visible = new Set(await this.#ask(asked))
-      for (const [xid, items] of [...this.#pending]) {
-        if (!visible.has(xid)) continue
+      // What comes after the question is meant by the next one.
+      const asked = [...this.#pending]
+      const isVisible = await this.#ask()
+      const visible = asked.filter(([xid]) => isVisible(xid))
+      for (const [xid, items] of visible) {
         this.#pending.delete(xid)
         for (const item of items) await this.#deliver(item)
       }
-      await this.#pause(visible.size === asked.length)
+      await this.#pause(visible.length === asked.length)
     }
   }
 
@@ -93,28 +106,33 @@ export class UntilVisible<T> {
  */
 export class Unseen {
   readonly #ask: AskVisible
-  readonly #open = new Set<string>()
+  readonly #open = new Set<bigint>()
   /** Ended before the heartbeat of this number was sent: once that is back, their commits are through, or will never be. */
-  readonly #ended = new Map<string, number>()
+  readonly #ended = new Map<bigint, number>()
 
   constructor(ask: AskVisible) {
     this.#ask = ask
   }
 
-  watch(xids: readonly string[]): void {
+  watch(xids: readonly bigint[]): void {
     for (const xid of xids) this.#open.add(xid)
   }
 
   /** The stream shows the commit of `xid`. */
   see(xid: bigint): void {
-    this.#open.delete(String(xid))
-    this.#ended.delete(String(xid))
+    this.#open.delete(xid)
+    this.#ended.delete(xid)
   }
 
   /** To be called before the heartbeat `number` is sent. */
   async expect(number: number): Promise<void> {
     if (this.#open.size === 0) return
-    for (const xid of await this.#ask([...this.#open])) if (this.#open.delete(xid)) this.#ended.set(xid, number)
+    const isVisible = await this.#ask()
+    for (const xid of [...this.#open]) {
+      if (!isVisible(xid)) continue
+      this.#open.delete(xid)
+      this.#ended.set(xid, number)
+    }
   }
 
   /** Whether one has ended unseen before the heartbeat `number` was sent, which is back. Says so once. */
