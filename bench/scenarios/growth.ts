@@ -82,7 +82,7 @@ async function withRoutes({ stage, isQuick, note }: Context, outcome: Outcome): 
     const paths = () => [`/api/section-${count - 1}/51059`]
     await load(onramp.url, { connections: 16, seconds: 1, paths })
     const before = onramp.cpuSeconds()
-    const seen = await load(onramp.url, { connections: 16, seconds: isQuick ? 1 : 3, paths })
+    const seen = await load(onramp.url, { connections: 16, seconds: isQuick ? 1 : 2, paths })
     const cpuMs = ((onramp.cpuSeconds() - before) / seen.count) * 1000
     costs.push(cpuMs)
     rows.push([count, duration(start), duration(cpuMs), rounded(onramp.memoryBytes() / 1024 ** 2)])
@@ -111,9 +111,9 @@ async function withProcesses({ stage, isQuick, note, seed }: Context, outcome: O
     for (let i = 0; i < count; i += 1) all.push(await stage.onramp({ redis, port, change }))
     const { url } = all[0] as Onramp
     const cpu = () => all.reduce((sum, one) => sum + one.cpuSeconds(), 0)
-    await load(url, { connections: 64, seconds: 2, paths: () => paths })
+    await load(url, { connections: 64, seconds: 1, paths: () => paths })
     const before = cpu()
-    const seen = await load(url, { connections: 64, seconds: isQuick ? 2 : 4, paths: () => paths })
+    const seen = await load(url, { connections: 64, seconds: isQuick ? 1 : 3, paths: () => paths })
     rows.push([
       count,
       rounded(seen.perSecond),

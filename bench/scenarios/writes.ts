@@ -29,8 +29,8 @@ export const writes: Scenario = {
       const { stdout } = await run(pgbench, ['-n', '-c', '4', '-T', String(seconds), stage.ownerUrl])
       return Number(/^tps = ([\d.]+)/m.exec(stdout)?.[1])
     }
-    await write(isQuick ? 2 : 5)
-    const measured = await interleaved(names, isQuick ? 2 : 4, async (name) => {
+    await write(isQuick ? 2 : 4)
+    const measured = await interleaved(names, isQuick ? 1 : 3, async (name) => {
       note(`followed: ${name}`)
       const onramp = await stage.onramp({ change: (settings) => reading(settings, name) })
       // A process that has just begun compiles what it runs.
