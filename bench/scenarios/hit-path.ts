@@ -184,7 +184,7 @@ async function fromRedis({ stage, isQuick, note, seed }: Context, outcome: Outco
       .map(([, path]) => path),
   )
   const ask = (connection: number) => orders[connection % connections] as string[]
-  const rounds = isQuick ? 2 : 5
+  const rounds = isQuick ? 2 : 4
   const servers = { onramp, 'bare GET': bare }
   const names = ['onramp', 'bare GET'] as const
   for (const one of names) await load(servers[one].url, { connections, seconds: 1, paths: ask })
@@ -252,15 +252,15 @@ async function fromOrigin({ stage, isQuick, note, seed }: Context, outcome: Outc
     drawn.add(path)
     return path
   }
-  const seconds = isQuick ? 1 : 2
+  const seconds = 1
   const ask = (many: number) => (name: (typeof names)[number]) => {
     // More than can be answered, each of them once.
     const lists = Array.from({ length: many }, () => Array.from({ length: (4000 / many) * seconds }, fresh))
     return cost(servers[name], (connection) => lists[connection] as string[], seconds, {}, many)
   }
   for (const name of isQuick ? names : [...names, ...names]) await ask(few)(name)
-  const measured = await interleaved(names, isQuick ? 2 : 3, ask(few))
-  const alone = await interleaved(names, isQuick ? 2 : 3, ask(1))
+  const measured = await interleaved(names, isQuick ? 2 : 4, ask(few))
+  const alone = await interleaved(names, isQuick ? 2 : 4, ask(1))
   outcome.tables.push({
     title: 'A miss, and a bare pg query behind Fastify',
     head,

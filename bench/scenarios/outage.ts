@@ -9,7 +9,7 @@ export const outage: Scenario = {
   question:
     'PostgreSQL is killed under load and comes back, then Redis: who gets an error, who waits, and how long until all is well?',
   async run({ stage, isQuick, note, seed }) {
-    const scale = isQuick ? 0.6 : 0.8
+    const scale = 0.6
     const rate = isQuick ? 200 : 400
     const redis = await stage.redis()
     const onramp = await stage.onramp({

@@ -31,7 +31,7 @@ export const passthrough: Scenario = {
     for (const bytes of sizes) {
       note(`${bytes / 1024} KiB`)
       for (const name of names) await load(`${served[name].url}/${bytes}`, { connections, seconds: 1 })
-      const rounds = await interleaved(names, isQuick ? 3 : 6, async (name) => {
+      const rounds = await interleaved(names, isQuick ? 3 : 5, async (name) => {
         const before = served[name].cpuSeconds()
         const measured = await load(`${served[name].url}/${bytes}`, { connections, seconds: 1 })
         return {

@@ -21,7 +21,7 @@ export const story: Scenario = {
     'A thousand shoppers look at the plans of their county, each asking again when answered: what do they wait without a cache, while onramp takes over, and after?',
   async run(context) {
     const plain = await tell(context, 'plain', context.isQuick ? [14, 5] : [18, 6])
-    const rewritten = await tell(context, 'rewritten', context.isQuick ? [5, 4] : [8, 5])
+    const rewritten = await tell(context, 'rewritten', context.isQuick ? [5, 4] : [6, 4])
     return outcome(plain, rewritten)
   },
 }

@@ -17,7 +17,7 @@ export const surge: Scenario = {
   async run(context) {
     const { stage, isQuick, note, seed } = context
     const scale = isQuick ? 0.25 : 1
-    const seconds = isQuick ? 8 : 12
+    const seconds = isQuick ? 8 : 10
     const people = (at: number) =>
       scale * (at < seconds / 3 ? 32_500 * (1 + (3 * at) / seconds) : at < (2 * seconds) / 3 ? 65_000 : 83_000)
     const day = () => {
