@@ -22,14 +22,14 @@ function setup() {
 
 const change = (...tags: string[]): Invalidation => ({ tags, soft: false, cause: 'change' })
 
-test('the first change goes at once; what follows within 20 ms goes as one', async () => {
+test('the first change goes at once; what follows within 10 ms goes as one', async () => {
   const { publisher, log, clock } = setup()
   publisher.changed(['table:plans'])
   await settled()
   expect(log).toEqual([change('table:plans')])
   publisher.changed(['table:rates'])
   publisher.changed(['table:rates', 'table:counties'])
-  clock.pass(19)
+  clock.pass(9)
   await settled()
   expect(log).toHaveLength(1)
   clock.pass(1)
@@ -48,10 +48,10 @@ test('a sign of life goes behind what was handed in before it, and says how long
   clock.pass(7)
   answered.open()
   await settled()
-  clock.pass(20)
+  clock.pass(10)
   await settled()
   expect(log).toEqual([change('table:plans'), 'beat'])
-  expect(seen.facts).toEqual([{ kind: 'followed', lagSeconds: 0.032 }])
+  expect(seen.facts).toEqual([{ kind: 'followed', lagSeconds: 0.022 }])
 })
 
 test('no sign of life is passed on while the log does not have what was handed in', async () => {

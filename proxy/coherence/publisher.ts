@@ -3,7 +3,7 @@ import type { Observe } from '../observation.ts'
 import type { Follower } from './follower.ts'
 
 /** After one event this long passes before the next, which then holds all that came meanwhile. */
-const gatherMs = 20
+const gatherMs = 10
 /** Of one event: what touches more becomes several. */
 const maxTags = 1000
 
