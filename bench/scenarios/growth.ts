@@ -27,7 +27,7 @@ async function withKeys({ stage, isQuick, note }: Context, outcome: Outcome): Pr
     note(`${count.toLocaleString('en-US')} keys in memory`)
     const held = await stage.processes.node('./servers/many-keys.ts', [String(count)], {
       says: /(get.*)/,
-      patienceMs: 120_000,
+      patienceMs: 240_000,
       environment: { NODE_OPTIONS: '--max-old-space-size=14000' },
     })
     const [, get, set, bytes] = /get (\S+) set (\S+) bytes (\S+)/.exec(held.printed()) as unknown as string[]
