@@ -252,11 +252,10 @@ async function fromOrigin({ stage, isQuick, note, seed }: Context, outcome: Outc
     drawn.add(path)
     return path
   }
-  const seconds = 1
   const ask = (many: number) => (name: (typeof names)[number]) => {
     // More than can be answered, each of them once.
-    const lists = Array.from({ length: many }, () => Array.from({ length: (4000 / many) * seconds }, fresh))
-    return cost(servers[name], (connection) => lists[connection] as string[], seconds, {}, many)
+    const lists = Array.from({ length: many }, () => Array.from({ length: 4000 / many }, fresh))
+    return cost(servers[name], (connection) => lists[connection] as string[], 1, {}, many)
   }
   for (const name of isQuick ? names : [...names, ...names]) await ask(few)(name)
   const measured = await interleaved(names, isQuick ? 2 : 4, ask(few))
