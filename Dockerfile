@@ -24,4 +24,4 @@ EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=2s --start-period=10s \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.ADMIN_PORT || 9090}/ready`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
 # No shell in between: signals reach the program, which drains before it ends.
-ENTRYPOINT ["node", "--external-memory-accounted-in-global-limit", "--initial-old-space-size=128", "proxy/main.ts"]
+ENTRYPOINT ["node", "--external-memory-accounted-in-global-limit", "proxy/main.ts"]
