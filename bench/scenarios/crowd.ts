@@ -35,7 +35,7 @@ export const crowd: Scenario = {
     const before = { memory: sum((one) => one.memoryBytes()), cpu: 0, at: 0 }
     let held = before
     note(`${people} connections`)
-    const holdSeconds = isQuick ? 12 : 24
+    const holdSeconds = isQuick ? 12 : 21
     const seen = await bringCrowd(
       { host: '127.0.0.1', port, people, openSeconds: isQuick ? 6 : 30, holdSeconds, everySeconds, paths },
       () => {

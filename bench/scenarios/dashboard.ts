@@ -14,7 +14,7 @@ export const dashboard: Scenario = {
     const admin = /admin +(http:\S+)/.exec(onramp.printed())?.[1] as string
     const url = `${onramp.url}/api/states`
     await load(url, { connections: 32, seconds: 2 })
-    const rounds = await interleaved(names, 4, async (name) => {
+    const rounds = await interleaved(names, 3, async (name) => {
       const opened = await Promise.all(Array.from({ length: name === 'three' ? pages : 0 }, () => openPage(admin)))
       const before = onramp.cpuSeconds()
       const measured = await load(url, { connections: 32, seconds: isQuick ? 1 : 2 })
@@ -23,7 +23,7 @@ export const dashboard: Scenario = {
       return { perSecond: measured.perSecond, cpuMs, p99: measured.percentile(0.99) }
     })
     // What lies below the noise of a load is seen without one: a page costs the same each second, whatever is asked.
-    const seconds = isQuick ? 4 : 6
+    const seconds = isQuick ? 3 : 4
     const idle = await interleaved(names, 2, async (name) => {
       const opened = await Promise.all(Array.from({ length: name === 'three' ? pages : 0 }, () => openPage(admin)))
       const before = onramp.cpuSeconds()

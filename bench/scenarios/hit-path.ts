@@ -181,7 +181,7 @@ async function fromRedis({ stage, isQuick, note, seed }: Context, outcome: Outco
       .map(([, path]) => path),
   )
   const ask = (connection: number) => orders[connection % connections] as string[]
-  const rounds = isQuick ? 2 : 4
+  const rounds = isQuick ? 2 : 3
   const servers = { onramp, 'bare GET': bare }
   const names = ['onramp', 'bare GET'] as const
   for (const one of names) await load(servers[one].url, { connections, seconds: 1, paths: ask })
@@ -255,7 +255,7 @@ async function fromOrigin({ stage, isQuick, note, seed }: Context, outcome: Outc
     return cost(servers[name], (connection) => lists[connection] as string[], 1, {}, many)
   }
   for (const name of isQuick ? names : [...names, ...names]) await ask(few)(name)
-  const measured = await interleaved(names, isQuick ? 2 : 4, ask(few))
+  const measured = await interleaved(names, isQuick ? 2 : 3, ask(few))
   const alone = await interleaved(names, isQuick ? 2 : 4, ask(1))
   outcome.tables.push({
     title: 'A miss, and a bare pg query behind Fastify',

@@ -47,7 +47,7 @@ export const peers: Scenario = {
       await load((servers[name] as Served).url, { connections, seconds: 1, paths: ask })
     }
     note(`${names.join(', ')} in turn`)
-    const measured = await interleaved(names, isQuick ? 3 : 6, async (name) => {
+    const measured = await interleaved(names, isQuick ? 3 : 5, async (name) => {
       const served = servers[name] as Served
       const before = cpuOf(served)
       const seen = await load(served.url, { connections, seconds: 1, paths: ask })
