@@ -201,7 +201,12 @@ function claimsOf(told: Told, isFloor: boolean): Claim[] {
       what: 'failed while onramp took over, and after',
       measured: String(failed),
       value: failed,
-      ...(isFloor && { atMost: 0, floor: 'none' }),
+      ...(isFloor && {
+        atMost: 0,
+        floor: 'none',
+        cause:
+          'a process just begun that a thousand ask at once can be 100 ms late five times in a row: it then refuses what it does not hold',
+      }),
     },
   ]
 }
