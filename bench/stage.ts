@@ -24,7 +24,7 @@ export interface Onramp extends Served {
   adminUrl: string
   purge(body: unknown): Promise<void>
   /** What /stats says. */
-  stats(): Promise<{ total: Record<string, number> }>
+  stats(): Promise<{ total: Record<string, number>; memory: { entries: number } }>
 }
 
 /** PostgreSQL with the marketplace at its full size, Redis, and processes of onramp, all on loopback. */
@@ -51,16 +51,18 @@ export interface Stage {
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const dataDir = join(root, '.data', 'bench')
-/** As `npm start` has it, without npm. */
-const { start: startCommand } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).scripts as {
-  start: string
+const { start } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).scripts as { start: string }
+
+/** What runs onramp, or another file of this repository, as `npm start` would, without npm: a command and the first of its arguments. */
+export function started(file = 'proxy/main.ts'): [command: string, ...args: string[]] {
+  return ['sh', '-c', `${start.replace('proxy/main.ts', file)} "$@"`, file]
 }
 
 /** Builds the stage. The database's files stay under .data/bench, so that the next run finds them. */
 export async function openStage(processes: Processes, note: (text: string) => void): Promise<Stage> {
   const folder = mkdtempSync(join(tmpdir(), 'onramp-bench-'))
   const servers: RedisServer[] = []
-  let database: Embedded = await start()
+  let database: Embedded = await startServer()
   const connection = () => new pg.Pool({ connectionString: database.superuserUrl, max: 1 })
   let superuser = connection()
   superuser.on('error', () => {}) // a scenario kills the server
@@ -68,7 +70,7 @@ export async function openStage(processes: Processes, note: (text: string) => vo
   await superuser.query('grant create on database marketplace to dba')
   let files = 0
 
-  function start(): Promise<Embedded> {
+  function startServer(): Promise<Embedded> {
     const settings = [`shared_preload_libraries = 'pg_stat_statements'`, 'max_connections = 200']
     return startEmbedded({ dataDir, marketplaceDir: join(root, 'config', 'marketplace'), settings, progress: note })
   }
@@ -102,24 +104,21 @@ export async function openStage(processes: Processes, note: (text: string) => vo
       return server
     },
     async onramp({ redis, change, core, port = 0 } = {}) {
-      const served = await processes.program(
-        'sh',
-        ['-c', `${startCommand} "$@"`, 'onramp', '--config', configuration(change)],
-        {
-          environment: {
-            PATH: `${dirname(process.execPath)}:${process.env.PATH}`,
-            DATABASE_URL: database.url,
-            PORT: String(port),
-            ADMIN_PORT: '0',
-            HOST: '127.0.0.1',
-            REDIS_URL: redis?.url ?? '',
-            UPSTREAM_URL: '',
-            ADMIN_TOKEN: '',
-          },
-          says: /clients +(http:\S+)[\s\S]*\nTry:/,
-          core,
+      const [command, ...args] = started()
+      const served = await processes.program(command, [...args, '--config', configuration(change)], {
+        environment: {
+          PATH: `${dirname(process.execPath)}:${process.env.PATH}`,
+          DATABASE_URL: database.url,
+          PORT: String(port),
+          ADMIN_PORT: '0',
+          HOST: '127.0.0.1',
+          REDIS_URL: redis?.url ?? '',
+          UPSTREAM_URL: '',
+          ADMIN_TOKEN: '',
         },
-      )
+        says: /clients +(http:\S+)[\s\S]*\nTry:/,
+        core,
+      })
       const adminUrl = /^ +admin +(\S+)/m.exec(served.printed())?.[1] as string
       return Object.assign(served, {
         adminUrl,
@@ -129,7 +128,7 @@ export async function openStage(processes: Processes, note: (text: string) => vo
           if (!response.ok) throw new Error(`The purge was refused: ${response.status} ${await response.text()}`)
         },
         async stats() {
-          return (await (await fetch(`${adminUrl}/stats`)).json()) as { total: Record<string, number> }
+          return (await (await fetch(`${adminUrl}/stats`)).json()) as Awaited<ReturnType<Onramp['stats']>>
         },
       })
     },
@@ -152,7 +151,7 @@ export async function openStage(processes: Processes, note: (text: string) => vo
       await superuser.end()
       for (let tries = 1; ; tries += 1) {
         try {
-          database = await start()
+          database = await startServer()
           break
         } catch (error) {
           // Its shared memory is still held by a child that has not noticed.

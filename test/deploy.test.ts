@@ -195,7 +195,9 @@ describe('the Kubernetes manifest', () => {
 test('however it is started, the engine and the allocator are told the same, which this Node knows', () => {
   const here = (file: string) => readFileSync(new URL(`../${file}`, import.meta.url), 'utf8')
   const allocator = 'MALLOC_MMAP_THRESHOLD_=131072'
-  expect(JSON.parse(here('package.json')).scripts.start).toBe(`exec env ${allocator} node ${engineFlag} proxy/main.ts`)
+  expect(JSON.parse(here('package.json')).scripts.start).toBe(
+    `exec env ${allocator} NODE_COMPILE_CACHE=.data/compiled node ${engineFlag} proxy/main.ts`,
+  )
   expect(here('Dockerfile')).toContain(`\nENV ${allocator}\n`)
   expect(here('Dockerfile')).toContain(`\nENTRYPOINT ["node", "${engineFlag}", "proxy/main.ts"]\n`)
   expect(read('onramp.service')).toContain(`\nEnvironment=NODE_ENV=production ${allocator}\n`)

@@ -1,4 +1,5 @@
 import { bringCrowd, waitOf } from '../crowd.ts'
+import { load } from '../load.ts'
 import { type Chart, duration, type Outcome, percent, rounded, type Scenario } from '../scenario.ts'
 import { searches } from '../shoppers.ts'
 import { freePort, type Onramp } from '../stage.ts'
@@ -29,8 +30,10 @@ export const crowd: Scenario = {
       )
     }
     const paths = searches(stage.popularity, seed, 300)
-    // Every process has everything: connections go to one by chance, so each path is asked until all have it.
-    for (let i = 0; i < 4 * count; i += 1) await Promise.all(paths.map((path) => fetch(all[0]?.url + path, closing)))
+    // Each connection goes to one process, by chance, and asks for everything: until every process has it.
+    const entriesOf = async (one: Onramp) => (await one.stats()).memory.entries
+    while ((await Promise.all(all.map(entriesOf))).some((entries) => entries < new Set(paths).size))
+      await load(`http://127.0.0.1:${port}`, { connections: 8 * count, seconds: 2, paths: () => paths })
     const sum = (of: (one: Onramp) => number) => all.reduce((total, one) => total + of(one), 0)
     const before = { memory: sum((one) => one.memoryBytes()), cpu: 0, at: 0 }
     let held = before
@@ -113,8 +116,6 @@ export const crowd: Scenario = {
     return outcome
   },
 }
-
-const closing = { headers: { Connection: 'close' } }
 
 /** What share waited how long at most. */
 function distribution(sorted: Float64Array): Chart {

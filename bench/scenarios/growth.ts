@@ -2,7 +2,7 @@ import { freemem } from 'node:os'
 import { load } from '../load.ts'
 import { type Context, duration, type Outcome, percent, rounded, type Scenario } from '../scenario.ts'
 import { searches } from '../shoppers.ts'
-import { freePort, type Onramp } from '../stage.ts'
+import { freePort, type Onramp, started } from '../stage.ts'
 
 export const growth: Scenario = {
   name: 'growth',
@@ -25,7 +25,8 @@ async function withKeys({ stage, isQuick, note }: Context, outcome: Outcome): Pr
   const points: [number, number][] = []
   for (const count of counts) {
     note(`${count.toLocaleString('en-US')} keys in memory`)
-    const held = await stage.processes.node('./servers/many-keys.ts', [String(count)], {
+    const [command, ...args] = started('bench/servers/many-keys.ts')
+    const held = await stage.processes.program(command, [...args, String(count)], {
       says: /(get.*)/,
       patienceMs: 240_000,
       environment: { NODE_OPTIONS: '--max-old-space-size=14000' },
