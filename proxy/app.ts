@@ -133,7 +133,7 @@ export async function createApp({
   const memory = memoryTier(config.memory.maxBytes, observe, (key) => hottest.note(key))
   const variants = new VariantBuilder(memory, observe)
   const { url, keyPrefix, timeout } = config.redis
-  const redis = url === undefined ? undefined : connectRedis(url, timeout, observe)
+  const redis = url === undefined ? undefined : connectRedis(url, observe)
   const log = redis ? redisLog(redis.client, redis.waiting(), keyPrefix) : ownLog()
   const follower = new Follower({ log, ledger, clock, observe, isDatabaseFollowed: () => changes.state !== 'off' })
   const changes = followDatabase({
@@ -146,7 +146,8 @@ export async function createApp({
     observe,
   })
   const shared = redis && redisTier(redis.client, keyPrefix, follower, clock, observe)
-  const tier = shared && failOpen(shared, { deadlineMs: timeout, failuresToOpen: 5, openMs: 1000 }, clock, observe)
+  const limits = { deadlineMs: timeout, failuresToOpen: 5, openMs: 1000, isLate: () => busy.isLate }
+  const tier = shared && failOpen(shared, limits, clock, observe)
   const farther = tier ? [tier] : []
   // A holder that is alive has filled, or given up, by then.
   const leases =

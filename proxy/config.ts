@@ -219,7 +219,9 @@ export const schema = z.strictObject({
         .max(100)
         .default('onramp:')
         .describe('Begins every key; two databases behind one Redis need two'),
-      timeout: wait.prefault('100ms').describe('The most a request ever waits for Redis'),
+      timeout: wait
+        .prefault('100ms')
+        .describe('The most a request waits for Redis, while this process is not late itself'),
     })
     .prefault({}),
   postgres: z

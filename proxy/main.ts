@@ -107,6 +107,12 @@ function newLogger({ log }: Config): Logger {
   return isForPeople ? pino(options, { write: (line) => process.stdout.write(prettyLine(line)) }) : pino(options)
 }
 
+/**
+ * Connections that wait to be accepted: all that the system lets (net.core.somaxconn). When the process before this one leaves, all its
+ * clients come at once, and who finds no room in the queue tries again after 1, 3 and 7 seconds. Node's own 511 is that little.
+ */
+const backlog = 65_535
+
 async function listen(app: App, { listen, admin }: Config): Promise<void> {
   for (const [server, { host, port }, variable, reusePort = false] of [
     [app.public, listen, 'PORT', listen.reusePort],
@@ -116,7 +122,7 @@ async function listen(app: App, { listen, admin }: Config): Promise<void> {
     const path = host.slice('unix:'.length)
     if (isSocket) await removeStaleSocket(path)
     const where = isSocket ? { path } : { host, port, reusePort }
-    await server.listen(where).catch((error: NodeJS.ErrnoException) => {
+    await server.listen({ ...where, backlog }).catch((error: NodeJS.ErrnoException) => {
       const advice = isSocket ? 'Another process serves it.' : `Set ${variable} to another port.`
       const why = {
         EADDRINUSE: `it is in use. ${advice}`,

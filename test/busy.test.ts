@@ -23,17 +23,35 @@ function setup() {
     }
     return busy.isBusy
   }
-  return { busy, turn, isLooking: () => due !== undefined }
+  const pass = (ms: number) => {
+    now += ms
+  }
+  return { busy, turn, pass, isLooking: () => due !== undefined }
 }
 
-test('a process is busy when five turns in a row are more than 100 ms late, and no longer when one is not', () => {
+test('a process is busy when ten more turns are more than 100 ms late than are not', () => {
   const { turn } = setup()
-  expect([turn(101, 4), turn(101), turn(500, 10), turn(100)]).toEqual([false, true, true, false])
+  expect([turn(101, 9), turn(101), turn(500, 20), turn(100)]).toEqual([false, true, true, false])
+  expect([turn(101), turn(100, 3), turn(101, 2), turn(101)]).toEqual([true, false, false, true])
+  expect([turn(0, 100), turn(101, 9), turn(101)]).toEqual([false, false, true])
 })
 
 test('one pause, however long, does not make it busy', () => {
   const { turn } = setup()
   expect([turn(30_000), turn(0), turn(101, 4), turn(3), turn(101, 4)]).toEqual(Array(5).fill(false))
+})
+
+test('it is late from when a turn is more than 50 ms late, also before that ends, until five were not', () => {
+  const { turn, busy, pass } = setup()
+  const after = (lateMs: number, times = 1) => {
+    turn(lateMs, times)
+    return busy.isLate
+  }
+  expect([busy.isLate, after(50), after(51), after(50, 4), after(50)]).toEqual([false, false, true, true, false])
+  pass(70)
+  expect(busy.isLate).toBe(false)
+  pass(1)
+  expect(busy.isLate).toBe(true)
 })
 
 test('it can be told to look no more', () => {

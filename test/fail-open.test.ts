@@ -8,12 +8,14 @@ import { ManualClock, recorder, settled } from './support.ts'
 const key = 'plans@0123456789ab' as Key
 const stamp = { seq: 0, pos: 0, id: 'head' }
 const entry: Entry = { body: Buffer.from('1'), rows: 1, tags: [], stamp, readAt: 0, fillMs: 1, jitter: 0, etag: 'x' }
-const limits = { deadlineMs: 100, failuresToOpen: 3, openMs: 1000 }
+const limits = { deadlineMs: 100, failuresToOpen: 3, openMs: 1000, isLate: () => false }
+/** What is asked less than this apart fails together, in milliseconds. */
+const apartMs = Math.ceil(limits.deadlineMs / limits.failuresToOpen)
 
 type Asked = PromiseWithResolvers<Entry | undefined> & { operation: 'get' | 'set' }
 
 /** A tier that answers when it is told to, behind failOpen. */
-function setup(clock = new ManualClock()) {
+function setup(clock = new ManualClock(), isLate = () => false) {
   const asked: Asked[] = []
   function ask(operation: Asked['operation']) {
     const answer = { operation, ...Promise.withResolvers<Entry | undefined>() }
@@ -22,7 +24,7 @@ function setup(clock = new ManualClock()) {
   }
   const tier: Tier = { name: 'redis', get: () => ask('get'), set: () => ask('set').then(() => true) }
   const { observe, of } = recorder()
-  const guarded = failOpen(tier, limits, clock, observe)
+  const guarded = failOpen(tier, { ...limits, isLate }, clock, observe)
   const last = () => asked.at(-1) as Asked
   /** One get that the tier fails. */
   async function fail() {
@@ -142,12 +144,30 @@ describe('failures in a row', () => {
 
   test('are gets and sets alike, and both are then passed by at once', async () => {
     const { guarded, clock, asked } = setup()
-    const waiting = [guarded.get(key), guarded.set(key, entry, 1), guarded.get(key)]
+    const waiting: unknown[] = []
+    for (const ask of [() => guarded.get(key), () => guarded.set(key, entry, 1), () => guarded.get(key)]) {
+      waiting.push(ask())
+      clock.pass(apartMs)
+    }
     clock.pass(limits.deadlineMs)
     await Promise.all(waiting)
     expect(asked).toHaveLength(3)
     expect([await guarded.get(key), await guarded.set(key, entry, 1)]).toEqual([undefined, false])
     expect([asked.length, clock.timers]).toEqual([3, 0])
+  })
+
+  test('are one where they were asked at the same moment and nothing came of any: the server paused', async () => {
+    const { guarded, clock, asked, of } = setup()
+    for (let i = 1; i <= limits.failuresToOpen; i += 1) {
+      expect(of('tier-bypassed')).toEqual([])
+      const waiting = Array.from({ length: 10 }, () => guarded.get(key))
+      clock.pass(apartMs - 1)
+      waiting.push(guarded.get(key))
+      clock.pass(limits.deadlineMs)
+      await Promise.all(waiting)
+      expect(asked).toHaveLength(11 * i)
+    }
+    expect(of('tier-bypassed')).toHaveLength(1)
   })
 
   test('with a success between them are not in a row', async () => {
@@ -289,6 +309,7 @@ describe('a deadline whose timer fired late', () => {
       // What is late by more than that has a little longer, to be read.
       clock.pass(50 + lateMs)
       expect(await reading).toBeUndefined()
+      expect(clock.timers).toBe(0)
     }
     return { isAsked: await asks(), errors: of('tier-error').length, bypassed: of('tier-bypassed').length }
   }
@@ -327,6 +348,49 @@ describe('a deadline whose timer fired late', () => {
       expect(await reading).toBeUndefined()
     }
     expect([await asks(), of('tier-error').length, of('tier-bypassed').length]).toEqual([true, 10, 0])
+  })
+
+  test('is another one for as long as the tier answers others, and the process is late: for a second at most', async () => {
+    let isLate = true
+    const { guarded, asked, clock, of } = setup(new ManualClock(), () => isLate)
+    const read = () => {
+      let answer: unknown = 'waiting'
+      void Promise.resolve(guarded.get(key)).then((given) => {
+        answer = given
+      })
+      const own = asked.at(-1) as Asked
+      return { own, told: () => settled().then(() => answer) }
+    }
+    const answersAnother = async () => {
+      read().own.resolve(undefined)
+      await settled()
+    }
+    const alone = read()
+    clock.pass(149)
+    expect(await alone.told()).toBe('waiting')
+    clock.pass(1)
+    expect(await alone.told()).toBeUndefined()
+
+    const [patient, lucky] = [read(), read()]
+    clock.pass(1)
+    await answersAnother()
+    clock.pass(998)
+    expect([await patient.told(), await lucky.told()]).toEqual(['waiting', 'waiting'])
+    lucky.own.resolve(entry)
+    expect(await lucky.told()).toBe(entry)
+    clock.pass(1)
+    expect(await patient.told()).toBeUndefined()
+
+    const calm = read()
+    clock.pass(1)
+    await answersAnother()
+    clock.pass(199)
+    isLate = false
+    expect(await calm.told()).toBe('waiting')
+    clock.pass(50)
+    expect(await calm.told()).toBeUndefined()
+    expect(of('tier-bypassed')).toEqual([])
+    expect(of('tier-error')).toHaveLength(3)
   })
 
   test('leaves an answer that has been here for a while the time to be read', async () => {

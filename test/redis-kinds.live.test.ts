@@ -137,7 +137,7 @@ test('twin: two chains that know nothing of each other are not taken for one', a
   const ledgers = await Promise.all(
     [one, other].map(async ({ url }) => {
       const seen = recorder()
-      const connection = connectRedis(url, 1000, seen.observe)
+      const connection = connectRedis(url, seen.observe)
       const client: RedisClient = connection.client
       await new Promise((resolve) => client.once('ready', resolve))
       const ledger = new Ledger()

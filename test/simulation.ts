@@ -278,7 +278,9 @@ class Process {
     const memory = memoryTier(1024 ** 2, observe)
     const parts = {
       memory,
-      farther: [failOpen(tier, { deadlineMs: 100, failuresToOpen: 5, openMs: 1000 }, clock, observe)],
+      farther: [
+        failOpen(tier, { deadlineMs: 100, failuresToOpen: 5, openMs: 1000, isLate: () => false }, clock, observe),
+      ],
       leases: noLeases,
       ledger,
       clock,

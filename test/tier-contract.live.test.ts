@@ -16,7 +16,7 @@ let client: RedisClient
 let close: () => void
 
 beforeAll(async () => {
-  const connection = connectRedis(inject('redisUrl'), 1000, seen.observe)
+  const connection = connectRedis(inject('redisUrl'), seen.observe)
   client = connection.client
   close = connection.close
   expect(await untilReady(client, systemClock, 5000)).toBe(true)
@@ -33,7 +33,13 @@ const tiers: [string, () => Tier][] = [
   ['redis', newRedisTier],
   [
     'redis, failing open',
-    () => failOpen(newRedisTier(), { deadlineMs: 1000, failuresToOpen: 5, openMs: 1000 }, systemClock, seen.observe),
+    () =>
+      failOpen(
+        newRedisTier(),
+        { deadlineMs: 1000, failuresToOpen: 5, openMs: 1000, isLate: () => false },
+        systemClock,
+        seen.observe,
+      ),
   ],
 ]
 
@@ -163,7 +169,7 @@ describe('in Redis', () => {
     await expect(newRedisTier().get(key)).rejects.toThrow('WRONGTYPE')
     const tier = failOpen(
       newRedisTier(),
-      { deadlineMs: 1000, failuresToOpen: 5, openMs: 1000 },
+      { deadlineMs: 1000, failuresToOpen: 5, openMs: 1000, isLate: () => false },
       systemClock,
       seen.observe,
     )
@@ -174,7 +180,7 @@ describe('in Redis', () => {
 
 test('a Redis that may drop what has no lifetime is warned of, and no other', async () => {
   const server = await startRedis(['--maxmemory', '50mb', '--maxmemory-policy', 'allkeys-lru'])
-  const connection = connectRedis(server.url, 1000, seen.observe)
+  const connection = connectRedis(server.url, seen.observe)
   await untilReady(connection.client, systemClock, 5000)
   expect(await evictionFault(connection.client)).toContain('maxmemory-policy allkeys-lru')
   await connection.client.config('SET', 'maxmemory-policy', 'volatile-lru')

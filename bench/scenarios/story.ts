@@ -205,7 +205,7 @@ function claimsOf(told: Told, isFloor: boolean): Claim[] {
         atMost: 0,
         floor: 'none',
         cause:
-          'a process just begun that a thousand ask at once can be 100 ms late five times in a row: it then refuses what it does not hold',
+          'a process just begun that a thousand ask at once can be 100 ms late for a second: it then refuses what it does not hold',
       }),
     },
   ]

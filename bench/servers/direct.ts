@@ -17,4 +17,4 @@ server.get<{ Querystring: Record<string, string>; Params: Record<string, string>
   const { rows } = await pool.query({ name: 'read', text, values: values({ ...query, ...params }) })
   return rows
 })
-process.stdout.write(`${await server.listen({ host: '127.0.0.1', port: 0 })}\n`)
+process.stdout.write(`${await server.listen({ host: '127.0.0.1', port: 0, backlog: 65_535 })}\n`)

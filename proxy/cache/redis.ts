@@ -20,12 +20,12 @@ export interface RedisConnection {
  *
  * With ioredis' defaults a command against a stopped server is still waiting after eight seconds.
  */
-export function connectRedis(url: string, timeoutMs: number, observe: Observe): RedisConnection {
+export function connectRedis(url: string, observe: Observe): RedisConnection {
   let isLeaving = false
   let lastError: unknown
   const client = open(url, {
     // For what is not under `fail-open`, which is stricter but knows when it was this process that was late.
-    commandTimeout: timeoutMs * 2,
+    commandTimeout: 1000,
     socketTimeout: 1000,
     enableAutoPipelining: true,
     connectionName: 'onramp',

@@ -1,26 +1,46 @@
 import type { Clock } from '../clock.ts'
 
-/** How often this process looks at itself, and how late that may be, in milliseconds. */
+/** How often this process looks at itself, in milliseconds. */
 const everyMs = 20
-const lateMs = 100
-/** How many looks in a row must be late: one pause, however long, is no overload, and what has piled up meanwhile is soon done. */
-const looks = 5
+/** A look that comes this much too late is one of a process that has too much to do, in milliseconds; half of that is late. */
+const busyMs = 100
+const lateMs = 50
+/** So many more looks must be too late than are not: one pause, however long, is no overload, and what has piled up meanwhile is soon done. */
+const looks = 10
+/** For so many looks it counts as late after one that was. */
+const lately = 5
 
 /** Knows whether this process has more to do than it can, from how late its timers are. Looks until stopped. */
-export function busyness(clock: Clock): { readonly isBusy: boolean; stop(): void } {
-  let late = 0
+export interface Busyness {
+  /** It has more to do than it can. */
+  readonly isBusy: boolean
+  /** It has just been late: what it was sent may not have been read. */
+  readonly isLate: boolean
+  stop(): void
+}
+
+export function busyness(clock: Clock): Busyness {
+  let tooLate = 0
+  let sinceLate = lately
+  let dueAt = 0
   let cancel = () => {}
   const look = () => {
-    const dueAt = clock.now() + everyMs
+    dueAt = clock.now() + everyMs
     cancel = clock.after(everyMs, () => {
-      late = clock.now() - dueAt > lateMs ? late + 1 : 0
+      const lateness = clock.now() - dueAt
+      // One at a time in both directions: a process at its limit takes on a little now and then, not all at once.
+      tooLate = lateness > busyMs ? Math.min(looks, tooLate + 1) : Math.max(0, tooLate - 1)
+      sinceLate = lateness > lateMs ? 0 : sinceLate + 1
       look()
     })
   }
   look()
   return {
     get isBusy() {
-      return late >= looks
+      return tooLate >= looks
+    },
+    get isLate() {
+      return sinceLate < lately || clock.now() - dueAt > lateMs
     },
     stop: () => cancel(),
   }

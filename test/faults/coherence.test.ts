@@ -189,7 +189,7 @@ test.each(faults)(
 )
 
 test('twin: events that are in the log before their transaction can be seen are found out', async () => {
-  const connection = connectRedis(`redis://127.0.0.1:${stand.redis.port}`, 1000, () => {})
+  const connection = connectRedis(`redis://127.0.0.1:${stand.redis.port}`, () => {})
   await new Promise((resolve) => connection.client.once('ready', resolve))
   const published = redisLog(connection.client, connection.waiting(), 'onramp:')
   const client = await stand.postgres.superuser()
