@@ -35,10 +35,15 @@ export async function load(url: string, loop: ClosedLoop): Promise<Recording> {
       if (paths !== undefined) client.setRequests(paths.map((path) => ({ method: 'GET' as const, path, headers })))
     },
   }) as unknown as autocannon.Instance & Promise<unknown>
-  running.on('response', (_client, status, _bytes, ms) => recording.add(at(), ms, status))
+  const answered = new Set<unknown>()
+  running.on('response', (client, status, _bytes, ms) => {
+    answered.add(client)
+    recording.add(at(), ms, status)
+  })
   running.on('reqError', () => recording.add(at(), 0, 0))
   await running
   recording.seconds = at()
+  recording.unanswered = loop.connections - answered.size
   const used = process.cpuUsage(cpu)
   recording.generatorCpu = (used.user + used.system) / 1e6 / recording.seconds
   return recording

@@ -26,6 +26,8 @@ export class Recording {
   #count = 0
   /** Seconds the load took. */
   seconds = 0
+  /** Connections of a closed loop that had no answer at all. */
+  unanswered = 0
   /** Of one core, what the load itself used: near 1, and it is the load that is measured. */
   generatorCpu = 0
 

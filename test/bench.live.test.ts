@@ -18,6 +18,7 @@ const program = `
       response.writeHead(200, { 'Content-Length': 2, 'Cache-Status': 'onramp; hit; ttl=1; detail=memory' })
       response.end('ok')
     }
+    if (request.url === '/never') return
     if (request.url === '/freeze') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000)
     if (request.url === '/slow') setTimeout(answer, 100)
     else if (request.url === '/fault') response.writeHead(503, { 'Content-Length': 0 }).end()
@@ -44,6 +45,13 @@ test('a server that takes 100 ms is measured to take 100 ms, by both loops', asy
   }
   // Five who ask again when they are answered: at most fifty a second.
   expect(closed.perSecond).toBeLessThan(52)
+})
+
+test('connections without any answer are counted, though a mean of the answers knows nothing of them', async () => {
+  const paths = (connection: number) => [connection === 0 ? '/never' : '/slow']
+  const seen = await load(url, { connections: 3, seconds: 1, paths })
+  expect([seen.unanswered, seen.failed]).toEqual([1, 0])
+  expect(seen.mean).toBeLessThan(200)
 })
 
 test('arrivals come at the rate asked for, and say where answers came from', async () => {
