@@ -19,7 +19,7 @@ import { Publisher } from './coherence/publisher.ts'
 import { purger } from './coherence/purge.ts'
 import type { Config } from './config.ts'
 import { newServer } from './http/framework.ts'
-import { handOver } from './http/listener.ts'
+import { handOver, othersClosed } from './http/listener.ts'
 import { type Passthrough, passthrough } from './http/passthrough.ts'
 import { describeRoute, followedTables, prepare, purgedTags, Routing } from './http/prepare.ts'
 import { type Limits, publicServer } from './http/server.ts'
@@ -245,6 +245,7 @@ export async function createApp({
         clients -= 1
       })
     })
+    server.addHook('onClose', () => othersClosed(server.server))
     const needsToken = config.admin.token !== undefined
     const advice = () => {
       const { routes } = counts.counts()

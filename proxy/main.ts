@@ -11,6 +11,7 @@ import { checkMeans, psqlOf } from './coherence/means.ts'
 import type { Config } from './config.ts'
 import { readConfig } from './config-file.ts'
 import { messageOf, Refusal, WrongUsage } from './errors.ts'
+import { backlog, claim, shareSockets } from './http/listener.ts'
 import { followedTables, prepare } from './http/prepare.ts'
 import { banner } from './ops/banner.ts'
 import { prettyLine } from './ops/pretty.ts'
@@ -107,12 +108,6 @@ function newLogger({ log }: Config): Logger {
   return isForPeople ? pino(options, { write: (line) => process.stdout.write(prettyLine(line)) }) : pino(options)
 }
 
-/**
- * Connections that wait to be accepted: all that the system lets (net.core.somaxconn). When the process before this one leaves, all its
- * clients come at once, and who finds no room in the queue tries again after 1, 3 and 7 seconds. Node's own 511 is that little.
- */
-const backlog = 65_535
-
 async function listen(app: App, { listen, admin }: Config): Promise<void> {
   for (const [server, { host, port }, variable, reusePort = false] of [
     [app.public, listen, 'PORT', listen.reusePort],
@@ -121,8 +116,15 @@ async function listen(app: App, { listen, admin }: Config): Promise<void> {
     const isSocket = isSocketPath(host)
     const path = host.slice('unix:'.length)
     if (isSocket) await removeStaleSocket(path)
-    const where = isSocket ? { path } : { host, port, reusePort }
-    await server.listen({ ...where, backlog }).catch((error: NodeJS.ErrnoException) => {
+    // Elsewhere sockets cannot share a port, or do not share its connections.
+    const isShared = server === app.public && !isSocket && process.platform === 'linux'
+    const begin = async () => {
+      const claimed = isShared && !reusePort ? await claim(host, port) : port
+      const where = isSocket ? { path } : { host, port: claimed, reusePort: reusePort || isShared }
+      await server.listen({ ...where, backlog })
+      if (isShared) await shareSockets(server.server, host)
+    }
+    await begin().catch((error: NodeJS.ErrnoException) => {
       const advice = isSocket ? 'Another process serves it.' : `Set ${variable} to another port.`
       const why = {
         EADDRINUSE: `it is in use. ${advice}`,

@@ -1,8 +1,10 @@
 import { spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { Agent, get } from 'node:http'
-import { createServer } from 'node:net'
+import { connect, createServer } from 'node:net'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { sockets } from '../proxy/http/listener.ts'
 import { programs } from './program.ts'
 import { freePort } from './servers.ts'
 
@@ -59,6 +61,51 @@ routes:
     }
     expect([...heard].sort()).toEqual(['[{"name":"one"}]', '[{"name":"two"}]'])
   })
+
+  test.runIf(process.platform === 'linux')(
+    'listens with several sockets, so that a busy process takes more than one connection a turn, and nobody else may',
+    async () => {
+      const port = await freePort()
+      const file = configuration(
+        'sockets.yaml',
+        `
+listen: { port: ${port} }
+admin: { port: 0 }
+limits: { maxConnections: 40 }
+postgres: { url: "${inject('databaseUrl')}" }
+routes:
+  name: { path: /name, sql: "select 1 as name" }
+`,
+      )
+      const program = await ready(['--config', file])
+      const listening = () =>
+        readFileSync('/proc/net/tcp', 'utf8')
+          .split('\n')
+          .filter((line) => new RegExp(`:${port.toString(16).padStart(4, '0')} \\S+ 0A `, 'i').test(line)).length
+      expect(listening()).toBe(sockets)
+      expect((await result(['--config', file])).errors).toContain('it is in use')
+      // All sockets count as one.
+      const opened = Array.from({ length: 60 }, () => connect(port, '127.0.0.1'))
+      const closed = new Set<number>()
+      for (const [i, socket] of opened.entries()) {
+        socket.on('error', () => {}) // closed at once
+        socket.on('close', () => closed.add(i))
+      }
+      await expect.poll(() => closed.size).toBe(20)
+      for (const socket of opened) socket.destroy()
+      await expect
+        .poll(() =>
+          fetch(program.url).then(
+            ({ status }) => status,
+            () => 0,
+          ),
+        )
+        .toBe(404)
+      program.child.kill('SIGTERM')
+      await program.ended
+      expect(listening()).toBe(0)
+    },
+  )
 
   test.each(['SIGTERM', 'SIGINT'] as const)(
     'ends on %s with code 0, after the request under way has its answer',

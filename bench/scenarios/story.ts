@@ -182,7 +182,7 @@ function outcome(plain: Told, rewritten: Told): Outcome {
       },
     ]),
     notes: [
-      `${plain.distinct} of the ${plain.people} lists are different; each has to be read once, and while onramp takes over its readers wait for that.`,
+      `${plain.distinct} of the ${plain.people} lists are different; each has to be read once, and while onramp takes over its readers wait for that: some still do when that part ends.`,
       `Direct and onramp have ${connections} connections each. Nothing sleeps: who waits, waits for the others. Without a pause between its questions a crowd of ${plain.people} waits ${plain.people} / (answers a second), which also counts who has no answer; mean, p50 and p99 are of answers. So the warm figure is the speed of onramp and load together; the row below it is what shoppers wait who come as often as before.`,
       'onramp runs with request.timeout 60s and postgres.statementTimeout 20s here, so that it takes what the slow statement needs; with its defaults it would refuse (503) who cannot be answered in 3 s.',
     ],
@@ -195,7 +195,6 @@ function claimsOf(told: Told, isFloor: boolean): Claim[] {
   const share = after / before
   const saved = 1 - statementsPerSecond / told.direct.statementsPerSecond
   const failed = told.takeover.failed + warm.failed + told.sameRate.failed
-  const unanswered = told.takeover.unanswered + warm.unanswered
   return [
     {
       what: `mean wait of ${told.people.toLocaleString('en-US')} shoppers, ${told.title}`,
@@ -221,13 +220,13 @@ function claimsOf(told: Told, isFloor: boolean): Claim[] {
     },
     {
       what: 'failed while onramp took over, and after',
-      measured: unanswered === 0 ? String(failed) : `${failed}, and ${unanswered} shoppers had no answer at all`,
-      value: failed + unanswered,
+      measured: `${failed}, and ${warm.unanswered} had no answer at all when everything was held`,
+      value: failed + warm.unanswered,
       ...(isFloor && {
         atMost: 0,
         floor: 'none',
         cause:
-          'a process just begun that a thousand ask at once can be 100 ms late for a second: it then refuses what it does not hold; and it takes one new connection a turn of its event loop (libuv), while a turn is what all the others have asked',
+          'a process just begun that a thousand ask at once can be 100 ms late for a second: it then refuses what it does not hold',
       }),
     },
   ]

@@ -101,7 +101,7 @@ function outcome(runs: Record<string, Recording>, { isQuick }: Context, people: 
         atMost: 0,
         floor: 'none failed',
         cause:
-          'all connections come to a process whose code the engine has not compiled yet, and whose memory is empty: it reads thousands of answers a second from Redis, and takes one new connection a turn of its event loop (libuv), while a turn is everything that all others have asked',
+          'all connections come to a process whose code the engine has not compiled yet, and whose memory is empty: it reads thousands of answers a second from Redis',
       }),
     })
   }

@@ -1,7 +1,8 @@
+import { once } from 'node:events'
 import { readFileSync, unwatchFile, watchFile } from 'node:fs'
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http'
 import { createServer as createSecureServer } from 'node:https'
-import { Server as NetServer } from 'node:net'
+import { type AddressInfo, createServer as createNetServer, Server as NetServer } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { createSecureContext } from 'node:tls'
 import type { Clock } from '../clock.ts'
@@ -58,7 +59,15 @@ export function limitedServer(
     certificate === undefined
       ? createServer(options)
       : createSecureServer({ ...options, ...contents(certificate), minVersion: 'TLSv1.2' })
-  server.maxConnections = limits.maxConnections
+  let there = 0
+  // Not the server's own limit, which knows only its own socket.
+  server.prependListener('connection', (socket) => {
+    there += 1
+    socket.once('close', () => {
+      there -= 1
+    })
+    if (there > limits.maxConnections) socket.destroy()
+  })
   server.maxHeadersCount = 0
   server.timeout = limits.quietMs
   // From the start, and one object for all: a property added later would make every socket a thing of its own to the engine.
@@ -129,6 +138,49 @@ export type HttpSocket = Duplex & {
 const connections = new WeakMap<Server, ReadonlySet<HttpSocket & Lined>>()
 
 /**
+ * Connections that wait to be accepted, a socket: all that the system lets (net.core.somaxconn). When the process before this one leaves, its
+ * clients come at once, and who finds no room in the queue tries again after 1, 3 and 7 seconds. Node's own 511 is that little.
+ */
+export const backlog = 65_535
+/**
+ * How many sockets listen on the public port. Each takes one connection a turn of the event loop (libuv since 1.45), and a turn is as long as all
+ * that has been asked meanwhile: with one, whoever connects to a busy process waits for seconds while those who are there are served.
+ */
+export const sockets = 32
+const others = new WeakMap<Server, NetServer[]>()
+
+/** Rejects if somebody else listens on `port` of `host`, as a socket that is shared would not. Resolves to the port: another one for 0. */
+export async function claim(host: string, port: number): Promise<number> {
+  const probe = createNetServer()
+  probe.listen({ host, port })
+  await once(probe, 'listening')
+  const { port: claimed } = probe.address() as AddressInfo
+  probe.close()
+  await once(probe, 'close')
+  return claimed
+}
+
+/** Has more sockets listen where `server` does, which shares its port. */
+export async function shareSockets(server: Server, host: string): Promise<void> {
+  const { port } = server.address() as AddressInfo
+  const { allowHalfOpen, noDelay } = server as unknown as { allowHalfOpen: boolean; noDelay: boolean }
+  const more = Array.from({ length: sockets - 1 }, () =>
+    createNetServer({ allowHalfOpen, noDelay }, (socket) => void server.emit('connection', socket)),
+  )
+  others.set(server, more)
+  for (const one of more) {
+    one.listen({ host, port, reusePort: true, backlog })
+    await once(one, 'listening')
+  }
+}
+
+/** Resolves when the connections of all sockets but the server's own have ended. */
+export async function othersClosed(server: Server): Promise<void> {
+  const open = (one: NetServer) => new Promise<void>((resolve) => void one.close(() => resolve()))
+  await Promise.all((others.get(server) ?? []).map(open))
+}
+
+/**
  * How often some connections are told to end, in milliseconds, at least so many at a time, and over how long at most; and where there are more than
  * that, how long those told last have to ask once more.
  */
@@ -142,6 +194,7 @@ const handing = { everyMs: 50, least: 10, longestMs: 5000, lastMs: 1000 }
 export async function handOver(server: Server, clock: Clock, graceMs: number): Promise<void> {
   if (!server.listening) return
   NetServer.prototype.close.call(server) // that of http would cut off who is idle just now
+  for (const other of others.get(server) ?? []) other.close()
   const open = connections.get(server) ?? new Set()
   const told = [...open]
   const pause = () => new Promise<void>((resolve) => void clock.after(handing.everyMs, resolve))
