@@ -119,8 +119,9 @@ async function listen(app: App, { listen, admin }: Config): Promise<void> {
     // Elsewhere sockets cannot share a port, or do not share its connections.
     const isShared = server === app.public && !isSocket && process.platform === 'linux'
     const begin = async () => {
-      const claimed = isShared && !reusePort ? await claim(host, port) : port
-      const where = isSocket ? { path } : { host, port: claimed, reusePort: reusePort || isShared }
+      // For port 0 the system finds one that nobody has.
+      if (isShared && !reusePort && port !== 0) await claim(host, port)
+      const where = isSocket ? { path } : { host, port, reusePort: reusePort || isShared }
       await server.listen({ ...where, backlog })
       if (isShared) await shareSockets(server.server, host)
     }

@@ -149,15 +149,13 @@ export const backlog = 65_535
 export const sockets = 32
 const others = new WeakMap<Server, NetServer[]>()
 
-/** Rejects if somebody else listens on `port` of `host`, as a socket that is shared would not. Resolves to the port: another one for 0. */
-export async function claim(host: string, port: number): Promise<number> {
+/** Rejects if somebody else listens on `port` of `host`: a socket that is shared would listen beside them. */
+export async function claim(host: string, port: number): Promise<void> {
   const probe = createNetServer()
   probe.listen({ host, port })
   await once(probe, 'listening')
-  const { port: claimed } = probe.address() as AddressInfo
   probe.close()
   await once(probe, 'close')
-  return claimed
 }
 
 /** Has more sockets listen where `server` does, which shares its port. */
