@@ -143,7 +143,7 @@ const connections = new WeakMap<Server, ReadonlySet<HttpSocket & Lined>>()
  */
 export const backlog = 65_535
 /**
- * How many sockets listen on the public port. Each takes one connection a turn of the event loop (libuv since 1.45), and a turn is as long as all
+ * How many sockets listen on the public port. Each takes one connection a turn of the event loop (libuv#3696), and a turn is as long as all
  * that has been asked meanwhile: with one, whoever connects to a busy process waits for seconds while those who are there are served.
  */
 export const sockets = 32
