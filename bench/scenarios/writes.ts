@@ -41,8 +41,8 @@ export const writes: Scenario = {
           ? await receiving(stage, receive)
           : await stage.onramp({ change: (settings) => reading(settings, name) })
       // A process that has just begun compiles what it runs.
-      await write(isQuick ? 1 : 2)
-      const perSecond = await write(isQuick ? 2 : 3)
+      await write(1)
+      const perSecond = await write(isQuick ? 2 : 5)
       await follower.stop()
       return { perSecond }
     })
