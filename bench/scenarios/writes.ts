@@ -34,7 +34,7 @@ export const writes: Scenario = {
     const receive = which(reader)
     const names: Name[] = [nobody, 'onramp, by table', 'onramp, by row']
     if (receive !== undefined) names.push(reader)
-    const measured = await interleaved(names, isQuick ? 1 : 3, async (name) => {
+    const measured = await interleaved(names, isQuick ? 1 : 4, async (name) => {
       note(`followed by ${name}`)
       const follower =
         name === reader && receive !== undefined
@@ -42,7 +42,7 @@ export const writes: Scenario = {
           : await stage.onramp({ change: (settings) => reading(settings, name) })
       // A process that has just begun compiles what it runs.
       await write(1)
-      const perSecond = await write(isQuick ? 2 : 5)
+      const perSecond = await write(isQuick ? 2 : 4)
       await follower.stop()
       return { perSecond }
     })
