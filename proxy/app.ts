@@ -23,6 +23,7 @@ import { handOver, othersClosed } from './http/listener.ts'
 import { type Passthrough, passthrough } from './http/passthrough.ts'
 import { describeRoute, followedTables, prepare, purgedTags, Routing } from './http/prepare.ts'
 import { type Limits, publicServer } from './http/server.ts'
+import { Slices } from './http/slices.ts'
 import { type Observe, observers } from './observation.ts'
 import { adminRoutes } from './ops/admin.ts'
 import { advise } from './ops/advice.ts'
@@ -119,7 +120,8 @@ export async function createApp({
   const observe = observers(...watching)
   const { connections, statementTimeout, maxRows, maxBytes } = config.postgres
   const database = { url: databaseUrl, connections, statementTimeoutMs: statementTimeout, maxRows, maxBytes }
-  const busy = busyness(clock)
+  const slices = new Slices(clock)
+  const busy = busyness(clock, () => slices.waitedMs)
   const guards = {
     slots: connections,
     waitMs: config.request.timeout - statementTimeout,
@@ -226,6 +228,7 @@ export async function createApp({
       origin,
       passthrough: upstream,
       cors: config.cors.origins,
+      slices,
       clock,
       observe,
       limits: limitsOf(config),

@@ -5,6 +5,7 @@ import { busyness } from '../proxy/ops/busy.ts'
 /** A process whose timers fire when the test says, as late as it says. */
 function setup() {
   let now = 0
+  let waitedMs = 0
   let due: { at: number; run: () => void } | undefined
   const clock: Clock = {
     now: () => now,
@@ -15,7 +16,7 @@ function setup() {
       }
     },
   }
-  const busy = busyness(clock)
+  const busy = busyness(clock, () => waitedMs)
   const turn = (lateMs: number, times = 1) => {
     for (let i = 0; i < times; i += 1) {
       now = (due?.at as number) + lateMs
@@ -26,7 +27,10 @@ function setup() {
   const pass = (ms: number) => {
     now += ms
   }
-  return { busy, turn, pass, isLooking: () => due !== undefined }
+  const wait = (ms: number) => {
+    waitedMs = ms
+  }
+  return { busy, wait, turn, pass, isLooking: () => due !== undefined }
 }
 
 test('a process is busy when ten more turns are more than 100 ms late than are not', () => {

@@ -9,6 +9,7 @@ import { Ledger } from '../proxy/coherence/ledger.ts'
 import { Problem } from '../proxy/errors.ts'
 import { compileRoute, routeTable } from '../proxy/http/route.ts'
 import { publicServer } from '../proxy/http/server.ts'
+import { Slices } from '../proxy/http/slices.ts'
 import type { GuardedOrigin } from '../proxy/origin/guard.ts'
 import type { Origin, Values } from '../proxy/origin/origin.ts'
 import { type Asked, ask, gate, ManualClock, recorder, settled } from './support.ts'
@@ -84,6 +85,7 @@ function setup({ cors = [], noCache }: { cors?: string[]; noCache?: number } = {
     audit: new Audit({ ledger, clock, observe: seen.observe, random: () => 1 }),
     variants: { want: (key, encoding) => wanted.push([key, encoding]) },
     origin: origin as unknown as GuardedOrigin,
+    slices: new Slices(clock),
     clock,
     observe: seen.observe,
     random: () => 0.5,

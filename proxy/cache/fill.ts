@@ -131,7 +131,8 @@ export class Filler {
       lease?.release('done')
       return answer
     } catch (error) {
-      lease?.release('failed')
+      // Work that was shed has not failed: another process may have room for it.
+      lease?.release(makeshiftFor(error) === 'shed' ? 'done' : 'failed')
       return this.#fallBack(read, purpose, resort, error)
     }
   }

@@ -16,6 +16,7 @@ import { type Certificate, type ConnectionLimits, type HttpSocket, limitedServer
 import type { Passthrough } from './passthrough.ts'
 import { problemReply } from './reply.ts'
 import type { RouteTable } from './route.ts'
+import type { Slices } from './slices.ts'
 import { asksForWebSocket } from './tunnel.ts'
 
 export interface Parts {
@@ -30,6 +31,7 @@ export interface Parts {
   /** Runs what is done for a request to the route of this path, which somebody may want to watch. */
   within?: ((request: IncomingMessage, path: string | undefined, run: () => void) => void) | undefined
   cors: readonly string[]
+  slices: Slices
   clock: Clock
   observe: Observe
   limits: Limits
@@ -61,16 +63,16 @@ declare module 'fastify' {
  * route is answered by `answer`; the framework does content, everything that is an error by its path or method, and the closing.
  */
 export function publicServer(parts: Parts): FastifyInstance {
-  const { passthrough, limits } = parts
+  const { passthrough, limits, slices } = parts
   const cors = corsFor(parts.cors)
 
-  function approach(request: Arriving): Road | Problem {
+  function approach(request: Arriving, began: number): Road | Problem {
     const head = readHead(request)
     if (head instanceof Problem) return head
     request.road = {
       head,
       found: answers.find(head),
-      began: parts.clock.now(),
+      began,
       answer: undefined,
       requestId: undefined,
       error: undefined,
@@ -86,8 +88,8 @@ export function publicServer(parts: Parts): FastifyInstance {
   }
 
   /**
-   * Begins requests as they come; but where one changes something, those behind it on the same connection wait until it has its
-   * answer, and it waits for those before it (RFC 9112, 9.3.2).
+   * Begins requests as they come, a slice at a time; but where one changes something, those behind it on the same connection wait until it
+   * has its answer, and it waits for those before it (RFC 9112, 9.3.2).
    */
   function receive(request: Arriving, response: ServerResponse, handle: RequestListener): void {
     const socket = request.socket as HttpSocket
@@ -103,16 +105,19 @@ export function publicServer(parts: Parts): FastifyInstance {
         line.changing -= 1
       })
     }
-    if (mustWait) response.once('socket', () => begin(request, response, handle))
-    else begin(request, response, handle)
+    const came = parts.clock.now()
+    if (mustWait) response.once('socket', () => begin(request, response, handle, parts.clock.now()))
+    // Of each connection one at most waits: the others are in its buffers, which have a limit.
+    else if (isBehind || slices.mayBegin(came)) begin(request, response, handle, came)
+    else slices.wait(came, () => begin(request, response, handle, came))
   }
 
-  function begin(request: Arriving, response: ServerResponse, handle: RequestListener): void {
+  function begin(request: Arriving, response: ServerResponse, handle: RequestListener, came: number): void {
     const line = lineOf(request)
-    if (line.isEnding) return
+    if (line.isEnding || response.destroyed) return
     if (line.isLast) response.shouldKeepAlive = false
     if (line.requests === limits.maxRequests) endAfter(request, response)
-    const road = approach(request)
+    const road = approach(request, came)
     if (road instanceof Problem) return void refuse(request, response, road)
     if (passthrough !== undefined && !isOurs(road, request)) return void passthrough.carry(request, response, road.head)
     const { method, content, expectsContinue } = road.head
@@ -189,7 +194,7 @@ export function publicServer(parts: Parts): FastifyInstance {
         mayUpgrade(request: Arriving) {
           if (passthrough === undefined || !asksForWebSocket(request)) return false
           if ((request.socket as HttpSocket)._httpMessage != null) return false // behind a response under way
-          const road = approach(request)
+          const road = approach(request, parts.clock.now())
           return !(road instanceof Problem || isOurs(road, request))
         },
         upgrade(request: Arriving, socket, early) {

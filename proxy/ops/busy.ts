@@ -2,15 +2,20 @@ import type { Clock } from '../clock.ts'
 
 /** How often this process looks at itself, in milliseconds. */
 const everyMs = 20
-/** A look that comes this much too late is one of a process that has too much to do, in milliseconds; half of that is late. */
+/** A look that comes this much too late, or finds a request that has waited for that long, is one of a process that has too much to do, in
+ * milliseconds. */
 const busyMs = 100
+/** A look is late by more than this, in milliseconds. */
 const lateMs = 50
 /** So many more looks must be too late than are not: one pause, however long, is no overload, and what has piled up meanwhile is soon done. */
 const looks = 10
 /** For so many looks it counts as late after one that was. */
 const lately = 5
 
-/** Knows whether this process has more to do than it can, from how late its timers are. Looks until stopped. */
+/**
+ * Knows whether this process has more to do than it can, from how late its timers are and how long (`waitedMs`) the next request has waited
+ * to begin. Looks until stopped.
+ */
 export interface Busyness {
   /** It has more to do than it can. */
   readonly isBusy: boolean
@@ -19,7 +24,7 @@ export interface Busyness {
   stop(): void
 }
 
-export function busyness(clock: Clock): Busyness {
+export function busyness(clock: Clock, waitedMs: () => number): Busyness {
   let tooLate = 0
   let sinceLate = lately
   let dueAt = 0
@@ -28,8 +33,9 @@ export function busyness(clock: Clock): Busyness {
     dueAt = clock.now() + everyMs
     cancel = clock.after(everyMs, () => {
       const lateness = clock.now() - dueAt
+      const isTooLate = Math.max(lateness, waitedMs()) > busyMs
       // One at a time in both directions: a process at its limit takes on a little now and then, not all at once.
-      tooLate = lateness > busyMs ? Math.min(looks, tooLate + 1) : Math.max(0, tooLate - 1)
+      tooLate = isTooLate ? Math.min(looks, tooLate + 1) : Math.max(0, tooLate - 1)
       sinceLate = lateness > lateMs ? 0 : sinceLate + 1
       look()
     })
