@@ -30,8 +30,11 @@ function setup({ cors = [], noCache }: { cors?: string[]; noCache?: number } = {
   const clock = new ManualClock()
   const seen = recorder()
   const asked: Values[] = []
-  const origin: Pick<Origin, 'query'> & { answer: (values: Values) => { json: string; rows: number } } = {
+  const origin: Pick<GuardedOrigin, 'query' | 'admit'> & {
+    answer: (values: Values) => { json: string; rows: number }
+  } = {
     answer: (values) => ({ json: JSON.stringify(values), rows: 1 }),
+    admit() {},
     async query(_query, values) {
       asked.push(values)
       return this.answer(values)

@@ -24,6 +24,8 @@ export interface Read {
   atLeast?: Position | undefined
   /** On the clock: nothing read before this moment will do, whatever happens. */
   readSince?: number
+  /** Throws what `load` would at once, where there is no room for it. */
+  admit?(): void
   /** Asks the origin. Called at most once a flight; it calls `sent` in the tick its statement is sent. */
   load(sent: () => void): Promise<Loaded>
 }

@@ -69,6 +69,12 @@ export class Filler {
     if (found !== undefined) return found
     // What another process will bring may be older than this reader wants.
     if (read.readSince !== undefined) return this.#ask(read, purpose, under, resort)
+    // Before others are asked who leads, which is most of what a refusal costs.
+    try {
+      read.admit?.()
+    } catch (error) {
+      return this.#fallBack(read, purpose, resort, error)
+    }
     const began = clock.now()
     const leads = (position: Position) => this.#leads(position, read, under)
     for (let lookMs = 5; leases.isUsable; lookMs = Math.min(lookMs * 2, longestLookMs)) {

@@ -38,7 +38,7 @@ export interface Parts {
   cache: Pick<ReadThrough, 'held' | 'fetch'>
   audit: Audit
   variants: Pick<VariantBuilder, 'want'>
-  origin: Pick<GuardedOrigin, 'query' | 'isIdleFor'>
+  origin: Pick<GuardedOrigin, 'query' | 'admit' | 'isIdleFor'>
   cors: Cors
   /** Of one request, unknown ones too. */
   maxParameters: number
@@ -104,6 +104,7 @@ export function routeAnswers({
       route: route.name,
       tags: () => route.tags(params),
       lifetime: route.lifetime,
+      admit: () => origin.admit(route.query),
       load: (sent) => origin.query(route.query, params, sent),
     }
   }

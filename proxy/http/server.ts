@@ -25,7 +25,7 @@ export interface Parts {
   cache: Pick<ReadThrough, 'held' | 'fetch'>
   audit: Audit
   variants: Pick<VariantBuilder, 'want'>
-  origin: Pick<GuardedOrigin, 'query' | 'isIdleFor'>
+  origin: Pick<GuardedOrigin, 'query' | 'admit' | 'isIdleFor'>
   /** What takes the requests that are not for a route; without it they are a 404. */
   passthrough: Passthrough | undefined
   /** Runs what is done for a request to the route of this path, which somebody may want to watch. */

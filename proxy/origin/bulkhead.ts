@@ -65,23 +65,36 @@ export class Bulkhead {
     return count
   }
 
+  /** Throws the `shed` with which one of `route` would be refused now that would have to start by `deadlineAt` on the clock. */
+  admit(route: string, share: Share, deadlineAt: number): void {
+    const lane = this.#laneOf(route, share)
+    if (this.#isNext(lane)) return
+    if (lane.waiting.length >= lane.share.queue) throw this.#refused(route, 'queue-full')
+    if (this.#clock.now() + this.#expectedWaitMs(lane) > deadlineAt) throw this.#refused(route, 'too-late')
+  }
+
   /**
    * Waits for a slot, at most until `deadlineAt` on the clock. Resolves to what gives it back, to be called once. Rejects with
    * `shed` when there is no room, or will not be in time.
    */
-  enter(route: string, share: Share, deadlineAt: number): Promise<() => void> {
+  async enter(route: string, share: Share, deadlineAt: number): Promise<() => void> {
+    this.admit(route, share, deadlineAt)
     const lane = this.#laneOf(route, share)
     if (lane.running === 0 && lane.waiting.length === 0) lane.had = Math.max(lane.had, this.#hadLast)
-    if (lane.waiting.length === 0 && this.#mayStart(lane)) return Promise.resolve(this.#start(lane))
+    if (this.#isNext(lane)) return this.#start(lane)
     const { promise, resolve, reject } = Promise.withResolvers<() => void>()
-    const shed = (reason: ShedReason) => {
-      this.#shed(route, reason)
-      reject(new Problem('shed', reasons[reason]))
-    }
-    if (lane.waiting.length >= lane.share.queue) shed('queue-full')
-    else if (this.#clock.now() + this.#expectedWaitMs(lane) > deadlineAt) shed('too-late')
-    else this.#wait(lane, { deadlineAt, start: () => resolve(this.#start(lane)), shed })
+    const shed = (reason: ShedReason) => reject(this.#refused(route, reason))
+    this.#wait(lane, { deadlineAt, start: () => resolve(this.#start(lane)), shed })
     return promise
+  }
+
+  #isNext(lane: Lane): boolean {
+    return lane.waiting.length === 0 && this.#mayStart(lane)
+  }
+
+  #refused(route: string, reason: ShedReason): Problem {
+    this.#shed(route, reason)
+    return new Problem('shed', reasons[reason])
   }
 
   /** Whether a statement of `route` could start now, with nobody waiting, and leave a slot free for the next who comes. */

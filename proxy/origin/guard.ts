@@ -18,6 +18,8 @@ export interface Guards {
 
 export interface GuardedOrigin extends Origin {
   readonly breakers: { name: string; state: Breaker['state'] }[]
+  /** Throws the Problem that `query` would reject with at once, and counts it: there is no room for it now, or the database is left alone. */
+  admit(query: Query): void
   /** Whether `query` could be run now at nobody's cost: nothing waits, a slot stays free, and nothing is being left alone. */
   isIdleFor(query: Query): boolean
 }
@@ -61,6 +63,17 @@ export function guard(origin: Origin, guards: Guards, clock: Clock, observe: Obs
     return new Problem('origin-unavailable', 'The database is left alone for a moment: it has been failing.')
   }
 
+  /** The breaker of the route, where both let something through. */
+  function entrance({ route }: Query): Breaker {
+    if (guards.isBusy()) {
+      observe({ kind: 'shed', route, reason: 'busy' })
+      throw new Problem('shed', 'There is more to do than can be done.')
+    }
+    const own = routeBreaker(route)
+    if (!database.mayEnter || !own.mayEnter) throw refuse(route)
+    return own
+  }
+
   const shareOf = ({ share }: Query) => ({ ...share, limit: share.limit ?? usualLimit })
 
   return {
@@ -69,13 +82,12 @@ export function guard(origin: Origin, guards: Guards, clock: Clock, observe: Obs
       database.state === 'closed' &&
       routeBreaker(query.route).state === 'closed' &&
       bulkhead.hasSpare(query.route, shareOf(query)),
+    admit(query) {
+      entrance(query)
+      bulkhead.admit(query.route, shareOf(query), clock.now() + guards.waitMs)
+    },
     async query(query, values, sent) {
-      if (guards.isBusy()) {
-        observe({ kind: 'shed', route: query.route, reason: 'busy' })
-        throw new Problem('shed', 'There is more to do than can be done.')
-      }
-      const own = routeBreaker(query.route)
-      if (!database.mayEnter || !own.mayEnter) throw refuse(query.route)
+      const own = entrance(query)
       const share = shareOf(query)
       const leave = await bulkhead.enter(query.route, share, clock.now() + guards.waitMs)
       const term = database.enter()
