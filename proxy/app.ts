@@ -23,7 +23,6 @@ import { handOver, othersClosed } from './http/listener.ts'
 import { type Passthrough, passthrough } from './http/passthrough.ts'
 import { describeRoute, followedTables, prepare, purgedTags, Routing } from './http/prepare.ts'
 import { type Limits, publicServer } from './http/server.ts'
-import { Slices } from './http/slices.ts'
 import { type Observe, observers } from './observation.ts'
 import { adminRoutes } from './ops/admin.ts'
 import { advise } from './ops/advice.ts'
@@ -39,6 +38,7 @@ import { statsOf } from './ops/stats.ts'
 import { Tally } from './ops/tally.ts'
 import { guard } from './origin/guard.ts'
 import { postgresOrigin } from './origin/postgres.ts'
+import { Slices } from './slices.ts'
 
 /** For how long at most /ready waits for what `warm` lists, in milliseconds. */
 const longestWarmMs = 10_000
@@ -169,6 +169,7 @@ export async function createApp({
     // Half of the connections are left to those who wait.
     mayRefresh: (underWay) => underWay < Math.ceil(connections / 2) && !busy.isBusy,
     reached: (position) => follower.reached(position, 50),
+    turn: () => slices.turn(),
   })
   const upstream = upstreamOf(config, clock, random, observe)
   const history = new History(clock, counts.counts, () => ({

@@ -45,6 +45,14 @@ test('one pause, however long, does not make it busy', () => {
   expect([turn(30_000), turn(0), turn(101, 4), turn(3), turn(101, 4)]).toEqual(Array(5).fill(false))
 })
 
+test('it is busy when a request has waited more than 100 ms to begin, however punctual it is', () => {
+  const { turn, wait, busy } = setup()
+  wait(101)
+  expect([turn(0, 9), turn(0), busy.isLate]).toEqual([false, true, false])
+  wait(100)
+  expect(turn(0)).toBe(false)
+})
+
 test('it is late from when a turn is more than 50 ms late, also before that ends, until five were not', () => {
   const { turn, busy, pass } = setup()
   const after = (lateMs: number, times = 1) => {

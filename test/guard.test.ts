@@ -71,6 +71,41 @@ describe('a database that is gone', () => {
   })
 })
 
+describe('what there is no room for', () => {
+  test('can be known beforehand: by the same refusal, counted once, and nothing is asked', async () => {
+    const { guarded, ask, asked, database, load, shed, failing } = setup(1)
+    const query = { route: 'plans', share: { reserve: 0, queue: 1, limit: 1 } } as Query
+    const admitted = () => {
+      try {
+        guarded.admit(query)
+        return 'admitted'
+      } catch (error) {
+        return (error as Problem).code
+      }
+    }
+    expect([admitted(), asked]).toEqual(['admitted', []])
+    const busy = gate()
+    database.answer = async () => {
+      await busy.opened
+      return { json: '[]', rows: 0 }
+    }
+    const running = ask('plans', query.share)
+    await settled()
+    expect(admitted()).toBe('admitted') // one may wait
+    const waiting = ask('plans', query.share)
+    await settled()
+    expect([admitted(), shed()]).toEqual(['shed', ['queue-full']])
+    busy.open()
+    expect([await running, await waiting, admitted()]).toEqual(['answered', 'answered', 'admitted'])
+    load.isBusy = true
+    expect([admitted(), shed()]).toEqual(['shed', ['queue-full', 'busy']])
+    load.isBusy = false
+    database.answer = failing('origin-unavailable')
+    for (let i = 0; i < 3; i += 1) await ask()
+    expect([admitted(), shed().at(-1)]).toEqual(['origin-unavailable', 'breaker-open'])
+  })
+})
+
 describe('a route that has gone bad', () => {
   test('is left alone after twenty timeouts, and no other with it', async () => {
     const { ask, asked, database, failing, guarded } = setup()

@@ -38,6 +38,7 @@ interface Given {
   softMs?: number
   reached?: () => Promise<boolean>
   mayRefresh?: (underWay: number) => boolean
+  turn?: () => Promise<void> | undefined
 }
 
 function setup({
@@ -46,6 +47,7 @@ function setup({
   softMs = 150,
   reached = async () => false,
   mayRefresh = () => true,
+  turn = () => undefined,
 }: Given = {}) {
   const clock = new ManualClock()
   const seen = recorder()
@@ -64,6 +66,7 @@ function setup({
     softMs,
     reached,
     mayRefresh,
+    turn,
     deadlineMs: 3000,
   })
   const origin = { asked: 0, load: async (): Promise<Loaded> => rows('v1') }
@@ -616,6 +619,18 @@ describe('a reader that wants nothing older', () => {
   })
 })
 
+test('what a farther tier has given is judged when its turn comes, not when it was given', async () => {
+  const due = gate()
+  const { read, far, ledger, origin, clock } = setup({ turn: () => due.opened })
+  far.kept.set(key, foreignEntry({ readAt: clock.now() }))
+  const reading = read()
+  await settled()
+  ledger.apply(nextEvent(ledger.position, { ...hard }), clock.now())
+  due.open()
+  expect(await reading).toMatchObject({ source: 'origin' })
+  expect(origin.asked).toBe(1)
+})
+
 describe('one fill over all processes', () => {
   /** A lease whose holder is this process, another, or has failed, as the test says. */
   function leasing() {
@@ -695,6 +710,27 @@ describe('one fill over all processes', () => {
     origin.load = () => Promise.reject(new Problem('origin-timeout', 'slow'))
     await expect(read()).rejects.toMatchObject({ code: 'origin-timeout' })
     expect(released).toEqual(['failed'])
+  })
+
+  test('one that was shed is not told to the others as failed: they may have room for it', async () => {
+    const { leases, released, read, origin } = leasing()
+    leases.state = 'led'
+    origin.load = () => Promise.reject(new Problem('shed', 'full'))
+    await expect(read()).rejects.toMatchObject({ code: 'shed' })
+    expect(released).toEqual(['done'])
+  })
+
+  test('for what there is no room for, nobody asks who leads; what there is, here or in a farther tier, is served', async () => {
+    const { leases, read, origin, far, clock } = leasing()
+    const admit = () => {
+      throw new Problem('shed', 'full')
+    }
+    await expect(read({ admit })).rejects.toMatchObject({ code: 'shed' })
+    expect([leases.taken, origin.asked, far.asked]).toEqual([0, 0, ['get']])
+    far.kept.set(key, foreignEntry({ readAt: clock.now() }))
+    expect(await read({ admit })).toMatchObject({ source: 'redis', state: 'fresh' })
+    clock.pass(lifetime.fresh + lifetime.stale)
+    expect(await read({ admit })).toMatchObject({ source: 'memory', state: 'stale', makeshift: 'shed' })
   })
 
   test('where it has failed elsewhere, what there is is served', async () => {

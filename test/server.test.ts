@@ -1,3 +1,5 @@
+import { duplexPair } from 'node:stream'
+import { text } from 'node:stream/consumers'
 import { describe, expect, test } from 'vitest'
 import { Audit } from '../proxy/cache/audit.ts'
 import type { Encoding } from '../proxy/cache/entry.ts'
@@ -9,9 +11,9 @@ import { Ledger } from '../proxy/coherence/ledger.ts'
 import { Problem } from '../proxy/errors.ts'
 import { compileRoute, routeTable } from '../proxy/http/route.ts'
 import { publicServer } from '../proxy/http/server.ts'
-import { Slices } from '../proxy/http/slices.ts'
 import type { GuardedOrigin } from '../proxy/origin/guard.ts'
-import type { Origin, Values } from '../proxy/origin/origin.ts'
+import type { Values } from '../proxy/origin/origin.ts'
+import { Slices } from '../proxy/slices.ts'
 import { type Asked, ask, gate, ManualClock, recorder, settled } from './support.ts'
 
 const lifetime = { fresh: 60_000, stale: 600_000, staleIfError: 3_600_000, negative: 10_000 }
@@ -26,8 +28,17 @@ const common = {
 const string = { type: 'string', minLength: 1, maxLength: 20, lowercase: false } as const
 
 /** The public listener over real parts, with an origin that answers what it was asked. */
-function setup({ cors = [], noCache }: { cors?: string[]; noCache?: number } = {}) {
-  const clock = new ManualClock()
+function setup({
+  cors = [],
+  noCache,
+  clock = new ManualClock(),
+  slices = new Slices(clock),
+}: {
+  cors?: string[]
+  noCache?: number
+  clock?: ManualClock
+  slices?: Slices
+} = {}) {
   const seen = recorder()
   const asked: Values[] = []
   const origin: Pick<GuardedOrigin, 'query' | 'admit'> & {
@@ -88,7 +99,7 @@ function setup({ cors = [], noCache }: { cors?: string[]; noCache?: number } = {
     audit: new Audit({ ledger, clock, observe: seen.observe, random: () => 1 }),
     variants: { want: (key, encoding) => wanted.push([key, encoding]) },
     origin: origin as unknown as GuardedOrigin,
-    slices: new Slices(clock),
+    slices,
     clock,
     observe: seen.observe,
     random: () => 0.5,
@@ -241,6 +252,67 @@ describe('a target that has been asked for before', () => {
     const { ask, asked } = setup()
     for (let i = 0; i < 3; i += 1) expect((await ask('/api/search?q=a&n=10')).statusCode).toBe(400)
     expect(asked).toEqual([])
+  })
+})
+
+describe('a request that has to wait for its turn', () => {
+  /** Nothing begins until `turn`. */
+  const busy = () => {
+    const turns: (() => void)[] = []
+    const clock = new ManualClock()
+    const slices = new Slices(clock, (run) => turns.push(run))
+    slices.mayBegin(clock.now())
+    clock.pass(5)
+    return { clock, slices, turn: () => turns.shift()?.() }
+  }
+
+  test('is answered in it, and its wait is told', async () => {
+    const { clock, slices, turn } = busy()
+    const { ask, asked, seen } = setup({ slices, clock })
+    const answer = ask('/api/counties/51059')
+    while (slices.waitedMs === 0) {
+      clock.pass(100)
+      await settled()
+    }
+    expect(asked).toEqual([])
+    const { waitedMs } = slices
+    turn()
+    expect((await answer).statusCode).toBe(200)
+    expect(seen.of('response')).toMatchObject([{ status: 200, seconds: waitedMs / 1000 }])
+  })
+
+  test('is not begun when its client has left', async () => {
+    const { clock, slices, turn } = busy()
+    const { server, asked, seen } = setup({ slices, clock })
+    await server.ready()
+    const [client, line] = duplexPair()
+    server.server.emit('connection', line)
+    client.write('GET /api/counties/51059 HTTP/1.1\r\nHost: onramp\r\n\r\n')
+    while (slices.waitedMs === 0) {
+      clock.pass(1)
+      await settled()
+    }
+    client.destroy()
+    line.destroy()
+    await settled()
+    turn()
+    await settled()
+    expect([asked, seen.of('response')]).toEqual([[], []])
+  })
+
+  test('has those behind it on its connection wait in the order they came, and no place of their own', async () => {
+    const { clock, slices, turn } = busy()
+    const { server, asked } = setup({ slices, clock })
+    await server.ready()
+    const [client, line] = duplexPair()
+    server.server.emit('connection', line)
+    const get = (fips: string, more = '') => `GET /api/counties/${fips} HTTP/1.1\r\nHost: onramp\r\n${more}\r\n`
+    client.write(get('51059') + get('51013') + get('51600', 'Connection: close\r\n'))
+    while (asked.length < 2) await settled() // those behind it are read ahead
+    turn()
+    const answers = await text(client)
+    expect(answers.match(/HTTP\/1\.1 \d+/g)).toEqual(Array(3).fill('HTTP/1.1 200'))
+    expect(answers.match(/(?<="fips":")\d+/g)).toEqual(['51059', '51013', '51600'])
   })
 })
 

@@ -19,6 +19,8 @@ export interface FillParts {
   observe: Observe
   /** 0 to 1, evenly spread. */
   random(): number
+  /** To be awaited before much is done at once with what another server has answered: something else may be due first. */
+  turn?(): Promise<void> | undefined
   /** The most a reader waits, in milliseconds. The fill it waits for goes on. */
   deadlineMs: number
 }
@@ -111,6 +113,7 @@ export class Filler {
     const replaced = refreshed ?? fallback ?? outdated
     for (const tier of farther) {
       const found = await tier.get(read.key)
+      await this.#parts.turn?.()
       if (found === undefined) continue
       const use = this.#answers.useOfShared(found, read)
       // A refresh behind a reader's back has nothing to gain from what is stale too.

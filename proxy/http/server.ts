@@ -7,6 +7,7 @@ import type { Clock } from '../clock.ts'
 import { Problem } from '../errors.ts'
 import type { Observe } from '../observation.ts'
 import type { GuardedOrigin } from '../origin/guard.ts'
+import type { Slices } from '../slices.ts'
 import { type Arriving, type Found, forClient, type Road, routeAnswers } from './answer.ts'
 import { corsFor, isPreflight, preflightFields, withCors } from './cors.ts'
 import { newServer, send } from './framework.ts'
@@ -16,7 +17,6 @@ import { type Certificate, type ConnectionLimits, type HttpSocket, limitedServer
 import type { Passthrough } from './passthrough.ts'
 import { problemReply } from './reply.ts'
 import type { RouteTable } from './route.ts'
-import type { Slices } from './slices.ts'
 import { asksForWebSocket } from './tunnel.ts'
 
 export interface Parts {

@@ -1,7 +1,7 @@
-import type { Clock } from '../clock.ts'
+import type { Clock } from './clock.ts'
 
 /** For so long at a time requests are begun, in milliseconds. */
-const sliceMs = 10
+const sliceMs = 5
 
 interface Waiting {
   since: number
@@ -48,6 +48,13 @@ export class Slices {
   /** Has `begin` called in its turn; to be called when it may not begin at once. */
   wait(now: number, begin: () => void): void {
     this.#waiting.push({ since: now, begin })
+  }
+
+  /** For what has begun and goes on: nothing when it may at once, else resolves in its turn. */
+  turn(): Promise<void> | undefined {
+    const now = this.#clock.now()
+    if (this.mayBegin(now)) return undefined
+    return new Promise((resolve) => this.wait(now, resolve))
   }
 
   readonly #turn = (): void => {
