@@ -261,8 +261,6 @@ describe('a request that has to wait for its turn', () => {
     const turns: (() => void)[] = []
     const clock = new ManualClock()
     const slices = new Slices(clock, (run) => turns.push(run))
-    slices.mayBegin(clock.now())
-    clock.pass(5)
     return { clock, slices, turn: () => turns.shift()?.() }
   }
 
