@@ -2,8 +2,7 @@ import type { Clock } from '../clock.ts'
 
 /** How often this process looks at itself, in milliseconds. */
 const everyMs = 20
-/** A look that comes this much too late, or finds a request that has waited for that long, is one of a process that has too much to do, in
- * milliseconds. */
+/** A look that is late by more than this, or finds a request that has waited for longer, is one of a process that has too much to do, in milliseconds. */
 const busyMs = 100
 /** A look is late by more than this, in milliseconds. */
 const lateMs = 50
