@@ -327,7 +327,7 @@ describe('the server', () => {
   test('keeps nothing for a process that is gone, killed or ended', async () => {
     const closed = await follow(database.url, [plans])
     await closed.changes.close()
-    expect(await slots()).toEqual([])
+    while ((await slots()).length > 0); // the server notices a moment later
     const script = `
       import { followDatabase } from '${new URL('../proxy/coherence/changes.ts', import.meta.url)}'
       import { systemClock } from '${new URL('../proxy/clock.ts', import.meta.url)}'

@@ -73,7 +73,7 @@ export function limitedServer(
   // From the start, and one object for all: a property added later would make every socket a thing of its own to the engine.
   for (const event of ['connection', 'secureConnection'])
     server.on(event, (socket: Lined) => {
-      socket.line = { requests: 0, changing: 0, isEnding: false, isLast: false, sender: undefined }
+      socket.line = { requests: 0, waiting: 0, changing: 0, isEnding: false, isLast: false, sender: undefined }
     })
   const open = new Set<HttpSocket & Lined>()
   connections.set(server, open)
@@ -110,6 +110,8 @@ export function contents({ cert, key }: Certificate): { cert: Buffer; key: Buffe
 /** What is known of a connection. */
 export interface Line {
   requests: number
+  /** Requests that wait for their turn to begin. */
+  waiting: number
   /** Requests that change something and have no answer yet. */
   changing: number
   /** It ends with the answer under way: a request was refused, or its content is read by nobody. What follows is not heard. */

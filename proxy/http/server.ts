@@ -95,6 +95,8 @@ export function publicServer(parts: Parts): FastifyInstance {
     const socket = request.socket as HttpSocket
     const line = lineOf(request)
     line.requests += 1
+    if (limits.maxRequests > 0 && line.requests > limits.maxRequests) return // the one before has ended the connection
+    if (line.requests === limits.maxRequests) response.shouldKeepAlive = false
     const isSafe = safeMethods.has(request.method as string)
     // Node gives the connection to one response at a time, in their order.
     const isBehind = socket._httpMessage !== response
@@ -107,16 +109,20 @@ export function publicServer(parts: Parts): FastifyInstance {
     }
     const came = parts.clock.now()
     if (mustWait) response.once('socket', () => begin(request, response, handle, parts.clock.now()))
-    // Of each connection one at most waits: the others are in its buffers, which have a limit.
-    else if (isBehind || slices.mayBegin(came)) begin(request, response, handle, came)
-    else slices.wait(came, () => begin(request, response, handle, came))
+    else if (line.waiting === 0 && slices.mayBegin(came)) begin(request, response, handle, came)
+    else {
+      line.waiting += 1
+      slices.wait(came, () => {
+        line.waiting -= 1
+        begin(request, response, handle, came)
+      })
+    }
   }
 
   function begin(request: Arriving, response: ServerResponse, handle: RequestListener, came: number): void {
     const line = lineOf(request)
     if (line.isEnding || response.destroyed) return
     if (line.isLast) response.shouldKeepAlive = false
-    if (line.requests === limits.maxRequests) endAfter(request, response)
     const road = approach(request, came)
     if (road instanceof Problem) return void refuse(request, response, road)
     if (passthrough !== undefined && !isOurs(road, request)) return void passthrough.carry(request, response, road.head)
