@@ -631,6 +631,18 @@ test('what a farther tier has given is judged when its turn comes, not when it w
   expect(origin.asked).toBe(1)
 })
 
+test('what a farther tier has given does not take the place of something later that has come meanwhile', async () => {
+  const due = gate()
+  const { read, far, memory, origin, clock } = setup({ turn: () => due.opened })
+  far.kept.set(key, foreignEntry({ readAt: clock.now() - 10 }))
+  const reading = read()
+  await settled()
+  memory.set(key, foreignEntry({ readAt: clock.now(), jitter: 0.25 }))
+  due.open()
+  expect(await reading).toMatchObject({ source: 'origin' })
+  expect(origin.asked).toBe(1)
+})
+
 describe('one fill over all processes', () => {
   /** A lease whose holder is this process, another, or has failed, as the test says. */
   function leasing() {

@@ -290,15 +290,9 @@ class Process {
       softMs: 150,
       reached: (position: Position) => this.follower.reached(position, 50),
       mayRefresh: () => true,
-      turn: () => (world.time.chance(0.3) ? this.#otherWork() : undefined),
     }
     this.cache = new ReadThrough(parts)
     void this.follower.start()
-  }
-
-  /** What this process does before it goes on: anything may come meanwhile. */
-  #otherWork(): Promise<void> {
-    return new Promise((resolve) => void this.clock.after(this.#world.delay(), resolve))
   }
 
   /** Its own monotonic clock; it stands still for nobody, but a paused process notices nothing. */

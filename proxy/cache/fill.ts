@@ -110,11 +110,12 @@ export class Filler {
   /** The nearest answer of the farther tiers that will do; one that would only do if the origin fails is noted in `resort`. */
   async #look(read: Read, { refreshed, fallback, outdated }: Purpose, resort: Resort): Promise<Answer | undefined> {
     const { ledger, memory, farther, clock } = this.#parts
-    const replaced = refreshed ?? fallback ?? outdated
     for (const tier of farther) {
       const found = await tier.get(read.key)
       await this.#parts.turn?.()
       if (found === undefined) continue
+      // What memory holds by now: another flight may have brought something later meanwhile.
+      const replaced = memory.peek(read.key) ?? refreshed ?? fallback ?? outdated
       const use = this.#answers.useOfShared(found, read)
       // A refresh behind a reader's back has nothing to gain from what is stale too.
       if (use === 'no' || (refreshed !== undefined && use !== 'fresh')) continue
