@@ -230,6 +230,7 @@ describe('entries', () => {
       tags: ['route:plan'],
       stamp: { seq: 0, pos: 0, id: '' },
       readAt: clock.now(),
+      readBy: clock.now(),
       fillMs: 1,
       jitter: 0,
       etag: etagOf(body),

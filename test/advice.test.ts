@@ -262,7 +262,17 @@ describe('memory', () => {
   const body = ownBytes('x'.repeat(bytesEach))
   const etag = etagOf(body)
   const stamp = { seq: 0, pos: 0, id: '' }
-  const entryOf = (readAt: number): Entry => ({ body, rows: 1, tags: [], stamp, readAt, fillMs: 1, jitter: 0, etag })
+  const entryOf = (readAt: number): Entry => ({
+    body,
+    rows: 1,
+    tags: [],
+    stamp,
+    readAt,
+    readBy: readAt,
+    fillMs: 1,
+    jitter: 0,
+    etag,
+  })
 
   /** So many reads of a route whose keys are all asked for alike, in a memory of `maxBytes`. */
   function run(maxBytes: number, keys: number, reads: number) {

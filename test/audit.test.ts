@@ -20,6 +20,7 @@ function setup({ random = () => 0, isIdle = () => true }: { random?: () => numbe
     tags: ['county:51059'],
     stamp: ledger.stamp(),
     readAt: clock.now() - 5000,
+    readBy: clock.now() - 4999,
     fillMs: 1,
     jitter: 0,
     etag: etagOf(body),

@@ -17,14 +17,16 @@ const entry: Entry = {
   tags: ['route:county', 'county:51059'],
   stamp: { seq: 7, pos: 3, id: 'head-1' },
   readAt: 1000,
+  readBy: 1012.5,
   fillMs: 12.5,
   jitter: 0.25,
   etag: etagOf(body),
 }
-const ageMs = 500
-const keepMs = 60_000
-const value = encodeEntry(key, entry, ageMs, keepMs)
-const decode = (bytes: Buffer, leftMs = keepMs, now = 9000) => decodeEntry(key, bytes, leftMs, now)
+/** The clock of Redis, beside that of whoever writes, and of whoever reads: each knows it to within a round trip of its own. */
+const writer = { least: 5_000_000, most: 5_000_002 }
+const reader = { least: 4_999_000, most: 4_999_030 }
+const value = encodeEntry(key, entry, writer)
+const decode = (bytes: Buffer, ahead = reader, now = 9000) => decodeEntry(key, bytes, ahead, now)
 
 /** A value that is whole and says `header`, as a writer with faults of its own would make it. */
 function valueWith(header: string, bodyBytes: Buffer = body, headerLength = Buffer.byteLength(header)): Buffer {
@@ -37,20 +39,20 @@ const header = JSON.parse(value.toString('utf8', 24, 24 + value.readUInt32BE(20)
 
 describe('what was encoded', () => {
   test('comes back as it was, but for what belongs to one process', () => {
-    const { stamp, readAt, ...same } = entry
-    expect(decode(value)).toEqual({ ...same, stamp: { ...stamp, seq: 0 }, readAt: 9000 - ageMs })
+    const { stamp, readAt, readBy, ...same } = entry
+    expect(decode(value)).toEqual({ ...same, stamp: { ...stamp, seq: 0 }, readAt: 1970, readBy: 2014.5 })
   })
 
   test('comes back without variants, and may be refreshed at once', () => {
     const served: Entry = { ...entry, variants: { br: Buffer.from('x') }, refreshNotBefore: 99_999 }
-    const back = decode(encodeEntry(key, served, ageMs, keepMs))
+    const back = decode(encodeEntry(key, served, writer))
     expect(back).toEqual(decode(value))
     expect(Object.keys(back)).not.toContain('variants')
   })
 
   test('comes back empty where it was empty', () => {
     const none: Entry = { ...entry, body: Buffer.alloc(0), rows: 0, tags: [], etag: etagOf(Buffer.alloc(0)) }
-    expect(decode(encodeEntry(key, none, 0, 1), 1)).toMatchObject({ body: Buffer.alloc(0), rows: 0, tags: [] })
+    expect(decode(encodeEntry(key, none, writer))).toMatchObject({ body: Buffer.alloc(0), rows: 0, tags: [] })
   })
 
   test('says its key, its head and its etag in itself, and holds the body as it was', () => {
@@ -69,30 +71,38 @@ describe('what was encoded', () => {
       jitter: fc.double({ min: 0, max: 1, noNaN: true }).map((share) => share + 0),
     })
     fc.assert(
-      fc.property(any, fc.nat(), fc.integer({ min: 1, max: 1e9 }), (some, age, keep) => {
-        const whole = { ...some, readAt: 0, etag: etagOf(some.body) }
-        expect(decodeEntry(key, encodeEntry(key, whole, age, keep), keep, age)).toEqual(whole)
+      fc.property(any, fc.nat(), fc.nat(), (some, readAt, tookMs) => {
+        const readBy = readAt + tookMs
+        const whole = { ...some, readAt, readBy, etag: etagOf(some.body) }
+        const same = { least: 0, most: 0 }
+        expect(decodeEntry(key, encodeEntry(key, whole, same), same, readBy)).toEqual(whole)
       }),
     )
   })
 })
 
-describe('its age', () => {
-  const ageAt = (leftMs: number, now = 9000) => {
-    const back = decode(value, leftMs, now)
-    return typeof back === 'string' ? back : now - back.readAt
+describe('when it was read', () => {
+  const readWith = (least: number, most: number, now = 9000) => {
+    const back = decode(value, { least, most }, now)
+    return typeof back === 'string' ? back : [back.readAt, back.readBy]
   }
 
-  test('is what it had, and what Redis has counted down since', () => {
-    expect([keepMs, keepMs - 1, 1, 0].map((left) => ageAt(left))).toEqual([500, 501, 60_499, 60_500])
+  test('is told on the clock of Redis: how late Redis took it, or gave it back, makes it no younger', () => {
+    expect(readWith(5_000_000, 5_000_000)).toEqual([1000, 1014.5])
+    expect(readWith(5_000_000, 5_000_000, 9_000_000)).toEqual([1000, 1014.5])
   })
 
-  test('does not depend on the clock of any host', () => {
-    expect(ageAt(20_000, 5)).toBe(ageAt(20_000, 9_000_000))
+  test('lies between the moments its writer knew of, and what a reader does not know of that clock is added on both sides', () => {
+    expect(readWith(4_999_990, 5_000_010)).toEqual([990, 1024.5])
   })
 
-  test('cannot be told from a lifetime that Redis does not have, or that is longer than the one it was given', () => {
-    expect([-1, -2, keepMs + 1, Number.MAX_SAFE_INTEGER].map((left) => ageAt(left))).toEqual(Array(4).fill('lifetime'))
+  test('was before it came here', () => {
+    expect(readWith(4_999_990, 5_000_010, 1020)).toEqual([990, 1020])
+  })
+
+  test('cannot be told where that is yet to come: the clock of Redis was set back', () => {
+    expect(readWith(5_000_000, 5_000_000, 1000)).toEqual([1000, 1000])
+    expect(readWith(5_000_000, 5_000_000, 999)).toBe('time')
   })
 })
 
@@ -128,11 +138,11 @@ describe('a value that is not what was written', () => {
 
   test('is a miss under the key of another', () => {
     for (const other of ['county@0123456789ab?fips=51001', 'county@ffffffffffff?fips=51059', '', `${key} `])
-      expect(decodeEntry(other as Key, value, keepMs, 0)).toBe('key')
+      expect(decodeEntry(other as Key, value, reader, 9000)).toBe('key')
   })
 
   test('is a miss in any other version of the format', () => {
-    for (const version of [0, 1, 3, 0x31, 255]) {
+    for (const version of [0, 1, 2, 4, 0x31, 255]) {
       const other = Buffer.from(value)
       other[3] = version
       expect(decode(other)).toBe('format')
@@ -150,8 +160,8 @@ describe('a value that is not what was written', () => {
   test('property: never throws and is a miss, whatever the bytes', () => {
     const start = fc.constantFrom(Buffer.alloc(0), value.subarray(0, 4), value.subarray(0, 20), value.subarray(0, 40))
     fc.assert(
-      fc.property(start, fc.uint8Array({ maxLength: 200 }), fc.integer(), (begin, bytes, leftMs) => {
-        expect(decode(Buffer.concat([begin, bytes]), leftMs)).toBeTypeOf('string')
+      fc.property(start, fc.uint8Array({ maxLength: 200 }), (begin, bytes) => {
+        expect(decode(Buffer.concat([begin, bytes]))).toBeTypeOf('string')
       }),
     )
   })
@@ -174,11 +184,12 @@ describe('a whole value with an odd header', () => {
   })
 
   const odd: [string, unknown][] = [
-    ...['rows', 'ageMs', 'keepMs', 'fillMs', 'jitter'].flatMap((name): [string, unknown][] => [
+    ...['rows', 'readAt', 'readBy', 'fillMs', 'jitter'].flatMap((name): [string, unknown][] => [
       [name, -1],
       [name, '1'],
       [name, null],
     ]),
+    ['readBy', writer.least],
     ['tags', 'county:51059'],
     ['tags', [1]],
     ['tags', null],

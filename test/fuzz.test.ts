@@ -40,6 +40,7 @@ const entry: Entry = {
   tags: [],
   stamp: { seq: 0, pos: 0, id: '' },
   readAt: 0,
+  readBy: 0,
   fillMs: 1,
   jitter: 0,
   etag: 'Abcdefghijklmn_pqrst-v',

@@ -9,7 +9,7 @@ const neighbours = ['cache coherence', 'coherence cache', 'origin coherence', 'c
 /** Each client library has one owner. */
 const owners: Record<string, RegExp> = {
   fastify: /^(app|http\/.*|ops\/(admin|dashboard))$/,
-  ioredis: /^(cache\/(redis|lease)|coherence\/log)$/,
+  ioredis: /^(cache\/(redis|redis-time|lease)|coherence\/log)$/,
   undici: /^http\/pool$/,
   pg: /^(origin|coherence)\/.*$/,
   'prom-client': /^ops\/(metrics|gauges)$/,

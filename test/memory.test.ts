@@ -11,7 +11,18 @@ const keyOf = (name: string | number) => `plans@0123456789ab?n=${name}` as Key
 
 function entryOf(bytes: number, more: Partial<Entry> = {}): Entry {
   const stamp = { seq: 0, pos: 0, id: '' }
-  return { body: Buffer.alloc(bytes), rows: 1, tags: [], stamp, readAt: 0, fillMs: 1, jitter: 0, etag: 'x', ...more }
+  return {
+    body: Buffer.alloc(bytes),
+    rows: 1,
+    tags: [],
+    stamp,
+    readAt: 0,
+    readBy: 0,
+    fillMs: 1,
+    jitter: 0,
+    etag: 'x',
+    ...more,
+  }
 }
 
 function setup(maxBytes = 80_000) {

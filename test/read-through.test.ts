@@ -102,6 +102,7 @@ function foreignEntry(over: Partial<Entry> & { readAt: number }): Entry {
     rows: 1,
     tags: ['route:plans'],
     stamp: { seq: 0, ...start },
+    readBy: over.readAt,
     fillMs: 1,
     jitter: 0,
     etag: etagOf(body),
@@ -863,6 +864,83 @@ describe('invalidation', () => {
     second.open()
     expect(text(await late)).toBe('after')
     expect(text(await read())).toBe('after')
+  })
+
+  test('an answer loaded before a gap was mended is for who waited: no farther tier gets it, and nothing older takes its place', async () => {
+    const { read, origin, ledger, memory, far, clock, seen } = setup()
+    const [asked, answered] = [gate(), gate()]
+    origin.load = async () => {
+      asked.open()
+      await answered.opened
+      return rows('v2')
+    }
+    const reading = read()
+    await asked.opened
+    const barrier = { pos: start.pos + 1, id: 'barrier' }
+    ledger.join(barrier)
+    clock.pass(50)
+    answered.open()
+    const answer = await reading
+    expect([text(answer), answer.stored, far.kept.size, seen.of('fill-raced').length]).toEqual(['v2', false, 0, 1])
+    // What the log has not heard of yet is in v2, and in nothing that was read before it.
+    origin.load = async () => rows('v2')
+    far.kept.set(key, foreignEntry({ readAt: clock.now() - 1000, stamp: { seq: 0, ...barrier } }))
+    expect(await read()).toMatchObject({ source: 'origin', stored: true })
+    expect(memory.peek(key)?.stamp).toMatchObject(barrier)
+  })
+
+  test('what another process has read while this one did is not surely later, and does not take its place', async () => {
+    const { read, origin, far, clock } = setup()
+    const took = 100
+    origin.load = async () => {
+      clock.pass(took)
+      return rows('v2')
+    }
+    await read()
+    const readBy = clock.now()
+    clock.pass(lifetime.fresh + lifetime.stale)
+    origin.load = async () => rows('v3')
+    far.kept.set(key, foreignEntry({ readAt: readBy - 1, jitter: 0.5, rows: 1 }))
+    expect(text(await read({ lifetime: { ...lifetime, fresh: 9e6 }, maxAgeMs: 9e8 }))).toBe('v2') // held, and fresh by that
+    expect(text(await read())).toBe('v3')
+    far.kept.set(key, foreignEntry({ readAt: clock.now(), jitter: 0.5 }))
+    expect(text(await read({ maxAgeMs: 0 }))).toBe('v3')
+  })
+
+  test('a fill that was overtaken by a later one does not take its place', async () => {
+    const { read, origin, clock } = setup()
+    const [first, second] = [gate(), gate()]
+    origin.load = () => first.opened.then(() => rows('before'))
+    const early = read().catch(({ code }) => code)
+    await settled()
+    clock.pass(3000) // whoever comes now does not join its flight
+    expect(await early).toBe('origin-timeout')
+    origin.load = () => second.opened.then(() => rows('after'))
+    const late = read()
+    await settled()
+    second.open()
+    expect(text(await late)).toBe('after')
+    first.open()
+    await settled()
+    expect(text(await read())).toBe('after')
+  })
+
+  test('who waited in vain gets the later answer that another flight has brought, not the older one of before', async () => {
+    const { read, origin, memory, clock } = setup()
+    await read()
+    clock.pass(lifetime.fresh + lifetime.stale)
+    const asked = gate()
+    origin.load = async () => {
+      await asked.opened
+      throw new Problem('origin-unavailable', 'gone')
+    }
+    const reading = read()
+    await settled()
+    const body = ownBytes('v2')
+    const stamp = memory.peek(key)?.stamp as Entry['stamp']
+    memory.set(key, foreignEntry({ readAt: clock.now(), body, etag: etagOf(body), stamp, jitter: 0.5 }))
+    asked.open()
+    expect(text(await reading)).toBe('v2')
   })
 
   test('an invalidation between the search and the SQL does not make the fill a raced one', async () => {

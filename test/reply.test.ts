@@ -13,6 +13,7 @@ const small: Entry = {
   tags: [],
   stamp,
   readAt: 0,
+  readBy: 0,
   fillMs: 1,
   jitter: 0,
   etag: 'abcdefghijklmnopqrstuv',

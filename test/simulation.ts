@@ -159,10 +159,9 @@ class Server {
     this.#world.time.after(1000, end)
   }
 
-  get(key: string): { value: Buffer; leftMs: number } | undefined {
+  get(key: string): Buffer | undefined {
     const last = this.values.get(key)?.at(-1)
-    if (last === undefined || last.until <= this.#world.time.now) return undefined
-    return { value: last.value, leftMs: Math.floor(last.until - this.#world.time.now) }
+    return last === undefined || last.until <= this.#world.time.now ? undefined : last.value
   }
 
   set(key: string, value: Buffer, ms: number): void {
@@ -182,7 +181,7 @@ class Connection {
   #pending = new Set<(error: Error) => void>()
   isReady = false
   isCut = false
-  onReady = () => {}
+  readonly onReady: (() => void)[] = []
 
   constructor(world: World, process: Process, timeoutMs: number) {
     this.#world = world
@@ -240,7 +239,7 @@ class Connection {
       this.#server = this.#world.server
       this.#lastArrival = this.#lastReply = time.now
       this.isReady = true
-      this.#process.run(() => this.onReady())
+      for (const reconnected of this.onReady) this.#process.run(reconnected)
     })
   }
 }
@@ -290,9 +289,15 @@ class Process {
       softMs: 150,
       reached: (position: Position) => this.follower.reached(position, 50),
       mayRefresh: () => true,
+      turn: () => (world.time.chance(0.3) ? this.#otherWork() : undefined),
     }
     this.cache = new ReadThrough(parts)
     void this.follower.start()
+  }
+
+  /** What this process does before it goes on: anything may come meanwhile. */
+  #otherWork(): Promise<void> {
+    return new Promise((resolve) => void this.clock.after(this.#world.delay(), resolve))
   }
 
   /** Its own monotonic clock; it stands still for nobody, but a paused process notices nothing. */
@@ -358,9 +363,7 @@ class Process {
       read: (pos) => commands.call((server, reply) => reply(server.after(pos))),
       next: (pos) => waiting.call((server, reply) => server.next(pos, reply)),
       beat: async () => {},
-      onReconnect: (reconnected) => {
-        commands.onReady = reconnected
-      },
+      onReconnect: (reconnected) => void commands.onReady.push(reconnected),
       close() {},
     }
   }
@@ -369,9 +372,13 @@ class Process {
   #client(): Redis {
     const { commands } = this
     const client = {
-      pttl: (key: string) => commands.call<number>((server, reply) => reply(server.get(key)?.leftMs ?? -2)),
-      getBuffer: (key: string) =>
-        commands.call<Buffer | null>((server, reply) => reply(server.get(key)?.value ?? null)),
+      on: (_ready: string, reconnected: () => void) => commands.onReady.push(reconnected),
+      time: () =>
+        commands.call<[number, number]>((_server, reply) => {
+          const now = this.#world.time.now
+          reply([Math.floor(now / 1000), Math.floor((now % 1000) * 1000)])
+        }),
+      getBuffer: (key: string) => commands.call<Buffer | null>((server, reply) => reply(server.get(key) ?? null)),
       set: (key: string, value: Buffer, _px: 'PX', ms: number) =>
         commands.call<void>((server, reply) => reply(server.set(key, value, ms))),
     }

@@ -13,7 +13,10 @@ interface Ready {
 }
 
 const superuser = new pg.Client({ connectionString: inject('superuserUrl') })
-beforeAll(() => superuser.connect())
+beforeAll(async () => {
+  await superuser.connect()
+  await superuser.query('create extension if not exists pg_stat_statements')
+})
 afterAll(() => superuser.end())
 
 const { configuration, ready } = programs('stampede')

@@ -57,6 +57,7 @@ function newEntry(over: Partial<Entry> = {}): Entry {
     tags: ['route:plan', 'county:51059'],
     stamp: { seq: 3, pos: 1, id: 'h' },
     readAt: systemClock.now(),
+    readBy: over.readAt ?? systemClock.now(),
     fillMs: 1.5,
     jitter: 0.25,
     etag: etagOf(body),
@@ -140,7 +141,12 @@ describe('in Redis', () => {
   test.each([
     ['a string of somebody else', 'format', (key: string) => client.set(key, 'x'.repeat(100), 'PX', 9000)],
     ['something too short', 'length', (key: string) => client.set(key, 'onr', 'PX', 9000)],
-    ['a lifetime that was taken away', 'lifetime', (key: string) => client.persist(key)],
+    [
+      'an entry of tomorrow',
+      'time',
+      async (key: string) =>
+        newRedisTier().set(key.slice(prefix.length) as Key, newEntry({ readAt: systemClock.now() + 86_400_000 }), 9e8),
+    ],
     [
       'a value cut short',
       'digest',
@@ -176,6 +182,33 @@ describe('in Redis', () => {
     expect(await tier.get(key)).toBeUndefined()
     expect(seen.of('tier-error')).toHaveLength(1)
   })
+})
+
+test('a Redis that stood still takes an entry late, and gives it back late: it is as old as it is', async () => {
+  const server = await startRedis()
+  const connection = connectRedis(server.url, seen.observe)
+  expect(await untilReady(connection.client, systemClock, 5000)).toBe(true)
+  const tier = redisTier(connection.client, prefix, sharing, systemClock, seen.observe)
+  const [key, frozenMs] = [newKey(), 400]
+  const standStill = async (work: () => unknown) => {
+    process.kill(server.pid, 'SIGSTOP')
+    const done = work()
+    await new Promise((resolve) => setTimeout(resolve, frozenMs))
+    process.kill(server.pid, 'SIGCONT')
+    return done
+  }
+  await tier.get(key) // what time it is has been asked
+  const entry = newEntry()
+  expect(await standStill(() => tier.set(key, entry, 60_000))).toBe(true)
+  expect(systemClock.now() - entry.readAt).toBeGreaterThanOrEqual(frozenMs)
+  const late = (await tier.get(key)) as Entry
+  expect(late.readAt).toBeLessThanOrEqual(entry.readAt)
+  expect(entry.readAt - late.readAt).toBeLessThan(50)
+  const again = (await standStill(() => tier.get(key))) as Entry
+  expect(again.readAt).toBeLessThanOrEqual(entry.readAt)
+  expect(again.readBy).toBeGreaterThanOrEqual(entry.readBy)
+  connection.close()
+  server.stop()
 })
 
 test('a Redis that may drop what has no lifetime is warned of, and no other', async () => {

@@ -124,6 +124,7 @@ function entryOf(county: string, length: number): Entry {
     tags: ['route:plan-search', 'table:plans', 'table:rates', `county:${county}`],
     stamp,
     readAt: 0,
+    readBy: 0,
     fillMs: 3,
     jitter: 0,
     etag: 'none',

@@ -19,6 +19,7 @@ for (let i = 0; i < count; i += 1) {
     tags,
     stamp,
     readAt: 0,
+    readBy: 0,
     fillMs: 1,
     jitter: 0,
     etag: String(i),

@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto'
 import type { Stamp } from '../coherence/ledger.ts'
 import type { Key } from './key.ts'
+import type { Ahead } from './redis-time.ts'
 
 export type Encoding = 'br' | 'gzip'
 export type Variants = Readonly<Partial<Record<Encoding, Buffer | null>>>
@@ -16,8 +17,13 @@ export interface Entry {
   readonly rows: number
   readonly tags: readonly string[]
   readonly stamp: Stamp
-  /** When it was read, on this host's monotonic clock, in milliseconds; negative if that was before the process began. */
+  /**
+   * When it was read, on this host's monotonic clock, in milliseconds: not before this moment. For an entry of this process it is the moment
+   * its SQL was sent. Negative if that was before the process began.
+   */
   readonly readAt: number
+  /** The same, not after this moment: for an entry of this process, when the answer came. */
+  readonly readBy: number
   /** How long the origin took, in milliseconds: an answer that is dear to make is refreshed earlier. */
   readonly fillMs: number
   /** 0 to 1, drawn once: how much of the jittered part of its lifetime this entry does without. */
@@ -58,7 +64,7 @@ export function ownBytes(bytes: Uint8Array | string): Buffer {
  * It says its own key, so that a value copied or renamed under another key is not believed. The key holds the version of
  * the route. Whoever changes the header or its meaning changes the format version: an unknown one is a miss.
  */
-const format = Buffer.from('onr\x02')
+const format = Buffer.from('onr\x03')
 const digestBytes = 16
 const headerAt = format.length + digestBytes + 4
 
@@ -69,19 +75,20 @@ interface Header {
   /** The prefix of the invalidation log its filler had applied. */
   pos: number
   id: string
-  /** Age when it was sent to Redis, and the lifetime it was given there, in milliseconds: its age later follows from the
-   * lifetime Redis says is left, with no clock of another host. */
-  ageMs: number
-  keepMs: number
+  /** Between which moments it was read, on the clock of Redis, in milliseconds: how late Redis took it, and gave it back, is nothing to it. */
+  readAt: number
+  readBy: number
   fillMs: number
   jitter: number
   etag: string
 }
 
-/** Writes `entry` as Redis keeps it. `entry.stamp` must name a prefix of the log. */
-export function encodeEntry(key: Key, entry: Entry, ageMs: number, keepMs: number): Buffer {
+/** Writes `entry` as Redis keeps it, whose clock is `ahead` of ours. `entry.stamp` must name a prefix of the log. */
+export function encodeEntry(key: Key, entry: Entry, ahead: Ahead): Buffer {
   const { rows, tags, stamp, fillMs, jitter, etag, body } = entry
-  const header: Header = { key, rows, tags, pos: stamp.pos, id: stamp.id, ageMs, keepMs, fillMs, jitter, etag }
+  const { pos, id } = stamp
+  const [readAt, readBy] = [entry.readAt + ahead.least, entry.readBy + ahead.most]
+  const header: Header = { key, rows, tags, pos, id, readAt, readBy, fillMs, jitter, etag }
   const headerBytes = Buffer.from(JSON.stringify(header))
   const value = Buffer.allocUnsafe(headerAt + headerBytes.length + body.length)
   format.copy(value)
@@ -93,15 +100,15 @@ export function encodeEntry(key: Key, entry: Entry, ageMs: number, keepMs: numbe
 }
 
 /** What is wrong with a value read from Redis; each is a miss and is counted under this word. */
-export type Oddity = 'format' | 'length' | 'digest' | 'header' | 'key' | 'lifetime'
+export type Oddity = 'format' | 'length' | 'digest' | 'header' | 'key' | 'time'
 
 /**
  * Reads what {@link encodeEntry} wrote, or says what is odd about it. Never throws, whatever `value` holds.
  *
- * `leftMs` is the lifetime Redis says the key still has; `now` is this process's clock. The stamp's `seq` is left for
- * the reader to set: it belongs to the process that serves the entry, not to the one that wrote it.
+ * The clock of Redis is `ahead` of this process's, which says `now`. The stamp's `seq` is left for the reader to set: it belongs to the process
+ * that serves the entry, not to the one that wrote it.
  */
-export function decodeEntry(key: Key, value: Buffer, leftMs: number, now: number): Entry | Oddity {
+export function decodeEntry(key: Key, value: Buffer, ahead: Ahead, now: number): Entry | Oddity {
   if (value.length < headerAt) return 'length'
   if (!value.subarray(0, format.length).equals(format)) return 'format'
   if (!digestOf(value).equals(value.subarray(format.length, format.length + digestBytes))) return 'digest'
@@ -110,15 +117,18 @@ export function decodeEntry(key: Key, value: Buffer, leftMs: number, now: number
   const header = parseHeader(value.toString('utf8', headerAt, bodyAt))
   if (header === undefined) return 'header'
   if (header.key !== key) return 'key'
-  if (leftMs < 0 || leftMs > header.keepMs) return 'lifetime'
-  const { rows, tags, pos, id, ageMs, keepMs, fillMs, jitter, etag } = header
-  const readAt = now - (ageMs + keepMs - leftMs)
+  const { rows, tags, pos, id, fillMs, jitter, etag } = header
+  const readAt = header.readAt - ahead.most
+  // Read later than now: the clock of Redis was set back.
+  if (readAt > now) return 'time'
+  const readBy = Math.min(now, header.readBy - ahead.least)
   return {
     body: ownBytes(value.subarray(bodyAt)),
     rows,
     tags,
     stamp: { seq: 0, pos, id },
     readAt,
+    readBy,
     fillMs,
     jitter,
     etag,
@@ -137,11 +147,13 @@ function parseHeader(json: string): Header | undefined {
     return undefined // told apart from a good header by the caller, and counted there
   }
   if (typeof header !== 'object' || header === null) return undefined
-  const { key, rows, tags, pos, id, ageMs, keepMs, fillMs, jitter, etag } = header
-  const numbers = [rows, pos, ageMs, keepMs, fillMs, jitter].every(
+  const { key, rows, tags, pos, id, readAt, readBy, fillMs, jitter, etag } = header
+  const numbers = [rows, pos, readAt, readBy, fillMs, jitter].every(
     (n) => typeof n === 'number' && Number.isFinite(n) && n >= 0,
   )
   const strings = [key, id, etag].every((s) => typeof s === 'string')
   const isTagList = Array.isArray(tags) && tags.every((tag) => typeof tag === 'string')
-  return numbers && jitter <= 1 && strings && isTagList && /^[\w-]{22}$/.test(etag) ? header : undefined
+  return numbers && readAt <= readBy && jitter <= 1 && strings && isTagList && /^[\w-]{22}$/.test(etag)
+    ? header
+    : undefined
 }

@@ -4,6 +4,7 @@ import { Problem } from '../errors.ts'
 import type { Observe } from '../observation.ts'
 import { type Answer, type Answers, makeshiftFor, type Read } from './answer.ts'
 import { type Entry, etagOf, ownBytes } from './entry.ts'
+import type { Key } from './key.ts'
 import type { Lease, Leases } from './lease.ts'
 import { freshFor, keepFor } from './lifetime.ts'
 import type { MemoryTier } from './memory.ts'
@@ -123,7 +124,7 @@ export class Filler {
       const isInvalid = ledger.verdictShared(read.key, found, clock.now()) === 'invalid'
       const entry = isInvalid ? found : { ...found, stamp: ledger.stamp() }
       // An older one never replaces what is held, however long it may still live: it may be an empty answer from before.
-      if (replaced !== undefined && !isNewer(entry, replaced)) continue
+      if (!isLater(entry, replaced)) continue
       if (use !== 'if-error' && this.#answers.isYoungEnough(entry, read)) {
         memory.set(read.key, entry)
         return this.#answers.of(entry, read, tier.name, use)
@@ -157,13 +158,16 @@ export class Filler {
   #fallBack(read: Read, { refreshed }: Purpose, { entry, source }: Resort, error: unknown): Answer {
     const { memory, observe } = this.#parts
     if (refreshed !== undefined) observe({ kind: 'refresh-failed', route: read.route, error })
-    const isStillUsable = entry !== undefined && this.#answers.useOf(entry, read) !== 'no'
-    if (isStillUsable && !this.#isHeldOfUse(read)) memory.set(read.key, entry)
+    const isUsable = entry !== undefined && this.#answers.useOf(entry, read) !== 'no'
+    if (isUsable && isLater(entry, memory.peek(read.key))) memory.set(read.key, entry)
     const makeshift = makeshiftFor(error)
     const held = memory.peek(read.key)
     if (held !== undefined) this.#leaveAlone(held, makeshift !== 'shed')
-    if (!isStillUsable || source === undefined) throw error
-    return this.#answers.inPlace(entry, read, source, makeshift)
+    if (!isUsable || source === undefined) throw error
+    // Another flight may have brought a later one meanwhile.
+    if (held === undefined || isSame(entry, held)) return this.#answers.inPlace(entry, read, source, makeshift)
+    if (this.#answers.useOf(held, read) === 'no') throw error
+    return this.#answers.inPlace(held, read, 'memory', makeshift)
   }
 
   #isHeldOfUse(read: Read): boolean {
@@ -197,10 +201,13 @@ export class Filler {
     })
     const { stamp } = under
     const body = ownBytes(json)
-    const fillMs = clock.now() - readAt
-    const entry: Entry = { body, rows, tags: under.tags, stamp, readAt, fillMs, jitter: random(), etag: etagOf(body) }
-    const isRaced = !ledger.isClean(read.key, entry, clock.now())
-    if (isRaced) observe({ kind: 'fill-raced', route: read.route })
+    const readBy = clock.now()
+    const fillMs = readBy - readAt
+    const [tags, jitter, etag] = [under.tags, random(), etagOf(body)]
+    const entry: Entry = { body, rows, tags, stamp, readAt, readBy, fillMs, jitter, etag }
+    const verdict = ledger.verdict(read.key, entry, clock.now())
+    const isClean = verdict !== 'invalid' && verdict !== 'missed'
+    if (!isClean) observe({ kind: 'fill-raced', route: read.route })
     const { route, key, lifetime } = read
     observe({
       kind: 'filled',
@@ -211,8 +218,10 @@ export class Filler {
       freshMs: lifetime.fresh,
       ...this.#comparedToHeld(read, entry),
     })
-    const stored = !isRaced && this.#keep(read, entry)
-    return { ...this.#answers.of(entry, read, 'origin', 'miss'), forwarded, stored }
+    // Where a gap came between, what memory has of it is good for little, but nothing older takes its place.
+    const isHeld = verdict !== 'invalid' && this.#hold(read.key, entry)
+    if (isClean) this.#share(read, entry)
+    return { ...this.#answers.of(entry, read, 'origin', 'miss'), forwarded, stored: isHeld && isClean }
   }
 
   /** The entry that `entry` replaces, unless it is known to be out of date already. */
@@ -224,16 +233,29 @@ export class Filler {
     return { before: { readAt: held.readAt, isSame: held.etag === entry.etag, waitedMs } }
   }
 
-  #keep(read: Read, entry: Entry): boolean {
-    const { memory, farther } = this.#parts
-    const keepMs = keepFor(entry, read.lifetime)
+  /** Puts what the origin has said in memory, unless another flight, which began later, was quicker. */
+  #hold(key: Key, entry: Entry): boolean {
+    const { memory } = this.#parts
+    const held = memory.peek(key)
+    return (held === undefined || held.readAt <= entry.readAt) && memory.set(key, entry)
+  }
+
+  #share({ key, lifetime }: Read, entry: Entry): void {
+    const keepMs = keepFor(entry, lifetime)
     // No reader waits for a farther tier to have taken it; a failure is observed there.
-    for (const tier of farther) void tier.set(read.key, entry, keepMs)
-    return memory.set(read.key, entry)
+    for (const tier of this.#parts.farther) void tier.set(key, entry, keepMs)
   }
 }
 
-/** Whether `found` is another fill than `held` (which may be what a farther tier gives back), and a later one. */
-function isNewer(found: Entry, held: Entry): boolean {
-  return found.jitter !== held.jitter && found.readAt > held.readAt
+/** Whether both are of one fill: a farther tier gives back what this process has kept there. */
+function isSame(entry: Entry, other: Entry): boolean {
+  return entry.jitter === other.jitter
+}
+
+/**
+ * Whether `found` is of another fill than `held`, and was surely read later. The ledger cannot tell these two apart by a change it has not
+ * heard of yet.
+ */
+function isLater(found: Entry, held: Entry | undefined): boolean {
+  return held === undefined || (!isSame(found, held) && found.readAt >= held.readBy)
 }

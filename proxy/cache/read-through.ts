@@ -96,8 +96,10 @@ export class ReadThrough {
       // What was stored was the leader's doing; a hit in a farther tier was not forwarded, so there was nothing to collapse.
       return answer.forwarded === undefined ? answer : { ...answer, collapsed: true, stored: false }
     } catch (error) {
-      if (fallback === undefined || this.#answers.useOf(fallback, read) === 'no') throw error
-      return this.#answers.inPlace(fallback, read, 'memory', makeshiftFor(error))
+      // Another flight may have brought a later one meanwhile.
+      const held = this.#parts.memory.peek(read.key) ?? fallback
+      if (held === undefined || this.#answers.useOf(held, read) === 'no') throw error
+      return this.#answers.inPlace(held, read, 'memory', makeshiftFor(error))
     } finally {
       limit.cancel()
     }

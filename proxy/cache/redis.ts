@@ -3,6 +3,7 @@ import type { Clock } from '../clock.ts'
 import type { Position } from '../coherence/ledger.ts'
 import type { Observe } from '../observation.ts'
 import { decodeEntry, encodeEntry } from './entry.ts'
+import { RedisTime } from './redis-time.ts'
 import type { Tier } from './tier.ts'
 
 export type RedisClient = Redis | Cluster
@@ -144,7 +145,8 @@ export async function evictionFault(client: RedisClient): Promise<string | undef
 const catchUpMs = 20
 
 /**
- * The shared tier: one self-describing value a key, with the lifetime Redis counts down.
+ * The shared tier: one self-describing value a key. It says when it was read, on the clock of Redis; the lifetime Redis counts down is only to
+ * make room. A command that Redis takes late, or answers late, makes no entry younger.
  *
  * Nothing it returns is trusted: a value that is not exactly what {@link encodeEntry} wrote for this key is observed and is a
  * miss. An entry whose stamp names no prefix of the log cannot be verified by anyone later, so it is not sent.
@@ -159,15 +161,14 @@ export function redisTier(
   clock: Clock,
   observe: Observe,
 ): Tier {
+  const time = new RedisTime(client, clock)
   return {
     name: 'redis',
     async get(key) {
-      // In one write, but other clients' commands may come between them. The lifetime first: if the value is replaced after
-      // it was told, the new one looks older than it is, never younger.
       if (!sharing.isShared) return undefined
-      const [leftMs, value] = await Promise.all([client.pttl(keyPrefix + key), client.getBuffer(keyPrefix + key)])
-      if (value === null || leftMs === -2) return undefined
-      const entry = decodeEntry(key, value, leftMs, clock.now())
+      const [ahead, value] = await Promise.all([time.ahead(), client.getBuffer(keyPrefix + key)])
+      if (value === null) return undefined
+      const entry = decodeEntry(key, value, ahead, clock.now())
       if (typeof entry !== 'string') {
         await sharing.reached(entry.stamp, catchUpMs)
         return sharing.isShared ? entry : undefined
@@ -179,7 +180,7 @@ export function redisTier(
       const ageMs = Math.max(0, Math.ceil(clock.now() - entry.readAt))
       const leftMs = Math.floor(keepMs) - ageMs
       if (!sharing.isShared || entry.stamp.pos < 0 || leftMs < 1) return false
-      await client.set(keyPrefix + key, encodeEntry(key, entry, ageMs, leftMs), 'PX', leftMs)
+      await client.set(keyPrefix + key, encodeEntry(key, entry, await time.ahead()), 'PX', leftMs)
       return true
     },
   }

@@ -1,0 +1,78 @@
+import type { Redis } from 'ioredis'
+import { describe, expect, test } from 'vitest'
+import { RedisTime } from '../proxy/cache/redis-time.ts'
+import { ManualClock, settled } from './support.ts'
+
+/** A Redis whose clock is `aheadMs` ahead of ours, and takes its time to say so. */
+function setup({ aheadMs = 5_000_000.25, thereMs = 3, backMs = 7 } = {}) {
+  const clock = new ManualClock(1000)
+  const state = { asked: 0, aheadMs, failure: undefined as Error | undefined, isSilent: false, ready: () => {} }
+  const client = {
+    on: (_event: 'ready', ready: () => void) => {
+      state.ready = ready
+    },
+    async time() {
+      state.asked += 1
+      if (state.isSilent) return new Promise(() => {})
+      if (state.failure) throw state.failure
+      clock.pass(thereMs)
+      const now = clock.now() + state.aheadMs
+      clock.pass(backMs)
+      return [Math.floor(now / 1000), Math.round((now % 1000) * 1000)]
+    },
+  }
+  return { clock, state, time: new RedisTime(client as unknown as Redis, clock) }
+}
+
+describe('the clock of Redis', () => {
+  test('is known to within the round trip in which it was told', async () => {
+    const { time } = setup()
+    const { least, most } = await time.ahead()
+    expect(least).toBeCloseTo(5_000_000.25 - 7, 1)
+    expect(most).toBeCloseTo(5_000_000.25 + 3, 1)
+  })
+
+  test('is asked for once a second, by whoever comes then, and nobody waits for it who knows it', async () => {
+    const { time, clock, state } = setup()
+    await Promise.all([time.ahead(), time.ahead()])
+    expect(state.asked).toBe(1)
+    clock.pass(500)
+    await time.ahead()
+    expect(state.asked).toBe(1)
+    clock.pass(501)
+    state.isSilent = true
+    await Promise.all([time.ahead(), time.ahead()])
+    expect(state.asked).toBe(2)
+  })
+
+  test('is less and less known the longer ago it was told', async () => {
+    const { time, clock, state } = setup()
+    const before = await time.ahead()
+    state.isSilent = true
+    clock.pass(60_000)
+    const after = await time.ahead()
+    expect(before.least - after.least).toBeCloseTo(60)
+    expect(after.most - before.most).toBeCloseTo(60)
+  })
+
+  test('is asked for anew once there is another connection: it may be another server', async () => {
+    const { time, state } = setup()
+    await time.ahead()
+    state.aheadMs = 9_000_000
+    state.ready()
+    expect((await time.ahead()).least).toBeCloseTo(9_000_000 - 7, 1)
+  })
+
+  test('is not known where nobody says; it is asked for again, and what was told before holds on', async () => {
+    const { time, clock, state } = setup()
+    state.failure = new Error('gone')
+    await expect(time.ahead()).rejects.toThrow('gone')
+    state.failure = undefined
+    const told = await time.ahead()
+    state.failure = new Error('gone')
+    clock.pass(1001)
+    expect((await time.ahead()).least).toBeLessThan(told.least)
+    await settled()
+    expect(state.asked).toBe(3)
+  })
+})
