@@ -21,7 +21,7 @@ import type { Config } from './config.ts'
 import { newServer } from './http/framework.ts'
 import { handOver, othersClosed } from './http/listener.ts'
 import { type Passthrough, passthrough } from './http/passthrough.ts'
-import { describeRoute, followedTables, prepare, purgedTags, Routing } from './http/prepare.ts'
+import { describeRoute, prepare, purgedTags, Routing, sourcesOf } from './http/prepare.ts'
 import { type Limits, publicServer } from './http/server.ts'
 import { type Observe, observers } from './observation.ts'
 import { adminRoutes } from './ops/admin.ts'
@@ -138,6 +138,7 @@ export async function createApp({
   const redis = url === undefined ? undefined : connectRedis(url, observe)
   const log = redis ? redisLog(redis.client, redis.waiting(), keyPrefix) : ownLog()
   const follower = new Follower({ log, ledger, clock, observe, isDatabaseFollowed: () => changes.state !== 'off' })
+  let inspectAgain = async (): Promise<void> => {}
   const changes = followDatabase({
     url: databaseUrl,
     mode: config.postgres.follow,
@@ -146,6 +147,7 @@ export async function createApp({
     clock,
     random,
     observe,
+    redefined: () => inspectAgain(),
   })
   const shared = redis && redisTier(redis.client, keyPrefix, follower, clock, observe)
   const limits = { deadlineMs: timeout, failuresToOpen: 5, openMs: 1000, isLate: () => busy.isLate }
@@ -197,11 +199,18 @@ export async function createApp({
       redis && untilReady(redis.client, clock, 1000),
     ])
     await follower.start()
-    await changes.follow(followedTables(prepared.table))
+    await changes.follow(sourcesOf(prepared.table))
     const evictionWarning = redis && isRedisReady ? await evictionFault(redis.client) : undefined
     // The first requests find connections open.
     await origin.warm(Math.min(connections, 4))
     const routing = new Routing(config, prepared, origin, observe)
+    // What was kept until then has not the tags of what its route reads now.
+    inspectAgain = async () => {
+      const changed = await routing.inspectAgain()
+      if (changed.length === 0) return
+      await follower.publish({ tags: changed.map((name) => `route:${name}`), soft: false, cause: 'change' })
+      await changes.follow(sourcesOf(routing.table))
+    }
     const invalidate = purger(follower, redis !== undefined)
     const state = () => ({
       uptimeSeconds: clock.now() / 1000,
@@ -287,7 +296,7 @@ export async function createApp({
       purge: (request) => invalidate(purgedTags(routing.table, request), request.soft),
       async reload() {
         const outcome = await routing.reload(readConfig)
-        await changes.follow(followedTables(routing.table))
+        await changes.follow(sourcesOf(routing.table))
         return outcome
       },
     })

@@ -12,7 +12,7 @@ import type { Config } from './config.ts'
 import { readConfig } from './config-file.ts'
 import { messageOf, Refusal, WrongUsage } from './errors.ts'
 import { backlog, claim, shareSockets } from './http/listener.ts'
-import { followedTables, prepare } from './http/prepare.ts'
+import { prepare, sourcesOf } from './http/prepare.ts'
 import { banner } from './ops/banner.ts'
 import { prettyLine } from './ops/pretty.ts'
 import { tune } from './ops/tune.ts'
@@ -53,14 +53,15 @@ async function check({ config: file, db, printSql }: Command): Promise<void> {
   )
   try {
     const { table, inspection } = await prepare(config, origin)
-    const means = await checkMeans(database.url, config.postgres.follow, followedTables(table))
+    const means = await checkMeans(database.url, config.postgres.follow, sourcesOf(table))
     if (printSql) return print(psqlOf(means))
     for (const { name, query } of table.routes) {
-      const { parameterTypes = {}, tables = [] } = inspection.routes.get(name) ?? {}
+      const { parameterTypes = {}, tables = [], functions = [] } = inspection.routes.get(name) ?? {}
       const typed = query.statement.names.map((parameter) => `:${parameter} ${parameterTypes[parameter]}`)
       print(
         `  ${name}\n    parameters  ${typed.join(', ') || 'none'}\n    reads       ${tables.join(', ') || 'no table'}`,
       )
+      if (functions.length > 0) print(`    calls       ${functions.join(', ')}`)
     }
     for (const warning of [...inspection.warnings, ...means.warnings]) print(`warning: ${warning}`)
     print(`The database is followed ${means.mode === 'off' ? `not at all: ${means.why}` : means.why}.`)

@@ -102,6 +102,8 @@ export type Observation =
   | { kind: 'warmed'; entries: number; failed: number; seconds: number }
   | { kind: 'config-reloaded'; routes: number; changed: readonly string[] }
   | { kind: 'config-refused'; error: unknown }
+  /** Something the routes read was defined anew: those that read something else now, and what a start would refuse. */
+  | { kind: 'redefined'; changed: readonly string[]; error: unknown }
 
 /** Takes a fact. Must not throw and must not wait: it is called on the road of a request. */
 export type Observe = (fact: Observation) => void

@@ -295,7 +295,7 @@ describe('of a fleet', () => {
 
   test('following something else goes on from there', async () => {
     const { changes, during, until } = await follow(database.url, [rates])
-    await changes.follow([plans, rates])
+    await changes.follow({ tables: [plans, rates], functions: [] })
     await until((said) => said.includes(started))
     expect(await during(() => writer.query(`insert into plans values ('a')`))).toEqual([
       'changed row:plans.plan_id=a table:plans',
@@ -332,8 +332,8 @@ describe('the server', () => {
       import { followDatabase } from '${new URL('../proxy/coherence/changes.ts', import.meta.url)}'
       import { systemClock } from '${new URL('../proxy/clock.ts', import.meta.url)}'
       const sink = { changed() {}, missed() {}, heard() {} }
-      const changes = followDatabase({ url: process.env.URL, mode: 'auto', fleet: 'killed', sink, clock: systemClock, random: Math.random, observe() {} })
-      await changes.follow([{ table: 'plans', columns: [] }])
+      const changes = followDatabase({ url: process.env.URL, mode: 'auto', fleet: 'killed', sink, clock: systemClock, random: Math.random, observe() {}, async redefined() {} })
+      await changes.follow({ tables: [{ table: 'plans', columns: [] }], functions: [] })
       console.log(changes.state)
       setInterval(() => {}, 1000)`
     const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
@@ -364,11 +364,11 @@ describe('by notifications', () => {
     await expect(follow(elsewhere.readerUrl, followed, { mode: 'notify' })).rejects.toThrow(
       'postgres.follow is notify, but the tables have no triggers of onramp: onramp check --db --print-sql says what to run.',
     )
-    const means = await checkMeans(elsewhere.readerUrl, 'notify', followed)
+    const means = await checkMeans(elsewhere.readerUrl, 'notify', { tables: followed, functions: [] })
     await psql(elsewhere.url, psqlOf(means))
     // Run again it changes nothing, and there is nothing more to run.
     await psql(elsewhere.url, psqlOf(means))
-    expect((await checkMeans(elsewhere.readerUrl, 'notify', followed)).sql).toEqual([])
+    expect((await checkMeans(elsewhere.readerUrl, 'notify', { tables: followed, functions: [] })).sql).toEqual([])
 
     const { changes, said, during } = await follow(elsewhere.readerUrl, followed, { mode: 'notify' })
     expect([changes.state, changes.mode, changes.warnings]).toEqual(['leading', 'notify', []])
@@ -406,7 +406,7 @@ describe('by notifications', () => {
   })
 
   test('of a fleet one listens; when its session ends another does, and says what may be missed', async () => {
-    await psql(database.url, psqlOf(await checkMeans(database.url, 'notify', [rates])))
+    await psql(database.url, psqlOf(await checkMeans(database.url, 'notify', { tables: [rates], functions: [] })))
     const options = { fleet: 'listening', mode: 'notify' } as const
     const first = await follow(database.url, [rates], options)
     const second = await follow(database.url, [rates], options)
@@ -439,7 +439,7 @@ describe('what the server allows', () => {
     expect(changes.why).toMatch(
       /^the role asks lacks REPLICATION; the tables have no triggers of onramp: onramp check --db/,
     )
-    const means = await checkMeans(url, 'auto', followed)
+    const means = await checkMeans(url, 'auto', { tables: followed, functions: [] })
     expect(means.sql).toEqual([
       'ALTER ROLE asks REPLICATION',
       'ALTER TABLE public.keyless REPLICA IDENTITY FULL',
@@ -458,17 +458,27 @@ describe('what the server allows', () => {
     ])
     await owner.end()
     await changes.close()
-    expect((await checkMeans(url, 'auto', followed)).sql).toEqual([])
+    expect((await checkMeans(url, 'auto', { tables: followed, functions: [] })).sql).toEqual([])
     await elsewhere.drop()
     await writer.query('drop role asks')
   })
 
   test('advice on the replica identity is the index there is, where there is one', async () => {
     await writer.query('create table advised (id int primary key, code text not null, unique (code, id))')
-    const { sql } = await checkMeans(database.url, 'replication', [{ table: 'advised', columns: ['code'] }])
+    const { sql } = await checkMeans(database.url, 'replication', {
+      tables: [{ table: 'advised', columns: ['code'] }],
+      functions: [],
+    })
     expect(sql).toContain('ALTER TABLE public.advised REPLICA IDENTITY USING INDEX advised_code_id_key')
     await psql(database.url, `${sql.join(';\n')};`)
-    expect((await checkMeans(database.url, 'replication', [{ table: 'advised', columns: ['code'] }])).sql).toEqual([])
+    expect(
+      (
+        await checkMeans(database.url, 'replication', {
+          tables: [{ table: 'advised', columns: ['code'] }],
+          functions: [],
+        })
+      ).sql,
+    ).toEqual([])
     await writer.query('drop table advised')
   })
 

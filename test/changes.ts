@@ -31,7 +31,11 @@ export function followers() {
   const end = () => Promise.all(open.splice(0).map((changes) => changes.close()))
   afterEach(end)
   afterAll(end)
-  return async (url: string, followed: readonly Followed[], options: Partial<Options> = {}): Promise<Following> => {
+  return async (
+    url: string,
+    followed: readonly Followed[],
+    { functions = [], ...options }: Partial<Options> & { functions?: readonly string[] } = {},
+  ): Promise<Following> => {
     const waiting = new Set<() => void>()
     const [said, heard, observed]: [string[], Following['heard'], Following['observed']] = [[], [], []]
     const say = (text: string) => {
@@ -56,10 +60,11 @@ export function followers() {
           for (const check of waiting) check()
         },
       },
+      redefined: async () => {},
       ...options,
     })
     open.push(changes)
-    await changes.follow(followed)
+    await changes.follow({ tables: followed, functions })
     const until = (holds: (said: readonly string[]) => boolean, ms = 15_000) =>
       new Promise<void>((resolve, reject) => {
         const check = () => {

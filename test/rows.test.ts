@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { followedTables, purgedTags } from '../proxy/http/prepare.ts'
+import { purgedTags, sourcesOf } from '../proxy/http/prepare.ts'
 import { compileRoute, routeTable } from '../proxy/http/route.ts'
 import { conjuncts, isBound, type PlanNode } from '../proxy/origin/rows.ts'
 
@@ -96,7 +96,7 @@ describe('an entry of which only some rows matter', () => {
   })
   test('is meant by a purge of the table', () => {
     const table = routeTable([route])
-    expect(followedTables(table)).toEqual([
+    expect(sourcesOf(table).tables).toEqual([
       { table: 'plans', columns: ['plan_id'] },
       { table: 'benefits', columns: ['plan_id'] },
       { table: 'issuers', columns: [] },

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { type Broken, simulate } from './simulation.ts'
 
 /** `SEED=n` runs one world again and shows all that happened in it; `SEEDS=n` looks at more of them. */
-const { SEED, MODEL, SEEDS = MODEL === 'full' ? 5000 : 500 } = process.env
+const { SEED, MODEL, SEEDS = MODEL === 'full' ? 20_000 : 500 } = process.env
 const seeds = SEED === undefined ? Array.from({ length: Number(SEEDS) }, (_, i) => i + 1) : [Number(SEED)]
 
 test('processes, log and tiers under faults: never older than applied, never back, in step and up to date within 5 s', {

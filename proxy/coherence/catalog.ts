@@ -1,5 +1,5 @@
 import type { Client } from 'pg'
-import { type Followed, relationKey, type Watched } from './transaction.ts'
+import { type Followed, relationKey, type Sources, type Watched } from './transaction.ts'
 
 /** The publication that replication follows; every fleet of a database adds its tables to it. */
 export const publication = 'onramp'
@@ -28,7 +28,9 @@ export interface Relation {
   candidates: { index: string; columns: string[] }[]
   /** The names of onramp's triggers on it, each with its arguments in hexadecimal. */
   triggers: string[]
+  /** How it is made, and what of its content its files tell. */
   shape: string
+  content: string
 }
 
 /** What the catalog says of the followed tables at one moment. */
@@ -36,24 +38,36 @@ export interface Seen extends Watched {
   found: readonly Relation[]
   /** How each table is made: changes when it is altered, dropped, made anew, refreshed, given a partition. */
   shapes: ReadonlyMap<string, string>
+  /** The same of each function. */
+  functions: ReadonlyMap<string, string>
+  /** Changes when any of these is defined anew: the routes may read something else then. */
+  definitions: string
 }
 
 /**
  * Looks up the followed tables: what they are made of, and whether they are published. One query of a millisecond or two, so
- * that it can be asked every second: what happens to a table itself is in no replication stream.
+ * that it can be asked every second: what happens to a table itself is in no replication stream. Functions are another, where there are any.
  */
-export async function look(client: Client, followed: readonly Followed[]): Promise<Seen> {
+export async function look(client: Client, { tables: followed, functions: names }: Sources): Promise<Seen> {
   const { rows } = await client.query<Relation>(lookSql, [followed.map(({ table }) => table), publication])
+  const made = names.length === 0 ? [] : (await client.query<[string, string]>(madeSql(names))).rows
   const tables = new Map(followed.map((one) => [one.table, one]))
   const relations = new Map<string, Followed[]>()
   const shapes = new Map<string, string>()
-  for (const { table, schema, name, shape } of rows) {
+  for (const { table, schema, name, shape, content } of rows) {
     const key = relationKey(schema, name)
     relations.set(key, [...(relations.get(key) ?? []), tables.get(table) as Followed])
-    shapes.set(table, `${shapes.get(table) ?? ''} ${shape}`)
+    shapes.set(table, `${shapes.get(table) ?? ''} ${shape} ${content}`)
   }
-  return { tables, relations, found: rows, shapes }
+  const definitions = JSON.stringify([rows.map(({ table, shape }) => [table, shape]), made])
+  return { tables, relations, found: rows, shapes, functions: new Map(made), definitions }
 }
+
+const madeSql = (names: readonly string[]) => ({
+  text: `select name, p.oid || ':' || p.xmin from unnest($1::text[]) name join pg_proc p on p.oid = to_regprocedure(name) order by 1`,
+  values: [names],
+  rowMode: 'array' as const,
+})
 
 const lookSql = `
 with recursive top as (
@@ -81,7 +95,8 @@ select "table", c.oid::text, format('%I.%I', nspname, relname) as sql, nspname a
   coalesce(candidates.found, '[]') as candidates,
   coalesce((select array_agg(tgname || ' ' || encode(tgargs, 'hex') order by tgname) from pg_trigger
     where tgrelid = c.oid and tgname like 'onramp%' and tgenabled in ('O', 'A')), '{}') as triggers,
-  concat_ws(' ', c.oid, case relkind when 'm' then relfilenode end, nspname, relname, attributes.shape,
+  case relkind when 'm' then relfilenode::text else '' end as content,
+  concat_ws(' ', c.oid, nspname, relname, attributes.shape,
     (select string_agg(r.oid || ':' || r.xmin, ',' order by r.oid) from pg_rewrite r where ev_class = c.oid)) as shape
 from tree join pg_class c using (oid) join pg_namespace n on n.oid = relnamespace,
   lateral (

@@ -7,7 +7,7 @@ import { findMeans, type Means, type Mode, warningsOf } from './means.ts'
 import { followByNotify } from './notify.ts'
 import { type Following, followByReplication, type Heard } from './replication.ts'
 import { type Client, connect, query } from './session.ts'
-import { type Followed, tableTags } from './transaction.ts'
+import { functionTag, type Sources, tableTags } from './transaction.ts'
 import type { AskVisible } from './visibility.ts'
 
 /** Where what has changed in the database is handed on. Called in order; must not throw. */
@@ -37,7 +37,7 @@ export interface Changes {
    * Follows these from now on, instead of what was followed. Resolves when they are, or cannot be for now (it goes on trying), after
    * two seconds in any case. Rejects with a Refusal when the server does not allow the mode that was asked for.
    */
-  follow(followed: readonly Followed[]): Promise<void>
+  follow(sources: Sources): Promise<void>
   close(): Promise<void>
 }
 
@@ -50,6 +50,11 @@ export interface Options {
   clock: Clock
   random(): number
   observe: Observe
+  /**
+   * Something that is followed is defined anew: it may be made of something else now. Asked again, in a while, when that rejects. May call
+   * `follow`.
+   */
+  redefined(): Promise<void>
   /** For tests that must find violations: says of transactions that they are visible which are not. */
   visible?: AskVisible
 }
@@ -59,6 +64,8 @@ const retryMs = 1000
 /** Where nothing is allowed: how often it is looked whether somebody has run what was missing. */
 const recheckMs = 30_000
 const followMs = 2000
+/** Each so many tries to lead: a look at how what is followed is defined. */
+const waitingLooks = 5
 /** The most that nothing comes back, while the server looks alive. A large transaction may hold heartbeats up for a while. */
 const silentMs = 15_000
 
@@ -74,7 +81,9 @@ class Follower implements Changes {
   warnings: readonly string[] = []
   readonly #options: Options
   readonly #fleet: string
-  #followed: readonly Followed[] | undefined
+  #sources: Sources | undefined
+  /** How what is followed was defined when that was last known to be what the routes read. */
+  #definitions: string | undefined
   #running: Promise<void> | undefined
   /** Ends the session under way. */
   #session = new AbortController()
@@ -87,10 +96,11 @@ class Follower implements Changes {
     this.#fleet = options.fleet ?? randomBytes(12).toString('hex')
   }
 
-  async follow(followed: readonly Followed[]): Promise<void> {
-    const next = normal(followed)
-    if (JSON.stringify(next) === JSON.stringify(this.#followed)) return
-    this.#followed = next
+  async follow(sources: Sources): Promise<void> {
+    const next = normal(sources)
+    if (JSON.stringify(next) === JSON.stringify(this.#sources)) return
+    this.#sources = next
+    this.#definitions = undefined
     this.#first = Promise.withResolvers()
     const { promise } = this.#first
     this.#session.abort()
@@ -127,7 +137,7 @@ class Follower implements Changes {
   /** One session, from finding the means until something ends it; rejects with that. */
   async #follow(signal: AbortSignal): Promise<void> {
     const { url, mode: wanted } = this.#options
-    const followed = this.#followed as readonly Followed[]
+    const sources = this.#sources as Sources
     if (wanted === 'off') {
       this.why = 'postgres.follow is off'
       this.#become('off')
@@ -140,10 +150,11 @@ class Follower implements Changes {
     signal.addEventListener('abort', () => end.reject(signal.reason))
     const unless = <T>(work: Promise<T>): Promise<T> => Promise.race([work, end.promise])
     try {
-      const means = await unless(findMeans(control, wanted, followed))
+      const means = await unless(findMeans(control, wanted, sources))
       this.mode = means.mode
       this.why = means.why
       this.warnings = means.warnings
+      await unless(this.#compare(means.seen, signal))
       if (means.mode !== 'off') return await this.#lead(control, means, unless, end.reject, signal)
       if (wanted !== 'auto') throw new Refusal(`postgres.follow is ${wanted}, but ${means.why}.`)
       this.#become('off')
@@ -160,8 +171,8 @@ class Follower implements Changes {
     signal: AbortSignal,
   ): Promise<void> {
     const { sink, clock } = this.#options
-    const followed = this.#followed as readonly Followed[]
-    const everything = followed.flatMap(tableTags)
+    const sources = this.#sources as Sources
+    const everything = [...sources.tables.flatMap(tableTags), ...sources.functions.map(functionTag)]
     /** Heartbeats under way, and when each was sent. */
     const sent = new Map<number, number>()
     let heardAt = clock.now()
@@ -178,15 +189,19 @@ class Follower implements Changes {
       },
       failed: fail,
     }
-    const watch = new Watch(control, means, followed, heard)
+    const watch = new Watch(control, means, sources, heard)
     let following: Following | undefined
     try {
-      while (following === undefined) {
+      for (let tries = 1; following === undefined; tries++) {
         following = await unless(this.#open(control, means.mode, watch, heard, signal))
         if (following !== undefined) break
         this.#become('waiting')
         this.#first.resolve()
         await unless(this.#pause(retryMs, signal))
+        // Whoever leads tells what that changes, but what this process's routes read it does not know.
+        if (tries % waitingLooks !== 0) continue
+        await unless(watch.look())
+        await unless(this.#compare(watch.seen, signal))
       }
       heard.missed()
       for (let number = 1; ; number++) {
@@ -196,6 +211,7 @@ class Follower implements Changes {
         this.#first.resolve()
         await unless(this.#pause(beatMs, signal))
         await unless(watch.refresh())
+        await unless(this.#compare(watch.seen, signal))
         if (clock.now() - heardAt <= silentMs) continue
         const hint = means.mode === 'notify' ? ': is a pooler in between?' : ''
         throw new Error(`no heartbeat has come back for ${silentMs / 1000} seconds${hint}`)
@@ -215,7 +231,7 @@ class Follower implements Changes {
     signal: AbortSignal,
   ): Promise<Following | undefined> {
     const { url, clock, visible } = this.#options
-    const name = leaderName(this.#fleet, this.#followed as readonly Followed[])
+    const name = leaderName(this.#fleet, this.#sources as Sources)
     const sender = randomBytes(8).toString('hex')
     const seen = () => watch.seen
     if (mode === 'notify') {
@@ -240,6 +256,13 @@ class Follower implements Changes {
     return followByReplication({ url, slot: slot.name, sender, control, seen, refresh, heard, clock, signal, visible })
   }
 
+  /** Says so when something is not defined as it was. */
+  async #compare({ definitions }: Seen, signal: AbortSignal): Promise<void> {
+    if (this.#definitions !== undefined && this.#definitions !== definitions) await this.#options.redefined()
+    // What is followed since may be something else.
+    if (!signal.aborted) this.#definitions = definitions
+  }
+
   #become(state: State, error?: unknown): void {
     const { mode, why } = this
     const isNews = this.state !== state || this.#told !== `${state} ${mode} ${why}`
@@ -262,48 +285,57 @@ class Follower implements Changes {
   }
 }
 
-/** Watches what no stream of changes shows: followed tables altered, dropped, made anew; views defined anew or refreshed. */
+/** Watches what no stream of changes shows: followed tables altered, dropped, made anew; views and functions defined anew; views refreshed. */
 class Watch {
   seen: Seen
   readonly #control: Client
   readonly #means: Means
-  readonly #followed: readonly Followed[]
+  readonly #sources: Sources
   readonly #heard: Heard
 
-  constructor(control: Client, means: Means, followed: readonly Followed[], heard: Heard) {
+  constructor(control: Client, means: Means, sources: Sources, heard: Heard) {
     this.seen = means.seen
     this.#control = control
     this.#means = means
-    this.#followed = followed
+    this.#sources = sources
     this.#heard = heard
   }
 
-  /** Looks again. Rejects when what can be followed is not what it was: then the means must be found anew. */
+  async look(): Promise<void> {
+    this.seen = await look(this.#control, this.#sources)
+  }
+
+  /** Looks again, and tells what has changed. Rejects when what can be followed is not what it was: then the means must be found anew. */
   async refresh(): Promise<void> {
     const before = this.seen
-    this.seen = await look(this.#control, this.#followed)
-    const changed = this.#followed.filter(({ table }) => before.shapes.get(table) !== this.seen.shapes.get(table))
-    if (changed.length === 0) return
-    this.#heard.changed(changed.flatMap(tableTags))
+    await this.look()
+    const { shapes, functions } = this.seen
+    const tables = this.#sources.tables.filter(({ table }) => before.shapes.get(table) !== shapes.get(table))
+    const defined = this.#sources.functions.filter((name) => before.functions.get(name) !== functions.get(name))
+    if (tables.length + defined.length === 0) return
+    this.#heard.changed([...tables.flatMap(tableTags), ...defined.map(functionTag)])
     if (JSON.stringify(warningsOf(this.seen, this.#means.mode)) !== JSON.stringify(this.#means.warnings))
       throw new Error('a followed table was made anew, or can be followed no longer')
   }
 }
 
 /** The same whatever order the routes are in. */
-function normal(followed: readonly Followed[]): Followed[] {
-  return followed
-    .map(({ table, columns }) => ({ table, columns: [...new Set(columns)].sort() }))
-    .sort((a, b) => (a.table < b.table ? -1 : 1))
+function normal({ tables, functions }: Sources): Sources {
+  return {
+    tables: tables
+      .map(({ table, columns }) => ({ table, columns: [...new Set(columns)].sort() }))
+      .sort((a, b) => (a.table < b.table ? -1 : 1)),
+    functions: [...new Set(functions)].sort(),
+  }
 }
 
 /**
  * What the leader is elected by. Processes that follow other tables, or tell rows by other columns (a new version is being rolled
  * out), have a leader of their own: one that does not know a column cannot speak for those that do.
  */
-function leaderName(fleet: string, followed: readonly Followed[]): string {
+function leaderName(fleet: string, sources: Sources): string {
   const digest = createHash('sha256')
-    .update(JSON.stringify([fleet, followed]))
+    .update(JSON.stringify([fleet, sources]))
     .digest('hex')
   return `onramp_${digest.slice(0, 16)}`
 }

@@ -3,7 +3,7 @@ import { look, publication, type Relation, type Seen } from './catalog.ts'
 import { hasTriggers, triggerSql } from './notify.ts'
 import { identitySql, isFollowable, isUpdatable, publicationSql, unfollowed } from './publication.ts'
 import { type Client, connect, query } from './session.ts'
-import type { Followed } from './transaction.ts'
+import type { Sources } from './transaction.ts'
 
 export type Mode = 'replication' | 'notify' | 'off'
 
@@ -39,11 +39,11 @@ interface Server {
 export async function findMeans(
   client: Client,
   wanted: Mode | 'auto',
-  followed: readonly Followed[],
+  sources: Sources,
   mayMake = true,
 ): Promise<Means> {
   const server = await lookAt(client)
-  let seen = await look(client, followed)
+  let seen = await look(client, sources)
   const against = standsAgainst(server)
   let refused: string | undefined
   const isWanted = wanted === 'auto' || wanted === 'replication'
@@ -56,17 +56,17 @@ export async function findMeans(
       refused = messageOf(error)
     }
     // Another process may have been quicker; what counts is what is there.
-    if (statements.length > 0) seen = await look(client, followed)
+    if (statements.length > 0) seen = await look(client, sources)
   }
   return choose(wanted, server, seen, against, refused)
 }
 
 /** Finds how the database at `url` could be followed, and changes nothing there. */
-export async function checkMeans(url: string, wanted: Mode | 'auto', followed: readonly Followed[]): Promise<Means> {
+export async function checkMeans(url: string, wanted: Mode | 'auto', sources: Sources): Promise<Means> {
   let client: Client | undefined
   try {
     client = await connect(url)
-    return await findMeans(client, wanted, followed, false)
+    return await findMeans(client, wanted, sources, false)
   } catch (error) {
     throw new Refusal(`The database cannot be asked how to follow it: ${messageOf(error)}`, { cause: error })
   } finally {

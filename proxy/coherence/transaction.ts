@@ -7,6 +7,12 @@ export interface Followed {
   columns: readonly string[]
 }
 
+/** What answers are made of: tables and views, and functions by their names with the types of their arguments. */
+export interface Sources {
+  tables: readonly Followed[]
+  functions: readonly string[]
+}
+
 /** What a change of a relation is a change of: the relation itself, what it is a partition or a child of. Keyed by {@link relationKey}. */
 export type Relations = ReadonlyMap<string, readonly Followed[]>
 
@@ -37,6 +43,9 @@ export const maxValueLength = 1000
 export function tableTags({ table, columns }: Followed): string[] {
   return columns.length === 0 ? [`table:${table}`] : [`table:${table}`, `rows:${table}`]
 }
+
+/** The tag for a function that is defined anew. */
+export const functionTag = (name: string): string => `function:${name}`
 
 /** `tags` as somebody means them who names a table: all of it, rows that are told apart too. */
 export function expand(tags: readonly string[], tables: Watched['tables']): string[] {

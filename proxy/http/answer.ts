@@ -94,6 +94,7 @@ export function routeAnswers({
   }
 
   function reading({ route, given }: Found, sent: Map<string, readonly unknown[]>): Read {
+    if (route.closed !== undefined) throw new Problem('origin-unavailable', route.closed)
     // What the path names, nothing else can name again.
     for (const [name, values] of given) sent.set(name, values)
     const read = route.read(sent)

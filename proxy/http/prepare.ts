@@ -1,7 +1,7 @@
 import type { Read } from '../cache/answer.ts'
 import { everything } from '../coherence/ledger.ts'
 import type { PurgeRequest } from '../coherence/purge.ts'
-import { expand, type Followed } from '../coherence/transaction.ts'
+import { expand, type Followed, type Sources } from '../coherence/transaction.ts'
 import type { Config } from '../config.ts'
 import { Problem, quote, Refusal } from '../errors.ts'
 import { near } from '../near.ts'
@@ -11,6 +11,7 @@ import { compileRoute, type Route, type RouteTable, routeTable } from './route.t
 
 /** A configuration's routes, ready to be served: compiled, and seen by the database. */
 export interface Prepared {
+  config: Config
   table: RouteTable
   inspection: Inspection
   /** What `warm` lists. */
@@ -24,13 +25,21 @@ export interface Prepared {
  * table, one whose answer cannot be kept; or when what `warm` lists does not fit its route.
  */
 export async function prepare(config: Config, origin: Origin): Promise<Prepared> {
-  const routes = config.routes.map(compileRoute)
-  const queries = routes.map(({ query }) => query)
-  const inspection = await origin.inspect(queries, config.postgres.privateTables)
+  const { routes, inspection } = await inspected(config, origin)
   if (inspection.faults.length > 0) throw new Refusal(inspection.faults)
-  const seen = routes.map((route) => ({ ...route, tables: inspection.routes.get(route.name)?.tables ?? [] }))
-  const table = routeTable(seen)
-  return { table, inspection, warm: warmReads(config, table, origin) }
+  const table = routeTable(routes)
+  return { config, table, inspection, warm: warmReads(config, table, origin) }
+}
+
+async function inspected(config: Config, origin: Origin) {
+  const compiled = config.routes.map(compileRoute)
+  const queries = compiled.map(({ query }) => query)
+  const inspection = await origin.inspect(queries, config.postgres.privateTables)
+  const routes = compiled.map((route) => {
+    const { tables = [], functions = [] } = inspection.routes.get(route.name) ?? {}
+    return { ...route, tables, functions }
+  })
+  return { routes, inspection }
 }
 
 /** What `warm` lists, to be read from `origin`. Throws a {@link Refusal} with every one whose parameters do not fit. */
@@ -62,7 +71,8 @@ function warmReads({ warm }: Config, { byName }: RouteTable, origin: Origin): Re
 
 /** The routes being served, and the one way they change while running. */
 export class Routing {
-  #config: Config
+  /** Of the start: what of it is not taken while running. */
+  readonly #config: Config
   #prepared: Prepared
   #reloading: Promise<unknown> = Promise.resolve()
   readonly #origin: Origin
@@ -89,6 +99,34 @@ export class Routing {
     const next = this.#reloading.then(() => this.#take(read))
     this.#reloading = next.catch(() => {}) // thrown to the one who asked
     return next
+  }
+
+  /**
+   * Has the database look at the routes again, since something they read is defined anew. Resolves to the names of those that read something
+   * else now. One that reads a private table now is closed; what else would be refused at a start is told, and goes on as it was.
+   */
+  inspectAgain(): Promise<string[]> {
+    const next = this.#reloading.then(() => this.#inspectAgain())
+    this.#reloading = next.catch(() => {}) // thrown to the one who asked
+    return next
+  }
+
+  async #inspectAgain(): Promise<string[]> {
+    const before = this.#prepared
+    const { routes, inspection } = await inspected(before.config, this.#origin)
+    const table = routeTable(
+      routes.map((route): Route => {
+        if (inspection.exposing.has(route.name))
+          return { ...route, closed: 'What it reads was defined anew, and is private.' }
+        const known = before.table.byName.get(route.name)
+        return inspection.routes.has(route.name) || known === undefined ? route : known
+      }),
+    )
+    const changed = changedRoutes(before.table, table)
+    this.#prepared = { ...before, table, inspection }
+    const error = inspection.faults.length > 0 ? new Refusal(inspection.faults) : undefined
+    this.#observe({ kind: 'redefined', changed, error })
+    return changed
   }
 
   async #take(read: () => Config) {
@@ -130,6 +168,8 @@ export function changedRoutes(before: RouteTable, after: RouteTable): string[] {
         route.query.share,
         route.audit,
         route.tables,
+        route.functions,
+        route.closed,
       ])
     )
   }
@@ -137,8 +177,8 @@ export function changedRoutes(before: RouteTable, after: RouteTable): string[] {
   return [...names].filter((name) => looks(before, name) !== looks(after, name))
 }
 
-/** What must be followed so that no change of what `table` serves is missed: every table a route reads, columns rows are told by. */
-export function followedTables({ routes }: RouteTable): Followed[] {
+/** Every table a route of `table` reads, with the columns rows are told by. */
+function followedTables({ routes }: RouteTable): Followed[] {
   const columns = new Map<string, Set<string>>()
   for (const { tables, rows } of routes) {
     for (const table of tables) {
@@ -149,6 +189,14 @@ export function followedTables({ routes }: RouteTable): Followed[] {
     }
   }
   return [...columns].map(([table, of]) => ({ table, columns: [...of] }))
+}
+
+/** All that answers of `table` are made of. */
+export function sourcesOf(table: RouteTable): Sources {
+  return {
+    tables: followedTables(table),
+    functions: [...new Set(table.routes.flatMap(({ functions }) => functions))],
+  }
 }
 
 /** The tags that `request` means. Throws `bad-parameters` for a route, or parameters of it, that do not exist. */
@@ -182,6 +230,7 @@ export function describeRoute({
   audit,
   tagTemplates,
   tables,
+  functions,
   rows,
 }: Route) {
   const { returns, version, share } = query
@@ -198,6 +247,7 @@ export function describeRoute({
     audit,
     tags: tagTemplates,
     tables,
+    functions,
     rows,
     version,
     sql,

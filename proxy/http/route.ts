@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { type Key, type Params, spellKey } from '../cache/key.ts'
-import { rowTag } from '../coherence/transaction.ts'
+import { functionTag, rowTag } from '../coherence/transaction.ts'
 import type { Parameter, RouteConfig } from '../config.ts'
 import type { Fault } from '../errors.ts'
 import type { Query, RowRule } from '../origin/origin.ts'
@@ -23,6 +23,10 @@ export interface Route {
   readonly rows: Query['rows']
   /** The tables its statement reads, as the database says; none before it was asked. */
   readonly tables: readonly string[]
+  /** The functions it calls that somebody can define anew; in the same way. */
+  readonly functions: readonly string[]
+  /** Why it is not served: something it reads was defined anew, so that it reads a private table. */
+  readonly closed?: string
   /** Typed, canonical parameters out of what a client sent; every fault when they do not fit. Undeclared names are ignored. */
   read(given: Given): { params: Params } | { faults: Fault[] }
   /** Whether what stands in its path could be meant for it: every value fits its parameter. */
@@ -61,6 +65,7 @@ export function compileRoute(config: RouteConfig): Route {
     tagTemplates: templates,
     rows,
     tables: [],
+    functions: [],
     read(given) {
       // Without a prototype: a parameter may have any name.
       const params: Record<string, Params[string]> = Object.create(null)
@@ -88,6 +93,7 @@ export function compileRoute(config: RouteConfig): Route {
       return [
         `route:${name}`,
         ...this.tables.flatMap((table) => tagsOfTable(table, rows[table], params)),
+        ...this.functions.map(functionTag),
         ...fillers.flatMap((fill) => fill(params)),
       ]
     },

@@ -146,6 +146,13 @@ function changeOf(fact: Observation): { isBad: boolean; text: string } | undefin
     }
     case 'config-refused':
       return { isBad: true, text: 'The new configuration was refused; the log says why' }
+    case 'redefined':
+      return fact.error === undefined
+        ? { isBad: false, text: 'What the routes read was defined anew' }
+        : {
+            isBad: true,
+            text: 'What the routes read was defined anew, so that a start would refuse it; the log says why',
+          }
     case 'certificate':
       return fact.outcome === 'taken'
         ? { isBad: false, text: 'The certificate was read anew' }

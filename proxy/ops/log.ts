@@ -88,6 +88,16 @@ export function logger(pino: Logger, slowSeconds: number, clock: Clock): Observe
         return pino.info({ routes: fact.routes, changed: fact.changed }, 'the configuration was reloaded')
       case 'config-refused':
         return pino.error(described(fact.error), 'the new configuration is refused; the old one stays')
+      case 'redefined': {
+        const { changed, error } = fact
+        if (error !== undefined)
+          pino.error(
+            { changed, ...described(error) },
+            'what the routes read was defined anew, so that a start would refuse it',
+          )
+        else pino.info({ changed }, 'what the routes read was defined anew')
+        return
+      }
       case 'shed':
         if (isNews(`${fact.route} ${fact.reason}`))
           pino.warn({ route: fact.route, reason: fact.reason }, 'requests are refused')

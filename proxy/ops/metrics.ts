@@ -251,6 +251,7 @@ export function metrics(gauges: Gauges, version: string, nodeVersion: string): M
       case 'tier-back':
       case 'variant-failed':
       case 'warmed':
+      case 'redefined':
         return
       default:
         fact satisfies never

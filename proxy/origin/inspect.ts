@@ -30,7 +30,7 @@ export async function inspect(
   wrap: Wrap,
   isOfConnection: (error: unknown) => boolean,
 ): Promise<Inspection> {
-  const inspection: Inspection = { faults: [], warnings: [], routes: new Map() }
+  const inspection: Inspection = { faults: [], warnings: [], routes: new Map(), exposing: new Set() }
   const attempt = async (subject: string, run: () => Promise<void>) => {
     await client.query('savepoint attempt')
     try {
@@ -84,7 +84,7 @@ async function inspectOne(
   forbidden: Map<string, string>,
   mayMakeViews: boolean,
   wrap: Wrap,
-  { faults, warnings, routes }: Inspection,
+  { faults, warnings, routes, exposing }: Inspection,
 ): Promise<void> {
   const { names } = query.statement
   await one(client, `prepare ${name} as ${wrap(query)}`)
@@ -103,8 +103,10 @@ async function inspectOne(
   const says = (kind: Seen['kind'], sentence: (name: string) => string) =>
     seen.filter((found) => found.kind === kind).map((found) => `Route ${query.route}: ${sentence(found.name)}`)
   const touched = seen.flatMap(({ kind, oid }) => (kind === 'table' ? (forbidden.get(oid) ?? []) : []))
-  for (const table of new Set(touched))
+  for (const table of new Set(touched)) {
     faults.push(`Route ${query.route}: its statement reads ${table}, which is private.`)
+    exposing.add(query.route)
+  }
   if (mayMakeViews) {
     faults.push(
       ...says('volatile', (called) => `its statement calls ${called}, which is volatile: its answer cannot be kept.`),
@@ -116,7 +118,9 @@ async function inspectOne(
     faults.push(...says('lock', () => 'its statement locks rows (FOR UPDATE or FOR SHARE).'))
     warnings.push(...says('opaque', (called) => `tables that ${called} reads are not seen.`))
   }
-  const tables = seen.filter(({ kind, name }) => kind === 'table' && !name.includes('onramp_inspected'))
+  const isOurs = (name: string) => name.includes('onramp_inspected')
+  // What is private is not read, so it is not followed either.
+  const tables = seen.filter(({ kind, oid, name }) => kind === 'table' && !isOurs(name) && !forbidden.has(oid))
   const rules = await inspectRows(
     client,
     query,
@@ -126,11 +130,13 @@ async function inspectOne(
   faults.push(...rules.faults.map((fault) => `Route ${query.route}: ${fault}`))
   warnings.push(...rules.warnings.map((warning) => `Route ${query.route}: ${warning}`))
   const parameterTypes = Object.fromEntries(names.map((parameter, i) => [parameter, types[i] as string]))
-  routes.set(query.route, { parameterTypes, tables: tables.map(({ name }) => name) })
+  const namesOf = (found: Seen[]) => found.map(({ name }) => name)
+  const functions = namesOf(seen.filter(({ kind }) => kind === 'function'))
+  routes.set(query.route, { parameterTypes, tables: namesOf(tables), functions })
 }
 
 interface Seen {
-  kind: 'table' | 'volatile' | 'any-table' | 'sample' | 'lock' | 'opaque'
+  kind: 'table' | 'function' | 'volatile' | 'any-table' | 'sample' | 'lock' | 'opaque'
   /** As text: an oid may be larger than an int4. */
   oid: string
   name: string
@@ -198,6 +204,9 @@ async function follow(client: PoolClient, start: readonly string[]): Promise<See
         lateral unnest(${aggregateParts}) as made_of
     )
     select 'table' as kind, c.oid::text as oid, c.oid::regclass::text as name from pg_class c join relations using (oid)
+    union
+    select 'function', p.oid::text, p.oid::regprocedure::text from pg_proc p join functions using (oid)
+      where pronamespace <> 'pg_catalog'::regnamespace
     union
     select case when provolatile = 'v' then 'volatile' when proname ~ '^(table|schema|database)_to_xml' then 'any-table' else 'opaque' end,
         p.oid::text, p.oid::regprocedure::text

@@ -44,5 +44,15 @@ export interface Inspection {
   faults: string[]
   /** Whole sentences; what could not be seen. */
   warnings: string[]
-  routes: Map<string, { parameterTypes: Record<string, string>; tables: string[] }>
+  routes: Map<string, InspectedRoute>
+  /** Names of routes whose statement reads a private table; each of them has a fault too. */
+  exposing: Set<string>
+}
+
+export interface InspectedRoute {
+  parameterTypes: Record<string, string>
+  /** Tables and views. */
+  tables: string[]
+  /** With the types of their arguments; those of PostgreSQL itself are left out. */
+  functions: string[]
 }

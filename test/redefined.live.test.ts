@@ -1,0 +1,139 @@
+import pg from 'pg'
+import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { newDatabase } from './changes.ts'
+import { programs, type Serving } from './program.ts'
+import { type RedisServer, startRedis } from './servers.ts'
+
+/*
+ * Two processes that share a Redis, while what their routes read is defined anew.
+ */
+
+const { configuration, ready } = programs('redefined')
+let database: Awaited<ReturnType<typeof newDatabase>>
+let redis: RedisServer
+let owner: pg.Client
+let both: Serving[]
+
+beforeAll(async () => {
+  database = await newDatabase(
+    inject('superuserUrl'),
+    'redefined',
+    `create table one (id int primary key, text text); insert into one values (1, 'one');
+     create table two (id int primary key, text text); insert into two values (1, 'two');
+     create table three (id int primary key, text text); insert into three values (1, 'three');
+     create table people (id int primary key, text text); insert into people values (1, 'a person');
+     create materialized view kept as select text from three;
+     create view seen as select text from one;
+     create function told() returns text stable begin atomic select text from one; end;
+     create function counted() returns int language plpgsql stable as 'begin return 1; end'`,
+  )
+  redis = await startRedis()
+  owner = new pg.Client({ connectionString: database.url })
+  await owner.connect()
+  const file = configure()
+  both = await Promise.all([ready(['--config', file]), ready(['--config', file])])
+})
+afterAll(async () => {
+  await owner.end()
+  redis.stop()
+  for (const { child } of both) child.kill('SIGKILL')
+  await database.drop()
+})
+
+function configure(more = ''): string {
+  return configuration(
+    'redefined.yaml',
+    `
+listen: { port: 0 }
+admin: { port: 0 }
+redis: { url: "${redis.url}" }
+postgres: { url: "${database.url}", follow: replication, privateTables: [people] }
+routes:
+  view: { path: /view, sql: "select text from seen" }
+  function: { path: /function, sql: "select told() as text" }
+  counted: { path: /counted, sql: "select counted()::text as text" }
+  other: { path: /other, sql: "select text from three" }
+  kept: { path: /kept, sql: "select text from kept" }
+${more}`,
+  )
+}
+
+/** What each of the two answers: the text, or the status where there is none. */
+const answers = (path: string) =>
+  Promise.all(
+    both.map(async ({ url }) => {
+      const response = await fetch(url + path)
+      return response.ok ? ((await response.json()) as { text: string }[])[0]?.text : response.status
+    }),
+  )
+
+async function until(path: string, wanted: unknown[], ms = 15_000): Promise<void> {
+  await expect.poll(() => answers(path), { timeout: ms, interval: 50 }).toEqual(wanted)
+}
+
+/** Until both processes know what `route` is made of. */
+async function untilMadeOf(name: string, tables: string[]): Promise<void> {
+  const known = ({ adminUrl }: Serving) =>
+    fetch(`${adminUrl}/routes`)
+      .then((response) => response.json() as Promise<{ name: string; tables: string[] }[]>)
+      .then((routes) => routes.find((route) => route.name === name)?.tables)
+  await expect.poll(() => Promise.all(both.map(known)), { timeout: 15_000, interval: 50 }).toEqual([tables, tables])
+}
+
+test.each([
+  ['view', 'create or replace view seen as select text from two', ['seen', 'two']],
+  ['function', 'create or replace function told() returns text stable begin atomic select text from two; end', ['two']],
+])(
+  'a %s that reads another table from now on: the answer changes, and so it does with that table',
+  async (name, sql, tables) => {
+    await until(`/${name}`, ['one', 'one'])
+    await owner.query(sql)
+    await until(`/${name}`, ['two', 'two'])
+    await untilMadeOf(name, tables)
+    await until(`/${name}`, ['two', 'two'])
+    await owner.query(`update two set text = 'changed'`)
+    await until(`/${name}`, ['changed', 'changed'], 5000)
+    await owner.query(`update two set text = 'two'`)
+  },
+)
+
+test('a function whose body nobody can look into changes its answers when it is defined anew', async () => {
+  await until('/counted', ['1', '1'])
+  await owner.query(`create or replace function counted() returns int language plpgsql stable as 'begin return 2; end'`)
+  await until('/counted', ['2', '2'])
+})
+
+test('a route that reads a private table from now on is closed, the others are served; it is opened again when it does not', async () => {
+  await until('/view', ['two', 'two'])
+  await owner.query('create or replace view seen as select text from people')
+  await until('/view', [503, 503])
+  await untilMadeOf('view', ['seen'])
+  expect(await answers('/other')).toEqual(['three', 'three'])
+  const problem = await (await fetch(`${both[0]?.url}/view`)).json()
+  expect(problem).toMatchObject({ detail: 'What it reads was defined anew, and is private.' })
+  expect(both.map(({ errors, output }) => /reads people, which is private/.test(errors() + output()))).toEqual([
+    true,
+    true,
+  ])
+  await owner.query('create or replace view seen as select text from one')
+  await until('/view', ['one', 'one'])
+})
+
+test('a refreshed materialized view is a change of what it holds, not of what the routes are made of', async () => {
+  const told = () => both.map(({ output }) => output().split('what the routes read was defined anew').length)
+  const before = told()
+  await until('/kept', ['three', 'three'])
+  await owner.query(`update three set text = 'four'`)
+  await owner.query('refresh materialized view kept')
+  await until('/kept', ['four', 'four'], 5000)
+  expect(told()).toEqual(before)
+})
+
+test('routes of a configuration that was reloaded are looked at, not those of the start', async () => {
+  configure('  more: { path: /more, sql: "select text from seen" }')
+  for (const { adminUrl } of both) expect((await fetch(`${adminUrl}/reload`, { method: 'POST' })).status).toBe(200)
+  await until('/more', ['one', 'one'])
+  await owner.query('create or replace view seen as select text from two')
+  await until('/more', ['two', 'two'])
+  await untilMadeOf('more', ['seen', 'two'])
+})
