@@ -1,7 +1,8 @@
 import { execFileSync, spawn } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Redis } from 'ioredis'
 import { afterAll, afterEach, expect, inject, test } from 'vitest'
 import { connectRedis, type RedisClient } from '../proxy/cache/redis.ts'
 import { systemClock } from '../proxy/clock.ts'
@@ -93,6 +94,20 @@ async function shareAndPurge([one, other]: [Running, Running]): Promise<void> {
   await until(async () => (await stateOf(other)).position === position)
   expect((await other.get(path)).cacheStatus).toContain('detail=origin')
 }
+
+test('a user who may do what README.md says, and no more', async () => {
+  const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
+  const [, rights = ''] = /`ACL SETUSER onramp on >… ([^`]+)`/.exec(readme) ?? []
+  const redis = await startRedis()
+  stops.push(() => redis.stop())
+  const owner = new Redis(redis.url)
+  await owner.call('ACL', 'SETUSER', 'onramp', 'on', '>secret', ...rights.split(' '))
+  const url = redis.url.replace('redis://', 'redis://onramp:secret@')
+  await shareAndPurge(await Promise.all([start(url), start(url)]))
+  const refused = (await owner.call('ACL', 'LOG')) as string[][]
+  expect(refused.map((entry) => entry[entry.indexOf('object') + 1])).toEqual([])
+  owner.disconnect()
+})
 
 test('a Cluster of three: tier, leases and log work, and every event is in one chain', async () => {
   const { url } = await startCluster()

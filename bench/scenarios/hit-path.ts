@@ -197,7 +197,7 @@ async function fromRedis({ stage, isQuick, note, seed }: Context, outcome: Outco
   claimTimes(outcome, 'a hit in Redis, beside a bare ioredis GET behind node:http', 1.5, {
     alone: ratioOf(alone.onramp, alone['bare GET'], (one) => one.p50),
     together: ratioOf(measured['bare GET'], measured.onramp, (one) => one.perSecond),
-    cause: 'the lifetime is asked for beside the value, which is checked against its digest, judged, and put in memory',
+    cause: 'the value is checked against its digest, judged, and put in memory',
     note: ` (${percent(fromThere)} of the answers were from Redis)`,
   })
   await Promise.all([onramp.stop(), bare.stop()])
