@@ -155,8 +155,9 @@ export async function followByReplication(options: {
     async beat(number) {
       await unseen.expect(number)
       const told = JSON.stringify({ beat: number, sender })
-      await query(control, `select pg_logical_emit_message(true, 'onramp', $1)`, [told])
-      near = await newestXid(control)
+      const text = `select pg_logical_emit_message(true, 'onramp', $1), ${newest}`
+      const [row] = await query<{ xid: string }>(control, text, [told])
+      near = BigInt(row?.xid ?? near)
       if (!isOver) acknowledge()
     },
     close,
@@ -183,8 +184,10 @@ async function writing(control: Client, relations: readonly string[]): Promise<b
   return rows.map(({ xid }) => BigInt(xid))
 }
 
+const newest = 'pg_snapshot_xmax(pg_current_snapshot())::text as xid'
+
 async function newestXid(control: Client): Promise<bigint> {
-  const [row] = await query<{ xid: string }>(control, 'select pg_snapshot_xmax(pg_current_snapshot())::text as xid')
+  const [row] = await query<{ xid: string }>(control, `select ${newest}`)
   return BigInt(row?.xid ?? 0)
 }
 
