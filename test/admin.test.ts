@@ -1,5 +1,4 @@
 import { describe, expect, test } from 'vitest'
-import { etagOf, ownBytes } from '../proxy/cache/entry.ts'
 import type { Key } from '../proxy/cache/key.ts'
 import { memoryTier } from '../proxy/cache/memory.ts'
 import type { Purged, PurgeRequest } from '../proxy/coherence/purge.ts'
@@ -10,7 +9,7 @@ import { History } from '../proxy/ops/history.ts'
 import { Lately } from '../proxy/ops/lately.ts'
 import { metrics } from '../proxy/ops/metrics.ts'
 import { statsOf } from '../proxy/ops/stats.ts'
-import { ManualClock, recorder } from './support.ts'
+import { entryOf, ManualClock, recorder } from './support.ts'
 
 function setup({ token }: { token?: string } = {}) {
   const clock = new ManualClock()
@@ -223,18 +222,7 @@ describe('probes', () => {
 describe('entries', () => {
   test('shows keys, ages and sizes of a route, and no bodies', async () => {
     const { server, memory, clock } = setup()
-    const body = ownBytes('secret bytes')
-    const entry = {
-      body,
-      rows: 1,
-      tags: ['route:plan'],
-      stamp: { seq: 0, pos: 0, id: '' },
-      readAt: clock.now(),
-      readBy: clock.now(),
-      fillMs: 1,
-      jitter: 0,
-      etag: etagOf(body),
-    }
+    const entry = entryOf('secret bytes', { tags: ['route:plan'], readAt: clock.now() })
     for (const key of ['plan@1?plan_id=a', 'plan@1?plan_id=b', 'county@1?fips=1']) memory.set(key as Key, entry)
     clock.pass(1500)
     const answer = await server.inject('/entries?route=plan')

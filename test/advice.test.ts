@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { type Entry, etagOf, ownBytes } from '../proxy/cache/entry.ts'
+import { ownBytes } from '../proxy/cache/entry.ts'
 import type { Key } from '../proxy/cache/key.ts'
 import { noLeases } from '../proxy/cache/lease.ts'
 import { memoryTier } from '../proxy/cache/memory.ts'
@@ -10,7 +10,7 @@ import type { Observation } from '../proxy/observation.ts'
 import { type Advice, advise, type RouteFacts } from '../proxy/ops/advice.ts'
 import { Tally } from '../proxy/ops/tally.ts'
 import { inWords } from '../proxy/ops/tune.ts'
-import { ManualClock, recorder, settled } from './support.ts'
+import { entryOf, ManualClock, recorder, settled } from './support.ts'
 
 const noMemory = { maxBytes: 1, returnBytes: [] }
 const minute = 60_000
@@ -260,19 +260,6 @@ describe('what is foretold', () => {
 describe('memory', () => {
   const bytesEach = 10_000
   const body = ownBytes('x'.repeat(bytesEach))
-  const etag = etagOf(body)
-  const stamp = { seq: 0, pos: 0, id: '' }
-  const entryOf = (readAt: number): Entry => ({
-    body,
-    rows: 1,
-    tags: [],
-    stamp,
-    readAt,
-    readBy: readAt,
-    fillMs: 1,
-    jitter: 0,
-    etag,
-  })
 
   /** So many reads of a route whose keys are all asked for alike, in a memory of `maxBytes`. */
   function run(maxBytes: number, keys: number, reads: number) {
@@ -289,7 +276,7 @@ describe('memory', () => {
       fills += 1
       const readAt = clock.now()
       tally.observe({ kind: 'filled', route: 'stats', key, readAt, seconds: 0, freshMs: 60 * minute })
-      memory.set(key, entryOf(readAt))
+      memory.set(key, entryOf(body, { readAt }))
     }
     return {
       fills,
@@ -327,7 +314,7 @@ describe('memory', () => {
       clock.pass(1)
       const key = `stats@1?i=${i}` as Key
       tally.observe({ kind: 'filled', route: 'stats', key, readAt: clock.now(), seconds: 0, freshMs: minute })
-      memory.set(key, entryOf(clock.now()))
+      memory.set(key, entryOf(body, { readAt: clock.now() }))
     }
     const [facts] = tally.routes(() => 5000)
     expect(facts?.evictedSoon).toBeGreaterThan(4000)

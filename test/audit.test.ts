@@ -1,10 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import type { Answer, Loaded, Read } from '../proxy/cache/answer.ts'
 import { Audit } from '../proxy/cache/audit.ts'
-import { type Entry, etagOf, ownBytes } from '../proxy/cache/entry.ts'
 import type { Key } from '../proxy/cache/key.ts'
 import { Ledger } from '../proxy/coherence/ledger.ts'
-import { gate, ManualClock, recorder, settled } from './support.ts'
+import { entryOf, gate, ManualClock, recorder, settled } from './support.ts'
 
 const lifetime = { fresh: 60_000, stale: 600_000, staleIfError: 3_600_000, negative: 10_000 }
 
@@ -13,18 +12,8 @@ function setup({ random = () => 0, isIdle = () => true }: { random?: () => numbe
   const seen = recorder()
   const ledger = new Ledger()
   const audit = new Audit({ ledger, clock, observe: seen.observe, random })
-  const body = ownBytes('served')
-  const entry: Entry = {
-    body,
-    rows: 1,
-    tags: ['county:51059'],
-    stamp: ledger.stamp(),
-    readAt: clock.now() - 5000,
-    readBy: clock.now() - 4999,
-    fillMs: 1,
-    jitter: 0,
-    etag: etagOf(body),
-  }
+  const readAt = clock.now() - 5000
+  const entry = entryOf('served', { tags: ['county:51059'], stamp: ledger.stamp(), readAt })
   const answer: Answer = { entry, source: 'memory', state: 'fresh', ttlMs: 1, ageMs: 5000 }
   const origin = { asked: 0, load: async (): Promise<Loaded> => ({ json: 'served', rows: 1 }) }
   const read = (route = 'plans'): Read => ({

@@ -3,21 +3,10 @@ import type { Entry } from '../proxy/cache/entry.ts'
 import { failOpen } from '../proxy/cache/fail-open.ts'
 import type { Key } from '../proxy/cache/key.ts'
 import type { Tier } from '../proxy/cache/tier.ts'
-import { ManualClock, recorder, settled } from './support.ts'
+import { entryOf, ManualClock, recorder, settled } from './support.ts'
 
 const key = 'plans@0123456789ab' as Key
-const stamp = { seq: 0, pos: 0, id: 'head' }
-const entry: Entry = {
-  body: Buffer.from('1'),
-  rows: 1,
-  tags: [],
-  stamp,
-  readAt: 0,
-  readBy: 0,
-  fillMs: 1,
-  jitter: 0,
-  etag: 'x',
-}
+const entry = entryOf('1')
 const limits = { deadlineMs: 100, failuresToOpen: 3, openMs: 1000, isLate: () => false }
 /** What is asked less than this apart fails together, in milliseconds. */
 const apartMs = Math.ceil(limits.deadlineMs / limits.failuresToOpen)

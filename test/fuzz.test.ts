@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { parseList, serializeList, Token } from 'structured-headers'
 import { describe, expect, test } from 'vitest'
 import type { Answer } from '../proxy/cache/answer.ts'
-import type { Encoding, Entry } from '../proxy/cache/entry.ts'
+import type { Encoding } from '../proxy/cache/entry.ts'
 import type { Key, Params } from '../proxy/cache/key.ts'
 import { smallestCompressed } from '../proxy/cache/variants.ts'
 import type { Parameter, RouteConfig } from '../proxy/config.ts'
@@ -12,6 +12,7 @@ import { readBody, readQuery } from '../proxy/http/input.ts'
 import { undecodable } from '../proxy/http/parameters.ts'
 import { cacheStatus, chooseEncoding, replyWith } from '../proxy/http/reply.ts'
 import { compileRoute, routeTable } from '../proxy/http/route.ts'
+import { entryOf } from './support.ts'
 
 /*
  * What must hold for every request, whatever a client makes of it. Expectations come from the RFCs: where one is
@@ -34,18 +35,10 @@ function percent(one: string, isUpper: boolean): string {
   return isUpper ? bytes.toUpperCase() : bytes
 }
 
-const entry: Entry = {
-  body: Buffer.alloc(smallestCompressed, '['),
-  rows: 1,
-  tags: [],
-  stamp: { seq: 0, pos: 0, id: '' },
-  readAt: 0,
-  readBy: 0,
-  fillMs: 1,
-  jitter: 0,
+const entry = entryOf(Buffer.alloc(smallestCompressed, '['), {
   etag: 'Abcdefghijklmn_pqrst-v',
   variants: { br: Buffer.from('in brotli'), gzip: Buffer.from('in gzip') },
-}
+})
 const hit: Answer = { entry, source: 'memory', state: 'fresh', ttlMs: 57_900, ageMs: 2_100 }
 
 describe('Accept-Encoding (RFC 9110, 12.5.3)', () => {

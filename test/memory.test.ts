@@ -5,25 +5,11 @@ import type { Entry } from '../proxy/cache/entry.ts'
 import type { Key } from '../proxy/cache/key.ts'
 import { memoryTier, sizeOf } from '../proxy/cache/memory.ts'
 import { VariantBuilder } from '../proxy/cache/variants.ts'
-import { recorder } from './support.ts'
+import { entryOf, recorder } from './support.ts'
 
 const keyOf = (name: string | number) => `plans@0123456789ab?n=${name}` as Key
 
-function entryOf(bytes: number, more: Partial<Entry> = {}): Entry {
-  const stamp = { seq: 0, pos: 0, id: '' }
-  return {
-    body: Buffer.alloc(bytes),
-    rows: 1,
-    tags: [],
-    stamp,
-    readAt: 0,
-    readBy: 0,
-    fillMs: 1,
-    jitter: 0,
-    etag: 'x',
-    ...more,
-  }
-}
+const sized = (bytes: number, more: Partial<Entry> = {}) => entryOf(Buffer.alloc(bytes), { etag: 'x', ...more })
 
 function setup(maxBytes = 80_000) {
   const { observe, of } = recorder()
@@ -36,22 +22,22 @@ const held = (memory: ReturnType<typeof memoryTier>) => [...memory.list()].map((
 describe('the bound', () => {
   test('holds: room for N keys, and the one after them drops the one unused for longest', () => {
     const n = 10
-    const size = sizeOf(keyOf('00'), entryOf(1000))
+    const size = sizeOf(keyOf('00'), sized(1000))
     const { memory, evicted } = setup(n * size)
     const keys = Array.from({ length: n + 1 }, (_, i) => keyOf(String(i).padStart(2, '0')))
-    for (const key of keys.slice(0, n)) memory.set(key, entryOf(1000))
+    for (const key of keys.slice(0, n)) memory.set(key, sized(1000))
     expect([memory.entries, memory.bytes, evicted()]).toEqual([n, n * size, 0])
     memory.get(keys[0] as Key)
-    memory.set(keys[n] as Key, entryOf(1000))
+    memory.set(keys[n] as Key, sized(1000))
     expect([memory.entries, memory.bytes, evicted()]).toEqual([n, n * size, 1])
     expect(memory.get(keys[0] as Key)).toBeDefined()
     expect(memory.get(keys[1] as Key)).toBeUndefined()
   })
 
   test('holds one byte below room for N', () => {
-    const size = sizeOf(keyOf('00'), entryOf(1000))
+    const size = sizeOf(keyOf('00'), sized(1000))
     const { memory } = setup(10 * size - 1)
-    for (let i = 10; i < 20; i += 1) memory.set(keyOf(i), entryOf(1000))
+    for (let i = 10; i < 20; i += 1) memory.set(keyOf(i), sized(1000))
     expect([memory.entries, memory.bytes]).toEqual([9, 9 * size])
   })
 
@@ -67,7 +53,7 @@ describe('the bound', () => {
         const { memory } = setup(50_000)
         for (const { does, name: key, bytes } of steps) {
           const now = [...memory.list()].find((one) => one.key === key)?.entry
-          if (does === 'set') memory.set(key, entryOf(bytes, { tags: ['t'.repeat(bytes % 50)] }))
+          if (does === 'set') memory.set(key, sized(bytes, { tags: ['t'.repeat(bytes % 50)] }))
           else if (does === 'get') expect(memory.get(key)).toBe(now)
           else now && memory.attach(key, now, 'br', Buffer.alloc(bytes))
           const all = [...memory.list()]
@@ -81,19 +67,19 @@ describe('the bound', () => {
   })
 
   test('counts body, key, tags and variants, and something for what all of them are kept in', () => {
-    const plain = sizeOf(keyOf(''), entryOf(0))
+    const plain = sizeOf(keyOf(''), sized(0))
     expect(plain).toBeGreaterThan(keyOf('').length)
-    expect(sizeOf(keyOf(''), entryOf(100)) - plain).toBe(100)
-    expect(sizeOf(keyOf('x'.repeat(100)), entryOf(0)) - plain).toBe(100)
+    expect(sizeOf(keyOf(''), sized(100)) - plain).toBe(100)
+    expect(sizeOf(keyOf('x'.repeat(100)), sized(0)) - plain).toBe(100)
     const tags = ['a'.repeat(30), 'b'.repeat(70)]
-    expect(sizeOf(keyOf(''), entryOf(0, { tags })) - plain).toBeGreaterThanOrEqual(100)
+    expect(sizeOf(keyOf(''), sized(0, { tags })) - plain).toBeGreaterThanOrEqual(100)
     const variants = { br: Buffer.alloc(30), gzip: Buffer.alloc(70) }
-    expect(sizeOf(keyOf(''), entryOf(0, { variants })) - plain).toBe(100)
+    expect(sizeOf(keyOf(''), sized(0, { variants })) - plain).toBe(100)
   })
 
   test('counts many keys with nothing in them', () => {
     const { memory } = setup(80_000)
-    for (let i = 0; i < 10_000; i += 1) memory.set(keyOf(i), entryOf(0))
+    for (let i = 0; i < 10_000; i += 1) memory.set(keyOf(i), sized(0))
     expect(memory.bytes).toBeLessThanOrEqual(80_000)
     expect(memory.entries).toBeLessThan(80_000 / keyOf(0).length)
     expect(memory.get(keyOf(9999))).toBeDefined()
@@ -102,36 +88,36 @@ describe('the bound', () => {
 
 describe('one entry', () => {
   const eighth = 10_000
-  const bodyOf = (bytes: number) => bytes - sizeOf(keyOf('a'), entryOf(0))
+  const bodyOf = (bytes: number) => bytes - sizeOf(keyOf('a'), sized(0))
 
   test('may take an eighth of the whole, and no byte more', () => {
     const { memory } = setup(8 * eighth)
-    const largest = entryOf(bodyOf(eighth))
+    const largest = sized(bodyOf(eighth))
     expect(memory.set(keyOf('a'), largest)).toBe(true)
     expect(memory.get(keyOf('a'))).toBe(largest)
-    expect(memory.set(keyOf('b'), entryOf(bodyOf(eighth) + 1))).toBe(false)
+    expect(memory.set(keyOf('b'), sized(bodyOf(eighth) + 1))).toBe(false)
     expect(memory.get(keyOf('b'))).toBeUndefined()
   })
 
   test('that is refused leaves none before it to be taken for it', () => {
     const { memory, evicted } = setup(8 * eighth)
-    memory.set(keyOf('a'), entryOf(1))
-    expect(memory.set(keyOf('a'), entryOf(eighth))).toBe(false)
+    memory.set(keyOf('a'), sized(1))
+    expect(memory.set(keyOf('a'), sized(eighth))).toBe(false)
     expect(memory.get(keyOf('a'))).toBeUndefined()
     expect([memory.entries, memory.bytes, evicted()]).toEqual([0, 0, 0])
   })
 
   test('that is refused drops no other', () => {
     const { memory, evicted } = setup(8 * eighth)
-    memory.set(keyOf('a'), entryOf(1))
-    memory.set(keyOf('b'), entryOf(8 * eighth))
+    memory.set(keyOf('a'), sized(1))
+    memory.set(keyOf('b'), sized(8 * eighth))
     expect([memory.entries, evicted()]).toEqual([1, 0])
   })
 
   test('takes the place, and the bytes, of the one before it', () => {
     const { memory, evicted } = setup()
-    memory.set(keyOf('a'), entryOf(5000))
-    const next = entryOf(10)
+    memory.set(keyOf('a'), sized(5000))
+    const next = sized(10)
     memory.set(keyOf('a'), next)
     expect(memory.get(keyOf('a'))).toBe(next)
     expect([memory.entries, memory.bytes, evicted()]).toEqual([1, sizeOf(keyOf('a'), next), 0])
@@ -140,7 +126,7 @@ describe('one entry', () => {
 
 test('each entry dropped for room is observed, and no other', () => {
   const { memory, evicted } = setup(8 * 2000)
-  for (let i = 10; i < 40; i += 1) memory.set(keyOf(i), entryOf(500))
+  for (let i = 10; i < 40; i += 1) memory.set(keyOf(i), sized(500))
   expect(memory.entries + evicted()).toBe(30)
 })
 
@@ -149,7 +135,7 @@ describe('variants', () => {
 
   test('are attached to the entry they were built from, and counted', () => {
     const { memory } = setup()
-    const entry = entryOf(1000)
+    const entry = sized(1000)
     memory.set(keyOf('a'), entry)
     const before = memory.bytes
     memory.attach(keyOf('a'), entry, 'br', br)
@@ -162,7 +148,7 @@ describe('variants', () => {
 
   test('are not attached to an entry that has come in between', () => {
     const { memory } = setup()
-    const [before, after] = [entryOf(1000), entryOf(1000)]
+    const [before, after] = [sized(1000), sized(1000)]
     memory.set(keyOf('a'), before)
     memory.set(keyOf('a'), after)
     memory.attach(keyOf('a'), before, 'br', br)
@@ -172,19 +158,19 @@ describe('variants', () => {
 
   test('stay when what replaces their entry has the same bytes, and go with it when not', () => {
     const { memory } = setup()
-    const entry = entryOf(1000, { etag: 'same' })
+    const entry = sized(1000, { etag: 'same' })
     memory.set(keyOf('a'), entry)
     memory.attach(keyOf('a'), entry, 'br', br)
-    expect(memory.set(keyOf('a'), entryOf(1000, { etag: 'same', readAt: 5 }))).toBe(true)
+    expect(memory.set(keyOf('a'), sized(1000, { etag: 'same', readAt: 5 }))).toBe(true)
     expect(memory.get(keyOf('a'))).toMatchObject({ readAt: 5, variants: { br } })
-    memory.set(keyOf('a'), entryOf(1000, { etag: 'another' }))
+    memory.set(keyOf('a'), sized(1000, { etag: 'another' }))
     expect(memory.get(keyOf('a'))).not.toHaveProperty('variants')
-    expect(memory.bytes).toBe(sizeOf(keyOf('a'), entryOf(1000)))
+    expect(memory.bytes).toBe(sizeOf(keyOf('a'), sized(1000)))
   })
 
   test('that would make it too large, or are no smaller, are known to be of no use, and the plain body stays', () => {
     const { memory } = setup(80_000)
-    const entry = entryOf(5000)
+    const entry = sized(5000)
     memory.set(keyOf('a'), entry)
     memory.attach(keyOf('a'), entry, 'br', Buffer.alloc(5000))
     expect(memory.get(keyOf('a'))).toEqual({ ...entry, variants: { br: null } })
@@ -194,9 +180,9 @@ describe('variants', () => {
   })
 
   test('that need the room of others drop them', () => {
-    const size = sizeOf(keyOf('10'), entryOf(1000))
+    const size = sizeOf(keyOf('10'), sized(1000))
     const { memory, evicted } = setup(10 * size)
-    for (let i = 10; i < 20; i += 1) memory.set(keyOf(i), entryOf(1000))
+    for (let i = 10; i < 20; i += 1) memory.set(keyOf(i), sized(1000))
     const latest = memory.get(keyOf(19)) as Entry
     memory.attach(keyOf(19), latest, 'br', br)
     expect(memory.get(keyOf(19))?.variants).toEqual({ br })
@@ -208,20 +194,20 @@ describe('variants', () => {
 describe('list', () => {
   test('is what is held, most recently used first', () => {
     const { memory } = setup()
-    for (const name of ['a', 'b', 'c']) memory.set(keyOf(name), entryOf(10))
+    for (const name of ['a', 'b', 'c']) memory.set(keyOf(name), sized(10))
     memory.get(keyOf('a'))
     expect(held(memory)).toEqual(['a', 'c', 'b'].map(keyOf))
     const [first] = memory.list()
-    expect(first).toEqual({ key: keyOf('a'), entry: memory.get(keyOf('a')), bytes: sizeOf(keyOf('a'), entryOf(10)) })
+    expect(first).toEqual({ key: keyOf('a'), entry: memory.get(keyOf('a')), bytes: sizeOf(keyOf('a'), sized(10)) })
   })
 
   test('does not touch that order, so looking does not keep an entry alive', () => {
-    const size = sizeOf(keyOf('10'), entryOf(1000))
+    const size = sizeOf(keyOf('10'), sized(1000))
     const { memory } = setup(10 * size)
-    for (let i = 10; i < 20; i += 1) memory.set(keyOf(i), entryOf(1000))
+    for (let i = 10; i < 20; i += 1) memory.set(keyOf(i), sized(1000))
     const before = held(memory)
     expect(held(memory)).toEqual(before)
-    memory.set(keyOf(20), entryOf(1000))
+    memory.set(keyOf(20), sized(1000))
     expect(memory.get(keyOf(10))).toBeUndefined()
   })
 })
@@ -249,7 +235,7 @@ describe('the builder of variants', () => {
       await done.promise
       done = Promise.withResolvers()
     }
-    memory.set(keyOf('a'), entryOf(0, { body }))
+    memory.set(keyOf('a'), sized(0, { body }))
     return { memory, builder, attached, built }
   }
 
@@ -279,7 +265,7 @@ describe('the builder of variants', () => {
     const { builder, attached, built, memory } = building(Buffer.from('[]'))
     builder.want(keyOf('a'), 'br')
     builder.want(keyOf('gone'), 'br')
-    memory.set(keyOf('b'), entryOf(0, { body: large }))
+    memory.set(keyOf('b'), sized(0, { body: large }))
     builder.want(keyOf('b'), 'br')
     await built()
     expect(attached).toEqual(['br'])

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { Answer, Loaded, Read } from '../proxy/cache/answer.ts'
-import { type Entry, etagOf, ownBytes } from '../proxy/cache/entry.ts'
+import type { Entry } from '../proxy/cache/entry.ts'
 import type { Key } from '../proxy/cache/key.ts'
 import { type Lease, type Leases, noLeases } from '../proxy/cache/lease.ts'
 import { memoryTier } from '../proxy/cache/memory.ts'
@@ -8,7 +8,7 @@ import { ReadThrough } from '../proxy/cache/read-through.ts'
 import type { Tier } from '../proxy/cache/tier.ts'
 import { Ledger } from '../proxy/coherence/ledger.ts'
 import { Problem } from '../proxy/errors.ts'
-import { gate, ManualClock, nextEvent, recorder, settled } from './support.ts'
+import { entryOf, gate, ManualClock, nextEvent, recorder, settled } from './support.ts'
 
 const key = 'plans@1?county=51059' as Key
 const lifetime = { fresh: 60_000, stale: 600_000, staleIfError: 3_600_000, negative: 10_000 }
@@ -95,19 +95,8 @@ const rows = (text: string, n = 1): Loaded => ({ json: text, rows: n })
 const text = ({ entry }: Answer) => entry.body.toString()
 
 /** An entry as another process would have left it in the far tier. */
-function foreignEntry(over: Partial<Entry> & { readAt: number }): Entry {
-  const body = ownBytes('far')
-  return {
-    body,
-    rows: 1,
-    tags: ['route:plans'],
-    stamp: { seq: 0, ...start },
-    readBy: over.readAt,
-    fillMs: 1,
-    jitter: 0,
-    etag: etagOf(body),
-    ...over,
-  }
+function foreignEntry({ text = 'far', ...over }: Partial<Entry> & { readAt: number; text?: string }): Entry {
+  return entryOf(text, { tags: ['route:plans'], stamp: { seq: 0, ...start }, ...over })
 }
 
 describe('search and serve', () => {
@@ -936,9 +925,8 @@ describe('invalidation', () => {
     }
     const reading = read()
     await settled()
-    const body = ownBytes('v2')
     const stamp = memory.peek(key)?.stamp as Entry['stamp']
-    memory.set(key, foreignEntry({ readAt: clock.now(), body, etag: etagOf(body), stamp, jitter: 0.5 }))
+    memory.set(key, foreignEntry({ text: 'v2', readAt: clock.now(), stamp, jitter: 0.5 }))
     asked.open()
     expect(text(await reading)).toBe('v2')
   })

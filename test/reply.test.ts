@@ -5,19 +5,9 @@ import type { Entry } from '../proxy/cache/entry.ts'
 import { smallestCompressed } from '../proxy/cache/variants.ts'
 import { Problem, type ProblemCode, problems } from '../proxy/errors.ts'
 import { type Conditions, cacheStatus, chooseEncoding, problemReply, replyWith } from '../proxy/http/reply.ts'
+import { entryOf } from './support.ts'
 
-const stamp = { seq: 0, pos: 0, id: '' }
-const small: Entry = {
-  body: Buffer.from('[{"state":"VA"}]'),
-  rows: 1,
-  tags: [],
-  stamp,
-  readAt: 0,
-  readBy: 0,
-  fillMs: 1,
-  jitter: 0,
-  etag: 'abcdefghijklmnopqrstuv',
-}
+const small = entryOf('[{"state":"VA"}]', { etag: 'abcdefghijklmnopqrstuv' })
 const big: Entry = { ...small, body: Buffer.alloc(smallestCompressed, '[') }
 const variants = { br: Buffer.from('in brotli'), gzip: Buffer.from('in gzip') }
 const built: Entry = { ...big, variants }

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { type IncomingHttpHeaders, type IncomingMessage, request, type Server } from 'node:http'
 import { duplexPair } from 'node:stream'
 import { text } from 'node:stream/consumers'
+import { type Entry, etagOf, ownBytes } from '../proxy/cache/entry.ts'
 import type { Clock } from '../proxy/clock.ts'
 import type { Event, Invalidation, Position } from '../proxy/coherence/ledger.ts'
 import type { Observation, Observe } from '../proxy/observation.ts'
@@ -48,6 +49,15 @@ export class ManualClock implements Clock {
   get timers(): number {
     return this.#timers.length
   }
+}
+
+/** An entry of `body`, read at the beginning of the clock unless it says otherwise. */
+export function entryOf(body: string | Buffer, over: Partial<Entry> = {}): Entry {
+  const bytes = typeof body === 'string' ? ownBytes(body) : body
+  const stamp = { seq: 0, pos: 0, id: '' }
+  const { readAt = 0 } = over
+  const etag = etagOf(bytes)
+  return { body: bytes, rows: 1, tags: [], stamp, readAt, readBy: readAt, fillMs: 1, jitter: 0, etag, ...over }
 }
 
 /** An observer that remembers. */

@@ -8,7 +8,7 @@ import type { Tier } from '../proxy/cache/tier.ts'
 import { systemClock } from '../proxy/clock.ts'
 import { nowhere } from '../proxy/coherence/ledger.ts'
 import { startRedis } from './servers.ts'
-import { recorder } from './support.ts'
+import { entryOf, recorder } from './support.ts'
 
 const prefix = `contract-${process.pid}:`
 const seen = recorder()
@@ -49,20 +49,9 @@ function newKey(): Key {
   return `plan@1?n=${keys}` as Key
 }
 
-function newEntry(over: Partial<Entry> = {}): Entry {
-  const body = over.body ?? ownBytes('[{"plan_name":"Plan d’essai"}]')
-  return {
-    body,
-    rows: 1,
-    tags: ['route:plan', 'county:51059'],
-    stamp: { seq: 3, pos: 1, id: 'h' },
-    readAt: systemClock.now(),
-    readBy: over.readAt ?? systemClock.now(),
-    fillMs: 1.5,
-    jitter: 0.25,
-    etag: etagOf(body),
-    ...over,
-  }
+function newEntry({ body = ownBytes('[{"plan_name":"Plan d’essai"}]'), ...over }: Partial<Entry> = {}): Entry {
+  const [tags, stamp] = [['route:plan', 'county:51059'], { seq: 3, pos: 1, id: 'h' }]
+  return entryOf(body, { tags, stamp, readAt: systemClock.now(), fillMs: 1.5, jitter: 0.25, ...over })
 }
 
 describe.each(tiers)('the tier contract: %s', (_name, make) => {
