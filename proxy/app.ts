@@ -198,11 +198,6 @@ export async function createApp({
       prepare(config, origin),
       redis && untilReady(redis.client, clock, 1000),
     ])
-    await follower.start()
-    await changes.follow(sourcesOf(prepared.table))
-    const evictionWarning = redis && isRedisReady ? await evictionFault(redis.client) : undefined
-    // The first requests find connections open.
-    await origin.warm(Math.min(connections, 4))
     const routing = new Routing(config, prepared, origin, observe)
     // What was kept until then has not the tags of what its route reads now.
     inspectAgain = async () => {
@@ -211,6 +206,11 @@ export async function createApp({
       await follower.publish({ tags: changed.map((name) => `route:${name}`), soft: false, cause: 'change' })
       await changes.follow(sourcesOf(routing.table))
     }
+    await follower.start()
+    await changes.follow(sourcesOf(prepared.table))
+    const evictionWarning = redis && isRedisReady ? await evictionFault(redis.client) : undefined
+    // The first requests find connections open.
+    await origin.warm(Math.min(connections, 4))
     const invalidate = purger(follower, redis !== undefined)
     const state = () => ({
       uptimeSeconds: clock.now() / 1000,

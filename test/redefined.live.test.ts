@@ -137,3 +137,29 @@ test('routes of a configuration that was reloaded are looked at, not those of th
   await until('/more', ['two', 'two'])
   await untilMadeOf('more', ['seen', 'two'])
 })
+
+test('what is defined anew while the routes are looked at is looked at too', async () => {
+  await owner.query('create or replace view seen as select text from one')
+  await untilMadeOf('view', ['one', 'seen'])
+  const one = both[0] as Serving
+  const tables = () => fetch(`${one.adminUrl}/routes`).then((response) => response.text())
+  const before = await tables()
+  await owner.query('create or replace view seen as select text from three')
+  await expect.poll(tables, { timeout: 15_000, interval: 5 }).not.toBe(before)
+  await owner.query('create or replace function told() returns text stable begin atomic select text from three; end')
+  await untilMadeOf('view', ['seen', 'three'])
+  await untilMadeOf('function', ['three'])
+})
+
+test('a table that is locked meanwhile is waited for', async () => {
+  const other = new pg.Client({ connectionString: database.url })
+  await other.connect()
+  await owner.query('create or replace view seen as select text from one')
+  await other.query('begin; lock table one in access exclusive mode')
+  const one = both[0] as Serving
+  const answer = fetch(`${one.url}/view`) // its statement waits, too
+  await answer.then((response) => response.arrayBuffer())
+  await other.query('rollback')
+  await other.end()
+  await untilMadeOf('view', ['one', 'seen'])
+})

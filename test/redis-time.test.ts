@@ -1,11 +1,10 @@
-import type { Redis } from 'ioredis'
+import type { Cluster, Redis } from 'ioredis'
 import { describe, expect, test } from 'vitest'
 import { RedisTime } from '../proxy/cache/redis-time.ts'
 import { ManualClock, settled } from './support.ts'
 
 /** A Redis whose clock is `aheadMs` ahead of ours, and takes its time to say so. */
-function setup({ aheadMs = 5_000_000.25, thereMs = 3, backMs = 7 } = {}) {
-  const clock = new ManualClock(1000)
+function setup({ aheadMs = 5_000_000.25, thereMs = 3, backMs = 7, clock = new ManualClock(1000) } = {}) {
   const state = { asked: 0, aheadMs, failure: undefined as Error | undefined, isSilent: false, ready: () => {} }
   const client = {
     on: (_event: 'ready', ready: () => void) => {
@@ -21,7 +20,7 @@ function setup({ aheadMs = 5_000_000.25, thereMs = 3, backMs = 7 } = {}) {
       return [Math.floor(now / 1000), Math.round((now % 1000) * 1000)]
     },
   }
-  return { clock, state, time: new RedisTime(client as unknown as Redis, clock) }
+  return { clock, state, client, time: new RedisTime(client as unknown as Redis, clock) }
 }
 
 describe('the clock of Redis', () => {
@@ -61,6 +60,24 @@ describe('the clock of Redis', () => {
     state.aheadMs = 9_000_000
     state.ready()
     expect((await time.ahead()).least).toBeCloseTo(9_000_000 - 7, 1)
+  })
+
+  test('of a Cluster is what all its masters say; one that does not answer is believed as before, one that is gone is not', async () => {
+    const clock = new ManualClock(1000)
+    const [one, other] = [1000, 3000].map((aheadMs) => setup({ aheadMs, thereMs: 0, backMs: 0, clock }))
+    let masters = [one?.client, other?.client]
+    const time = new RedisTime({ on() {}, nodes: () => masters } as unknown as Cluster, clock)
+    expect(await time.ahead()).toEqual({ least: 1000, most: 3000 })
+    if (other) other.state.failure = new Error('gone')
+    clock.pass(2000)
+    await time.ahead()
+    await settled()
+    expect(await time.ahead()).toEqual({ least: 1000, most: 3002 })
+    masters = [one?.client]
+    clock.pass(2000)
+    await time.ahead()
+    await settled()
+    expect(await time.ahead()).toEqual({ least: 1000, most: 1000 })
   })
 
   test('is not known where nobody says; it is asked for again, and what was told before holds on', async () => {

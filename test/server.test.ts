@@ -9,7 +9,7 @@ import { memoryTier } from '../proxy/cache/memory.ts'
 import { ReadThrough } from '../proxy/cache/read-through.ts'
 import { Ledger } from '../proxy/coherence/ledger.ts'
 import { Problem } from '../proxy/errors.ts'
-import { compileRoute, routeTable } from '../proxy/http/route.ts'
+import { compileRoute, type Route, routeTable } from '../proxy/http/route.ts'
 import { publicServer } from '../proxy/http/server.ts'
 import type { GuardedOrigin } from '../proxy/origin/guard.ts'
 import type { Values } from '../proxy/origin/origin.ts'
@@ -93,6 +93,10 @@ function setup({
   const reload = (cacheControl: string) => {
     table = routeTable(routes(cacheControl))
   }
+  /** As after another look by the database at what the routes read. */
+  const lookAgain = (seen: Partial<Route>) => {
+    table = routeTable(routes(common.cacheControl).map((route) => ({ ...route, ...seen })))
+  }
   const server = publicServer({
     routes: () => table,
     cache,
@@ -121,10 +125,48 @@ function setup({
     await server.ready()
     return ask(server.server, request)
   }
-  return { server, ask: askServer, reload, asked, wanted, origin, clock, seen }
+  return { server, ask: askServer, reload, lookAgain, asked, wanted, origin, clock, seen, memory }
 }
 
 const json = { 'content-type': 'application/json' }
+
+test('a route that is closed is refused, and so is what was under way for it; nothing of it is kept', async () => {
+  const { ask, lookAgain, origin, asked, memory } = setup()
+  const [begun, read] = [gate(), gate()]
+  origin.query = async () => {
+    begun.open()
+    await read.opened
+    return { json: '{"name":"somebody"}', rows: 1 }
+  }
+  const early = ask('/api/counties/51059')
+  await begun.opened
+  lookAgain({ closed: 'It is private.' })
+  read.open()
+  const answers = [await early, await ask('/api/counties/51059'), await ask('/api/counties/51061')]
+  expect(answers.map(({ statusCode }) => statusCode)).toEqual([503, 503, 503])
+  expect(answers.map(({ body }) => JSON.parse(body).detail)).toEqual(Array(3).fill('It is private.'))
+  expect([asked.length, memory.entries]).toEqual([0, 0])
+})
+
+test('an answer has the tags of what its route is known to read when its statement is sent', async () => {
+  const { ask, lookAgain, origin, memory } = setup()
+  const [begun, turn] = [gate(), gate()]
+  origin.query = async (_query, _values, sent) => {
+    begun.open()
+    await turn.opened
+    sent?.()
+    return { json: '{}', rows: 1 }
+  }
+  const answer = ask('/api/counties/51059')
+  await begun.opened
+  lookAgain({ tables: ['seen', 'two'], functions: ['told()'] })
+  turn.open()
+  expect((await answer).statusCode).toBe(200)
+  const [held] = [...memory.list()]
+  expect(held?.entry.tags).toEqual(
+    expect.arrayContaining(['route:county', 'table:seen', 'table:two', 'function:told()']),
+  )
+})
 
 test('a variant is wanted by those who can read it, of what is large, and of nothing else', async () => {
   const { ask, origin, wanted } = setup()

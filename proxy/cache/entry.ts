@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto'
 import type { Stamp } from '../coherence/ledger.ts'
 import type { Key } from './key.ts'
-import type { Ahead } from './redis-time.ts'
+import { type Ahead, drift } from './redis-time.ts'
 
 export type Encoding = 'br' | 'gzip'
 export type Variants = Readonly<Partial<Record<Encoding, Buffer | null>>>
@@ -118,10 +118,13 @@ export function decodeEntry(key: Key, value: Buffer, ahead: Ahead, now: number):
   if (header === undefined) return 'header'
   if (header.key !== key) return 'key'
   const { rows, tags, pos, id, fillMs, jitter, etag } = header
-  const readAt = header.readAt - ahead.most
+  const soonest = header.readAt - ahead.most
   // Read later than now: the clock of Redis was set back.
-  if (readAt > now) return 'time'
-  const readBy = Math.min(now, header.readBy - ahead.least)
+  if (soonest > now) return 'time'
+  // What is known of both clocks is of this moment.
+  const drifted = (now - soonest) * drift
+  const readAt = soonest - drifted
+  const readBy = Math.min(now, header.readBy - ahead.least + drifted)
   return {
     body: ownBytes(value.subarray(bodyAt)),
     rows,

@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.ts'
-import type { Judged, Ledger, Position } from '../coherence/ledger.ts'
+import { isGood, type Judged, type Ledger, type Position } from '../coherence/ledger.ts'
 import { Problem } from '../errors.ts'
 import type { Observe } from '../observation.ts'
 import { type Answer, type Answers, makeshiftFor, type Read } from './answer.ts'
@@ -198,6 +198,7 @@ export class Filler {
     const { json, rows } = await read.load(() => {
       readAt = clock.now()
       under.stamp = ledger.stamp()
+      under.tags = read.tags()
     })
     const { stamp } = under
     const body = ownBytes(json)
@@ -206,7 +207,7 @@ export class Filler {
     const [tags, jitter, etag] = [under.tags, random(), etagOf(body)]
     const entry: Entry = { body, rows, tags, stamp, readAt, readBy, fillMs, jitter, etag }
     const verdict = ledger.verdict(read.key, entry, clock.now())
-    const isClean = verdict !== 'invalid' && verdict !== 'missed'
+    const isClean = isGood(verdict)
     if (!isClean) observe({ kind: 'fill-raced', route: read.route })
     const { route, key, lifetime } = read
     observe({
@@ -219,7 +220,7 @@ export class Filler {
       ...this.#comparedToHeld(read, entry),
     })
     // Where a gap came between, what memory has of it is good for little, but nothing older takes its place.
-    const isHeld = verdict !== 'invalid' && this.#hold(read.key, entry)
+    const isHeld = verdict !== 'invalid' && this.#hold(read.key, entry, isClean)
     if (isClean) this.#share(read, entry)
     return { ...this.#answers.of(entry, read, 'origin', 'miss'), forwarded, stored: isHeld && isClean }
   }
@@ -233,11 +234,14 @@ export class Filler {
     return { before: { readAt: held.readAt, isSame: held.etag === entry.etag, waitedMs } }
   }
 
-  /** Puts what the origin has said in memory, unless another flight, which began later, was quicker. */
-  #hold(key: Key, entry: Entry): boolean {
-    const { memory } = this.#parts
+  /** Puts what the origin has said in memory, unless another flight was quicker with what is of use and was not surely read before. */
+  #hold(key: Key, entry: Entry, isClean: boolean): boolean {
+    const { memory, ledger, clock } = this.#parts
     const held = memory.peek(key)
-    return (held === undefined || held.readAt <= entry.readAt) && memory.set(key, entry)
+    if (held === undefined) return memory.set(key, entry)
+    const isOfUse = isGood(ledger.verdict(key, held, clock.now()))
+    const isLate = isOfUse ? !isClean || held.readBy > entry.readAt : held.readAt > entry.readAt
+    return !isLate && memory.set(key, entry)
   }
 
   #share({ key, lifetime }: Read, entry: Entry): void {

@@ -1,4 +1,4 @@
-import type { Client } from 'pg'
+import { type Client, query } from './session.ts'
 import { type Followed, relationKey, type Sources, type Watched } from './transaction.ts'
 
 /** The publication that replication follows; every fleet of a database adds its tables to it. */
@@ -49,25 +49,27 @@ export interface Seen extends Watched {
  * that it can be asked every second: what happens to a table itself is in no replication stream. Functions are another, where there are any.
  */
 export async function look(client: Client, { tables: followed, functions: names }: Sources): Promise<Seen> {
-  const { rows } = await client.query<Relation>(lookSql, [followed.map(({ table }) => table), publication])
-  const made = names.length === 0 ? [] : (await client.query<[string, string]>(madeSql(names))).rows
+  const found = await query<Relation>(client, lookSql, [followed.map(({ table }) => table), publication])
+  const made = names.length === 0 ? [] : await query<{ name: string; shape: string }>(client, madeSql, [names])
   const tables = new Map(followed.map((one) => [one.table, one]))
   const relations = new Map<string, Followed[]>()
   const shapes = new Map<string, string>()
-  for (const { table, schema, name, shape, content } of rows) {
+  for (const { table, schema, name, shape, content } of found) {
     const key = relationKey(schema, name)
     relations.set(key, [...(relations.get(key) ?? []), tables.get(table) as Followed])
     shapes.set(table, `${shapes.get(table) ?? ''} ${shape} ${content}`)
   }
-  const definitions = JSON.stringify([rows.map(({ table, shape }) => [table, shape]), made])
-  return { tables, relations, found: rows, shapes, functions: new Map(made), definitions }
+  const functions = new Map(made.map(({ name, shape }) => [name, shape]))
+  const definitions = JSON.stringify([found.map(({ table, shape }) => [table, shape]), [...functions]])
+  return { tables, relations, found, shapes, functions, definitions }
 }
 
-const madeSql = (names: readonly string[]) => ({
-  text: `select name, p.oid || ':' || p.xmin from unnest($1::text[]) name join pg_proc p on p.oid = to_regprocedure(name) order by 1`,
-  values: [names],
-  rowMode: 'array' as const,
-})
+// Not `to_regprocedure`, which up to PostgreSQL 15 fails where the type of an argument is gone.
+const madeSql = `
+select p.oid::regprocedure::text as name, p.oid || ':' || p.xmin as shape
+from pg_proc p
+where pronamespace <> 'pg_catalog'::regnamespace and p.oid::regprocedure::text = any ($1)
+order by 1`
 
 const lookSql = `
 with recursive top as (

@@ -51,8 +51,8 @@ export interface Options {
   random(): number
   observe: Observe
   /**
-   * Something that is followed is defined anew: it may be made of something else now. Asked again, in a while, when that rejects. May call
-   * `follow`.
+   * What is followed is not known to be defined as it was when the routes were last looked at: they may read something else now. Called at the
+   * start too, beside what is under way, one at a time, and again at the next look where it rejects. May call `follow`.
    */
   redefined(): Promise<void>
   /** For tests that must find violations: says of transactions that they are visible which are not. */
@@ -82,8 +82,9 @@ class Follower implements Changes {
   readonly #options: Options
   readonly #fleet: string
   #sources: Sources | undefined
-  /** How what is followed was defined when that was last known to be what the routes read. */
-  #definitions: string | undefined
+  /** How what is followed was defined when the routes were last looked at. */
+  #inspected: string | undefined
+  #isInspecting = false
   #running: Promise<void> | undefined
   /** Ends the session under way. */
   #session = new AbortController()
@@ -100,7 +101,6 @@ class Follower implements Changes {
     const next = normal(sources)
     if (JSON.stringify(next) === JSON.stringify(this.#sources)) return
     this.#sources = next
-    this.#definitions = undefined
     this.#first = Promise.withResolvers()
     const { promise } = this.#first
     this.#session.abort()
@@ -144,18 +144,16 @@ class Follower implements Changes {
       return
     }
     const control = await connect(url)
-    const end = Promise.withResolvers<never>()
-    end.promise.catch(() => {}) // told to whoever waits meanwhile
-    control.on('end', () => end.reject(new Error('the server has closed the connection')))
-    signal.addEventListener('abort', () => end.reject(signal.reason))
-    const unless = <T>(work: Promise<T>): Promise<T> => Promise.race([work, end.promise])
+    const ending = new Ending()
+    control.on('end', () => ending.end(new Error('the server has closed the connection')))
+    signal.addEventListener('abort', () => ending.end(signal.reason))
     try {
-      const means = await unless(findMeans(control, wanted, sources))
+      const means = await ending.unless(findMeans(control, wanted, sources))
       this.mode = means.mode
       this.why = means.why
       this.warnings = means.warnings
-      await unless(this.#compare(means.seen, signal))
-      if (means.mode !== 'off') return await this.#lead(control, means, unless, end.reject, signal)
+      this.#compare(means.seen)
+      if (means.mode !== 'off') return await this.#lead(control, means, ending, signal)
       if (wanted !== 'auto') throw new Refusal(`postgres.follow is ${wanted}, but ${means.why}.`)
       this.#become('off')
     } finally {
@@ -163,13 +161,7 @@ class Follower implements Changes {
     }
   }
 
-  async #lead(
-    control: Client,
-    means: Means,
-    unless: <T>(work: Promise<T>) => Promise<T>,
-    fail: (error: unknown) => void,
-    signal: AbortSignal,
-  ): Promise<void> {
+  async #lead(control: Client, means: Means, ending: Ending, signal: AbortSignal): Promise<void> {
     const { sink, clock } = this.#options
     const sources = this.#sources as Sources
     const everything = [...sources.tables.flatMap(tableTags), ...sources.functions.map(functionTag)]
@@ -187,31 +179,29 @@ class Follower implements Changes {
         heardAt = clock.now()
         sink.heard(sentAt, heardAt - sentAt)
       },
-      failed: fail,
+      failed: (error) => ending.end(error),
     }
     const watch = new Watch(control, means, sources, heard)
     let following: Following | undefined
     try {
       for (let tries = 1; following === undefined; tries++) {
-        following = await unless(this.#open(control, means.mode, watch, heard, signal))
+        following = await ending.unless(this.#open(control, means.mode, watch, heard, signal))
         if (following !== undefined) break
         this.#become('waiting')
         this.#first.resolve()
-        await unless(this.#pause(retryMs, signal))
-        // Whoever leads tells what that changes, but what this process's routes read it does not know.
-        if (tries % waitingLooks !== 0) continue
-        await unless(watch.look())
-        await unless(this.#compare(watch.seen, signal))
+        await ending.unless(this.#pause(retryMs, signal))
+        // Whoever leads tells what has changed, but what this process's routes read it does not know.
+        if (tries % waitingLooks === 0) this.#compare(await ending.unless(look(control, sources)))
       }
       heard.missed()
       for (let number = 1; ; number++) {
         sent.set(number, clock.now())
-        await unless(following.beat(number))
+        await ending.unless(following.beat(number))
         this.#become('leading')
         this.#first.resolve()
-        await unless(this.#pause(beatMs, signal))
-        await unless(watch.refresh())
-        await unless(this.#compare(watch.seen, signal))
+        await ending.unless(this.#pause(beatMs, signal))
+        await ending.unless(watch.refresh())
+        this.#compare(watch.seen)
         if (clock.now() - heardAt <= silentMs) continue
         const hint = means.mode === 'notify' ? ': is a pooler in between?' : ''
         throw new Error(`no heartbeat has come back for ${silentMs / 1000} seconds${hint}`)
@@ -256,11 +246,20 @@ class Follower implements Changes {
     return followByReplication({ url, slot: slot.name, sender, control, seen, refresh, heard, clock, signal, visible })
   }
 
-  /** Says so when something is not defined as it was. */
-  async #compare({ definitions }: Seen, signal: AbortSignal): Promise<void> {
-    if (this.#definitions !== undefined && this.#definitions !== definitions) await this.#options.redefined()
-    // What is followed since may be something else.
-    if (!signal.aborted) this.#definitions = definitions
+  /** Has the routes looked at where something is not defined as it was when they last were. */
+  #compare({ definitions }: Seen): void {
+    if (definitions === this.#inspected || this.#isInspecting) return
+    this.#isInspecting = true
+    const inspected = () => {
+      this.#inspected = definitions
+    }
+    const over = () => {
+      this.#isInspecting = false
+    }
+    void this.#options
+      .redefined()
+      .then(inspected, () => {})
+      .finally(over)
   }
 
   #become(state: State, error?: unknown): void {
@@ -301,14 +300,10 @@ class Watch {
     this.#heard = heard
   }
 
-  async look(): Promise<void> {
-    this.seen = await look(this.#control, this.#sources)
-  }
-
   /** Looks again, and tells what has changed. Rejects when what can be followed is not what it was: then the means must be found anew. */
   async refresh(): Promise<void> {
     const before = this.seen
-    await this.look()
+    this.seen = await look(this.#control, this.#sources)
     const { shapes, functions } = this.seen
     const tables = this.#sources.tables.filter(({ table }) => before.shapes.get(table) !== shapes.get(table))
     const defined = this.#sources.functions.filter((name) => before.functions.get(name) !== functions.get(name))
@@ -316,6 +311,27 @@ class Watch {
     this.#heard.changed([...tables.flatMap(tableTags), ...defined.map(functionTag)])
     if (JSON.stringify(warningsOf(this.seen, this.#means.mode)) !== JSON.stringify(this.#means.warnings))
       throw new Error('a followed table was made anew, or can be followed no longer')
+  }
+}
+
+/** The end of a session, told to whoever waits for something then. (A promise that all waits were raced against would remember them all.) */
+class Ending {
+  readonly #waiting = new Set<(error: unknown) => void>()
+  #ended: { error: unknown } | undefined
+
+  end(error: unknown): void {
+    this.#ended ??= { error }
+    for (const reject of this.#waiting) reject(error)
+    this.#waiting.clear()
+  }
+
+  /** The result of `work`; rejects with what ends the session, if that comes first. */
+  unless<T>(work: Promise<T>): Promise<T> {
+    const { promise, resolve, reject } = Promise.withResolvers<T>()
+    if (this.#ended !== undefined) reject(this.#ended.error)
+    this.#waiting.add(reject)
+    work.then(resolve, reject).finally(() => this.#waiting.delete(reject))
+    return promise
   }
 }
 

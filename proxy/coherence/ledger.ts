@@ -18,6 +18,11 @@ export interface Stamp extends Position {
  */
 export type Verdict = 'current' | 'soft' | 'unverified' | 'missed' | 'invalid'
 
+/** Whether nothing is known, or may have been missed, that an entry does not hold. */
+export function isGood(verdict: Verdict): boolean {
+  return verdict !== 'invalid' && verdict !== 'missed'
+}
+
 export interface Invalidation {
   /** Tags touched; `*` touches every entry. */
   readonly tags: readonly string[]
@@ -170,8 +175,7 @@ export class Ledger {
 
   /** Whether what a fill with this stamp brings may be kept, and be given to who comes now. */
   isClean(key: string, fill: Judged, now: number): boolean {
-    const verdict = this.verdict(key, fill, now)
-    return verdict !== 'invalid' && verdict !== 'missed'
+    return isGood(this.verdict(key, fill, now))
   }
 
   /** Judges an entry another process may have written. */

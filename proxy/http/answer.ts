@@ -94,7 +94,7 @@ export function routeAnswers({
   }
 
   function reading({ route, given }: Found, sent: Map<string, readonly unknown[]>): Read {
-    if (route.closed !== undefined) throw new Problem('origin-unavailable', route.closed)
+    mustBeOpen(route)
     // What the path names, nothing else can name again.
     for (const [name, values] of given) sent.set(name, values)
     const read = route.read(sent)
@@ -103,11 +103,22 @@ export function routeAnswers({
     return {
       key: route.key(params),
       route: route.name,
-      tags: () => route.tags(params),
+      tags: () => asOfNow(route).tags(params),
       lifetime: route.lifetime,
       admit: () => origin.admit(route.query),
-      load: (sent) => origin.query(route.query, params, sent),
+      async load(sent) {
+        mustBeOpen(asOfNow(route))
+        const loaded = await origin.query(route.query, params, sent)
+        mustBeOpen(asOfNow(route)) // what it reads may have been defined anew meanwhile
+        return loaded
+      },
     }
+  }
+
+  /** `route` as it was last looked at, which may have been after it was found for a request. */
+  function asOfNow(route: Route): Route {
+    const now = routes().byName.get(route.name)
+    return now?.query.version === route.query.version ? now : route
   }
 
   function give(request: IncomingMessage, response: ServerResponse, road: Road): void {
@@ -205,4 +216,8 @@ function positionOf(text: string): Position {
 
 function inWords(faults: readonly { parameter: string; detail: string }[]): string {
   return `${faults.map(({ parameter, detail }) => `${parameter} ${detail}`).join('; ')}.`
+}
+
+function mustBeOpen({ closed }: Route): void {
+  if (closed !== undefined) throw new Problem('origin-unavailable', closed)
 }

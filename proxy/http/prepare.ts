@@ -103,7 +103,8 @@ export class Routing {
 
   /**
    * Has the database look at the routes again, since something they read is defined anew. Resolves to the names of those that read something
-   * else now. One that reads a private table now is closed; what else would be refused at a start is told, and goes on as it was.
+   * else now. One that reads a private table now is closed; what else would be refused at a start is told, and goes on as it was. Rejects
+   * where the database cannot be asked just now.
    */
   inspectAgain(): Promise<string[]> {
     const next = this.#reloading.then(() => this.#inspectAgain())
@@ -114,6 +115,8 @@ export class Routing {
   async #inspectAgain(): Promise<string[]> {
     const before = this.#prepared
     const { routes, inspection } = await inspected(before.config, this.#origin)
+    const error = inspection.faults.length > 0 ? new Refusal(inspection.faults) : undefined
+    if (inspection.isOfMoment) throw error
     const table = routeTable(
       routes.map((route): Route => {
         if (inspection.exposing.has(route.name))
@@ -124,8 +127,7 @@ export class Routing {
     )
     const changed = changedRoutes(before.table, table)
     this.#prepared = { ...before, table, inspection }
-    const error = inspection.faults.length > 0 ? new Refusal(inspection.faults) : undefined
-    this.#observe({ kind: 'redefined', changed, error })
+    if (changed.length > 0 || error !== undefined) this.#observe({ kind: 'redefined', changed, error })
     return changed
   }
 

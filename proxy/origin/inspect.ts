@@ -21,22 +21,31 @@ type Wrap = (query: Query, placeholder?: (name: string, index: number) => string
  * cannot write, and every session is read-only.
  *
  * `client` is not to be used any more: statements it has prepared outlive the transaction. Rejects when it is the connection
- * that fails (`isOfConnection`).
+ * that fails, as `kindOf` says. `known` remembers by their oids what has been private: it stays so if it is renamed.
  */
 export async function inspect(
   client: PoolClient,
   queries: readonly Query[],
   privateTables: readonly string[],
   wrap: Wrap,
-  isOfConnection: (error: unknown) => boolean,
+  kindOf: (error: unknown) => 'of the connection' | 'of the moment' | 'of the statement',
+  known: Map<string, string>,
 ): Promise<Inspection> {
-  const inspection: Inspection = { faults: [], warnings: [], routes: new Map(), exposing: new Set() }
+  const inspection: Inspection = {
+    faults: [],
+    warnings: [],
+    routes: new Map(),
+    exposing: new Set(),
+    isOfMoment: false,
+  }
   const attempt = async (subject: string, run: () => Promise<void>) => {
     await client.query('savepoint attempt')
     try {
       await run()
     } catch (error) {
-      if (isOfConnection(error)) throw error
+      const kind = kindOf(error)
+      if (kind === 'of the connection') throw error
+      if (kind === 'of the moment') inspection.isOfMoment = true
       inspection.faults.push(`${subject}: ${messageOf(error)}.`)
     }
     await client.query('rollback to savepoint attempt')
@@ -47,9 +56,11 @@ export async function inspect(
   const mayMakeViews = !isStandby && (await isTrue(client, `has_database_privilege(current_database(), 'TEMPORARY')`))
   if (!mayMakeViews) {
     const why = isStandby ? 'the server is a standby' : 'the role lacks TEMPORARY on the database'
-    inspection.warnings.push(`Volatile functions are not looked for, and tables inside functions are not seen: ${why}.`)
+    inspection.warnings.push(
+      `Volatile functions are not looked for, tables inside functions are not seen, and a view or function that is defined anew is not noticed: ${why}.`,
+    )
   }
-  const forbidden = new Map<string, string>()
+  const forbidden = new Map([...known].filter(([, name]) => privateTables.includes(name)))
   for (const name of privateTables) {
     const subject = `postgres.privateTables names ${name}`
     await attempt(subject, async () => {
@@ -66,6 +77,7 @@ export async function inspect(
   }
   await forgetStatements(client)
   await client.query('rollback')
+  for (const [oid, name] of forbidden) known.set(oid, name)
   return inspection
 }
 

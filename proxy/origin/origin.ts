@@ -47,6 +47,8 @@ export interface Inspection {
   routes: Map<string, InspectedRoute>
   /** Names of routes whose statement reads a private table; each of them has a fault too. */
   exposing: Set<string>
+  /** Whether a fault is only of the moment: something is locked, or takes too long, or there is no room. */
+  isOfMoment: boolean
 }
 
 export interface InspectedRoute {

@@ -32,6 +32,7 @@ export function postgresOrigin(settings: Settings, clock: Clock, observe: Observ
   const { statementTimeoutMs } = settings
   /** Connections that lead to a pooler. */
   const pooled = new WeakSet<pg.ClientBase>()
+  const knownPrivate = new Map<string, string>()
   const pool = new pg.Pool({
     // Given as a whole, an address would have its own settings go before the program's.
     ...parseIntoClientConfig(settings.url),
@@ -130,7 +131,7 @@ export function postgresOrigin(settings: Settings, clock: Clock, observe: Observ
       try {
         const client = await connect()
         try {
-          return await inspect(client, queries, privateTables, wrap, isOfConnection)
+          return await inspect(client, queries, privateTables, wrap, kindOf, knownPrivate)
         } finally {
           client.release(true)
         }
@@ -246,6 +247,12 @@ function isOfConnection(error: unknown): boolean {
   if (error === undefined) return false
   const state = sqlState(error)
   return state === undefined || /^(08|57P0)/.test(state)
+}
+
+/** A lock, a deadlock or the time limit (57014) may not be there the next time; 53xxx is no room. */
+function kindOf(error: unknown): 'of the connection' | 'of the moment' | 'of the statement' {
+  if (isOfConnection(error)) return 'of the connection'
+  return /^(53|55P03|40P01|57014)/.test(sqlState(error) ?? '') ? 'of the moment' : 'of the statement'
 }
 
 function asProblem(error: unknown): Problem {
