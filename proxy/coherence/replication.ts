@@ -27,7 +27,7 @@ export interface Following {
  * After something has come, this long passes until the next is read, in milliseconds: small transactions that follow closely are taken together, which
  * leaves more of the machine to those who write them. What comes in larger pieces is read as it comes.
  */
-const gather = { ms: 20, belowBytes: 65_536 }
+const gather = { ms: 10, belowBytes: 65_536 }
 
 /** SQLSTATE duplicate_object. */
 const inUse = '42710'
