@@ -91,6 +91,8 @@ export async function followByReplication(options: {
   const transactions = new Transactions(options.seen, sender)
   const unseen = new Unseen(() => visibleNow(control))
   let position = 0n
+  /** A transaction has ended in what has been read since the last pause. */
+  let hasEnded = false
   const acknowledge = () => stream.connection.sendCopyFromChunk(standbyStatus(position))
   const take = (chunk: Buffer) => {
     const frame = readFrame(chunk)
@@ -101,7 +103,10 @@ export async function followByReplication(options: {
       return
     }
     const message = readMessage(frame.data)
-    if (message.kind === 'commit') position = message.end
+    if (message.kind === 'commit') {
+      position = message.end
+      hasEnded = true
+    }
     const transaction = transactions.take(message)
     if (transaction === undefined) return
     const xid = widen(transaction.xid, near)
@@ -141,7 +146,9 @@ export async function followByReplication(options: {
   await Promise.race([started, ended])
   const { stream: socket } = stream.connection
   socket.on('data', ({ length }: Buffer) => {
-    if (isOver || length >= gather.belowBytes) return
+    // Where no transaction has ended, the rest of one may be on its way.
+    if (isOver || length >= gather.belowBytes || !hasEnded) return
+    hasEnded = false
     socket.pause()
     clock.after(gather.ms, () => socket.resume())
   })
