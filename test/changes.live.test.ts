@@ -152,6 +152,40 @@ describe('by replication', () => {
     await writer.query('drop view seen; drop materialized view kept; truncate rates')
   })
 
+  test('what is defined anew has the routes looked at, and a refresh does not; where that fails, it is asked for again', async () => {
+    await writer.query(`create view seen as select * from plans; create materialized view kept as select * from plans;
+      create function told() returns int language sql stable as 'select 1'`)
+    let asked = 0
+    let failure: Error | undefined
+    const redefined = async () => {
+      asked += 1
+      if (failure !== undefined) throw failure
+    }
+    const tables = ['seen', 'kept'].map((table) => ({ table, columns: [] }))
+    const { said, until } = await follow(database.url, tables, { functions: ['told()'], redefined })
+    expect(asked).toBe(1) // at the start: it may have been defined anew since the routes were looked at
+    const run = async (statement: string, tags: string) => {
+      const before = said.length
+      await writer.query(statement)
+      await until(() => said.slice(before).includes(tags))
+    }
+    await run('refresh materialized view kept', 'changed table:kept')
+    await run('create or replace view seen as select *, 1 as one from plans', 'changed table:seen')
+    await expect.poll(() => asked, { interval: 10 }).toBe(2)
+    failure = new Error('locked')
+    await run(
+      `create or replace function told() returns int language sql stable as 'select 2'`,
+      'changed function:told()',
+    )
+    await expect.poll(() => asked, { interval: 10 }).toBeGreaterThan(4)
+    failure = undefined
+    const failed = asked
+    await expect.poll(() => asked, { interval: 10 }).toBe(failed + 1)
+    await run('refresh materialized view kept', 'changed table:kept')
+    expect(asked).toBe(failed + 1)
+    await writer.query('drop view seen; drop materialized view kept; drop function told')
+  })
+
   test('partitions and children are their table, also those made while following', async () => {
     await writer.query(`create table years (id int, year int, primary key (id, year)) partition by list (year);
       create table y2014 partition of years for values in (2014);

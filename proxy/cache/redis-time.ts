@@ -22,7 +22,7 @@ export class RedisTime {
   readonly #client: Redis | Cluster
   readonly #clock: Clock
   /** What each master has said last, and when it was asked. */
-  #told = new Map<Redis, Ahead & { at: number }>()
+  readonly #told = new Map<Redis, Ahead & { at: number }>()
   #askedAt = Number.NEGATIVE_INFINITY
   #asking: Promise<void> | undefined
 

@@ -1,4 +1,4 @@
-import { type Client, query } from './session.ts'
+import type { Client } from './session.ts'
 import { type Followed, relationKey, type Sources, type Watched } from './transaction.ts'
 
 /** The publication that replication follows; every fleet of a database adds its tables to it. */
@@ -49,8 +49,9 @@ export interface Seen extends Watched {
  * that it can be asked every second: what happens to a table itself is in no replication stream. Functions are another, where there are any.
  */
 export async function look(client: Client, { tables: followed, functions: names }: Sources): Promise<Seen> {
-  const found = await query<Relation>(client, lookSql, [followed.map(({ table }) => table), publication])
-  const made = names.length === 0 ? [] : await query<{ name: string; shape: string }>(client, madeSql, [names])
+  // Without a limit: it waits where a published table is locked, and what follows the database must outlast that.
+  const { rows: found } = await client.query<Relation>(lookSql, [followed.map(({ table }) => table), publication])
+  const made = names.length === 0 ? [] : (await client.query<{ name: string; shape: string }>(madeSql, [names])).rows
   const tables = new Map(followed.map((one) => [one.table, one]))
   const relations = new Map<string, Followed[]>()
   const shapes = new Map<string, string>()

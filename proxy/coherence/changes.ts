@@ -6,7 +6,7 @@ import { look, type Seen } from './catalog.ts'
 import { findMeans, type Means, type Mode, warningsOf } from './means.ts'
 import { followByNotify } from './notify.ts'
 import { type Following, followByReplication, type Heard } from './replication.ts'
-import { type Client, connect, query } from './session.ts'
+import { type Client, connect, Ending, query } from './session.ts'
 import { functionTag, type Sources, tableTags } from './transaction.ts'
 import type { AskVisible } from './visibility.ts'
 
@@ -311,27 +311,6 @@ class Watch {
     this.#heard.changed([...tables.flatMap(tableTags), ...defined.map(functionTag)])
     if (JSON.stringify(warningsOf(this.seen, this.#means.mode)) !== JSON.stringify(this.#means.warnings))
       throw new Error('a followed table was made anew, or can be followed no longer')
-  }
-}
-
-/** The end of a session, told to whoever waits for something then. (A promise that all waits were raced against would remember them all.) */
-class Ending {
-  readonly #waiting = new Set<(error: unknown) => void>()
-  #ended: { error: unknown } | undefined
-
-  end(error: unknown): void {
-    this.#ended ??= { error }
-    for (const reject of this.#waiting) reject(error)
-    this.#waiting.clear()
-  }
-
-  /** The result of `work`; rejects with what ends the session, if that comes first. */
-  unless<T>(work: Promise<T>): Promise<T> {
-    const { promise, resolve, reject } = Promise.withResolvers<T>()
-    if (this.#ended !== undefined) reject(this.#ended.error)
-    this.#waiting.add(reject)
-    work.then(resolve, reject).finally(() => this.#waiting.delete(reject))
-    return promise
   }
 }
 

@@ -61,3 +61,24 @@ export async function query<R extends pg.QueryResultRow>(
 export function sqlState(error: unknown): string | undefined {
   return error instanceof pg.DatabaseError ? error.code : undefined
 }
+
+/** The end of a session, told to whoever waits for something then. (A promise that all waits were raced against would remember them all.) */
+export class Ending {
+  readonly #waiting = new Set<(error: unknown) => void>()
+  #ended: { error: unknown } | undefined
+
+  end(error: unknown): void {
+    this.#ended ??= { error }
+    for (const reject of this.#waiting) reject(error)
+    this.#waiting.clear()
+  }
+
+  /** The result of `work`; rejects with what ends the session, if that comes first. */
+  unless<T>(work: Promise<T>): Promise<T> {
+    const { promise, resolve, reject } = Promise.withResolvers<T>()
+    if (this.#ended !== undefined) reject(this.#ended.error)
+    this.#waiting.add(reject)
+    work.then(resolve, reject).finally(() => this.#waiting.delete(reject))
+    return promise
+  }
+}
