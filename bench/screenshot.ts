@@ -6,7 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import { chromium } from 'playwright-core'
-import { startEmbedded } from '../proxy/origin/embedded.ts'
+import { startEmbedded } from '../proxy/example/embedded.ts'
 import { findProgram, startRedis } from '../test/servers.ts'
 import { processes } from './processes.ts'
 import { traffic } from './traffic.ts'
@@ -58,7 +58,7 @@ try {
   await pause((seconds * 1000) / (purges.length + 1))
   const page = await browser.newPage({ viewport: { width: 1600, height: 900 }, colorScheme: 'light' })
   await page.goto(`${admin}/dashboard`)
-  await page.waitForSelector('body[data-rung=full] #chart-requests canvas')
+  await page.waitForSelector('body[data-level=healthy] #chart-requests canvas')
   await sell()
   await pause(3000)
   await page.screenshot({ path: file })

@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { type Results, readmeTable } from '../bench/report.ts'
-import { jsonSchema } from '../proxy/config.ts'
+import { jsonSchema } from '../proxy/config/schema.ts'
 import { type Results as FaultResults, readResults } from '../test/faults/results.ts'
 import type { Share } from '../test/faults/run.ts'
 
@@ -57,7 +57,7 @@ export function withTables(readme: string, results = readResults()): string {
         'slowest',
         'well after',
         'SQL/s',
-        'rung',
+        'level',
         'hiccup',
       ],
       faults(results),
@@ -93,8 +93,8 @@ function faults({ faults: measured }: FaultResults): string[][] {
     isNew.worstAddedMs = Math.max(one.cold.worstAddedMs, one.other.worstAddedMs)
     const shares = [one.held, one.old, isNew].flatMap((share) => [failed(share), slowest(share)])
     const well = one.healthySeconds === null ? 'never' : `${one.healthySeconds.toFixed(1)} s`
-    const rungs = one.rungs.join(', ') || 'full'
-    return [one.fault, ...shares, well, one.sqlPerSecond.toFixed(0), rungs, `${Math.round(one.noiseMs)} ms`]
+    const levels = one.levels.join(', ') || 'healthy'
+    return [one.fault, ...shares, well, one.sqlPerSecond.toFixed(0), levels, `${Math.round(one.noiseMs)} ms`]
   })
 }
 

@@ -3,42 +3,43 @@ import type { Logger } from 'pino'
 import { networks } from './address.ts'
 import { Audit } from './cache/audit.ts'
 import { failOpen } from './cache/fail-open.ts'
-import { Hottest } from './cache/hottest.ts'
+import { HotKeys } from './cache/hot-keys.ts'
 import { noLeases, redisLeases } from './cache/lease.ts'
 import { memoryTier } from './cache/memory.ts'
 import { ReadThrough } from './cache/read-through.ts'
 import { connectRedis, evictionFault, redisTier, untilReady } from './cache/redis.ts'
 import { VariantBuilder } from './cache/variants.ts'
 import { warm } from './cache/warm.ts'
+import { followDatabase } from './changes/leader.ts'
 import type { Clock } from './clock.ts'
-import { followDatabase } from './coherence/changes.ts'
-import { Follower } from './coherence/follower.ts'
+import { LogFollower } from './coherence/follower.ts'
 import { Ledger } from './coherence/ledger.ts'
 import { ownLog, redisLog } from './coherence/log.ts'
 import { Publisher } from './coherence/publisher.ts'
 import { purger } from './coherence/purge.ts'
-import type { Config } from './config.ts'
+import type { Config } from './config/schema.ts'
 import { newServer } from './http/framework.ts'
 import { handOver, othersClosed } from './http/listener.ts'
-import { type Passthrough, passthrough } from './http/passthrough.ts'
-import { describeRoute, prepare, purgedTags, Routing, sourcesOf } from './http/prepare.ts'
-import { type Limits, publicServer } from './http/server.ts'
+import { describeRoute, prepare, purgedTags, Routing, sourcesOf } from './http/routes/routing.ts'
+import { type PublicServerLimits, publicServer } from './http/server.ts'
+import { type Passthrough, passthrough } from './http/upstream/passthrough.ts'
 import { type Observe, observers } from './observation.ts'
 import { adminRoutes } from './ops/admin.ts'
 import { advise } from './ops/advice.ts'
-import { busyness } from './ops/busy.ts'
 import { dashboardRoutes } from './ops/dashboard.ts'
+import { DegradationMonitor } from './ops/degradation.ts'
 import type { Gauges } from './ops/gauges.ts'
 import { History } from './ops/history.ts'
-import { Ladder } from './ops/ladder.ts'
-import { Lately } from './ops/lately.ts'
 import { logger } from './ops/log.ts'
 import { eventLoopLag, metrics } from './ops/metrics.ts'
+import { RecentEvents } from './ops/recent-events.ts'
+import { RefreshStats } from './ops/refresh-stats.ts'
 import { statsOf } from './ops/stats.ts'
-import { Tally } from './ops/tally.ts'
 import { guard } from './origin/guard.ts'
 import { postgresOrigin } from './origin/postgres.ts'
-import { Slices } from './slices.ts'
+import { detectOverload } from './overload/detector.ts'
+import { Scheduler } from './overload/scheduler.ts'
+import { routeTag } from './tags.ts'
 
 /** For how long at most /ready waits for what `warm` lists, in milliseconds. */
 const longestWarmMs = 10_000
@@ -96,11 +97,11 @@ export async function createApp({
       ...farther.map(({ name, isOpen }) => ({ name, state: isOpen ? ('open' as const) : ('closed' as const) })),
       ...origin.breakers,
     ],
-    rung: () => ladder.rung,
+    degradationLevel: () => degradation.level,
     coherence: () => ({
       logPosition: ledger.position.pos,
-      isDegraded: follower.state.state === 'degraded',
-      degradedSeconds: follower.state.degradedSeconds,
+      isDegraded: logFollower.state.state === 'degraded',
+      degradedSeconds: logFollower.state.degradedSeconds,
     }),
     following: () => ({ mode: changes.mode, state: changes.state }),
     clients: () => clients,
@@ -109,54 +110,66 @@ export async function createApp({
   let clients = 0
   const counts = metrics(gauges, version, nodeVersion)
   const write = logger(pino, config.log.slow / 1000, clock)
-  const lately = new Lately(clock)
-  const tell = observers(write, lately.observe)
-  const ladder = new Ladder(clock, (rung, before) => tell({ kind: 'rung', rung, before }))
-  const tally = new Tally(clock)
+  const recentEvents = new RecentEvents(clock)
+  const tell = observers(write, recentEvents.observe)
+  const degradation = new DegradationMonitor(clock, (level, before) => tell({ kind: 'degradation', level, before }))
+  const refreshStats = new RefreshStats(clock)
   // Its packages are large, and loaded only where they are used.
   const { Traces } = config.traces.url === undefined ? {} : await import('./ops/traces.ts')
   const traces = Traces && new Traces(config.traces.url as string, version, clock, write)
-  const watching = [counts.observe, tell, ladder.observe, tally.observe, ...(traces ? [traces.observe] : [])]
+  const watching = [
+    counts.observe,
+    tell,
+    degradation.observe,
+    refreshStats.observe,
+    ...(traces ? [traces.observe] : []),
+  ]
   const observe = observers(...watching)
   const { connections, statementTimeout, maxRows, maxBytes } = config.postgres
   const database = { url: databaseUrl, connections, statementTimeoutMs: statementTimeout, maxRows, maxBytes }
-  const slices = new Slices(clock)
-  const busy = busyness(clock, () => slices.waitedMs)
+  const scheduler = new Scheduler(clock)
+  const overload = detectOverload(clock, () => scheduler.waitedMs)
   const guards = {
     slots: connections,
     waitMs: config.request.timeout - statementTimeout,
     statementMs: statementTimeout,
-    isBusy: () => busy.isBusy,
+    isOverloaded: () => overload.isOverloaded,
   }
   const origin = guard(postgresOrigin(database, clock, observe), guards, clock, observe)
   const ledger = new Ledger()
 
-  const hottest = new Hottest(random)
-  const memory = memoryTier(config.memory.maxBytes, observe, (key) => hottest.note(key))
+  const hotKeys = new HotKeys(random)
+  const memory = memoryTier(config.memory.maxBytes, observe, (key) => hotKeys.note(key))
   const variants = new VariantBuilder(memory, observe)
   const { url, keyPrefix, timeout } = config.redis
   const redis = url === undefined ? undefined : connectRedis(url, observe)
   const log = redis ? redisLog(redis.client, redis.waiting(), keyPrefix) : ownLog()
-  const follower = new Follower({ log, ledger, clock, observe, isDatabaseFollowed: () => changes.state !== 'off' })
+  const logFollower = new LogFollower({
+    log,
+    ledger,
+    clock,
+    observe,
+    isDatabaseFollowed: () => changes.state !== 'off',
+  })
   let inspectAgain = async (): Promise<void> => {}
   const changes = followDatabase({
     url: databaseUrl,
     mode: config.postgres.follow,
     fleet: redis && keyPrefix,
-    sink: new Publisher(follower, clock, observe),
+    consumer: new Publisher(logFollower, clock, observe),
     clock,
     random,
     observe,
     redefined: () => inspectAgain(),
   })
-  const shared = redis && redisTier(redis.client, keyPrefix, follower, clock, observe)
-  const limits = { deadlineMs: timeout, failuresToOpen: 5, openMs: 1000, isLate: () => busy.isLate }
+  const shared = redis && redisTier(redis.client, keyPrefix, logFollower, clock, observe)
+  const limits = { deadlineMs: timeout, failuresToOpen: 5, openMs: 1000, isLate: () => overload.isLate }
   const tier = shared && failOpen(shared, limits, clock, observe)
   const farther = tier ? [tier] : []
   // A holder that is alive has filled, or given up, by then.
   const leases =
     redis && tier
-      ? redisLeases(redis.client, keyPrefix, statementTimeout + 250, tier, () => follower.isShared)
+      ? redisLeases(redis.client, keyPrefix, statementTimeout + 250, tier, () => logFollower.isShared)
       : noLeases
   const cache = new ReadThrough({
     memory: traces?.memory(memory) ?? memory,
@@ -169,9 +182,9 @@ export async function createApp({
     softMs: config.request.softTimeout,
     deadlineMs: config.request.timeout,
     // Half of the connections are left to those who wait.
-    mayRefresh: (underWay) => underWay < Math.ceil(connections / 2) && !busy.isBusy,
-    reached: (position) => follower.reached(position, 50),
-    turn: () => slices.turn(),
+    mayRefresh: (underWay) => underWay < Math.ceil(connections / 2) && !overload.isOverloaded,
+    reached: (position) => logFollower.reached(position, 50),
+    turn: () => scheduler.turn(),
   })
   const upstream = upstreamOf(config, clock, random, observe)
   const history = new History(clock, counts.counts, () => ({
@@ -184,10 +197,10 @@ export async function createApp({
   let drainingSince: number | undefined
   const close = async () => {
     lag.stop()
-    busy.stop()
+    overload.stop()
     history.stop()
     await Promise.all([changes.close(), origin.close(), upstream?.close()])
-    follower.close()
+    logFollower.close()
     redis?.close()
     await traces?.close()
     if (drainingSince !== undefined) observe({ kind: 'drained', seconds: (clock.now() - drainingSince) / 1000 })
@@ -203,22 +216,22 @@ export async function createApp({
     inspectAgain = async () => {
       const changed = await routing.inspectAgain()
       if (changed.length === 0) return
-      await follower.publish({ tags: changed.map((name) => `route:${name}`), soft: false, cause: 'change' })
+      await logFollower.publish({ tags: changed.map((name) => routeTag(name)), soft: false, cause: 'change' })
       await changes.follow(sourcesOf(routing.table))
     }
-    await follower.start()
+    await logFollower.start()
     await changes.follow(sourcesOf(prepared.table))
     const evictionWarning = redis && isRedisReady ? await evictionFault(redis.client) : undefined
     // The first requests find connections open.
     await origin.warm(Math.min(connections, 4))
-    const invalidate = purger(follower, redis !== undefined)
+    const invalidate = purger(logFollower, redis !== undefined)
     const state = () => ({
       uptimeSeconds: clock.now() / 1000,
-      rung: ladder.rung,
-      rungSeconds: ladder.forMs / 1000,
+      degradationLevel: degradation.level,
+      degradationSeconds: degradation.forMs / 1000,
       memory: { bytes: memory.bytes, maxBytes: memory.maxBytes, entries: memory.entries },
       ...(redis && { redis: { connected: redis.client.status === 'ready' } }),
-      coherence: { ...follower.state, follow: { mode: changes.mode, state: changes.state, why: changes.why } },
+      coherence: { ...logFollower.state, follow: { mode: changes.mode, state: changes.state, why: changes.why } },
       postgres: origin.connections,
       breakers: gauges.breakers(),
       clients,
@@ -238,7 +251,7 @@ export async function createApp({
       origin,
       passthrough: upstream,
       cors: config.cors.origins,
-      slices,
+      scheduler: scheduler,
       clock,
       observe,
       limits: limitsOf(config),
@@ -263,15 +276,15 @@ export async function createApp({
     const advice = () => {
       const { routes } = counts.counts()
       return advise(
-        tally.routes((route) => routes[route]?.requests ?? 0),
-        tally.memory(memory.maxBytes),
+        refreshStats.routes((route) => routes[route]?.requests ?? 0),
+        refreshStats.memory(memory.maxBytes),
       )
     }
     const stats = () => ({
       version,
       needsToken,
       ...state(),
-      ...statsOf(counts.counts(), history, lately),
+      ...statsOf(counts.counts(), history, recentEvents),
       advice: advice(),
     })
     const admin = newServer(1024 ** 2, random)
@@ -279,10 +292,10 @@ export async function createApp({
       stats,
       history,
       isRoute: (name) => routing.table.byName.has(name),
-      hottest: (route) => hottest.of(route),
-      slowest: (route) => lately.slowest(route),
+      hotKeys: (route) => hotKeys.of(route),
+      slowest: (route) => recentEvents.slowest(route),
     })
-    history.listen(() => hottest.settle())
+    history.listen(() => hotKeys.settle())
     history.start()
     adminRoutes(admin, {
       token: config.admin.token,
@@ -346,7 +359,7 @@ function upstreamOf(
   )
 }
 
-function limitsOf({ limits, request, upstream }: Config): Limits {
+function limitsOf({ limits, request, upstream }: Config): PublicServerLimits {
   return {
     maxConnections: limits.maxConnections,
     maxRequests: limits.maxRequests,

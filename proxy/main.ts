@@ -5,18 +5,18 @@ import { fileURLToPath } from 'node:url'
 import { type Logger, pino } from 'pino'
 import { httpAddress, isSocketPath, isWildcard, withoutSecrets } from './address.ts'
 import { type App, createApp } from './app.ts'
-import { type Command, readArguments, usage } from './arguments.ts'
+import { checkCapabilities, psqlOf } from './changes/capabilities.ts'
+import { type Command, readArguments, usage } from './cli.ts'
 import { systemClock } from './clock.ts'
-import { checkMeans, psqlOf } from './coherence/means.ts'
-import type { Config } from './config.ts'
-import { readConfig } from './config-file.ts'
+import { readConfig } from './config/load.ts'
+import type { Config } from './config/schema.ts'
 import { messageOf, Refusal, WrongUsage } from './errors.ts'
+import { type Embedded, startEmbedded } from './example/embedded.ts'
 import { backlog, claim, shareSockets } from './http/listener.ts'
-import { prepare, sourcesOf } from './http/prepare.ts'
+import { prepare, sourcesOf } from './http/routes/routing.ts'
 import { banner } from './ops/banner.ts'
 import { prettyLine } from './ops/pretty.ts'
 import { tune } from './ops/tune.ts'
-import { type Embedded, startEmbedded } from './origin/embedded.ts'
 import { checkServer, postgresOrigin } from './origin/postgres.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -53,7 +53,7 @@ async function check({ config: file, db, printSql }: Command): Promise<void> {
   )
   try {
     const { table, inspection } = await prepare(config, origin)
-    const means = await checkMeans(database.url, config.postgres.follow, sourcesOf(table))
+    const means = await checkCapabilities(database.url, config.postgres.follow, sourcesOf(table))
     if (printSql) return print(psqlOf(means))
     for (const { name, query } of table.routes) {
       const { parameterTypes = {}, tables = [], functions = [] } = inspection.routes.get(name) ?? {}

@@ -2,7 +2,7 @@
 export type Cause = 'purge' | 'change' | 'missed' | 'barrier'
 
 /** Whether this process is known to have missed no invalidation. Degraded: nobody knows, and entries live a few seconds. */
-export type Coherence = 'starting' | 'in step' | 'degraded'
+export type Coherence = 'starting' | 'synchronized' | 'degraded'
 
 /** Where an answer's bytes came from. */
 export type Source = 'memory' | 'redis' | 'origin' | 'upstream' | 'none'
@@ -33,7 +33,7 @@ export type Observation =
       seconds: number
       method: string
       /** Why an older answer was served in place of what the origin would have said. */
-      makeshift?: string | undefined
+      fallbackReason?: string | undefined
       /** The path of the target, without its query: a query may hold what nobody should log. */
       path: string
       /** The X-Request-Id it came with, or was given (http/framework). */
@@ -72,9 +72,9 @@ export type Observation =
     }
   | { kind: 'collapsed'; route: string }
   /** Work refused to stay alive, and why. */
-  | { kind: 'shed'; route: string; reason: 'upstream-full' | 'queue-full' | 'too-late' | 'breaker-open' | 'busy' }
-  /** The rung of the ladder (ops/ladder) has changed. */
-  | { kind: 'rung'; rung: string; before: string }
+  | { kind: 'shed'; route: string; reason: 'upstream-full' | 'queue-full' | 'too-late' | 'breaker-open' | 'overloaded' }
+  /** The degradation level (ops/degradation) has changed. */
+  | { kind: 'degradation'; level: string; before: string }
   /** `why`: what made it open. */
   | { kind: 'breaker'; name: string; state: 'closed' | 'open' | 'half-open'; why?: string | undefined }
   | { kind: 'fill-raced'; route: string }

@@ -6,8 +6,8 @@ import { Refusal } from '../proxy/errors.ts'
 import { newServer } from '../proxy/http/framework.ts'
 import { adminRoutes } from '../proxy/ops/admin.ts'
 import { History } from '../proxy/ops/history.ts'
-import { Lately } from '../proxy/ops/lately.ts'
 import { metrics } from '../proxy/ops/metrics.ts'
+import { RecentEvents } from '../proxy/ops/recent-events.ts'
 import { statsOf } from '../proxy/ops/stats.ts'
 import { entryOf, ManualClock, recorder } from './support.ts'
 
@@ -19,7 +19,7 @@ function setup({ token }: { token?: string } = {}) {
       tiers: () => [{ tier: 'memory', bytes: memory.bytes, entries: memory.entries }],
       connections: () => ({ total: 3, idle: 1, waiting: 2 }),
       breakers: () => [{ name: 'redis', state: 'closed' }],
-      rung: () => 'full' as const,
+      degradationLevel: () => 'healthy' as const,
       coherence: () => ({ logPosition: 7, isDegraded: false, degradedSeconds: 0 }),
       following: () => ({ mode: 'off', state: 'off' }),
       clients: () => 5,
@@ -28,7 +28,7 @@ function setup({ token }: { token?: string } = {}) {
     '1.2.3',
     'v26',
   )
-  const lately = new Lately(clock)
+  const recentEvents = new RecentEvents(clock)
   const history = new History(clock, counts.counts, () => ({
     poolActive: 2,
     poolWaiting: 2,
@@ -54,7 +54,7 @@ function setup({ token }: { token?: string } = {}) {
     now: () => clock.now(),
     notReady: () => outcome.notReady,
     state: () => ({ flights: 0 }),
-    stats: () => statsOf(counts.counts(), history, lately),
+    stats: () => statsOf(counts.counts(), history, recentEvents),
     routes: () => [{ name: 'plan' }, { name: 'county' }],
     async purge(request) {
       purges.push(request)

@@ -8,7 +8,7 @@ import { ReadThrough } from '../proxy/cache/read-through.ts'
 import { Ledger } from '../proxy/coherence/ledger.ts'
 import type { Observation } from '../proxy/observation.ts'
 import { type Advice, advise, type RouteFacts } from '../proxy/ops/advice.ts'
-import { Tally } from '../proxy/ops/tally.ts'
+import { RefreshStats } from '../proxy/ops/refresh-stats.ts'
 import { inWords } from '../proxy/ops/tune.ts'
 import { entryOf, ManualClock, recorder, settled } from './support.ts'
 
@@ -156,7 +156,7 @@ function simulate({ keys, readsASecond, changesASecond, freshMs, seconds }: Work
   const random = randomFrom(seed)
   const wait = (aSecond: number) => (-Math.log(1 - random()) / aSecond) * 1000
   const clock = new ManualClock(0)
-  const tally = new Tally(clock)
+  const tally = new RefreshStats(clock)
   const harmonic = Array.from({ length: keys }, (_, i) => 1 / (i + 1)).reduce((sum, share) => sum + share)
   let reads = 0
   const filled: Extract<Observation, { kind: 'filled' }>[] = []
@@ -265,7 +265,7 @@ describe('memory', () => {
   function run(maxBytes: number, keys: number, reads: number) {
     const random = randomFrom(7)
     const clock = new ManualClock(0)
-    const tally = new Tally(clock)
+    const tally = new RefreshStats(clock)
     const memory = memoryTier(maxBytes, tally.observe)
     let fills = 0
     for (let i = 0; i < reads; i += 1) {
@@ -308,7 +308,7 @@ describe('memory', () => {
 
   test('is not too small because of what nobody asks for again', () => {
     const clock = new ManualClock(0)
-    const tally = new Tally(clock)
+    const tally = new RefreshStats(clock)
     const memory = memoryTier(1024 ** 2, tally.observe)
     for (let i = 0; i < 5000; i += 1) {
       clock.pass(1)
@@ -328,7 +328,7 @@ describe('what is measured', () => {
 
   function setup() {
     const clock = new ManualClock()
-    const tally = new Tally(clock)
+    const tally = new RefreshStats(clock)
     const { observe } = recorder()
     const ledger = new Ledger()
     const memory = memoryTier(1024 ** 2, observe)

@@ -89,7 +89,7 @@ async function compare(origin: Origin, rounds: number) {
 
 describe('a quick statement beside one of five seconds', () => {
   test('takes as long as alone, and none of them fails', async () => {
-    const guards = { slots: connections, waitMs: 1000, statementMs, isBusy: () => false }
+    const guards = { slots: connections, waitMs: 1000, statementMs, isOverloaded: () => false }
     const { median, p90, p99, answered, asked, failed } = await compare(
       guard(bare(), guards, systemClock, () => {}),
       isFull ? 20 : 3,

@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest'
-import type { Config } from '../proxy/config.ts'
+import type { Config } from '../proxy/config/schema.ts'
 import { type Answer, answerOf, askOnce, Client, Hostile, ownAnswer, requestOf, valuesOf } from './hostile.ts'
 import { type Running, startApp } from './live.ts'
 

@@ -2,9 +2,9 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
+import { checkCapabilities, psqlOf } from '../proxy/changes/capabilities.ts'
 import { systemClock } from '../proxy/clock.ts'
-import { checkMeans, psqlOf } from '../proxy/coherence/means.ts'
-import type { Followed } from '../proxy/coherence/transaction.ts'
+import type { FollowedTable } from '../proxy/tags.ts'
 import { followers, newDatabase } from './changes.ts'
 import { findProgram } from './servers.ts'
 
@@ -14,8 +14,8 @@ import { findProgram } from './servers.ts'
 
 const superuserUrl = () => inject('superuserUrl')
 const follow = followers()
-const plans: Followed = { table: 'plans', columns: ['plan_id'] }
-const rates: Followed = { table: 'rates', columns: [] }
+const plans: FollowedTable = { table: 'plans', columns: ['plan_id'] }
+const rates: FollowedTable = { table: 'rates', columns: [] }
 
 let database: Awaited<ReturnType<typeof newDatabase>>
 let writer: pg.Client
@@ -363,7 +363,7 @@ describe('the server', () => {
     await closed.changes.close()
     while ((await slots()).length > 0); // the server notices a moment later
     const script = `
-      import { followDatabase } from '${new URL('../proxy/coherence/changes.ts', import.meta.url)}'
+      import { followDatabase } from '${new URL('../proxy/changes/leader.ts', import.meta.url)}'
       import { systemClock } from '${new URL('../proxy/clock.ts', import.meta.url)}'
       const sink = { changed() {}, missed() {}, heard() {} }
       const changes = followDatabase({ url: process.env.URL, mode: 'auto', fleet: 'killed', sink, clock: systemClock, random: Math.random, observe() {}, async redefined() {} })
@@ -394,15 +394,21 @@ describe('by notifications', () => {
        create table y2014 partition of years for values in (2014);
        grant select on all tables in schema public to onramp; grant insert on plans to onramp`,
     )
-    const followed: Followed[] = [plans, { table: '"Odd ""Name"', columns: [] }, { table: 'years', columns: ['id'] }]
+    const followed: FollowedTable[] = [
+      plans,
+      { table: '"Odd ""Name"', columns: [] },
+      { table: 'years', columns: ['id'] },
+    ]
     await expect(follow(elsewhere.readerUrl, followed, { mode: 'notify' })).rejects.toThrow(
       'postgres.follow is notify, but the tables have no triggers of onramp: onramp check --db --print-sql says what to run.',
     )
-    const means = await checkMeans(elsewhere.readerUrl, 'notify', { tables: followed, functions: [] })
+    const means = await checkCapabilities(elsewhere.readerUrl, 'notify', { tables: followed, functions: [] })
     await psql(elsewhere.url, psqlOf(means))
     // Run again it changes nothing, and there is nothing more to run.
     await psql(elsewhere.url, psqlOf(means))
-    expect((await checkMeans(elsewhere.readerUrl, 'notify', { tables: followed, functions: [] })).sql).toEqual([])
+    expect((await checkCapabilities(elsewhere.readerUrl, 'notify', { tables: followed, functions: [] })).sql).toEqual(
+      [],
+    )
 
     const { changes, said, during } = await follow(elsewhere.readerUrl, followed, { mode: 'notify' })
     expect([changes.state, changes.mode, changes.warnings]).toEqual(['leading', 'notify', []])
@@ -440,7 +446,10 @@ describe('by notifications', () => {
   })
 
   test('of a fleet one listens; when its session ends another does, and says what may be missed', async () => {
-    await psql(database.url, psqlOf(await checkMeans(database.url, 'notify', { tables: [rates], functions: [] })))
+    await psql(
+      database.url,
+      psqlOf(await checkCapabilities(database.url, 'notify', { tables: [rates], functions: [] })),
+    )
     const options = { fleet: 'listening', mode: 'notify' } as const
     const first = await follow(database.url, [rates], options)
     const second = await follow(database.url, [rates], options)
@@ -473,7 +482,7 @@ describe('what the server allows', () => {
     expect(changes.why).toMatch(
       /^the role asks lacks REPLICATION; the tables have no triggers of onramp: onramp check --db/,
     )
-    const means = await checkMeans(url, 'auto', { tables: followed, functions: [] })
+    const means = await checkCapabilities(url, 'auto', { tables: followed, functions: [] })
     expect(means.sql).toEqual([
       'ALTER ROLE asks REPLICATION',
       'ALTER TABLE public.keyless REPLICA IDENTITY FULL',
@@ -492,14 +501,14 @@ describe('what the server allows', () => {
     ])
     await owner.end()
     await changes.close()
-    expect((await checkMeans(url, 'auto', { tables: followed, functions: [] })).sql).toEqual([])
+    expect((await checkCapabilities(url, 'auto', { tables: followed, functions: [] })).sql).toEqual([])
     await elsewhere.drop()
     await writer.query('drop role asks')
   })
 
   test('advice on the replica identity is the index there is, where there is one', async () => {
     await writer.query('create table advised (id int primary key, code text not null, unique (code, id))')
-    const { sql } = await checkMeans(database.url, 'replication', {
+    const { sql } = await checkCapabilities(database.url, 'replication', {
       tables: [{ table: 'advised', columns: ['code'] }],
       functions: [],
     })
@@ -507,7 +516,7 @@ describe('what the server allows', () => {
     await psql(database.url, `${sql.join(';\n')};`)
     expect(
       (
-        await checkMeans(database.url, 'replication', {
+        await checkCapabilities(database.url, 'replication', {
           tables: [{ table: 'advised', columns: ['code'] }],
           functions: [],
         })

@@ -1,9 +1,9 @@
 import pg from 'pg'
 import { afterAll, afterEach } from 'vitest'
+import { type Changes, type DatabaseFollowerOptions, followDatabase } from '../proxy/changes/leader.ts'
 import { systemClock } from '../proxy/clock.ts'
-import { type Changes, followDatabase, type Options } from '../proxy/coherence/changes.ts'
-import type { Followed } from '../proxy/coherence/transaction.ts'
 import type { Observation } from '../proxy/observation.ts'
+import type { FollowedTable } from '../proxy/tags.ts'
 
 /** A follower with a sink that remembers. */
 export interface Following {
@@ -33,8 +33,8 @@ export function followers() {
   afterAll(end)
   return async (
     url: string,
-    followed: readonly Followed[],
-    { functions = [], ...options }: Partial<Options> & { functions?: readonly string[] } = {},
+    followed: readonly FollowedTable[],
+    { functions = [], ...options }: Partial<DatabaseFollowerOptions> & { functions?: readonly string[] } = {},
   ): Promise<Following> => {
     const waiting = new Set<() => void>()
     const [said, heard, observed]: [string[], Following['heard'], Following['observed']] = [[], [], []]
@@ -52,10 +52,10 @@ export function followers() {
         if (fact.kind === 'changes') observed.push(fact)
         for (const check of waiting) check()
       },
-      sink: {
+      consumer: {
         changed: (tags) => say(`changed ${[...tags].sort().join(' ')}`),
         missed: (tags) => say(`missed ${[...tags].sort().join(' ')}`),
-        heard: (sinceMs, lagMs) => {
+        caughtUp: (sinceMs, lagMs) => {
           heard.push({ sinceMs, lagMs })
           for (const check of waiting) check()
         },

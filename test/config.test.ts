@@ -3,10 +3,10 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
-import type { Config } from '../proxy/config.ts'
-import { readConfig } from '../proxy/config-file.ts'
+import { readConfig } from '../proxy/config/load.ts'
+import type { Config } from '../proxy/config/schema.ts'
 import { Refusal } from '../proxy/errors.ts'
-import { compileRoute, routeTable } from '../proxy/http/route.ts'
+import { compileRoute, routeTable } from '../proxy/http/routes/route.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'onramp-config-'))
 afterAll(() => rmSync(folder, { recursive: true }))

@@ -114,7 +114,7 @@ async function faultsOf(tab: Tab, part = 'html'): Promise<string[]> {
 
 test('before anybody has come it says that it is well, shows every route and claims nothing', async () => {
   const { tab, policy } = opened
-  await eventually(() => textOf(tab, '#rung')).toBe('full')
+  await eventually(() => textOf(tab, '#level')).toBe('healthy')
   await eventually(() => tab.locator('#routes tbody tr').count()).toBe(14)
   expect(await textOf(tab, '#figure-hits')).toBe('–')
   expect(await textOf(tab, '#figure-p99')).toBe('–')
@@ -235,7 +235,7 @@ test('a purge needs the token, does what it says, and leaves the token nowhere',
 test('a route shows its charts, its hottest keys, its slowest fills and its SQL, and is purged from there', async () => {
   const { tab } = opened
   await tab.getByRole('button', { name: 'county', exact: true }).click()
-  await eventually(() => textOf(tab, '#hottest')).toMatch(/fips=51107\s+3\d\.?\d* %/)
+  await eventually(() => textOf(tab, '#hot-keys')).toMatch(/fips=51107\s+3\d\.?\d* %/)
   expect(await textOf(tab, '#slowest')).toMatch(/fips=\d{5}\s+[\d.]+ (ms|µs|s)\s+\d/)
   expect(await textOf(tab, '#sql')).toMatch(/select/i)
   expect(await textOf(tab, '#facts')).toContain('county:{fips}')
@@ -262,10 +262,10 @@ test('what others send is shown as text', async () => {
 
 test('a Redis that is killed shows within two seconds', async () => {
   const { tab, complaints } = opened
-  expect(await textOf(tab, '#rung')).toBe('full')
+  expect(await textOf(tab, '#level')).toBe('healthy')
   redis.stop()
   const began = performance.now()
-  await eventually(() => textOf(tab, '#rung'), 4000).toBe('memory-only')
+  await eventually(() => textOf(tab, '#level'), 4000).toBe('memory-only')
   expect(performance.now() - began).toBeLessThan(2000)
   expect(await textOf(tab, '#changes')).toContain('From full to memory-only')
   expect(await faultsOf(tab, 'header')).toEqual([])
@@ -292,14 +292,14 @@ test('an open page keeps nothing from ending; it says that it has lost contact, 
   const port = String(await freePort())
   const first = await ready([], { ADMIN_PORT: port })
   const { tab } = await open(first.adminUrl)
-  await eventually(() => textOf(tab, '#rung')).toBe('full')
+  await eventually(() => textOf(tab, '#level')).toBe('healthy')
   await fetch(`${first.url}/api/states`)
   await eventually(() => textOf(tab, '#figures > div:first-child .note')).toBe('1 since the start')
   first.child.kill('SIGTERM')
   expect(await first.ended).toBe(0)
-  await eventually(() => textOf(tab, '#rung')).toBe('no contact')
+  await eventually(() => textOf(tab, '#level')).toBe('no contact')
   expect(await textOf(tab, '#why')).toContain('trying again')
   await ready([], { ADMIN_PORT: port })
-  await eventually(() => textOf(tab, '#rung')).toBe('full')
+  await eventually(() => textOf(tab, '#level')).toBe('healthy')
   await eventually(() => textOf(tab, '#figures > div:first-child .note')).toBe('0 since the start')
 })

@@ -1,13 +1,13 @@
 import { describe, expect, test } from 'vitest'
-import { Hottest } from '../proxy/cache/hottest.ts'
+import { HotKeys } from '../proxy/cache/hot-keys.ts'
 import type { Key } from '../proxy/cache/key.ts'
 import { newServer } from '../proxy/http/framework.ts'
 import type { Observation } from '../proxy/observation.ts'
 import { dashboardRoutes } from '../proxy/ops/dashboard.ts'
 import { bounds, Histogram, quantile } from '../proxy/ops/histogram.ts'
 import { History } from '../proxy/ops/history.ts'
-import { Lately } from '../proxy/ops/lately.ts'
 import { metrics } from '../proxy/ops/metrics.ts'
+import { RecentEvents } from '../proxy/ops/recent-events.ts'
 import { ManualClock } from './support.ts'
 
 describe('a histogram', () => {
@@ -58,7 +58,7 @@ function setup() {
       connections: () => ({ total: 0, idle: 0, waiting: 0 }),
       breakers: () => [],
       clients: () => 0,
-      rung: () => 'full',
+      degradationLevel: () => 'healthy',
       coherence: () => ({ logPosition: 7, isDegraded: false, degradedSeconds: 1 }),
       following: () => ({ mode: 'replication', state: 'leading' }),
       eventLoopLagSeconds: () => 0,
@@ -179,15 +179,15 @@ describe('the hottest keys', () => {
   test('are found among many cold ones, with the share they have, at any rate', () => {
     for (const perSecond of [50, 2000, 20_000]) {
       const random = lcg()
-      const hottest = new Hottest(random)
+      const hotKeys = new HotKeys(random)
       for (let i = 0; i < 12; i += 1) {
         for (let k = 0; k < perSecond; k += 1) {
           const u = random()
-          hottest.note(key(u < 0.3 ? 'hot' : u < 0.4 ? 'warm' : Math.floor(random() * 10_000)))
+          hotKeys.note(key(u < 0.3 ? 'hot' : u < 0.4 ? 'warm' : Math.floor(random() * 10_000)))
         }
-        hottest.settle()
+        hotKeys.settle()
       }
-      const [first, second] = hottest.of('plan')
+      const [first, second] = hotKeys.of('plan')
       expect([perSecond, first?.key, second?.key]).toEqual([perSecond, key('hot'), key('warm')])
       expect(first?.share).toBeGreaterThan(0.2)
       expect(first?.share).toBeLessThan(0.4)
@@ -195,53 +195,53 @@ describe('the hottest keys', () => {
   })
 
   test('are kept in a fixed number, whatever is asked', () => {
-    const hottest = new Hottest(lcg())
-    for (let i = 0; i < 10_000; i += 1) hottest.note(key(i))
-    expect(hottest.of('plan', 10_000)).toHaveLength(64)
+    const hotKeys = new HotKeys(lcg())
+    for (let i = 0; i < 10_000; i += 1) hotKeys.note(key(i))
+    expect(hotKeys.of('plan', 10_000)).toHaveLength(64)
   })
 
   test('are those of now: what was hot cools down', () => {
-    const hottest = new Hottest(lcg())
-    for (let i = 0; i < 1000; i += 1) hottest.note(key('old'))
-    for (let i = 0; i < 600; i += 1) hottest.settle()
-    for (let i = 0; i < 100; i += 1) hottest.note(key('new'))
-    expect(hottest.of('plan')[0]).toEqual({ key: key('new'), share: expect.closeTo(0.99, 1) })
-    for (let i = 0; i < 6000; i += 1) hottest.settle()
-    expect(hottest.of('plan')).toEqual([])
+    const hotKeys = new HotKeys(lcg())
+    for (let i = 0; i < 1000; i += 1) hotKeys.note(key('old'))
+    for (let i = 0; i < 600; i += 1) hotKeys.settle()
+    for (let i = 0; i < 100; i += 1) hotKeys.note(key('new'))
+    expect(hotKeys.of('plan')[0]).toEqual({ key: key('new'), share: expect.closeTo(0.99, 1) })
+    for (let i = 0; i < 6000; i += 1) hotKeys.settle()
+    expect(hotKeys.of('plan')).toEqual([])
   })
 
   test('a client that asks in a rhythm hides none: what is left out is left out at random', () => {
-    const hottest = new Hottest(lcg())
+    const hotKeys = new HotKeys(lcg())
     for (let second = 0; second < 10; second += 1) {
-      for (let i = 0; i < 50_000; i += 1) hottest.note(key(i % 100 === 0 ? 'a' : i % 100 < 50 ? 'b' : 'c'))
-      hottest.settle()
+      for (let i = 0; i < 50_000; i += 1) hotKeys.note(key(i % 100 === 0 ? 'a' : i % 100 < 50 ? 'b' : 'c'))
+      hotKeys.settle()
     }
-    expect(hottest.of('plan', 3).map((one) => one.key)).toContain(key('a'))
+    expect(hotKeys.of('plan', 3).map((one) => one.key)).toContain(key('a'))
   })
 })
 
 describe('what happened lately', () => {
   test('is told latest first, and how long ago', () => {
     const clock = new ManualClock()
-    const lately = new Lately(clock)
-    lately.observe({ kind: 'breaker', name: 'origin', state: 'open' })
+    const recentEvents = new RecentEvents(clock)
+    recentEvents.observe({ kind: 'breaker', name: 'origin', state: 'open' })
     clock.pass(2000)
-    lately.observe({ kind: 'breaker', name: 'origin', state: 'half-open' })
-    lately.observe({ kind: 'rung', rung: 'full', before: 'shed' })
-    lately.observe({ kind: 'config-refused', error: new Error('postgres://user:secret@host') })
+    recentEvents.observe({ kind: 'breaker', name: 'origin', state: 'half-open' })
+    recentEvents.observe({ kind: 'degradation', level: 'healthy', before: 'shedding' })
+    recentEvents.observe({ kind: 'config-refused', error: new Error('postgres://user:secret@host') })
     clock.pass(500)
-    expect(lately.changes()).toEqual([
+    expect(recentEvents.changes()).toEqual([
       { agoSeconds: 0.5, kind: 'config-refused', isBad: true, text: expect.not.stringContaining('secret') },
-      { agoSeconds: 0.5, kind: 'rung', isBad: false, text: 'From shed to full' },
+      { agoSeconds: 0.5, kind: 'degradation', isBad: false, text: 'From shedding to healthy' },
       { agoSeconds: 2.5, kind: 'breaker', isBad: true, text: 'The breaker of origin opened' },
     ])
   })
 
   test('does not tell a breaker that opens again after a try, until it has been closed', () => {
-    const lately = new Lately(new ManualClock())
+    const recentEvents = new RecentEvents(new ManualClock())
     const breaker = (...states: ('open' | 'half-open' | 'closed')[]) => {
-      for (const state of states) lately.observe({ kind: 'breaker', name: 'origin', state })
-      return lately.changes().map(({ text }) => text)
+      for (const state of states) recentEvents.observe({ kind: 'breaker', name: 'origin', state })
+      return recentEvents.changes().map(({ text }) => text)
     }
     const opened = 'The breaker of origin opened'
     expect(breaker('open', 'half-open', 'open', 'half-open', 'open')).toEqual([opened])
@@ -249,30 +249,30 @@ describe('what happened lately', () => {
   })
 
   test('is bounded: fifty changes, fifty invalidations of twenty tags, and neither pushes out the other', () => {
-    const lately = new Lately(new ManualClock())
-    lately.observe({ kind: 'tier-back', tier: 'redis' })
+    const recentEvents = new RecentEvents(new ManualClock())
+    recentEvents.observe({ kind: 'tier-back', tier: 'redis' })
     const tags = Array.from({ length: 1000 }, (_, i) => `tag:${i}`)
     for (let i = 0; i < 51; i += 1)
-      lately.observe({ kind: 'invalidated', cause: 'purge', soft: false, tags, lagSeconds: i })
-    const told = lately.invalidations()
+      recentEvents.observe({ kind: 'invalidated', cause: 'purge', soft: false, tags, lagSeconds: i })
+    const told = recentEvents.invalidations()
     expect([told.length, told[0]?.lagSeconds, told.at(-1)?.lagSeconds, told[0]?.tags.length]).toEqual([50, 50, 1, 20])
-    expect(lately.changes()).toHaveLength(1)
+    expect(recentEvents.changes()).toHaveLength(1)
   })
 
   test('has the ten slowest fills of the last hour of each route, a key once', () => {
     const clock = new ManualClock()
-    const lately = new Lately(clock)
+    const recentEvents = new RecentEvents(clock)
     const fill = (key: string, seconds: number) =>
-      lately.observe({ kind: 'filled', route: 'plan', key, seconds, readAt: 0, freshMs: 1 })
+      recentEvents.observe({ kind: 'filled', route: 'plan', key, seconds, readAt: 0, freshMs: 1 })
     for (let i = 1; i <= 11; i += 1) fill(`k${i}`, i)
     fill('k11', 3)
     fill('k5', 20)
-    expect(lately.slowest('plan').map(({ key }) => key)).toEqual('k5 k11 k10 k9 k8 k7 k6 k4 k3 k2'.split(' '))
-    expect(lately.slowest('county')).toEqual([])
+    expect(recentEvents.slowest('plan').map(({ key }) => key)).toEqual('k5 k11 k10 k9 k8 k7 k6 k4 k3 k2'.split(' '))
+    expect(recentEvents.slowest('county')).toEqual([])
     clock.pass(3_600_001)
-    expect(lately.slowest('plan')).toEqual([])
+    expect(recentEvents.slowest('plan')).toEqual([])
     fill('later', 0.001)
-    expect(lately.slowest('plan')).toEqual([{ agoSeconds: 0, key: 'later', seconds: 0.001 }])
+    expect(recentEvents.slowest('plan')).toEqual([{ agoSeconds: 0, key: 'later', seconds: 0.001 }])
   })
 })
 
@@ -281,7 +281,7 @@ describe('the page', () => {
     const { history } = setup()
     const server = newServer(1000, () => 0.5)
     const isRoute = (name: string) => name === 'plan'
-    dashboardRoutes(server, { stats: () => ({}), history, isRoute, hottest: () => [], slowest: () => [] })
+    dashboardRoutes(server, { stats: () => ({}), history, isRoute, hotKeys: () => [], slowest: () => [] })
     return server
   }
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { parse, parseAllDocuments } from 'yaml'
-import { readConfig } from '../proxy/config-file.ts'
+import { readConfig } from '../proxy/config/load.ts'
 import { busyMetrics, type Series, seriesOf } from './scrape.ts'
 
 /** Memory outside of the engine's heap counts with the heap, and not by bounds of its own: see proxy/README.md. */
@@ -99,7 +99,7 @@ describe('an alert', () => {
       'OnrampInvalidationsLate',
       'OnrampDegraded',
       'OnrampAuditMismatch',
-      'OnrampBusy',
+      'OnrampOverloaded',
     ])
   })
 
@@ -129,7 +129,7 @@ describe('twins', () => {
     ['onramp_respones_total', ['no series onramp_respones_total']],
     ['rate(onramp_shed_total{rout="plan"}[5m])', ['onramp_shed_total has no label rout']],
     ['sum by (raute) (rate(onramp_shed_total[5m]))', ['nothing here has a label raute']],
-    ['onramp_rung{rung="stale"} == 1', ['onramp_rung never has rung="stale"']],
+    ['onramp_pool_connections{state="stuck"} == 1', ['onramp_pool_connections never has state="stuck"']],
     ['sum(onramp_response_seconds) > bool 0', ['no series onramp_response_seconds']],
     [
       'histogram_quantile(0.9, sum by (le) (rate(onramp_response_seconds_buckets[5m])))',

@@ -14,8 +14,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
 import { afterAll, afterEach, expect, test } from 'vitest'
-import { type Embedded, startEmbedded } from '../proxy/origin/embedded.ts'
-import { stepsOf } from '../proxy/origin/marketplace.ts'
+import { type Embedded, startEmbedded } from '../proxy/example/embedded.ts'
+import { stepsOf } from '../proxy/example/marketplace.ts'
 import { startApp } from './live.ts'
 
 /*
@@ -132,7 +132,7 @@ test('is loaded anew when its SQL has changed', async () => {
   expect(await count((await start()).url)).toBe(3)
 })
 
-const embeddedModule = new URL('../proxy/origin/embedded.ts', import.meta.url).pathname
+const embeddedModule = new URL('../proxy/example/embedded.ts', import.meta.url).pathname
 
 /** Starts it in a process of its own and kills that with no chance to clean up, once it has reported `step`. */
 function crashAt(step: string): Promise<void> {
@@ -239,8 +239,11 @@ test('PostgreSQL gone: cached answers go on, the rest says 503 with Retry-After,
       healed = await app.get('/plans?n=1')
     }
     expect(healed.status).toBe(200)
-    const { total, rung } = (await app.admin('/stats')).json() as { total: { errors: number }; rung: string }
-    expect([total.errors > 0, rung]).toEqual([true, 'full'])
+    const { total, degradationLevel } = (await app.admin('/stats')).json() as {
+      total: { errors: number }
+      degradationLevel: string
+    }
+    expect([total.errors > 0, degradationLevel]).toEqual([true, 'healthy'])
   } finally {
     await app.stop()
   }

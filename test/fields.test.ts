@@ -1,12 +1,17 @@
 import { describe, expect, test } from 'vitest'
 import { corsFor, isPreflight, preflightFields } from '../proxy/http/cors.ts'
-import { downstreamFields, isLooping, trailerFields, upstreamFields } from '../proxy/http/fields.ts'
-import { type Head, readHead } from '../proxy/http/head.ts'
+import { type RequestHead, readRequestHead } from '../proxy/http/head.ts'
+import { downstreamFields, isLooping, trailerFields, upstreamFields } from '../proxy/http/upstream/fields.ts'
 
 const stranger = { address: '192.0.2.1', isEncrypted: false, isTrusted: false }
 const trusted = { ...stranger, isTrusted: true }
 const headOf = (fields: string[], httpVersion = '1.1') =>
-  readHead({ method: 'POST', url: '/', httpVersion, rawHeaders: ['Host', 'a.example:80', ...fields] }) as Head
+  readRequestHead({
+    method: 'POST',
+    url: '/',
+    httpVersion,
+    rawHeaders: ['Host', 'a.example:80', ...fields],
+  }) as RequestHead
 /** The fields sent on, one value a name in lower case; several joined by `|`. */
 const sent = (fields: string[], sender: Parameters<typeof upstreamFields>[1] = { ...stranger }, httpVersion = '1.1') =>
   joined(upstreamFields(headOf(fields, httpVersion), sender))
@@ -94,7 +99,7 @@ describe('to the web tier', () => {
     const of = (host: string) =>
       joined(
         upstreamFields(
-          readHead({ method: 'GET', url: '/', httpVersion: '1.1', rawHeaders: ['Host', host] }) as Head,
+          readRequestHead({ method: 'GET', url: '/', httpVersion: '1.1', rawHeaders: ['Host', host] }) as RequestHead,
           sender,
         ),
       )['x-forwarded-host']
@@ -116,7 +121,12 @@ describe('to the web tier', () => {
     const of = (method: string) =>
       joined(
         upstreamFields(
-          readHead({ method, url: '/', httpVersion: '1.1', rawHeaders: ['Host', 'a', 'Max-Forwards', '3'] }) as Head,
+          readRequestHead({
+            method,
+            url: '/',
+            httpVersion: '1.1',
+            rawHeaders: ['Host', 'a', 'Max-Forwards', '3'],
+          }) as RequestHead,
           { ...stranger },
         ),
       )['max-forwards']

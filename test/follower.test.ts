@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { Follower } from '../proxy/coherence/follower.ts'
+import { LogFollower } from '../proxy/coherence/follower.ts'
 import { type Event, type Invalidation, Ledger } from '../proxy/coherence/ledger.ts'
 import { type Log, ownLog } from '../proxy/coherence/log.ts'
 import { ManualClock, recorder, settled } from './support.ts'
@@ -64,7 +64,7 @@ async function setup({ isFollowed = false } = {}) {
   const seen = recorder()
   const ledger = new Ledger()
   const log = scriptedLog()
-  const follower = new Follower({ log, ledger, clock, observe: seen.observe, isDatabaseFollowed: () => isFollowed })
+  const follower = new LogFollower({ log, ledger, clock, observe: seen.observe, isDatabaseFollowed: () => isFollowed })
   await follower.start()
   const pass = async (ms: number) => {
     clock.pass(ms)
@@ -87,7 +87,7 @@ test('the first of all begins the log; who comes later begins with all the log h
   log.add(hard('a'))
   const clock = new ManualClock()
   const { observe } = recorder()
-  const second = new Follower({ log, ledger: later, clock, observe, isDatabaseFollowed: () => false })
+  const second = new LogFollower({ log, ledger: later, clock, observe, isDatabaseFollowed: () => false })
   await second.start()
   const written = { stamp: { seq: 0, pos: 1, id: 'e1' }, tags: ['a'], readAt: clock.now() }
   expect(later.verdictShared(key, written, clock.now())).toBe('invalid')
@@ -224,7 +224,7 @@ test('a first purge beside the first look at an empty log is no gap, and later g
   const { observe } = recorder()
   const log = scriptedLog()
   const ledger = new Ledger()
-  const follower = new Follower({ log, ledger, clock, observe, isDatabaseFollowed: () => false })
+  const follower = new LogFollower({ log, ledger, clock, observe, isDatabaseFollowed: () => false })
   await Promise.all([follower.start(), follower.publish(hard('a'))])
   clock.pass(1000)
   await settled()
@@ -240,7 +240,7 @@ test('unverified for three seconds is degraded, at the bound; a look at the head
   const held = entry()
   log.isReachable = false
   for (let i = 0; i < 3; i += 1) await pass(1000)
-  expect([verdicts(held)[0], follower.isShared, follower.state.state]).toEqual(['current', true, 'in step'])
+  expect([verdicts(held)[0], follower.isShared, follower.state.state]).toEqual(['current', true, 'synchronized'])
   clock.pass(1)
   expect([verdicts(held)[0], follower.isShared]).toEqual(['unverified', false])
   await pass(999)
@@ -248,8 +248,8 @@ test('unverified for three seconds is degraded, at the bound; a look at the head
   await pass(2000)
   log.reconnect()
   await pass(0)
-  expect([verdicts(held)[0], follower.isShared, follower.state.state]).toEqual(['current', true, 'in step'])
-  expect(seen.of('coherence')).toMatchObject([{ state: 'degraded' }, { state: 'in step' }])
+  expect([verdicts(held)[0], follower.isShared, follower.state.state]).toEqual(['current', true, 'synchronized'])
+  expect(seen.of('coherence')).toMatchObject([{ state: 'degraded' }, { state: 'synchronized' }])
   expect(follower.state.degradedSeconds).toBe(2)
 })
 
@@ -263,7 +263,7 @@ test('where the database is to be followed, a log without a beat is as good as n
   expect(states.at(-1)).toBe('degraded')
   log.beats = 'one'
   await pass(1000)
-  expect(follower.state.state).toBe('in step')
+  expect(follower.state.state).toBe('synchronized')
 })
 
 test('a position is reached once it is applied, and not before', async () => {
@@ -294,7 +294,7 @@ test('alone, a process follows a log of its own: never shared, never degraded, a
   const clock = new ManualClock()
   const { observe } = recorder()
   const ledger = new Ledger()
-  const follower = new Follower({ log: ownLog(), ledger, clock, observe, isDatabaseFollowed: () => false })
+  const follower = new LogFollower({ log: ownLog(), ledger, clock, observe, isDatabaseFollowed: () => false })
   await follower.start()
   const [one, two] = await Promise.all([follower.publish(hard('a')), follower.publish(hard('b'))])
   expect([one && ledger.holds(one), two && ledger.holds(two)]).toEqual([true, true])
@@ -302,5 +302,5 @@ test('alone, a process follows a log of its own: never shared, never degraded, a
     clock.pass(1000)
     await settled()
   }
-  expect([follower.isShared, follower.state.state, follower.state.gaps]).toEqual([false, 'in step', 0])
+  expect([follower.isShared, follower.state.state, follower.state.gaps]).toEqual([false, 'synchronized', 0])
 })

@@ -17,7 +17,7 @@ function setup(slots = 10) {
     connections: { total: 2, idle: 1, waiting: 3 },
   } as unknown as Origin
   const load = { isBusy: false }
-  const guards = { slots, waitMs: 3000, statementMs: 2000, isBusy: () => load.isBusy }
+  const guards = { slots, waitMs: 3000, statementMs: 2000, isOverloaded: () => load.isBusy }
   const guarded = guard(origin, guards, clock, seen.observe)
   const ask = (route = 'plans', share: Partial<Query['share']> = {}) =>
     guarded.query({ route, share: { reserve: 0, queue: 100, ...share } } as Query, {}).then(
@@ -98,7 +98,7 @@ describe('what there is no room for', () => {
     busy.open()
     expect([await running, await waiting, admitted()]).toEqual(['answered', 'answered', 'admitted'])
     load.isBusy = true
-    expect([admitted(), shed()]).toEqual(['shed', ['queue-full', 'busy']])
+    expect([admitted(), shed()]).toEqual(['shed', ['queue-full', 'overloaded']])
     load.isBusy = false
     database.answer = failing('origin-unavailable')
     for (let i = 0; i < 3; i += 1) await ask()
@@ -143,7 +143,7 @@ describe('a process that has more to do than it can', () => {
   test('asks the database for nothing, until it has less', async () => {
     const { ask, asked, load, shed } = setup()
     load.isBusy = true
-    expect([await ask(), await ask(), asked.length, shed()]).toEqual(['shed', 'shed', 0, ['busy', 'busy']])
+    expect([await ask(), await ask(), asked.length, shed()]).toEqual(['shed', 'shed', 0, ['overloaded', 'overloaded']])
     load.isBusy = false
     expect(await ask()).toBe('answered')
   })

@@ -1,11 +1,17 @@
 import { describe, expect, test } from 'vitest'
 import { Problem } from '../proxy/errors.ts'
-import { type Head, readHead } from '../proxy/http/head.ts'
+import { type RequestHead, readRequestHead } from '../proxy/http/head.ts'
 
 /** What the head `fields` (and the rest of `over`) is read as. */
 const read = (fields: string[] = [], over: { method?: string; url?: string; httpVersion?: string } = {}) =>
-  readHead({ method: 'GET', url: '/', httpVersion: '1.1', rawHeaders: ['Host', 'a.example', ...fields], ...over })
-const taken = (...given: Parameters<typeof read>): Head => {
+  readRequestHead({
+    method: 'GET',
+    url: '/',
+    httpVersion: '1.1',
+    rawHeaders: ['Host', 'a.example', ...fields],
+    ...over,
+  })
+const taken = (...given: Parameters<typeof read>): RequestHead => {
   const head = read(...given)
   if (head instanceof Problem) throw head
   return head
@@ -98,7 +104,12 @@ describe('a length', () => {
 
 describe('a Host', () => {
   const host = (...values: string[]) =>
-    readHead({ method: 'GET', url: '/', httpVersion: '1.1', rawHeaders: values.flatMap((value) => ['Host', value]) })
+    readRequestHead({
+      method: 'GET',
+      url: '/',
+      httpVersion: '1.1',
+      rawHeaders: values.flatMap((value) => ['Host', value]),
+    })
 
   test.each(['a', 'a_b.example:8080', '127.0.0.1', '[::1]:80', 'a:', 'xn--a'])('%s is one', (value) => {
     expect(host(value)).toMatchObject({ host: value })
@@ -122,7 +133,9 @@ describe('a Host', () => {
   })
 
   test('may be missing in HTTP/1.0', () => {
-    expect(readHead({ method: 'GET', url: '/', httpVersion: '1.0', rawHeaders: [] })).toMatchObject({ host: undefined })
+    expect(readRequestHead({ method: 'GET', url: '/', httpVersion: '1.0', rawHeaders: [] })).toMatchObject({
+      host: undefined,
+    })
   })
 })
 

@@ -3,15 +3,22 @@ import { posix } from 'node:path'
 import { expect, test } from 'vitest'
 
 /** The layers of proxy/, top first. A file may import from its own folder, and from layers below its own. */
-const layers = [['main'], ['app'], ['http', 'ops'], ['cache', 'coherence', 'origin'], ['base']]
+const layers = [
+  ['main'],
+  ['app'],
+  ['http', 'ops'],
+  ['cache', 'coherence', 'changes', 'origin', 'overload', 'example'],
+  ['config'],
+  ['base'],
+]
 /** Folders of one layer that may see each other; of all others none may. */
-const neighbours = ['cache coherence', 'coherence cache', 'origin coherence', 'coherence origin']
+const neighbours = ['cache coherence']
 /** Each client library has one owner. */
 const owners: Record<string, RegExp> = {
   fastify: /^(app|http\/.*|ops\/(admin|dashboard))$/,
-  ioredis: /^(cache\/(redis|redis-time|lease)|coherence\/log)$/,
-  undici: /^http\/pool$/,
-  pg: /^(origin|coherence)\/.*$/,
+  ioredis: /^(cache\/(redis|redis-time)|coherence\/log)$/,
+  undici: /^http\/upstream\/pool$/,
+  pg: /^(origin\/(postgres|inspection|row-rules)|changes\/session|example\/marketplace)$/,
   'prom-client': /^ops\/(metrics|gauges)$/,
   '@opentelemetry': /^ops\/traces$/,
   'lru-cache': /^cache\/memory$/,
@@ -53,7 +60,7 @@ function mayImport(file: string, target: string): boolean {
   if (target.startsWith('node:')) return true
   if (target.startsWith('npm:')) return owners[target.slice(4).split('/')[0] as string]?.test(file) ?? true
   const [from, to] = [folderOf(file), folderOf(target)]
-  if (layers[3]?.includes(from) && /^config(-|$)/.test(target)) return false
+  if (layers[3]?.includes(from) && target.startsWith('config/')) return false
   return from === to || neighbours.includes(`${from} ${to}`) || layerOf(from) < layerOf(to)
 }
 
@@ -105,10 +112,10 @@ const forbidden: [string, string, string][] = [
   ['origin/postgres', "import type { Key } from '../cache/key.ts'", 'origin/postgres may not import cache/key'],
   ['http/server', "import { metrics } from '../ops/metrics.ts'", 'http/server may not import ops/metrics'],
   ['ops/admin', "import { send } from '../http/server.ts'", 'ops/admin may not import http/server'],
-  ['cache/key', "import type { Config } from '../config.ts'", 'cache/key may not import config'],
-  ['coherence/log', "import { readConfig } from '../config-file.ts'", 'coherence/log may not import config-file'],
-  ['origin/origin', "import { crossCheck } from '../config-check.ts'", 'origin/origin may not import config-check'],
-  ['cache/key', "import { compile } from '../http/route.ts'", 'cache/key may not import http/route'],
+  ['cache/key', "import type { Config } from '../config/schema.ts'", 'cache/key may not import config/schema'],
+  ['coherence/log', "import { readConfig } from '../config/load.ts'", 'coherence/log may not import config/load'],
+  ['origin/origin', "import { crossCheck } from '../config/check.ts'", 'origin/origin may not import config/check'],
+  ['cache/key', "import { compile } from '../http/routes/route.ts'", 'cache/key may not import http/routes/route'],
   ['clock', "import type { Key } from './cache/key.ts'", 'clock may not import cache/key'],
   ['http/route', "import { createApp } from '../app.ts'", 'http/route may not import app'],
   ['errors', "export { main } from './main.ts'", 'errors may not import main'],

@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { Problem } from '../proxy/errors.ts'
-import { readBody, readQuery } from '../proxy/http/input.ts'
-import { undecodable } from '../proxy/http/parameters.ts'
+import { readBody, readQuery } from '../proxy/http/routes/input.ts'
+import { undecodable } from '../proxy/http/routes/parameters.ts'
 
 // Lone surrogates too. Not fast-check's own unit of this: that takes a second to make.
 const character = fc

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { type Event, everything, type Invalidation, Ledger } from '../proxy/coherence/ledger.ts'
+import { type Event, type Invalidation, Ledger } from '../proxy/coherence/ledger.ts'
+import { everything } from '../proxy/tags.ts'
 import { nextEvent } from './support.ts'
 
 const tags = ['route:plan', 'table:plans']
@@ -109,7 +110,7 @@ test('an event is applied once, and one that does not continue the chain is a ga
   expect([ledger.apply(event, now), ledger.apply(event, now)]).toEqual(['applied', 'known'])
   const skipped: Event = { ...nextEvent(nextEvent(event, on('y')), on('z')) }
   expect(ledger.apply(skipped, now)).toBe('gap')
-  expect(ledger.isInStep).toBe(false)
+  expect(ledger.isSynchronized).toBe(false)
   expect(ledger.apply(nextEvent(event, on('y')), now)).toBe('gap')
 })
 

@@ -2,8 +2,8 @@ import type { AddressInfo } from 'node:net'
 import { pino } from 'pino'
 import { createApp } from '../proxy/app.ts'
 import { systemClock } from '../proxy/clock.ts'
-import type { Config } from '../proxy/config.ts'
-import { readConfig } from '../proxy/config-file.ts'
+import { readConfig } from '../proxy/config/load.ts'
+import type { Config } from '../proxy/config/schema.ts'
 
 export interface Running {
   /** Asks the public listener; `path` begins with a slash. */

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
-import { readConfig } from '../proxy/config-file.ts'
-import { stepsOf } from '../proxy/origin/marketplace.ts'
+import { readConfig } from '../proxy/config/load.ts'
+import { stepsOf } from '../proxy/example/marketplace.ts'
 import { type Running, startApp } from './live.ts'
 import { charged, dollars, exact } from './marketplace-2014.ts'
 

@@ -19,7 +19,7 @@ const contract: Record<string, string> = {
   pool_connections: 'state',
   event_loop_lag_seconds: '',
   build_info: 'node,version',
-  rung: 'rung',
+  degradation_level: '',
   audits_total: 'outcome,route',
 }
 

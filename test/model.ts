@@ -204,7 +204,7 @@ class Model {
   #followSteps(world: World, n: number): Step[] {
     const node = world.nodes[n] as Node
     const ledger = this.#ledgers.at(node.history)
-    if (!ledger.isInStep) return [[`node ${n} goes on after a gap`, this.#rejoin(world, n)]]
+    if (!ledger.isSynchronized) return [[`node ${n} goes on after a gap`, this.#rejoin(world, n)]]
     const { pos } = ledger.position
     const next = eventAt(world.log, pos + 1)
     const afterNext = eventAt(world.log, pos + 2)
@@ -226,7 +226,7 @@ class Model {
     const history = this.#ledgers.tell(node.history, 'apply', isForced ? { ...event, pos: pos + 1, prev: id } : event)
     const ledger = this.#ledgers.at(history)
     // Its position names all of the log up to there: it is as good as its word.
-    const applied = ledger.isInStep ? node.applied | event.all : node.applied
+    const applied = ledger.isSynchronized ? node.applied | event.all : node.applied
     // Whoever comes now joins the fill under way, if that is allowed.
     const fills = node.fills.map((fill) => (this.#mayJoin(ledger, fill) ? { ...fill, needs: applied } : fill))
     return put(world, n, { ...node, history, applied, fills })
@@ -290,7 +290,7 @@ class Model {
       else if (this.#broken !== 'check at fill end') return put(world, n, { ...node, fills })
     }
     const kept = put(world, n, { ...node, fills, memory: { stamp, writes } })
-    if (!ledger.isInStep || stamp.pos < 0) return kept
+    if (!ledger.isSynchronized || stamp.pos < 0) return kept
     const isSent = world.sent.some((other) => other.stamp.id === stamp.id && other.writes === writes)
     return isSent ? kept : { ...kept, sent: [...world.sent, { stamp: { ...stamp, seq: 0 }, writes }] }
   }
@@ -312,7 +312,7 @@ class Model {
   }
 
   #isCurrentShared(ledger: Ledger, stamp: Stamp): boolean {
-    if (!ledger.isInStep) return false
+    if (!ledger.isSynchronized) return false
     return this.#broken === 'Redis check' || ledger.verdictShared(key, judged(stamp), 0) === 'current'
   }
 }

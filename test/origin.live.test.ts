@@ -2,7 +2,7 @@ import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { systemClock } from '../proxy/clock.ts'
 import type { Origin, Query } from '../proxy/origin/origin.ts'
-import { postgresOrigin, type Settings } from '../proxy/origin/postgres.ts'
+import { type PostgresSettings, postgresOrigin } from '../proxy/origin/postgres.ts'
 import { parseStatement } from '../proxy/statement.ts'
 import { type FaultProxy, faultProxy } from './fault-proxy.ts'
 import { recorder } from './support.ts'
@@ -14,7 +14,7 @@ afterAll(() => superuser.end())
 const origins: Origin[] = []
 afterAll(() => Promise.all(origins.map((origin) => origin.close())))
 
-function open(over: Partial<Settings> = {}): Origin {
+function open(over: Partial<PostgresSettings> = {}): Origin {
   const settings = { connections: 4, statementTimeoutMs: 2000, maxRows: 100, maxBytes: 10_000, ...over }
   const origin = postgresOrigin({ url: inject('databaseUrl'), ...settings }, systemClock, recorder().observe)
   origins.push(origin)

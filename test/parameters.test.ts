@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { Parameter } from '../proxy/config.ts'
-import { decode, readerOf, undecodable } from '../proxy/http/parameters.ts'
+import type { Parameter } from '../proxy/config/schema.ts'
+import { decode, readerOf, undecodable } from '../proxy/http/routes/parameters.ts'
 
 // Lone surrogates too. Not fast-check's own unit of this: that takes a second to make.
 const character = fc

@@ -5,7 +5,7 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest'
-import type { Config } from '../proxy/config.ts'
+import type { Config } from '../proxy/config/schema.ts'
 import {
   type Answer,
   type Asked,

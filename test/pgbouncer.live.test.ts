@@ -7,7 +7,7 @@ import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { systemClock } from '../proxy/clock.ts'
 import type { Origin, Query } from '../proxy/origin/origin.ts'
-import { checkServer, postgresOrigin, type Settings } from '../proxy/origin/postgres.ts'
+import { checkServer, type PostgresSettings, postgresOrigin } from '../proxy/origin/postgres.ts'
 import { parseStatement } from '../proxy/statement.ts'
 import { faultProxy } from './fault-proxy.ts'
 import { startApp } from './live.ts'
@@ -85,7 +85,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true })
 })
 
-function open(url: string, over: Partial<Settings> = {}): Origin {
+function open(url: string, over: Partial<PostgresSettings> = {}): Origin {
   const settings = { connections: 20, statementTimeoutMs: 2000, maxRows: 1000, maxBytes: 100_000, ...over }
   const origin = postgresOrigin({ url, ...settings }, systemClock, recorder().observe)
   origins.push(origin)

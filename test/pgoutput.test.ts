@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { type Rows, readFrame, readMessage, standbyStatus } from '../proxy/coherence/pgoutput.ts'
+import { type Rows, readFrame, readMessage, standbyStatus } from '../proxy/changes/pgoutput.ts'
 
 /*
  * Bytes as chapter "Frontend/Backend Protocol" of the PostgreSQL manual has them: Int8, Int16, Int32 and Int64 in network byte

@@ -42,7 +42,7 @@ test('a sign of life goes behind what was handed in before it, and says how long
   const answered = gate()
   far.answer = () => answered.opened.then(() => ({ pos: 1, id: 'x' }))
   publisher.changed(['table:plans'])
-  publisher.heard(0, 5)
+  publisher.caughtUp(0, 5)
   await settled()
   expect(log).toEqual([change('table:plans')])
   clock.pass(7)
@@ -59,7 +59,7 @@ test('no sign of life is passed on while the log does not have what was handed i
   far.answer = async () => undefined
   publisher.changed(['table:plans'])
   publisher.missed(['table:rates'])
-  publisher.heard(0, 5)
+  publisher.caughtUp(0, 5)
   await settled()
   expect(log).not.toContain('beat')
 })

@@ -82,7 +82,7 @@ function setup({
     ...over,
   })
   const read = (over: Partial<Read> = {}): Promise<Answer> => cache.read(asks(over))
-  const held = (over: Partial<Read> = {}): Answer | undefined => cache.held(asks(over))
+  const held = (over: Partial<Read> = {}): Answer | undefined => cache.fromMemory(asks(over))
   const purge = (tags: string[], soft = false) =>
     ledger.apply(nextEvent(ledger.position, { tags, soft, cause: 'purge' }), clock.now())
   return { clock, seen, ledger, memory, far, cache, origin, read, held, purge }
@@ -362,8 +362,8 @@ describe('when the origin fails', () => {
     origin.load = () => Promise.reject(new Problem('shed', 'full'))
     clock.pass(lifetime.fresh + lifetime.stale)
     for (let i = 1; i <= 5; i += 1) {
-      expect(await read()).toMatchObject({ state: 'stale', forwarded: 'stale', makeshift: 'shed' })
-      expect(await read()).toMatchObject({ state: 'stale', makeshift: 'stale-only' })
+      expect(await read()).toMatchObject({ state: 'stale', forwarded: 'stale', fallbackReason: 'shed' })
+      expect(await read()).toMatchObject({ state: 'stale', fallbackReason: 'stale-only' })
       expect(origin.asked).toBe(1 + i)
       clock.pass(1000)
     }
@@ -377,7 +377,7 @@ describe('when the origin fails', () => {
     origin.load = () => Promise.reject(new Problem('origin-unavailable', 'gone'))
     for (const days of [2, 25, 50, 3000]) {
       clock.pass(days * day)
-      expect(await read(long)).toMatchObject({ state: 'stale', forwarded: 'stale', makeshift: 'stale-only' })
+      expect(await read(long)).toMatchObject({ state: 'stale', forwarded: 'stale', fallbackReason: 'stale-only' })
     }
     clock.pass(3650 * day)
     await expect(read(long)).rejects.toMatchObject({ code: 'origin-unavailable' })
@@ -425,7 +425,12 @@ describe('an origin that is slow', () => {
     expect(answer).toBeUndefined()
     clock.pass(1)
     await reading
-    expect(answer).toMatchObject({ source: 'memory', state: 'stale', forwarded: 'stale', makeshift: 'soft-timeout' })
+    expect(answer).toMatchObject({
+      source: 'memory',
+      state: 'stale',
+      forwarded: 'stale',
+      fallbackReason: 'soft-timeout',
+    })
     expect(cache.flights).toBe(1)
     answered.open()
     await settled()
@@ -440,7 +445,7 @@ describe('an origin that is slow', () => {
     clock.pass(softMs)
     await first
     for (let i = 0; i < 10; i += 1)
-      expect(await read()).toMatchObject({ makeshift: 'soft-timeout', forwarded: 'stale', collapsed: true })
+      expect(await read()).toMatchObject({ fallbackReason: 'soft-timeout', forwarded: 'stale', collapsed: true })
     expect(origin.asked).toBe(2)
   })
 
@@ -486,7 +491,7 @@ describe('an origin that is slow', () => {
     const reading = read({ maxAgeMs: 10_000 })
     await settled()
     clock.pass(softMs)
-    expect(await reading).toMatchObject({ state: 'fresh', forwarded: 'request', makeshift: 'soft-timeout' })
+    expect(await reading).toMatchObject({ state: 'fresh', forwarded: 'request', fallbackReason: 'soft-timeout' })
   })
 
   test('what a farther tier has for that case serves as well, also those who come while it is looked for', async () => {
@@ -497,7 +502,7 @@ describe('an origin that is slow', () => {
     await settled()
     clock.pass(softMs)
     for (const answer of await reading)
-      expect(answer).toMatchObject({ state: 'stale', forwarded: 'stale', makeshift: 'soft-timeout' })
+      expect(answer).toMatchObject({ state: 'stale', forwarded: 'stale', fallbackReason: 'soft-timeout' })
   })
 
   test('twin: with a soft timeout as long as the deadline, that is what it costs', async () => {
@@ -732,7 +737,7 @@ describe('one fill over all processes', () => {
     far.kept.set(key, foreignEntry({ readAt: clock.now() }))
     expect(await read({ admit })).toMatchObject({ source: 'redis', state: 'fresh' })
     clock.pass(lifetime.fresh + lifetime.stale)
-    expect(await read({ admit })).toMatchObject({ source: 'memory', state: 'stale', makeshift: 'shed' })
+    expect(await read({ admit })).toMatchObject({ source: 'memory', state: 'stale', fallbackReason: 'shed' })
   })
 
   test('where it has failed elsewhere, what there is is served', async () => {
@@ -1070,8 +1075,8 @@ describe('what is known to have changed', () => {
     purge(['table:plans'])
     origin.load = () => Promise.reject(new Problem('origin-unavailable', 'gone'))
     const answer = await read({ lifetime: allowed })
-    expect(answer).toMatchObject({ state: 'stale', forwarded: 'stale', makeshift: 'after-invalidation' })
-    expect(await read({ lifetime: allowed })).toMatchObject({ makeshift: 'after-invalidation' })
+    expect(answer).toMatchObject({ state: 'stale', forwarded: 'stale', fallbackReason: 'after-invalidation' })
+    expect(await read({ lifetime: allowed })).toMatchObject({ fallbackReason: 'after-invalidation' })
   })
 
   test('is replaced while the origin answers', async () => {
@@ -1097,7 +1102,7 @@ describe('while nobody knows what has changed', () => {
     await read()
     ledger.join({ pos: 3, id: 'barrier' })
     origin.load = () => Promise.reject(new Problem('origin-unavailable', 'gone'))
-    expect(await read()).toMatchObject({ state: 'stale', forwarded: 'stale', makeshift: 'stale-only' })
+    expect(await read()).toMatchObject({ state: 'stale', forwarded: 'stale', fallbackReason: 'stale-only' })
   })
 
   test('an entry from before a gap is replaced while the origin answers', async () => {
@@ -1116,7 +1121,7 @@ describe('while nobody knows what has changed', () => {
     expect((await read()).source).toBe('memory')
     clock.pass(1)
     origin.load = () => Promise.reject(new Problem('origin-unavailable', 'gone'))
-    expect(await read()).toMatchObject({ state: 'stale', forwarded: 'stale', makeshift: 'stale-only' })
+    expect(await read()).toMatchObject({ state: 'stale', forwarded: 'stale', fallbackReason: 'stale-only' })
     clock.pass(2000)
     origin.load = async () => rows('v2')
     expect(text(await read())).toBe('v2')

@@ -1,7 +1,7 @@
 import { Redis } from 'ioredis'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest'
-import type { Lifetime } from '../proxy/config.ts'
+import type { Lifetime } from '../proxy/config/schema.ts'
 import { type Running, startApp } from './live.ts'
 
 /*

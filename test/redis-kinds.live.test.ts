@@ -6,7 +6,7 @@ import { Redis } from 'ioredis'
 import { afterAll, afterEach, expect, inject, test } from 'vitest'
 import { connectRedis, type RedisClient } from '../proxy/cache/redis.ts'
 import { systemClock } from '../proxy/clock.ts'
-import { Follower } from '../proxy/coherence/follower.ts'
+import { LogFollower } from '../proxy/coherence/follower.ts'
 import { Ledger } from '../proxy/coherence/ledger.ts'
 import { redisLog } from '../proxy/coherence/log.ts'
 import { type Running, startApp } from './live.ts'
@@ -84,7 +84,9 @@ const stateOf = async (app: Running) =>
 
 /** Two processes share an answer, and a purge of one reaches the other. */
 async function shareAndPurge([one, other]: [Running, Running]): Promise<void> {
-  await until(async () => (await stateOf(one)).state === 'in step' && (await stateOf(other)).state === 'in step')
+  await until(
+    async () => (await stateOf(one)).state === 'synchronized' && (await stateOf(other)).state === 'synchronized',
+  )
   const before = (await one.purge({ route: 'states' })).json() as { position: string }
   await until(async () => (await stateOf(other)).position === before.position)
   expect((await one.get(path)).cacheStatus).toContain('detail=origin')
@@ -117,7 +119,7 @@ test('a Cluster of three: tier, leases and log work, and every event is in one c
 test('a Cluster that loses the node of the log: no request fails, a purge says that it is for this process', async () => {
   const { url, nodes } = await startCluster()
   const app = await start(url)
-  await until(async () => (await stateOf(app)).state === 'in step')
+  await until(async () => (await stateOf(app)).state === 'synchronized')
   for (const node of nodes) node.stop()
   const purged = await app.purge({ all: true })
   expect([purged.status, (purged.json() as { scope: string }).scope]).toEqual([202, 'process'])
@@ -157,7 +159,7 @@ test('twin: two chains that know nothing of each other are not taken for one', a
       await new Promise((resolve) => client.once('ready', resolve))
       const ledger = new Ledger()
       const parts = { ledger, clock: systemClock, observe: seen.observe, isDatabaseFollowed: () => false }
-      const follower = new Follower({ ...parts, log: redisLog(client, connection.waiting(), 'onramp:') })
+      const follower = new LogFollower({ ...parts, log: redisLog(client, connection.waiting(), 'onramp:') })
       await follower.start()
       stops.push(() => {
         follower.close()

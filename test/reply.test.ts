@@ -45,22 +45,22 @@ describe('Cache-Status (RFC 9211) of', () => {
     ],
     [
       'a stale answer after the origin failed',
-      { state: 'stale', forwarded: 'stale', ttlMs: -90_000, makeshift: 'stale-only' },
+      { state: 'stale', forwarded: 'stale', ttlMs: -90_000, fallbackReason: 'stale-only' },
       'onramp; fwd=stale; ttl=-90; detail=stale-only',
     ],
     [
       'a stale answer because the origin takes its time',
-      { state: 'stale', forwarded: 'stale', ttlMs: -90_000, makeshift: 'soft-timeout' },
+      { state: 'stale', forwarded: 'stale', ttlMs: -90_000, fallbackReason: 'soft-timeout' },
       'onramp; fwd=stale; ttl=-90; detail=soft-timeout',
     ],
     [
       'a stale answer because there was no room to ask the origin',
-      { state: 'stale', forwarded: 'stale', ttlMs: -90_000, makeshift: 'shed' },
+      { state: 'stale', forwarded: 'stale', ttlMs: -90_000, fallbackReason: 'shed' },
       'onramp; fwd=stale; ttl=-90; detail=shed',
     ],
     [
       'a stale answer while the origin is left alone',
-      { state: 'stale', ttlMs: -90_000, makeshift: 'stale-only' },
+      { state: 'stale', ttlMs: -90_000, fallbackReason: 'stale-only' },
       'onramp; hit; ttl=-90; detail=stale-only',
     ],
   ]

@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { Parameter, RouteConfig } from '../proxy/config.ts'
-import { readQuery } from '../proxy/http/input.ts'
-import { compileRoute, routeTable } from '../proxy/http/route.ts'
+import type { Parameter, RouteConfig } from '../proxy/config/schema.ts'
+import { readQuery } from '../proxy/http/routes/input.ts'
+import { compileRoute, routeTable } from '../proxy/http/routes/route.ts'
 
 // Not fast-check's own unit of this: that takes a second to make.
 const character = fc

@@ -8,7 +8,7 @@ const gauges: Gauges = {
   connections: () => ({ total: 3, idle: 1, waiting: 2 }),
   breakers: () => ['redis', 'origin', 'route:plan'].map((name) => ({ name, state: 'open' })),
   clients: () => 1,
-  rung: () => 'full',
+  degradationLevel: () => 'healthy',
   coherence: () => ({ logPosition: 7, isDegraded: false, degradedSeconds: 1 }),
   following: () => ({ mode: 'replication', state: 'leading' }),
   eventLoopLagSeconds: () => 0.004,

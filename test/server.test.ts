@@ -9,11 +9,11 @@ import { memoryTier } from '../proxy/cache/memory.ts'
 import { ReadThrough } from '../proxy/cache/read-through.ts'
 import { Ledger } from '../proxy/coherence/ledger.ts'
 import { Problem } from '../proxy/errors.ts'
-import { compileRoute, type Route, routeTable } from '../proxy/http/route.ts'
+import { compileRoute, type Route, routeTable } from '../proxy/http/routes/route.ts'
 import { publicServer } from '../proxy/http/server.ts'
 import type { GuardedOrigin } from '../proxy/origin/guard.ts'
 import type { Values } from '../proxy/origin/origin.ts'
-import { Slices } from '../proxy/slices.ts'
+import { Scheduler } from '../proxy/overload/scheduler.ts'
 import { type Asked, ask, gate, ManualClock, recorder, settled } from './support.ts'
 
 const lifetime = { fresh: 60_000, stale: 600_000, staleIfError: 3_600_000, negative: 10_000 }
@@ -32,12 +32,12 @@ function setup({
   cors = [],
   noCache,
   clock = new ManualClock(),
-  slices = new Slices(clock),
+  slices = new Scheduler(clock),
 }: {
   cors?: string[]
   noCache?: number
   clock?: ManualClock
-  slices?: Slices
+  slices?: Scheduler
 } = {}) {
   const seen = recorder()
   const asked: Values[] = []
@@ -103,7 +103,7 @@ function setup({
     audit: new Audit({ ledger, clock, observe: seen.observe, random: () => 1 }),
     variants: { want: (key, encoding) => wanted.push([key, encoding]) },
     origin: origin as unknown as GuardedOrigin,
-    slices,
+    scheduler: slices,
     clock,
     observe: seen.observe,
     random: () => 0.5,
@@ -302,7 +302,7 @@ describe('a request that has to wait for its turn', () => {
   const busy = () => {
     const turns: (() => void)[] = []
     const clock = new ManualClock()
-    const slices = new Slices(clock, (run) => turns.push(run))
+    const slices = new Scheduler(clock, (run) => turns.push(run))
     return { clock, slices, turn: () => turns.shift()?.() }
   }
 

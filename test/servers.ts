@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import type { TestProject } from 'vitest/node'
-import { startEmbedded } from '../proxy/origin/embedded.ts'
+import { startEmbedded } from '../proxy/example/embedded.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {

@@ -9,12 +9,12 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { TLSSocket } from 'node:tls'
 import { type Browser, chromium, type Page as Tab } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest'
-import type { Config } from '../proxy/config.ts'
+import type { Config } from '../proxy/config/schema.ts'
 import { type Running, startApp } from './live.ts'
 import { type Program, programs, type Serving } from './program.ts'
 import { findProgram } from './servers.ts'
 import { gate } from './support.ts'
-import { content, digestOf, drained, startWebTier, type WebTier } from './web-tier.ts'
+import { content, digestOf, drained, startWebTier, type WebTier } from './upstream-server.ts'
 
 /*
  * onramp ahead of a web tier, as it stands in production: browsers, bodies larger than memory, clients that mean harm, sockets,

@@ -5,9 +5,9 @@ import { noLeases } from '../proxy/cache/lease.ts'
 import { memoryTier } from '../proxy/cache/memory.ts'
 import { ReadThrough } from '../proxy/cache/read-through.ts'
 import { redisTier } from '../proxy/cache/redis.ts'
-import { Follower } from '../proxy/coherence/follower.ts'
+import { LogFollower } from '../proxy/coherence/follower.ts'
 import { type Event, type Invalidation, Ledger, type Position } from '../proxy/coherence/ledger.ts'
-import type { Head, Log } from '../proxy/coherence/log.ts'
+import type { Log, LogHead } from '../proxy/coherence/log.ts'
 
 /** A rule taken away, to see that its absence is found. */
 export type Broken = 'barrier after a gap' | 'look at the head' | 'publish when visible' | 'judging what Redis has'
@@ -89,14 +89,14 @@ class Server {
   readonly #world: World
   readonly #maxEvents: number
   events: Event[]
-  head: Head | undefined
+  head: LogHead | undefined
   values: Map<string, { value: Buffer; until: number }[]>
   isDown = false
   #isFrozen = false
   #held: (() => void)[] = []
   #waiters: (() => void)[] = []
 
-  constructor(world: World, maxEvents: number, events: Event[] = [], head?: Head, values = new Map()) {
+  constructor(world: World, maxEvents: number, events: Event[] = [], head?: LogHead, values = new Map()) {
     this.#world = world
     this.#maxEvents = maxEvents
     this.events = events
@@ -251,7 +251,7 @@ class Process {
   readonly commands: Connection
   readonly waiting: Connection
   readonly ledger: WatchedLedger
-  readonly follower: Follower
+  readonly follower: LogFollower
   readonly cache: ReadThrough
   readonly #offset: number
   isAlive = true
@@ -272,7 +272,7 @@ class Process {
     this.ledger = new WatchedLedger(this, world)
     const { clock, ledger } = this
     const observe = (fact: { kind: string }) => world.say(() => `${name}: ${JSON.stringify(fact)}`)
-    this.follower = new Follower({ log: this.#log(), ledger, clock, observe, isDatabaseFollowed: () => false })
+    this.follower = new LogFollower({ log: this.#log(), ledger, clock, observe, isDatabaseFollowed: () => false })
     const tier = redisTier(this.#client(), '', this.follower, clock, observe)
     const memory = memoryTier(1024 ** 2, observe)
     const parts = {
@@ -357,7 +357,7 @@ class Process {
           reply(isSkipped && server.head ? { ...server.head, ...invalidation, prev: '' } : server.append(invalidation))
         }),
       head: () =>
-        world.broken === 'look at the head' && this.ledger.isInStep
+        world.broken === 'look at the head' && this.ledger.isSynchronized
           ? commands.call((_server, reply) => reply(own()))
           : commands.call((server, reply) => reply(server.head)),
       read: (pos) => commands.call((server, reply) => reply(server.after(pos))),
@@ -590,7 +590,7 @@ export class World {
       // Where a route allows what is known to have changed to be served if the origin fails, and it is labelled so.
       if (state === 'stale' && this.#lifetime.afterInvalidation) return
       // Served since the origin fails, and labelled so: it may be older than what was missed, never than what was heard.
-      const needs = answer.makeshift === undefined ? marks : heard
+      const needs = answer.fallbackReason === undefined ? marks : heard
       if (version < (needs.version[row] as number) || at < (needs.at[row] as number))
         this.#fail(`${told()}: it had applied version ${needs.version[row]} of ${needs.at[row]}`)
       if (version < before) this.#fail(`${told()}: it had answered version ${before}`)
@@ -742,7 +742,7 @@ export class World {
     let waitsFor = this.#processes.length * rows.length
     for (const process of this.#processes) {
       const { state } = process.follower.state
-      if (state !== 'in step') this.#fail(`${process.name} is ${state} ${healedMs} ms after the last fault`)
+      if (state !== 'synchronized') this.#fail(`${process.name} is ${state} ${healedMs} ms after the last fault`)
       for (const row of rows) {
         const version = this.#versions[row] as number
         process.marks = later(process.marks, { ...noMarks, version: noMarks.version.with(row, version) })

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 
 import { type Running, startApp } from './live.ts'
 import { programs } from './program.ts'
 import { freePort } from './servers.ts'
-import { startWebTier, type WebTier } from './web-tier.ts'
+import { startWebTier, type WebTier } from './upstream-server.ts'
 
 interface Span {
   name: string

@@ -1,20 +1,19 @@
 import { describe, expect, test } from 'vitest'
-import type { Message, Rows } from '../proxy/coherence/pgoutput.ts'
+import type { Message, Rows } from '../proxy/changes/pgoutput.ts'
 import {
-  expand,
-  type Followed,
   maxRowTags,
   readNotice,
   relationKey,
   type Transaction,
   Transactions,
   type Watched,
-} from '../proxy/coherence/transaction.ts'
+} from '../proxy/changes/transaction.ts'
+import { expandTags, type FollowedTable } from '../proxy/tags.ts'
 
-const plans: Followed = { table: 'plans', columns: ['id'] }
-const rates: Followed = { table: 'rates', columns: [] }
+const plans: FollowedTable = { table: 'plans', columns: ['id'] }
+const rates: FollowedTable = { table: 'rates', columns: [] }
 
-function watched(...of: [name: string, ...followed: Followed[]][]): Watched {
+function watched(...of: [name: string, ...followed: FollowedTable[]][]): Watched {
   return {
     relations: new Map(of.map(([name, ...followed]) => [relationKey('public', name), followed])),
     tables: new Map(of.flatMap(([, ...followed]) => followed.map((one) => [one.table, one]))),
@@ -118,7 +117,7 @@ test('a table described again in another way has changed, in the same way it has
   )
 })
 test('a partition is each table it is a part of, and the rows of each', () => {
-  const years: Followed = { table: 'years', columns: ['id'] }
+  const years: FollowedTable = { table: 'years', columns: ['id'] }
   const of = watched(['y2014', years, { table: 'y2014', columns: ['name'] }])
   expect([...transaction([relation(1, 'y2014'), insert(1, '1', 'n')], of).tags].sort()).toEqual([
     'row:y2014.name=n',
@@ -172,7 +171,7 @@ describe('what is told', () => {
 })
 
 test('a tag of a table whose rows are told apart is both of its tags', () => {
-  expect(expand(['table:plans', 'table:rates', 'plans'], both.tables)).toEqual([
+  expect(expandTags(['table:plans', 'table:rates', 'plans'], both.tables)).toEqual([
     'table:plans',
     'rows:plans',
     'table:rates',

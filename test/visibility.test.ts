@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { seenBy, Unseen, UntilVisible, widen } from '../proxy/coherence/visibility.ts'
+import { seenBy, Unseen, UntilVisible, widen } from '../proxy/changes/visibility.ts'
 import { ManualClock, settled } from './support.ts'
 
 describe('a number of 32 bits becomes the one of 64 bits that is meant', () => {

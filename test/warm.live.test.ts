@@ -1,6 +1,6 @@
 import pg from 'pg'
 import { afterEach, describe, expect, inject, test } from 'vitest'
-import type { Config } from '../proxy/config.ts'
+import type { Config } from '../proxy/config/schema.ts'
 import { Refusal } from '../proxy/errors.ts'
 import { type Running, startApp } from './live.ts'
 

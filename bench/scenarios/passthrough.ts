@@ -15,7 +15,7 @@ export const passthrough: Scenario = {
     'What does it cost that a request for the web tier goes through onramp, beside the least that carries one (node:http and undici)?',
   async run({ stage, isQuick, note }) {
     pinThis(0)
-    const web = await stage.processes.node('./servers/web-tier.ts', [], { core: 0 })
+    const web = await stage.processes.node('./servers/upstream.ts', [], { core: 0 })
     const served: Record<(typeof names)[number], Served> = {
       stream: await stage.processes.node('./servers/bare-proxy.ts', [web.url, 'stream'], { core: proxyCore }),
       dispatch: await stage.processes.node('./servers/bare-proxy.ts', [web.url, 'dispatch'], { core: proxyCore }),

@@ -47,17 +47,17 @@ export interface Answer {
   /** What the origin said is kept in memory. */
   stored?: boolean
   /** Why an entry that should have been replaced is served all the same. */
-  makeshift?: Makeshift
+  fallbackReason?: FallbackReason
 }
 
 /**
  * The origin has not answered within the soft timeout; it has failed, or is left alone; it had no room. Or, whichever of these: what is
  * served is known to have changed since, and its route allows that.
  */
-export type Makeshift = 'soft-timeout' | 'stale-only' | 'shed' | 'after-invalidation'
+export type FallbackReason = 'soft-timeout' | 'stale-only' | 'shed' | 'after-invalidation'
 
 /** What became of the origin, as the answer says that is served in place of its own. */
-export function makeshiftFor(error: unknown): Makeshift {
+export function fallbackReasonFor(error: unknown): FallbackReason {
   return error instanceof Problem && error.code === 'shed' ? 'shed' : 'stale-only'
 }
 
@@ -98,21 +98,25 @@ export class Answers {
   }
 
   /** `entry`, to a reader for whom the origin was asked in vain. */
-  inPlace(entry: Entry, read: Read, source: Answer['source'], makeshift: Makeshift): Answer {
+  inPlace(entry: Entry, read: Read, source: Answer['source'], fallbackReason: FallbackReason): Answer {
     const isFresh = this.useOf(entry, read) === 'fresh'
     const answer = this.of(entry, read, source, isFresh ? 'fresh' : 'stale')
-    return { ...answer, forwarded: isFresh ? 'request' : 'stale', makeshift: this.#whyOf(entry, read, makeshift) }
+    return {
+      ...answer,
+      forwarded: isFresh ? 'request' : 'stale',
+      fallbackReason: this.#whyOf(entry, read, fallbackReason),
+    }
   }
 
   /** `entry`, to a reader for whom the origin is not asked, since it has just failed: nothing is forwarded. */
-  leftAlone(entry: Entry, read: Read): Answer {
+  duringBackOff(entry: Entry, read: Read): Answer {
     const state = this.useOf(entry, read) === 'fresh' ? 'fresh' : 'stale'
-    return { ...this.of(entry, read, 'memory', state), makeshift: this.#whyOf(entry, read, 'stale-only') }
+    return { ...this.of(entry, read, 'memory', state), fallbackReason: this.#whyOf(entry, read, 'stale-only') }
   }
 
-  #whyOf(entry: Entry, { key }: Read, makeshift: Makeshift): Makeshift {
+  #whyOf(entry: Entry, { key }: Read, fallbackReason: FallbackReason): FallbackReason {
     const isOutdated = this.#ledger.verdict(key, entry, this.#clock.now()) === 'invalid'
-    return isOutdated ? 'after-invalidation' : makeshift
+    return isOutdated ? 'after-invalidation' : fallbackReason
   }
 
   isYoungEnough(entry: Entry, { maxAgeMs }: Read): boolean {

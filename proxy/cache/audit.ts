@@ -6,7 +6,7 @@ import type { Answer, Read } from './answer.ts'
 /** How long a change that an audit has found may take to be told of, in milliseconds, before it counts as one nobody told of. */
 const graceMs = 2000
 
-export interface AuditParts {
+export interface AuditDependencies {
   ledger: Pick<Ledger, 'verdict'>
   clock: Clock
   observe: Observe
@@ -26,10 +26,10 @@ export interface AuditParts {
  *   4. the invalidation arrives: within the grace given, it was only overtaken
  */
 export class Audit {
-  readonly #parts: AuditParts
+  readonly #parts: AuditDependencies
   readonly #underWay = new Set<string>()
 
-  constructor(parts: AuditParts) {
+  constructor(parts: AuditDependencies) {
     this.#parts = parts
   }
 

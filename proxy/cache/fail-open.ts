@@ -11,7 +11,7 @@ export interface FailOpenTier extends Tier {
   guard<T>(run: () => Promise<T>, otherwise: T): Promise<T>
 }
 
-export interface Limits {
+export interface FailOpenLimits {
   /** The most one operation may take, in milliseconds. */
   deadlineMs: number
   /** Failures in a row after which the tier is left alone. */
@@ -35,7 +35,7 @@ const longestMs = 1000
  * of one deadline each; then the first operation tries it again, while the others still pass it by. A deadline that passes
  * while this process is late is not held against the tier.
  */
-export function failOpen(tier: Tier, limits: Limits, clock: Clock, observe: Observe): FailOpenTier {
+export function failOpen(tier: Tier, limits: FailOpenLimits, clock: Clock, observe: Observe): FailOpenTier {
   let failures = 0
   let isOpen = false
   let openUntil = 0
@@ -118,7 +118,7 @@ class Outlasted extends Error {
  * database, is more work for a process that has too much. A server answers in the order it was asked, so ours is on its way.
  */
 function within<T>(
-  { deadlineMs, isLate }: Limits,
+  { deadlineMs, isLate }: FailOpenLimits,
   clock: Clock,
   isAnswering: () => boolean,
   run: () => T | Promise<T>,

@@ -2,7 +2,7 @@ import type { Clock } from '../clock.ts'
 import { isGood, type Judged, type Ledger, type Position } from '../coherence/ledger.ts'
 import { Problem } from '../errors.ts'
 import type { Observe } from '../observation.ts'
-import { type Answer, type Answers, makeshiftFor, type Read } from './answer.ts'
+import { type Answer, type Answers, fallbackReasonFor, type Read } from './answer.ts'
 import { type Entry, etagOf, ownBytes } from './entry.ts'
 import type { Key } from './key.ts'
 import type { Lease, Leases } from './lease.ts'
@@ -10,7 +10,7 @@ import { freshFor, keepFor } from './lifetime.ts'
 import type { MemoryTier } from './memory.ts'
 import type { Tier } from './tier.ts'
 
-export interface FillParts {
+export interface FillDependencies {
   memory: MemoryTier
   /** The tiers behind memory, nearest first, each failing open. */
   farther: readonly Tier[]
@@ -56,10 +56,10 @@ const longestLookMs = 100
  * there.
  */
 export class Filler {
-  readonly #parts: FillParts
+  readonly #parts: FillDependencies
   readonly #answers: Answers
 
-  constructor(parts: FillParts, answers: Answers) {
+  constructor(parts: FillDependencies, answers: Answers) {
     this.#parts = parts
     this.#answers = answers
   }
@@ -143,7 +143,7 @@ export class Filler {
       return answer
     } catch (error) {
       // Work that was shed has not failed: another process may have room for it.
-      lease?.release(makeshiftFor(error) === 'shed' ? 'done' : 'failed')
+      lease?.release(fallbackReasonFor(error) === 'shed' ? 'done' : 'failed')
       return this.#fallBack(read, purpose, resort, error)
     }
   }
@@ -160,14 +160,14 @@ export class Filler {
     if (refreshed !== undefined) observe({ kind: 'refresh-failed', route: read.route, error })
     const isUsable = entry !== undefined && this.#answers.useOf(entry, read) !== 'no'
     if (isUsable && isLater(entry, memory.peek(read.key))) memory.set(read.key, entry)
-    const makeshift = makeshiftFor(error)
+    const fallbackReason = fallbackReasonFor(error)
     const held = memory.peek(read.key)
-    if (held !== undefined) this.#leaveAlone(held, makeshift !== 'shed')
+    if (held !== undefined) this.#leaveAlone(held, fallbackReason !== 'shed')
     if (!isUsable || source === undefined) throw error
     // Another flight may have brought a later one meanwhile.
-    if (held === undefined || isSame(entry, held)) return this.#answers.inPlace(entry, read, source, makeshift)
+    if (held === undefined || isSame(entry, held)) return this.#answers.inPlace(entry, read, source, fallbackReason)
     if (this.#answers.useOf(held, read) === 'no') throw error
-    return this.#answers.inPlace(held, read, 'memory', makeshift)
+    return this.#answers.inPlace(held, read, 'memory', fallbackReason)
   }
 
   #isHeldOfUse(read: Read): boolean {

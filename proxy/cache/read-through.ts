@@ -1,12 +1,12 @@
 import type { Judged, Position } from '../coherence/ledger.ts'
 import { Problem } from '../errors.ts'
-import { type Answer, Answers, makeshiftFor, type Read } from './answer.ts'
+import { type Answer, Answers, fallbackReasonFor, type Read } from './answer.ts'
 import type { Entry } from './entry.ts'
-import { Filler, type FillParts, type Purpose } from './fill.ts'
+import { type FillDependencies, Filler, type Purpose } from './fill.ts'
 import { isEarlyRefreshDue } from './lifetime.ts'
 import { type Flight, SingleFlight } from './single-flight.ts'
 
-export interface Parts extends FillParts {
+export interface ReadThroughDependencies extends FillDependencies {
   /** How long a reader waits who has something to fall back on, in milliseconds, counted from the start of the flight. */
   softMs: number
   /** Whether one more refresh may be started behind a reader's back, beside so many under way: what is stale can wait, its readers need not. */
@@ -24,13 +24,13 @@ export interface Parts extends FillParts {
  * - A fill is kept only if no invalidation touched its tags since its SQL was sent; its readers get it either way.
  */
 export class ReadThrough {
-  readonly #parts: Parts
+  readonly #parts: ReadThroughDependencies
   readonly #answers: Answers
   readonly #filler: Filler
   readonly #flights: SingleFlight<Answer>
   #refreshes = 0
 
-  constructor(parts: Parts) {
+  constructor(parts: ReadThroughDependencies) {
     this.#parts = parts
     this.#answers = new Answers(parts.ledger, parts.clock)
     this.#filler = new Filler(parts, this.#answers)
@@ -43,7 +43,7 @@ export class ReadThrough {
   }
 
   /** What memory has for `read`, if it may be served as it is; a refresh that is due is started behind. */
-  held(read: Read): Answer | undefined {
+  fromMemory(read: Read): Answer | undefined {
     const { memory, clock, random } = this.#parts
     const held = memory.get(read.key)
     if (held === undefined) return undefined
@@ -57,7 +57,7 @@ export class ReadThrough {
   }
 
   async read(read: Read): Promise<Answer> {
-    return this.held(read) ?? this.fetch(read)
+    return this.fromMemory(read) ?? this.fetch(read)
   }
 
   /** What is to be had for `read` that memory has just been found not to hold. */
@@ -74,7 +74,7 @@ export class ReadThrough {
     const fallback = use === 'no' ? undefined : held
     // The origin has just failed and is not asked: for this request nothing is forwarded.
     if (fallback !== undefined && clock.now() < (fallback.refreshNotBefore ?? 0))
-      return this.#answers.leftAlone(fallback, read)
+      return this.#answers.duringBackOff(fallback, read)
     return this.#wait(read, fallback, clock.now() + this.#parts.deadlineMs, this.#flights.current(read.key))
   }
 
@@ -99,16 +99,16 @@ export class ReadThrough {
       // Another flight may have brought a later one meanwhile.
       const held = this.#parts.memory.peek(read.key) ?? fallback
       if (held === undefined || this.#answers.useOf(held, read) === 'no') throw error
-      return this.#answers.inPlace(held, read, 'memory', makeshiftFor(error))
+      return this.#answers.inPlace(held, read, 'memory', fallbackReasonFor(error))
     } finally {
       limit.cancel()
     }
   }
 
   /** Whether what another reader's flight has brought will do for this one. */
-  #isGoodFor({ entry, makeshift }: Answer, read: Read): boolean {
+  #isGoodFor({ entry, fallbackReason }: Answer, read: Read): boolean {
     if (read.readSince !== undefined && entry.readAt < read.readSince) return false
-    return makeshift !== undefined || this.#answers.isYoungEnough(entry, read)
+    return fallbackReason !== undefined || this.#answers.isYoungEnough(entry, read)
   }
 
   /**

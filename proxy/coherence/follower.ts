@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.ts'
 import type { Coherence, Observe } from '../observation.ts'
-import { type Event, everything, type Invalidation, type Ledger, type Position } from './ledger.ts'
+import { everything } from '../tags.ts'
+import type { Event, Invalidation, Ledger, Position } from './ledger.ts'
 import type { Log } from './log.ts'
 
 /** How often the log's head is compared with what was applied. */
@@ -14,7 +15,7 @@ const rememberMs = 30_000
 /** More tags than this in one event, and it touches everything. */
 const maxTags = 1000
 
-export interface Parts {
+export interface LogFollowerDependencies {
   log: Log
   ledger: Ledger
   clock: Clock
@@ -37,8 +38,8 @@ export interface Parts {
  *
  * Not verified for three seconds is 'degraded': the ledger calls what it is asked 'unverified', and entries live a few seconds.
  */
-export class Follower {
-  readonly #parts: Parts
+export class LogFollower {
+  readonly #parts: LogFollowerDependencies
   #isClosed = false
   #hasJoined = false
   /** Since the last connection, or gap, the log was seen to continue what was applied. */
@@ -60,7 +61,7 @@ export class Follower {
   #degradedMs = 0
   #gaps = 0
 
-  constructor(parts: Parts) {
+  constructor(parts: LogFollowerDependencies) {
     this.#parts = parts
     const { log, ledger, clock } = parts
     this.#startedAt = clock.now()
@@ -81,7 +82,11 @@ export class Follower {
   get isShared(): boolean {
     const { log, ledger, clock } = this.#parts
     return (
-      log.isShared && this.#isChecked && ledger.isInStep && this.#owed.length === 0 && clock.now() <= this.#sharedUntil
+      log.isShared &&
+      this.#isChecked &&
+      ledger.isSynchronized &&
+      this.#owed.length === 0 &&
+      clock.now() <= this.#sharedUntil
     )
   }
 
@@ -91,7 +96,7 @@ export class Follower {
     const now = this.#state === 'degraded' ? clock.now() - this.#degradedSince : 0
     return {
       state: this.#state,
-      ...(ledger.isInStep && { position: `${pos}:${id}` }),
+      ...(ledger.isSynchronized && { position: `${pos}:${id}` }),
       gaps: this.#gaps,
       degradedSeconds: (this.#degradedMs + now) / 1000,
     }
@@ -164,13 +169,13 @@ export class Follower {
     if (!log.isReachable) return
     const asked = clock.now()
     const before = ledger.position
-    const wasInStep = ledger.isInStep
+    const wasSynchronized = ledger.isSynchronized
     const head = await log.head()
-    if (wasInStep && (head === undefined || head.pos < before.pos)) this.#gap()
-    else if (wasInStep && head !== undefined && !(await this.#continues(head))) this.#gap()
-    if (!ledger.isInStep) await this.#join()
+    if (wasSynchronized && (head === undefined || head.pos < before.pos)) this.#gap()
+    else if (wasSynchronized && head !== undefined && !(await this.#continues(head))) this.#gap()
+    if (!ledger.isSynchronized) await this.#join()
     await this.#payDebts()
-    if (!ledger.isInStep) return // another gap meanwhile
+    if (!ledger.isSynchronized) return // another gap meanwhile
     // Not by the time alone: what was published before a long loss of the log may be what it has lost.
     this.#recent = this.#recent.filter(({ at }) => asked - at < rememberMs)
     this.#isChecked = true
@@ -204,7 +209,7 @@ export class Follower {
         ledger.join({ pos: first.pos - 1, id: first.prev })
         this.#take(events)
         await this.#catchUp()
-        if (ledger.isInStep) return
+        if (ledger.isSynchronized) return
       }
     }
     // Appended now, after the gap was noticed: whatever we have applied is before it.
@@ -219,7 +224,7 @@ export class Follower {
     const { log, ledger, clock } = this.#parts
     while (!this.#isClosed) {
       try {
-        if (ledger.isInStep) await this.#takeFrom((pos) => log.next(pos))
+        if (ledger.isSynchronized) await this.#takeFrom((pos) => log.next(pos))
         else await new Promise<void>((resolve) => clock.after(50, resolve))
       } catch {
         // Whether it is the server or this connection, the next look at the head says.
@@ -238,7 +243,7 @@ export class Follower {
 
   async #readOn(): Promise<void> {
     const { log, ledger } = this.#parts
-    while (ledger.isInStep) if (!(await this.#takeFrom((pos) => log.read(pos)))) return
+    while (ledger.isSynchronized) if (!(await this.#takeFrom((pos) => log.read(pos)))) return
   }
 
   /**
@@ -259,9 +264,10 @@ export class Follower {
     const { log, ledger } = this.#parts
     const event = await log.append(invalidation)
     this.#recent.push({ at: asked, invalidation })
-    if (ledger.isInStep && event.prev === ledger.position.id) this.#take([event], asked)
+    if (ledger.isSynchronized && event.prev === ledger.position.id) this.#take([event], asked)
     // Twice: one that was under way may have read before it was appended.
-    for (let i = 0; i < 2 && ledger.isInStep && !ledger.holds(event); i += 1) await this.#catchUp().catch(() => {})
+    for (let i = 0; i < 2 && ledger.isSynchronized && !ledger.holds(event); i += 1)
+      await this.#catchUp().catch(() => {})
     return event
   }
 
@@ -326,7 +332,7 @@ export class Follower {
         at: now,
         invalidation,
       }))
-    const state: Coherence = now <= ledger.verifiedUntil ? 'in step' : 'degraded'
+    const state: Coherence = now <= ledger.verifiedUntil ? 'synchronized' : 'degraded'
     const isStillStarting = this.#state === 'starting' && now - this.#startedAt < trustMs + verifyMs
     if (state === this.#state || (state === 'degraded' && isStillStarting)) return
     if (state === 'degraded') this.#degradedSince = now

@@ -1,4 +1,5 @@
 import type { Cause } from '../observation.ts'
+import { everything } from '../tags.ts'
 
 /** Names a prefix of the invalidation log: its last event. The id is chained, so equal names mean equal prefixes. */
 export interface Position {
@@ -42,9 +43,6 @@ export interface Judged {
   tags: readonly string[]
   readAt: number
 }
-
-/** The tag every entry has without saying so. */
-export const everything = '*'
 
 /** The position of who is in step with no log: it verifies nothing. */
 export const nowhere: Position = { pos: -1, id: '' }
@@ -105,7 +103,7 @@ export class Ledger {
     return this.#position
   }
 
-  get isInStep(): boolean {
+  get isSynchronized(): boolean {
     return this.#position !== nowhere
   }
 
@@ -123,7 +121,7 @@ export class Ledger {
    * 'known'. One that does not continue the chain is a 'gap', and nothing is applied until `join`.
    */
   apply(event: Event, now: number): 'applied' | 'known' | 'gap' {
-    if (!this.isInStep) return 'gap'
+    if (!this.isSynchronized) return 'gap'
     if (this.holds(event)) return 'known'
     if (event.pos !== this.#position.pos + 1 || event.prev !== this.#position.id) {
       this.lose()

@@ -6,7 +6,7 @@ import type { Event, Invalidation, Position } from './ledger.ts'
 type RedisClient = Redis | Cluster
 
 /** Where the log stands, and the last sign of whoever follows the database for all: it changes at least each second. */
-export interface Head extends Position {
+export interface LogHead extends Position {
   beat: string | undefined
 }
 
@@ -19,7 +19,7 @@ export interface Log {
   /** Appends one event; all transactions that `invalidation` speaks of must be visible by now. */
   append(invalidation: Invalidation): Promise<Event>
   /** Where it stands; nothing, where there is no log yet. */
-  head(): Promise<Head | undefined>
+  head(): Promise<LogHead | undefined>
   /** What follows `pos`, the oldest first; what was forgotten is missing at the front. */
   read(pos: number): Promise<Event[]>
   /** The same, but waits up to a second for the first. */

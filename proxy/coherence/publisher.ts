@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.ts'
 import type { Observe } from '../observation.ts'
-import type { Follower } from './follower.ts'
+import type { LogFollower } from './follower.ts'
 
 /** After one event this long passes before the next, which then holds all that came meanwhile. */
 const gatherMs = 10
@@ -14,7 +14,7 @@ const maxTags = 1000
  * handed in before it, and only once that is in the log: whoever sees it has missed nothing up to then.
  */
 export class Publisher {
-  readonly #follower: Pick<Follower, 'publish' | 'beat'>
+  readonly #follower: Pick<LogFollower, 'publish' | 'beat'>
   readonly #clock: Clock
   readonly #observe: Observe
   #changed = new Set<string>()
@@ -22,7 +22,7 @@ export class Publisher {
   #heard: { lagMs: number; at: number } | undefined
   #isBusy = false
 
-  constructor(follower: Pick<Follower, 'publish' | 'beat'>, clock: Clock, observe: Observe) {
+  constructor(follower: Pick<LogFollower, 'publish' | 'beat'>, clock: Clock, observe: Observe) {
     this.#follower = follower
     this.#clock = clock
     this.#observe = observe
@@ -41,7 +41,7 @@ export class Publisher {
   }
 
   /** All that was committed up to a moment ago has been handed in; `lagMs` from its commit to now. */
-  heard(_sinceMs: number, lagMs: number): void {
+  caughtUp(_sinceMs: number, lagMs: number): void {
     this.#heard = { lagMs, at: this.#clock.now() }
     this.#begin()
   }

@@ -1,5 +1,5 @@
 import type { TierName } from '../observation.ts'
-import type { Follower } from './follower.ts'
+import type { LogFollower } from './follower.ts'
 
 /** What a person asks to be forgotten: tags, a route (with parameters: one entry of it), or everything. */
 export type PurgeRequest = { soft: boolean } & (
@@ -23,7 +23,7 @@ export interface Purged {
 }
 
 /** Makes the one way a purge takes. Once it resolves, this process serves nothing older. */
-export function purger(follower: Follower, hasRedis: boolean) {
+export function purger(follower: LogFollower, hasRedis: boolean) {
   return async (tags: readonly string[], soft: boolean): Promise<Purged> => {
     const position = await follower.publish({ tags, soft, cause: 'purge' })
     const isHeard = position !== undefined

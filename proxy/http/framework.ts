@@ -7,9 +7,9 @@ import Fastify, {
   type FastifyServerOptions,
 } from 'fastify'
 import { messageOf, Problem, type ProblemCode } from '../errors.ts'
-import { isRequestId } from './fields.ts'
 import type { HttpSocket } from './listener.ts'
 import { problemReply, type Reply } from './reply.ts'
+import { isRequestId } from './upstream/fields.ts'
 
 /** A server with what both listeners share: problems as JSON, JSON bodies as text, nothing logged by the framework. */
 export function newServer(

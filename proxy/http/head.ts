@@ -15,7 +15,7 @@ export interface RawHead {
 }
 
 /** A request head that means one thing only, to everybody who reads it. */
-export interface Head {
+export interface RequestHead {
   method: string
   httpVersion: '1.0' | '1.1'
   /** The request target, byte for byte. */
@@ -52,13 +52,13 @@ const lookalike = /^(content_length|transfer_encoding)$/
  * one plain `chunked`, chunked in HTTP/1.0, two Hosts or none, a target that names another authority or holds a fragment,
  * HTTP/0.9, methods of other protocols, lengths above what a number holds.
  */
-export function readHead({ method = '', url = '', httpVersion, rawHeaders }: RawHead): Head | Problem {
+export function readRequestHead({ method = '', url = '', httpVersion, rawHeaders }: RawHead): RequestHead | Problem {
   if (httpVersion !== '1.1' && httpVersion !== '1.0') return refused(`HTTP/${httpVersion} is not spoken here.`)
   if (!methods.has(method) || method === 'CONNECT')
     return new Problem('not-implemented', `${method} is not carried here.`)
   const names: string[] = []
   let host: string | undefined
-  let content: Head['content']
+  let content: RequestHead['content']
   let connection = ''
   let expectsContinue = false
   let maxForwards: number | undefined

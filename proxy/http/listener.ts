@@ -7,7 +7,7 @@ import type { Duplex } from 'node:stream'
 import { createSecureContext } from 'node:tls'
 import type { Clock } from '../clock.ts'
 import type { Observe } from '../observation.ts'
-import type { Sender } from './fields.ts'
+import type { Sender } from './upstream/fields.ts'
 
 /** What one client may ask of a listener. Times in milliseconds. */
 export interface ConnectionLimits {
@@ -72,15 +72,18 @@ export function limitedServer(
   server.timeout = limits.quietMs
   // From the start, and one object for all: a property added later would make every socket a thing of its own to the engine.
   for (const event of ['connection', 'secureConnection'])
-    server.on(event, (socket: Lined) => {
+    server.on(event, (socket: WithConnectionState) => {
       socket.line = { requests: 0, waiting: 0, changing: 0, isEnding: false, isLast: false, sender: undefined }
     })
-  const open = new Set<HttpSocket & Lined>()
+  const open = new Set<HttpSocket & WithConnectionState>()
   connections.set(server, open)
-  server.on(certificate === undefined ? 'connection' : 'secureConnection', (socket: HttpSocket & Lined) => {
-    open.add(socket)
-    socket.once('close', () => open.delete(socket))
-  })
+  server.on(
+    certificate === undefined ? 'connection' : 'secureConnection',
+    (socket: HttpSocket & WithConnectionState) => {
+      open.add(socket)
+      socket.once('close', () => open.delete(socket))
+    },
+  )
   server.on('request', handlers.request)
   // Node would promise to read the content, or refuse what it does not know, by itself.
   server.on('checkContinue', handlers.request)
@@ -108,7 +111,7 @@ export function contents({ cert, key }: Certificate): { cert: Buffer; key: Buffe
 }
 
 /** What is known of a connection. */
-export interface Line {
+export interface ConnectionState {
   requests: number
   /** Requests that wait for their turn to begin. */
   waiting: number
@@ -122,13 +125,13 @@ export interface Line {
   sender: Sender | undefined
 }
 
-interface Lined {
-  line: Line
+interface WithConnectionState {
+  line: ConnectionState
 }
 
 /** What is known of the connection that `request` came on. */
-export function lineOf({ socket }: IncomingMessage): Line {
-  return (socket as unknown as Lined).line
+export function connectionStateOf({ socket }: IncomingMessage): ConnectionState {
+  return (socket as unknown as WithConnectionState).line
 }
 
 /** What a connection of Node's server keeps: the response being written on it, and the request being read. */
@@ -137,7 +140,7 @@ export type HttpSocket = Duplex & {
   parser?: { incoming?: IncomingMessage | null } | null
 }
 
-const connections = new WeakMap<Server, ReadonlySet<HttpSocket & Lined>>()
+const connections = new WeakMap<Server, ReadonlySet<HttpSocket & WithConnectionState>>()
 
 /**
  * Connections that wait to be accepted, a socket: all that the system lets (net.core.somaxconn). When the process before this one leaves, its
@@ -204,7 +207,7 @@ export async function handOver(server: Server, clock: Clock, graceMs: number): P
   )
   for (let i = 0; i < told.length; i += 1) {
     if (i > 0 && i % atOnce === 0) await pause()
-    const { line, _httpMessage: underWay } = told[i] as HttpSocket & Lined
+    const { line, _httpMessage: underWay } = told[i] as HttpSocket & WithConnectionState
     line.isLast = true
     if (underWay != null && !underWay.headersSent) underWay.shouldKeepAlive = false
   }

@@ -82,9 +82,9 @@ export function problemReply(problem: Problem, headers: Record<string, string> =
 }
 
 /** The Cache-Status field (RFC 9211) of an answer. `ttl` in whole seconds, rounded down: negative as soon as it is stale. */
-export function cacheStatus({ source, ttlMs, forwarded, collapsed, stored, makeshift }: Answer): string {
+export function cacheStatus({ source, ttlMs, forwarded, collapsed, stored, fallbackReason }: Answer): string {
   const ttl = `ttl=${Math.floor(ttlMs / 1000)}`
-  const detail = makeshift ?? source
+  const detail = fallbackReason ?? source
   if (forwarded === undefined) return `onramp; hit; ${ttl}; detail=${detail}`
   // The origin was asked and has not answered: what was there is served, older than its route would like.
   if (source !== 'origin') return `onramp; fwd=${forwarded}${collapsed ? '; collapsed' : ''}; ${ttl}; detail=${detail}`

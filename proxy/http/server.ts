@@ -7,22 +7,28 @@ import type { Clock } from '../clock.ts'
 import { Problem } from '../errors.ts'
 import type { Observe } from '../observation.ts'
 import type { GuardedOrigin } from '../origin/guard.ts'
-import type { Slices } from '../slices.ts'
-import { type Arriving, type Found, forClient, type Road, routeAnswers } from './answer.ts'
+import type { Scheduler } from '../overload/scheduler.ts'
 import { corsFor, isPreflight, preflightFields, withCors } from './cors.ts'
 import { newServer, send } from './framework.ts'
-import { readHead, safeMethods } from './head.ts'
-import { readBody } from './input.ts'
-import { type Certificate, type ConnectionLimits, type HttpSocket, limitedServer, lineOf } from './listener.ts'
-import type { Passthrough } from './passthrough.ts'
+import { readRequestHead, safeMethods } from './head.ts'
+import {
+  type Certificate,
+  type ConnectionLimits,
+  connectionStateOf,
+  type HttpSocket,
+  limitedServer,
+} from './listener.ts'
 import { problemReply } from './reply.ts'
-import type { RouteTable } from './route.ts'
-import { asksForWebSocket } from './tunnel.ts'
+import { type Arriving, forClient, type RequestContext, type RouteMatch, routeAnswers } from './routes/answers.ts'
+import { readBody } from './routes/input.ts'
+import type { RouteTable } from './routes/route.ts'
+import type { Passthrough } from './upstream/passthrough.ts'
+import { asksForWebSocket } from './upstream/tunnel.ts'
 
-export interface Parts {
+export interface PublicServerDependencies {
   /** The table of the moment: a reload replaces it between two requests. */
   routes(): RouteTable
-  cache: Pick<ReadThrough, 'held' | 'fetch'>
+  cache: Pick<ReadThrough, 'fromMemory' | 'fetch'>
   audit: Audit
   variants: Pick<VariantBuilder, 'want'>
   origin: Pick<GuardedOrigin, 'query' | 'admit' | 'isIdleFor'>
@@ -31,16 +37,16 @@ export interface Parts {
   /** Runs what is done for a request to the route of this path, which somebody may want to watch. */
   within?: ((request: IncomingMessage, path: string | undefined, run: () => void) => void) | undefined
   cors: readonly string[]
-  slices: Slices
+  scheduler: Scheduler
   clock: Clock
   observe: Observe
-  limits: Limits
+  limits: PublicServerLimits
   certificate: Certificate | undefined
   /** 0 to 1, evenly spread. */
   random(): number
 }
 
-export interface Limits extends ConnectionLimits {
+export interface PublicServerLimits extends ConnectionLimits {
   /** Of one connection; 0 is no limit. Node's own limit says that it closes the connection, and leaves it open. */
   maxRequests: number
   /** Of a POST to a route. */
@@ -51,7 +57,7 @@ export interface Limits extends ConnectionLimits {
 
 declare module 'fastify' {
   interface FastifyRequest {
-    road: Road
+    road: RequestContext
   }
 }
 
@@ -62,14 +68,14 @@ declare module 'fastify' {
  * Routes are matched here and not by the framework's router: what is served from the cache must be named exactly. A GET for a
  * route is answered by `answer`; the framework does content, everything that is an error by its path or method, and the closing.
  */
-export function publicServer(parts: Parts): FastifyInstance {
-  const { passthrough, limits, slices } = parts
+export function publicServer(parts: PublicServerDependencies): FastifyInstance {
+  const { passthrough, limits, scheduler: slices } = parts
   const cors = corsFor(parts.cors)
 
-  function approach(request: Arriving, began: number): Road | Problem {
-    const head = readHead(request)
+  function approach(request: Arriving, began: number): RequestContext | Problem {
+    const head = readRequestHead(request)
     if (head instanceof Problem) return head
-    request.road = {
+    request.context = {
       head,
       found: answers.find(head),
       began,
@@ -77,11 +83,11 @@ export function publicServer(parts: Parts): FastifyInstance {
       requestId: undefined,
       error: undefined,
     }
-    return request.road
+    return request.context
   }
 
   /** Whether a route answers, be it with an error; without a web tier nobody else will. */
-  function isOurs({ head, found }: Road, { headers }: IncomingMessage): boolean {
+  function isOurs({ head, found }: RequestContext, { headers }: IncomingMessage): boolean {
     if (passthrough === undefined) return true
     if (found === undefined || (found.read === undefined && !found.route.fits(found.given))) return false
     return found.route.methods.includes(head.method) || (parts.cors.length > 0 && isPreflight(head.method, headers))
@@ -93,7 +99,7 @@ export function publicServer(parts: Parts): FastifyInstance {
    */
   function receive(request: Arriving, response: ServerResponse, handle: RequestListener): void {
     const socket = request.socket as HttpSocket
-    const line = lineOf(request)
+    const line = connectionStateOf(request)
     line.requests += 1
     if (limits.maxRequests > 0 && line.requests > limits.maxRequests) return // the one before has ended the connection
     if (line.requests === limits.maxRequests) response.shouldKeepAlive = false
@@ -120,7 +126,7 @@ export function publicServer(parts: Parts): FastifyInstance {
   }
 
   function begin(request: Arriving, response: ServerResponse, handle: RequestListener, came: number): void {
-    const line = lineOf(request)
+    const line = connectionStateOf(request)
     if (line.isEnding || response.destroyed) return
     if (line.isLast) response.shouldKeepAlive = false
     const road = approach(request, came)
@@ -143,7 +149,7 @@ export function publicServer(parts: Parts): FastifyInstance {
   }
 
   function endAfter(request: Arriving, response: ServerResponse): void {
-    lineOf(request).isEnding = true
+    connectionStateOf(request).isEnding = true
     response.shouldKeepAlive = false
   }
 
@@ -155,18 +161,18 @@ export function publicServer(parts: Parts): FastifyInstance {
     response.end(body)
     parts.observe({
       kind: 'response',
-      route: request.road?.found?.route.name ?? 'none',
+      route: request.context?.found?.route.name ?? 'none',
       source: 'none',
       state: 'error',
       status,
       seconds: 0,
       method: String(request.method),
-      path: request.road?.head.path ?? '',
+      path: request.context?.head.path ?? '',
       error: problem,
     })
   }
 
-  function answered({ head, found, began, answer, requestId, error }: Road, status: number): void {
+  function answered({ head, found, began, answer, requestId, error }: RequestContext, status: number): void {
     parts.observe({
       kind: 'response',
       route: found?.route.name ?? 'none',
@@ -177,7 +183,7 @@ export function publicServer(parts: Parts): FastifyInstance {
       method: head.method,
       path: head.path,
       ageSeconds: answer && answer.ageMs / 1000,
-      makeshift: answer?.makeshift,
+      fallbackReason: answer?.fallbackReason,
       requestId,
       error,
     })
@@ -204,18 +210,18 @@ export function publicServer(parts: Parts): FastifyInstance {
           return !(road instanceof Problem || isOurs(road, request))
         },
         upgrade(request: Arriving, socket, early) {
-          passthrough?.tunnel(request, socket, early, (request.road as Road).head)
+          passthrough?.tunnel(request, socket, early, (request.context as RequestContext).head)
         },
       })
     },
   })
-  server.decorateRequest('road', null as unknown as Road)
+  server.decorateRequest('road', null as unknown as RequestContext)
   server.addHook('preClose', async () => {
     isClosing = true
   })
 
   server.addHook('onRequest', async (request, reply) => {
-    request.road = (request.raw as Arriving).road as Road
+    request.road = (request.raw as Arriving).context as RequestContext
     const { head, found } = request.road
     reply.headers(cors(request.headers))
     if (found === undefined) throw new Problem('no-route', 'No route has this path.')
@@ -231,10 +237,10 @@ export function publicServer(parts: Parts): FastifyInstance {
 
   const handle = async (request: FastifyRequest, reply: FastifyReply) => {
     const { road } = request
-    const found = road.found as Found
+    const found = road.found as RouteMatch
     const read = answers.reading(found, readBody(request.body, limits.maxParameters))
     const wanted = forClient(read, found.route, request.headers)
-    road.answer = parts.cache.held(wanted) ?? (await parts.cache.fetch(wanted))
+    road.answer = parts.cache.fromMemory(wanted) ?? (await parts.cache.fetch(wanted))
     answers.audit(found, wanted, road.answer)
     const made = answers.replyTo(found, wanted, road.answer, request)
     return send(reply, { ...made, headers: withCors(made.headers, cors(request.headers)) })

@@ -7,7 +7,7 @@ import type { Purged, PurgeRequest } from '../coherence/purge.ts'
 import { Problem, Refusal } from '../errors.ts'
 import type { Metrics } from './metrics.ts'
 
-export interface Parts {
+export interface AdminDependencies {
   token: string | undefined
   metrics: Metrics
   memory: MemoryTier
@@ -33,7 +33,7 @@ const purgeBody = z.union([
 ])
 
 /** Adds the routes of the admin listener to `server`. Every POST needs the token, where there is one. */
-export function adminRoutes(server: FastifyInstance, parts: Parts): void {
+export function adminRoutes(server: FastifyInstance, parts: AdminDependencies): void {
   server.addHook('onRequest', async (request, reply) => {
     if (request.method !== 'POST') return
     // A page somebody has open can send a POST to their loopback; a browser says then where the page is from.
@@ -101,7 +101,7 @@ export function adminRoutes(server: FastifyInstance, parts: Parts): void {
 }
 
 function entries(
-  { memory, now, routes }: Parts,
+  { memory, now, routes }: AdminDependencies,
   { route, limit = '100' }: { route?: string; limit?: string },
 ): unknown {
   if (!/^[1-9]\d{0,3}$/.test(limit)) throw new Problem('bad-parameters', 'limit is not between 1 and 9999.')

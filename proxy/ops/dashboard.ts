@@ -6,12 +6,12 @@ import type { FastifyInstance } from 'fastify'
 import { Problem, quote } from '../errors.ts'
 import type { History } from './history.ts'
 
-export interface Parts {
+export interface DashboardDependencies {
   /** All that /stats shows. */
   stats(): Record<string, unknown>
   history: History
   isRoute(name: string): boolean
-  hottest(route: string): unknown
+  hotKeys(route: string): unknown
   slowest(route: string): unknown
 }
 
@@ -22,10 +22,9 @@ const files: Record<string, [file: URL, type: string]> = {
   '/dashboard': [new URL('index.html', page), 'text/html'],
   '/dashboard/dashboard.css': [new URL('dashboard.css', page), 'text/css'],
   ...Object.fromEntries(
-    ['page.js', 'summary.js', 'charts.js', 'table.js', 'route.js', 'lately.js', 'purge.js', 'words.js'].map((name) => [
-      `/dashboard/${name}`,
-      [new URL(name, page), 'text/javascript'],
-    ]),
+    ['page.js', 'summary.js', 'charts.js', 'table.js', 'route.js', 'recent-events.js', 'purge.js', 'words.js'].map(
+      (name) => [`/dashboard/${name}`, [new URL(name, page), 'text/javascript']],
+    ),
   ),
   '/dashboard/icon.svg': [new URL('icon.svg', page), 'image/svg+xml'],
   '/dashboard/uPlot.js': [new URL('uPlot.esm.js', uplot), 'text/javascript'],
@@ -56,7 +55,7 @@ const mostBytesWaiting = 1024 ** 2
 const mostStreams = 100
 
 /** Adds the dashboard to the admin listener: its page, the stream it lives on, and the past. */
-export function dashboardRoutes(server: FastifyInstance, parts: Parts): void {
+export function dashboardRoutes(server: FastifyInstance, parts: DashboardDependencies): void {
   const { history } = parts
   for (const [path, [file, type]] of Object.entries(files)) {
     server.get(path, async (_request, reply) =>
@@ -73,13 +72,13 @@ export function dashboardRoutes(server: FastifyInstance, parts: Parts): void {
     const { name = '' } = query
     if (!parts.isRoute(name)) throw new Problem('bad-parameters', `There is no route named ${quote(name)}.`)
     const past = history.read(name, sinceOf(query.since))
-    return { ...past, hottest: parts.hottest(name), slowest: parts.slowest(name) }
+    return { ...past, hotKeys: parts.hotKeys(name), slowest: parts.slowest(name) }
   })
   events(server, parts)
 }
 
 /** `GET /events`: what /stats shows, each second. It is written once, whoever many look. */
-function events(server: FastifyInstance, { stats, history }: Parts): void {
+function events(server: FastifyInstance, { stats, history }: DashboardDependencies): void {
   const streams = new Set<PassThrough>()
   const message = () => `data: ${JSON.stringify(stats())}\n\n`
   history.listen(() => {

@@ -1,5 +1,5 @@
 import { Gauge, type Registry } from 'prom-client'
-import { type Rung, rungs } from './ladder.ts'
+import { type DegradationLevel, degradationLevels } from './degradation.ts'
 
 /** What is read when metrics are, rather than counted as it happens. */
 export interface Gauges {
@@ -8,7 +8,7 @@ export interface Gauges {
   breakers(): { name: string; state: BreakerState }[]
   /** Connections of clients that are open. */
   clients(): number
-  rung(): Rung
+  degradationLevel(): DegradationLevel
   /** The place in the invalidation log; for how long altogether this process could not tell whether it had missed any. */
   coherence(): { logPosition: number; isDegraded: boolean; degradedSeconds: number }
   /** How the database is followed. */
@@ -55,9 +55,12 @@ export function registerGauges(registry: Registry, gauges: Gauges, version: stri
   gauge('breaker_state', '0 closed (in use), 1 open (passed by), 2 half-open (being tried).', ['name'], (set) => {
     for (const { name, state } of gauges.breakers()) set({ name }, breakerValues[state])
   })
-  gauge('rung', '1 for the rung of the ladder the program stands on, 0 for the others.', ['rung'], (set) => {
-    for (const rung of rungs) set({ rung }, gauges.rung() === rung ? 1 : 0)
-  })
+  gauge(
+    'degradation_level',
+    `Degradation level: ${degradationLevels.map((level, i) => `${i} ${level}`).join(', ')}.`,
+    [],
+    (set) => set({}, degradationLevels.indexOf(gauges.degradationLevel())),
+  )
   gauge('log_position', 'The last invalidation applied, in the log; -1 while it is not followed.', [], (set) =>
     set({}, gauges.coherence().logPosition),
   )

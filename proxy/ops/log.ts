@@ -2,7 +2,7 @@ import type { Logger } from 'pino'
 import type { Clock } from '../clock.ts'
 import { messageOf } from '../errors.ts'
 import type { Observe } from '../observation.ts'
-import type { Rung } from './ladder.ts'
+import type { DegradationLevel } from './degradation.ts'
 
 /**
  * Writes observations down: each request at debug, slow and failed ones at warn, a line for each change of state.
@@ -102,11 +102,14 @@ export function logger(pino: Logger, slowSeconds: number, clock: Clock): Observe
         if (isNews(`${fact.route} ${fact.reason}`))
           pino.warn({ route: fact.route, reason: fact.reason }, 'requests are refused')
         return
-      case 'rung': {
-        const { rung, before } = fact
-        return rung === 'full'
-          ? pino.info({ rung, before }, 'all is in use again')
-          : pino.warn({ rung, before, reason: reasons[rung as Rung] }, 'going on with less')
+      case 'degradation': {
+        const { level: degradationLevel, before } = fact
+        return degradationLevel === 'healthy'
+          ? pino.info({ degradationLevel, before }, 'all is in use again')
+          : pino.warn(
+              { degradationLevel, before, reason: reasons[degradationLevel as DegradationLevel] },
+              'going on with less',
+            )
       }
       case 'breaker': {
         const { name, state, why } = fact
@@ -152,11 +155,11 @@ export function logger(pino: Logger, slowSeconds: number, clock: Clock): Observe
   return write
 }
 
-/** What each rung below the first one means has happened. */
-const reasons: Partial<Record<Rung, string>> = {
+/** What each degradation level below the first one means has happened. */
+const reasons: Partial<Record<DegradationLevel, string>> = {
   'memory-only': 'Redis cannot be used',
   'stale-only': 'the database is left alone',
-  shed: 'more is asked for than can be done',
+  shedding: 'more is asked for than can be done',
 }
 
 /** Why: the innermost cause's message, and its code if it has one. PostgreSQL quotes values in errors of class 22: not those. */

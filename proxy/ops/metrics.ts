@@ -96,9 +96,9 @@ export function metrics(gauges: Gauges, version: string, nodeVersion: string): M
   )({})
   const gaps = counter('log_gaps_total', 'Times something in the invalidation log may have been missed.')
   const collapsed = counter('collapsed_total', 'Requests that waited for the fill of another.', ['route'])
-  const makeshifts = counter('makeshift_total', 'Older answers served in place of what the database would have said.', [
+  const fallbacks = counter('fallback_total', 'Older answers served in place of what the database would have said.', [
     'route',
-    'why',
+    'reason',
   ])
   const shed = counter('shed_total', 'Work refused to stay alive.', ['route', 'reason'])
   const raced = counter(
@@ -191,7 +191,7 @@ export function metrics(gauges: Gauges, version: string, nodeVersion: string): M
   const observe: Observe = (fact) => {
     switch (fact.kind) {
       case 'response':
-        if (fact.makeshift !== undefined) makeshifts.inc({ route: fact.route, why: fact.makeshift })
+        if (fact.fallbackReason !== undefined) fallbacks.inc({ route: fact.route, reason: fact.fallbackReason })
         return note(fact)
       case 'origin-query':
         queries.inc({ route: fact.route, outcome: fact.outcome })
@@ -241,7 +241,7 @@ export function metrics(gauges: Gauges, version: string, nodeVersion: string): M
       case 'changes':
       case 'breaker':
       case 'coherence':
-      case 'rung':
+      case 'degradation':
       case 'traces':
       case 'draining':
       case 'drained':

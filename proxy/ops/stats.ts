@@ -1,7 +1,7 @@
 import type { Figures } from './figures.ts'
 import type { History } from './history.ts'
-import type { Lately } from './lately.ts'
 import type { Counts, RouteCounts } from './metrics.ts'
+import type { RecentEvents } from './recent-events.ts'
 
 /** A route, or all, as /stats shows it: what was counted since the start, and what it comes to. */
 export interface Shown extends RouteCounts {
@@ -11,7 +11,11 @@ export interface Shown extends RouteCounts {
 }
 
 /** The counts since the start and the figures of now, what happened lately, and how many steps of the past there are. */
-export function statsOf({ total, routes, invalidations, evictions }: Counts, history: History, lately: Lately) {
+export function statsOf(
+  { total, routes, invalidations, evictions }: Counts,
+  history: History,
+  recentEvents: RecentEvents,
+) {
   const now = history.now()
   const shown = (counts: RouteCounts, figures: Figures | undefined): Shown => {
     const answered = counts.memory + counts.redis + counts.origin
@@ -24,7 +28,10 @@ export function statsOf({ total, routes, invalidations, evictions }: Counts, his
     routes: Object.fromEntries(Object.entries(routes).map(([name, counts]) => [name, shown(counts, now.routes[name])])),
     invalidations,
     evictions,
-    lately: { changes: lately.changes().slice(0, 20), invalidations: lately.invalidations().slice(0, 20) },
+    recentEvents: {
+      changes: recentEvents.changes().slice(0, 20),
+      invalidations: recentEvents.invalidations().slice(0, 20),
+    },
     historySteps: history.steps,
   }
 }

@@ -73,9 +73,9 @@ export class Traces {
     this.#current.run({ edge }, run)
   }
 
-  cache(cache: ReadThrough): Pick<ReadThrough, 'held' | 'fetch'> {
+  cache(cache: ReadThrough): Pick<ReadThrough, 'fromMemory' | 'fetch'> {
     const held = (read: Read) => {
-      const answer = cache.held(read)
+      const answer = cache.fromMemory(read)
       const { source, state } = answer ?? {}
       if (answer) this.#current.getStore()?.edge.setAttributes({ 'onramp.source': source, 'onramp.state': state })
       return answer
@@ -91,7 +91,7 @@ export class Traces {
         traced.wait?.end()
       }
     }
-    return { held, fetch }
+    return { fromMemory: held, fetch }
   }
 
   tier(tier: Tier): Tier {

@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.ts'
 import { Problem } from '../errors.ts'
 import type { Observe } from '../observation.ts'
+import { routeTag } from '../tags.ts'
 import { Breaker, type BreakerLimits, type Outcome } from './breaker.ts'
 import { Bulkhead } from './bulkhead.ts'
 import type { Origin, Query } from './origin.ts'
@@ -13,7 +14,7 @@ export interface Guards {
   /** The most a statement takes, in milliseconds; from half of that on it is slow. */
   statementMs: number
   /** Whether this process has more to do than it can. */
-  isBusy(): boolean
+  isOverloaded(): boolean
 }
 
 export interface GuardedOrigin extends Origin {
@@ -53,7 +54,7 @@ export function guard(origin: Origin, guards: Guards, clock: Clock, observe: Obs
   function routeBreaker(route: string): Breaker {
     const known = routes.get(route)
     if (known !== undefined) return known
-    const breaker = breakerOf(`route:${route}`, ofRoute)
+    const breaker = breakerOf(routeTag(route), ofRoute)
     routes.set(route, breaker)
     return breaker
   }
@@ -65,8 +66,8 @@ export function guard(origin: Origin, guards: Guards, clock: Clock, observe: Obs
 
   /** The breaker of the route, where both let something through. */
   function entrance({ route }: Query): Breaker {
-    if (guards.isBusy()) {
-      observe({ kind: 'shed', route, reason: 'busy' })
+    if (guards.isOverloaded()) {
+      observe({ kind: 'shed', route, reason: 'overloaded' })
       throw new Problem('shed', 'There is more to do than can be done.')
     }
     const own = routeBreaker(route)
@@ -121,7 +122,7 @@ export function guard(origin: Origin, guards: Guards, clock: Clock, observe: Obs
       return { ...counts, waiting: waiting + bulkhead.waiting }
     },
     get breakers() {
-      const ofRoutes = [...routes].map(([route, { state }]) => ({ name: `route:${route}`, state }))
+      const ofRoutes = [...routes].map(([route, { state }]) => ({ name: routeTag(route), state }))
       return [{ name: 'origin', state: database.state }, ...ofRoutes]
     },
   }

@@ -3,10 +3,10 @@ import { parseIntoClientConfig } from 'pg-connection-string'
 import type { Clock } from '../clock.ts'
 import { messageOf, Problem, Refusal } from '../errors.ts'
 import type { Observe } from '../observation.ts'
-import { inspect } from './inspect.ts'
+import { inspect } from './inspection.ts'
 import type { Origin, Query, Values } from './origin.ts'
 
-export interface Settings {
+export interface PostgresSettings {
   url: string
   connections: number
   statementTimeoutMs: number
@@ -28,7 +28,7 @@ const clientGraceMs = 250
  * here. A connection is given up only when it is the connection that failed: an SQL error, a timeout of the server's
  * included, leaves it in the pool.
  */
-export function postgresOrigin(settings: Settings, clock: Clock, observe: Observe): Origin {
+export function postgresOrigin(settings: PostgresSettings, clock: Clock, observe: Observe): Origin {
   const { statementTimeoutMs } = settings
   /** Connections that lead to a pooler. */
   const pooled = new WeakSet<pg.ClientBase>()
@@ -221,7 +221,7 @@ type Row = [text: string | null, rows: number, bytes: number | null]
  * A route's statement as it is sent. The server stops at one row more than may be, and keeps what is too large to itself: neither
  * crosses the network, nor is it ever held here.
  */
-function limited(query: Query, { maxRows, maxBytes }: Settings): string {
+function limited(query: Query, { maxRows, maxBytes }: PostgresSettings): string {
   return `select case when octet_length(json) <= ${maxBytes} then json end, rows, octet_length(json)
 from (${wrap(query, undefined, `limit ${maxRows + 1}`)}) onramp_answer (json, rows)`
 }

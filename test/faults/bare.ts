@@ -29,7 +29,7 @@ async function answer(route: string, id: string): Promise<string> {
 const server = createServer((request, response) => {
   const [, route = '', id = ''] = (request.url ?? '').split('/')
   if (route === 'ready') {
-    const state = { rung: 'full', redis: { connected: redis.status === 'ready' } }
+    const state = { degradationLevel: 'healthy', redis: { connected: redis.status === 'ready' } }
     return void response.end(JSON.stringify(state))
   }
   if (route === 'metrics')

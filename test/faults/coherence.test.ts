@@ -66,8 +66,9 @@ afterAll(async () => {
 /** Until every node says it is in step, and answers with what was written after that. Resolves to the seconds it took. */
 async function converged(): Promise<number> {
   const began = performance.now()
-  const isInStep = async ({ adminUrl }: Serving) => (await ask(`${adminUrl}/ready`)).body.includes('"state":"in step"')
-  while (!(await Promise.all(nodes.map(isInStep))).every(Boolean)) await pause(20)
+  const isSynchronized = async ({ adminUrl }: Serving) =>
+    (await ask(`${adminUrl}/ready`)).body.includes('"state":"synchronized"')
+  while (!(await Promise.all(nodes.map(isSynchronized))).every(Boolean)) await pause(20)
   const client = await stand.postgres.superuser()
   const n = await checker.write(client, 0)
   await client.end()

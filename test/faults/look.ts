@@ -11,19 +11,19 @@ export interface Target {
 }
 
 interface Ready {
-  rung: string
+  degradationLevel: string
   redis: { connected: boolean }
 }
 
-/** Looks at the ladder and the breakers until told to end. */
-export function watching(target: Target): { end(): Promise<{ rungs: string[]; breakers: string[] }> } {
-  const rungs = new Set<string>()
+/** Looks at the level and the breakers until told to end. */
+export function watching(target: Target): { end(): Promise<{ levels: string[]; breakers: string[] }> } {
+  const levels = new Set<string>()
   const breakers = new Set<string>()
   let isOver = false
   const looking = (async () => {
     while (!isOver) {
-      const rung = (await ready(target))?.rung
-      if (rung !== undefined && rung !== 'full') rungs.add(rung)
+      const level = (await ready(target))?.degradationLevel
+      if (level !== undefined && level !== 'healthy') levels.add(level)
       for (const [, name] of (await metrics(target)).matchAll(/^onramp_breaker_state\{name="(.+)"\} 1$/gm))
         breakers.add(name as string)
       await pause(100)
@@ -33,7 +33,7 @@ export function watching(target: Target): { end(): Promise<{ rungs: string[]; br
     async end() {
       isOver = true
       await looking
-      return { rungs: [...rungs], breakers: [...breakers] }
+      return { levels: [...levels], breakers: [...breakers] }
     },
   }
 }
@@ -51,11 +51,11 @@ export async function untilHealthy(stand: Stand, target: Target, waitMs: number)
   return null
 }
 
-/** Waits until it stands on the first rung: one refused request keeps it on the last for some seconds. */
-export async function untilFull(target: Target, waitMs: number): Promise<boolean> {
+/** Waits until it is healthy: one refused request keeps it at shedding for some seconds. */
+export async function untilLevelHealthy(target: Target, waitMs: number): Promise<boolean> {
   const began = performance.now()
   while (performance.now() - began < waitMs) {
-    if ((await ready(target))?.rung === 'full') return true
+    if ((await ready(target))?.degradationLevel === 'healthy') return true
     await pause(20)
   }
   return false

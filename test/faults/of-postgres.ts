@@ -7,7 +7,7 @@ import type { Stand } from './stand.ts'
 /** What is held is served as ever, the database is soon left alone, and in use again within a turn of the breaker (at most five seconds). */
 const gone = {
   unheld: 'may fail',
-  rung: 'stale-only',
+  level: 'stale-only',
   breaker: 'origin',
   log: /"breaker":"origin"/,
   healthyWithin: 6,

@@ -4,8 +4,8 @@ import type { Stand } from './stand.ts'
 
 /** What all promise: nobody fails, nobody waits longer than one deadline, and it heals within two seconds */
 const promised = { unheld: 'answered', healthyWithin: 2 } as const
-const gone = { ...promised, rung: 'memory-only', log: /connection to Redis was lost/ } as const
-const silent = { ...promised, rung: 'memory-only', log: /a tier does not answer/ } as const
+const gone = { ...promised, level: 'memory-only', log: /connection to Redis was lost/ } as const
+const silent = { ...promised, level: 'memory-only', log: /a tier does not answer/ } as const
 
 /** The network between is bad. */
 const network = (fault: NetworkFault) => (stand: Stand) => {

@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
-import { rungs as ladder, type Rung } from '../../proxy/ops/ladder.ts'
+import { type DegradationLevel, degradationLevels } from '../../proxy/ops/degradation.ts'
 import { Control, type Lane, Load, type Sample } from './load.ts'
-import { shedCount, sqlCount, type Target, untilFull, untilHealthy, watching } from './look.ts'
+import { shedCount, sqlCount, type Target, untilHealthy, untilLevelHealthy, watching } from './look.ts'
 import { isFull } from './results.ts'
 import { redisDeadlineMs, type Stand } from './stand.ts'
 
@@ -12,8 +12,8 @@ export interface Fault {
   inject(stand: Stand): Promise<() => unknown> | (() => unknown)
   /** What is asked for the first time: it is answered as ever, or what does not depend on the same table is, or it may fail. */
   unheld: 'answered' | 'other answered' | 'may fail'
-  /** The rung of the ladder it must be seen on, or a worse one, and a breaker that must be seen open. */
-  rung?: Rung
+  /** The degradation level it must be seen on, or a worse one, and a breaker that must be seen open. */
+  level?: DegradationLevel
   breaker?: string
   /** What the log must say meanwhile. */
   log?: RegExp
@@ -44,12 +44,12 @@ export interface Result {
   other: Share
   /** From when it was mended to when all is in use again and something new is read and kept everywhere; null: never. */
   healthySeconds: number | null
-  /** It came to the first rung of the ladder in the end. */
-  isFull: boolean
+  /** It came to the level healthy in the end. */
+  isHealthy: boolean
   sqlPerSecondBefore: number
   sqlPerSecond: number
-  /** The rungs it was seen on, and the breakers that were seen open. */
-  rungs: string[]
+  /** The levels it was seen on, and the breakers that were seen open. */
+  levels: string[]
   breakers: string[]
   log: string
   /** The slowest answer of a server that does nothing and to which nothing happens, all the while: how busy the machine is. */
@@ -87,8 +87,8 @@ export async function run(fault: Fault, stand: Stand, target: Target, waitMs = 2
   const healedAt = performance.now()
   const sqlAfter = await sqlCount(target)
   const healthySeconds = await untilHealthy(stand, target, waitMs)
-  const isFull = await untilFull(target, waitMs)
-  const { rungs, breakers } = await watch.end()
+  const isHealthy = await untilLevelHealthy(target, waitMs)
+  const { levels, breakers } = await watch.end()
   const shed = (await shedCount(target)) - shedAtStart
   await Promise.all([load.stop(), control.stop()])
 
@@ -100,10 +100,10 @@ export async function run(fault: Fault, stand: Stand, target: Target, waitMs = 2
     cold: share('cold'),
     other: share('other'),
     healthySeconds,
-    isFull,
+    isHealthy,
     sqlPerSecondBefore: (sqlBefore - sqlAtStart) / ((injectedAt - startedAt) / 1000),
     sqlPerSecond: (sqlAfter - sqlBefore) / ((healedAt - injectedAt) / 1000),
-    rungs,
+    levels,
     breakers,
     log: target.log().slice(logged),
     noiseMs: control.worstMs,
@@ -118,7 +118,7 @@ export type Promised =
   | 'most wait for a failing Redis not at all'
   | 'no table waits for another'
   | 'it heals by itself in time'
-  | 'the ladder tells'
+  | 'the level is told'
   | 'the breaker opens'
   | 'the log tells'
   | 'the database is spared'
@@ -128,7 +128,7 @@ export type Promised =
  * meanwhile to a server that nothing happens to.
  */
 export function broken(fault: Fault, result: Result): Promised[] {
-  const { held, old, cold, other, healthySeconds, rungs, breakers, log, noiseMs } = result
+  const { held, old, cold, other, healthySeconds, levels, breakers, log, noiseMs } = result
   const mostAddedMs = redisDeadlineMs + 400 + 2 * noiseMs
   const mostSeconds = 2 * fault.healthyWithin + (5 * noiseMs) / 1000
   const mostFailed = noiseMs > 100 ? result.shed : 0
@@ -140,12 +140,12 @@ export function broken(fault: Fault, result: Result): Promised[] {
     ['nobody waits longer than one deadline of Redis', quick.every(({ worstAddedMs }) => worstAddedMs < mostAddedMs)],
     [
       'most wait for a failing Redis not at all',
-      fault.rung !== 'memory-only' ||
+      fault.level !== 'memory-only' ||
         quick.every(({ typicalAddedMs }) => typicalAddedMs < redisDeadlineMs / 2 + noiseMs),
     ],
     ['no table waits for another', fault.unheld !== 'other answered' || other.worstAddedMs < mostAddedMs + 1000],
     ['it heals by itself in time', healthySeconds !== null && healthySeconds <= mostSeconds],
-    ['the ladder tells', (fault.rung === undefined || rungs.some(isAsBad(fault.rung))) && result.isFull],
+    ['the level is told', (fault.level === undefined || levels.some(isAsBad(fault.level))) && result.isHealthy],
     ['the breaker opens', fault.breaker === undefined || breakers.includes(fault.breaker)],
     ['the log tells', fault.log === undefined || fault.log.test(log)],
     ['the database is spared', fault.mostSql === undefined || result.sqlPerSecond <= fault.mostSql],
@@ -154,7 +154,8 @@ export function broken(fault: Fault, result: Result): Promised[] {
 }
 
 /** One refused request is worse than a database left alone, and stays to be seen for longer than a fault lasts here. */
-const isAsBad = (least: Rung) => (seen: string) => ladder.indexOf(seen as Rung) >= ladder.indexOf(least)
+const isAsBad = (least: DegradationLevel) => (seen: string) =>
+  degradationLevels.indexOf(seen as DegradationLevel) >= degradationLevels.indexOf(least)
 
 function shareOf(samples: readonly Sample[], from: number, wanted: Lane[]): Share {
   const all = samples.filter(({ lane }) => wanted.includes(lane))

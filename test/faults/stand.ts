@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import type pg from 'pg'
 import { processes } from '../../bench/processes.ts'
-import { startEmbedded } from '../../proxy/origin/embedded.ts'
-import { connect } from '../../proxy/origin/marketplace.ts'
+import { startEmbedded } from '../../proxy/example/embedded.ts'
+import { connect } from '../../proxy/example/marketplace.ts'
 import { type FaultProxy, faultProxy } from '../fault-proxy.ts'
 import { freePort, type RedisServer, startRedis } from '../servers.ts'
 
@@ -59,7 +59,7 @@ export async function startStand(): Promise<Stand> {
   const [postgres, redis, idle] = await Promise.all([
     startPostgres(),
     startRedisServer(),
-    processes().node('./servers/web-tier.ts'),
+    processes().node('./servers/upstream.ts'),
   ])
   return {
     postgres,

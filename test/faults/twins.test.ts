@@ -64,7 +64,7 @@ const twins: Twin[] = [
       'no request for what is held fails',
       'what need not fail does not',
       'it heals by itself in time',
-      'the ladder tells',
+      'the level is told',
       'the log tells',
     ],
   },

@@ -113,7 +113,7 @@ export class Hour extends Charts {
       memoryBytes: memory.bytes,
       evictions: last('evictions'),
       invalidations: last('invalidations'),
-      lagSeconds: rest.lately.invalidations[0]?.lagSeconds ?? null,
+      lagSeconds: rest.recentEvents.invalidations[0]?.lagSeconds ?? null,
     })
   }
 }

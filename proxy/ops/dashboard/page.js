@@ -1,6 +1,6 @@
 import { Hour } from './charts.js'
-import { showLately } from './lately.js'
 import { purging } from './purge.js'
+import { showRecentEvents } from './recent-events.js'
 import { RoutePage } from './route.js'
 import { showHealth, showSummary } from './summary.js'
 import { RouteTable } from './table.js'
@@ -53,18 +53,18 @@ async function fetchRoutes() {
 function show(stats) {
   page.stats = stats
   page.heardAt = performance.now()
-  const reloads = stats.lately.changes.filter(({ kind }) => kind === 'config-reloaded').length
+  const reloads = stats.recentEvents.changes.filter(({ kind }) => kind === 'config-reloaded').length
   const known = `${Object.keys(stats.routes).length} ${reloads}`
   if (known !== page.reloads) {
     page.reloads = known
     void fetchRoutes().then(() => table.show(stats, page.routes))
   }
-  showHealth(stats.rung, stats.rungSeconds, stats)
+  showHealth(stats.degradationLevel, stats.degradationSeconds, stats)
   showSummary(byId('figures'), stats)
   byId('window').textContent = `a second, over the last ${span(stats.nowSeconds)}`
   hour.show(stats)
   table.show(stats, page.routes)
-  showLately(stats)
+  showRecentEvents(stats)
   purge.show(stats)
   route.show(stats)
   void fetchPast()

@@ -7,7 +7,7 @@ export class RoutePage {
     this.dialog = dialog
     const part = (name) => dialog.querySelector(name)
     this.parts = { title: part('#route-title'), path: part('#route-path'), facts: part('#facts'), sql: part('#sql') }
-    this.hottest = part('#hottest')
+    this.hotKeys = part('#hot-keys')
     this.slowest = part('#slowest')
     this.charts = new RouteHour(part('#route-charts'))
     part('#route-close').addEventListener('click', () => dialog.close())
@@ -45,7 +45,7 @@ export class RoutePage {
     this.parts.title.textContent = name
     this.parts.path.textContent = route === undefined ? '' : `${route.methods.join(', ')} ${route.path}`
     this.parts.sql.textContent = route?.sql.trim() ?? ''
-    rows(this.hottest, ['Parameters', 'Share'], [])
+    rows(this.hotKeys, ['Parameters', 'Share'], [])
     rows(this.slowest, ['Parameters', 'Time', 'When'], [])
     this.dialog.showModal()
     this.show(page.stats)
@@ -74,9 +74,9 @@ export class RoutePage {
     if (past.steps < this.charts.steps) this.charts.clear()
     this.charts.add(past)
     rows(
-      this.hottest,
+      this.hotKeys,
       ['Parameters', 'Share'],
-      past.hottest.map(({ key, share }) => [parametersOf(key), percent(share)]),
+      past.hotKeys.map(({ key, share }) => [parametersOf(key), percent(share)]),
     )
     rows(
       this.slowest,

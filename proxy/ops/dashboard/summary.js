@@ -1,18 +1,18 @@
-import { count, number, percent, rungs, seconds, span } from './words.js'
+import { count, levels, number, percent, seconds, span } from './words.js'
 
 const byId = (id) => document.getElementById(id)
 
-/** The first word: the rung of the ladder, or that there is no contact. It is spoken when it changes. */
-export function showHealth(rung, forSeconds, stats) {
-  const [sign, why] = rungs[rung]
-  const word = rung === 'none' ? 'no contact' : rung
-  const hasChanged = document.body.dataset.rung !== rung
-  document.body.dataset.rung = rung
+/** The first word: the degradation level, or that there is no contact. It is spoken when it changes. */
+export function showHealth(level, forSeconds, stats) {
+  const [sign, why] = levels[level]
+  const word = level === 'none' ? 'no contact' : level
+  const hasChanged = document.body.dataset.level !== level
+  document.body.dataset.level = level
   byId('sign').textContent = sign
-  byId('rung').textContent = word
+  byId('level').textContent = word
   const open = (stats?.breakers ?? []).filter(({ state }) => state !== 'closed').map(({ name }) => name)
-  const breakers = open.length === 0 || rung === 'none' ? '' : `. Breaker open: ${open.slice(0, 3).join(', ')}`
-  const since = rung === 'none' ? `for ${span(forSeconds)}; trying again each second` : `for ${span(forSeconds)}`
+  const breakers = open.length === 0 || level === 'none' ? '' : `. Breaker open: ${open.slice(0, 3).join(', ')}`
+  const since = level === 'none' ? `for ${span(forSeconds)}; trying again each second` : `for ${span(forSeconds)}`
   byId('why').textContent = `${why}${breakers}, ${since}`.replace(/, (for .*)$/, ' · $1')
   if (hasChanged) byId('spoken').textContent = `${word}: ${why}`
   document.title = `${sign} ${word} · onramp`

@@ -62,12 +62,12 @@ export function bytes(value) {
   return `${fixed(value / 1024 ** 3)} GiB`
 }
 
-/** How things are, by the rung of the ladder: a sign of its own shape, and why. */
-export const rungs = {
-  full: ['●', 'Everything is in use'],
+/** How things are, by the degradation level: a sign of its own shape, and why. */
+export const levels = {
+  healthy: ['●', 'Everything is in use'],
   'memory-only': ['◆', 'Redis is passed by; memory and the database go on'],
   'stale-only': ['▲', 'The database is left alone; what is held is served'],
-  shed: ['■', 'Some requests are refused, so that the others are answered in time'],
+  shedding: ['■', 'Some requests are refused, so that the others are answered in time'],
   none: ['○', 'No contact with onramp'],
 }
 

@@ -1,0 +1,187 @@
+import { expandTags, type FollowedTable, rowsTag, rowTag, tableTag, tableTags } from '../tags.ts'
+import type { Column, Message, Row } from './pgoutput.ts'
+
+/** What a change of a relation is a change of: the relation itself, what it is a partition or a child of. Keyed by {@link relationKey}. */
+export type Relations = ReadonlyMap<string, readonly FollowedTable[]>
+
+/** What is followed, seen from both ends. */
+export interface Watched {
+  tables: ReadonlyMap<string, FollowedTable>
+  relations: Relations
+}
+
+export const relationKey = (schema: string, name: string): string => JSON.stringify([schema, name])
+
+/** A committed transaction, as far as it matters. */
+export interface Transaction {
+  xid: number
+  tags: Set<string>
+  /** Relations changed that nobody knew of: made a moment ago, or another's. */
+  unknown: Set<string>
+  /** Numbers of this process' own heartbeats. */
+  beats: number[]
+}
+
+/** More rows of one table than this, and their tags say less than the table's own. */
+export const maxRowTags = 200
+/** No parameter is longer, so no entry is of such a value. */
+export const maxValueLength = 1000
+
+/** Makes transactions out of the messages of one replication stream. Pure; keeps at most `maxRowTags` tags a table. */
+export class Transactions {
+  readonly #watched: () => Watched
+  /** As the stream has described them, by the number it calls them by. */
+  readonly #described = new Map<number, { key: string; columns: Column[] }>()
+  readonly #sender: string
+  /** `whole`: relations of which nothing more can be said than has been. */
+  #current: (Transaction & { rows: Map<string, Set<string>>; whole: Set<number> }) | undefined
+
+  /** `sender` tells this process' heartbeats from those of others. */
+  constructor(watched: () => Watched, sender: string) {
+    this.#watched = watched
+    this.#sender = sender
+  }
+
+  /** Whether a transaction has begun that has not ended yet. */
+  get isInside(): boolean {
+    return this.#current !== undefined
+  }
+
+  /** Takes the next message; the transaction, if that was its commit. */
+  take(message: Message): Transaction | undefined {
+    switch (message.kind) {
+      case 'begin':
+        this.#current = {
+          xid: message.xid,
+          tags: new Set(),
+          unknown: new Set(),
+          beats: [],
+          rows: new Map(),
+          whole: new Set(),
+        }
+        return undefined
+      case 'commit':
+        return this.#commit()
+      case 'relation':
+        this.#describe(message)
+        return undefined
+      case 'change':
+        this.#change(message)
+        return undefined
+      case 'truncate':
+        for (const oid of message.oids) this.#touch(this.#relation(oid).key)
+        return undefined
+      case 'message':
+        if (message.isTransactional && message.prefix === 'onramp') this.#told(message.content)
+        return undefined
+      case 'other':
+        return undefined
+      default:
+        return message satisfies never
+    }
+  }
+
+  #commit(): Transaction | undefined {
+    const current = this.#current
+    this.#current = undefined
+    if (current === undefined) return undefined
+    for (const tags of current.rows.values()) for (const tag of tags) current.tags.add(tag)
+    return current
+  }
+
+  /** A relation described again with other columns has been altered, by this transaction or by one before it. */
+  #describe({ oid, schema, name, columns }: Extract<Message, { kind: 'relation' }>): void {
+    const before = this.#described.get(oid)
+    const now = { key: relationKey(schema, name), columns }
+    this.#described.set(oid, now)
+    if (before === undefined || JSON.stringify(before) === JSON.stringify(now)) return
+    this.#touch(before.key)
+    this.#touch(now.key)
+  }
+
+  #change({ oid, operation, rows }: Extract<Message, { kind: 'change' }>): void {
+    if (this.#current?.whole.has(oid)) return
+    const { key, columns } = this.#relation(oid)
+    const followed = this.#watched().relations.get(key)
+    if (followed === undefined || followed.every((one) => one.columns.length === 0)) {
+      this.#touch(key)
+      this.#current?.whole.add(oid)
+      return
+    }
+    const { old, new: after } = rows()
+    for (const one of followed) {
+      this.#current?.tags.add(tableTag(one.table))
+      for (const name of one.columns) {
+        const at = columns.findIndex((column) => column.name === name)
+        const isKey = columns[at]?.isKey === true
+        // An update sends no old row where the replica identity has not changed.
+        const isOldKnown = operation === 'insert' || isKey || (old !== undefined && !old.isKeyOnly)
+        if (at < 0 || !isOldKnown) this.#overflow(one)
+        else this.#rows(one, name, [old?.row[at], after?.[at]])
+      }
+    }
+  }
+
+  #rows(followed: FollowedTable, column: string, values: (Row[number] | undefined)[]): void {
+    const { table } = followed
+    const tags = this.#current?.rows.get(table) ?? new Set()
+    this.#current?.rows.set(table, tags)
+    if (tags.has(rowsTag(table))) return
+    for (const value of values) {
+      // NULL equals no parameter, and what is not sent has not changed.
+      if (typeof value === 'string' && value.length <= maxValueLength) tags.add(rowTag(table, column, value))
+    }
+    if (tags.size > maxRowTags) this.#overflow(followed)
+  }
+
+  #overflow(followed: FollowedTable): void {
+    this.#current?.rows.set(followed.table, new Set(tableTags(followed)))
+  }
+
+  /** All of a relation may have changed. */
+  #touch(key: string): void {
+    const followed = this.#watched().relations.get(key)
+    if (followed === undefined) this.#current?.unknown.add(key)
+    for (const one of followed ?? []) {
+      this.#current?.tags.add(tableTag(one.table))
+      if (one.columns.length > 0) this.#overflow(one)
+    }
+  }
+
+  #relation(oid: number): { key: string; columns: Column[] } {
+    const relation = this.#described.get(oid)
+    if (relation === undefined) throw new Error('the replication stream changes a relation it has not described')
+    return relation
+  }
+
+  #told(content: string): void {
+    const { tags, beat } = readNotice(content)
+    for (const tag of expandTags(tags, this.#watched().tables)) this.#current?.tags.add(tag)
+    if (beat?.sender === this.#sender) this.#current?.beats.push(beat.number)
+  }
+}
+
+/** What somebody has told onramp over the database, by a logical message or a notification. */
+export interface Notice {
+  tags: string[]
+  /** Tags as onramp's own triggers tell them: of a table, and of its rows that are meant. */
+  changed: string[]
+  beat?: { sender: string; number: number }
+}
+
+/** Reads `{"tags":[...]}` and what onramp tells itself; nothing where it is neither, for everybody may write there. */
+export function readNotice(content: string): Notice {
+  let given: unknown
+  try {
+    given = JSON.parse(content)
+  } catch {
+    given = undefined // not meant for us, or written wrongly: there is nobody to tell
+  }
+  const { tags, changed, beat, sender } = (typeof given === 'object' && given !== null ? given : {}) as Record<
+    string,
+    unknown
+  >
+  const isBeat = typeof beat === 'number' && typeof sender === 'string'
+  const texts = (list: unknown) => (Array.isArray(list) ? list.filter((tag) => typeof tag === 'string') : [])
+  return { tags: texts(tags), changed: texts(changed), ...(isBeat && { beat: { sender, number: beat } }) }
+}

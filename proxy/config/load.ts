@@ -1,0 +1,194 @@
+import { readFileSync } from 'node:fs'
+import { basename, dirname, resolve } from 'node:path'
+import { type Document, isMap, isScalar, LineCounter, parseDocument, visit } from 'yaml'
+import type { z } from 'zod'
+import { messageOf, quote, Refusal } from '../errors.ts'
+import { suggest } from '../suggest.ts'
+import { crossCheck, type Path, valueAt } from './check.ts'
+import { type Config, complete, schema } from './schema.ts'
+
+type Environment = Readonly<Record<string, string | undefined>>
+
+/**
+ * Reads and validates a configuration file.
+ *
+ * `${NAME}` and `${NAME:-default}` in its scalars are taken from `environment`; a setting that comes out empty counts as
+ * not given. SQL files are found beside the file. Throws one {@link Refusal} with every fault there is, one a line, each
+ * with its line number, its path, the bad value and the nearest known name.
+ */
+export function readConfig(file: string, environment: Environment): Config {
+  const faults = new Faults(file)
+  const document = parseYaml(file, faults)
+  substitute(document, environment, faults)
+  const raw = withoutNotGiven(document.toJS() ?? {})
+
+  const checked = schema.safeParse(raw, { error: sentence })
+  for (const issue of checked.error?.issues ?? []) {
+    const unknown = issue.code === 'unrecognized_keys' ? issue.keys : [undefined]
+    for (const [i, key] of unknown.entries()) {
+      const path = [...issue.path, ...(key === undefined ? [] : [key])] as Path
+      faults.add(path, issue.message.split('\n')[i] as string, key === undefined ? valueAt(raw, path) : undefined)
+    }
+  }
+  const sql = new Map<string, string>()
+  crossCheck(raw, dirname(file), sql, (...fault) => faults.add(...fault))
+  faults.throwIfAny()
+  const read = checked.data as z.output<typeof schema>
+  const { tls } = read.listen
+  if (tls !== undefined) read.listen.tls = { cert: beside(file, tls.cert), key: beside(file, tls.key) }
+  return complete(read, (name) => sql.get(name) as string)
+}
+
+function beside(file: string, path: string): string {
+  return resolve(dirname(file), path)
+}
+
+class Faults {
+  readonly #sentences = new Map<string, number>()
+  readonly #file: string
+  lineOf: (path: Path) => number | undefined = () => undefined
+  lineAt: (node: unknown) => number | undefined = () => undefined
+  /** The environment variables the setting at a path was taken from. */
+  variablesOf: (path: Path) => readonly string[] = () => []
+
+  constructor(file: string) {
+    this.#file = basename(file)
+  }
+
+  add(path: Path, sentence: string, value?: unknown, line = this.lineOf(path)): void {
+    const where = `${this.#file}${line === undefined ? '' : `:${line}`}`
+    const name = path.length === 0 ? '' : ` ${path.join('.')}:`
+    const quoted = value === undefined || mayBeSecret(path) ? '' : ` ${quote(value)}`
+    const variables = this.variablesOf(path)
+    const from = variables.length === 0 ? '' : ` (it comes from ${variables.join(' and ')})`
+    this.#sentences.set(`${where}${name}${quoted} ${sentence}${from}`, line ?? 0)
+  }
+
+  get count(): number {
+    return this.#sentences.size
+  }
+
+  throwIfAny(): void {
+    if (this.#sentences.size === 0) return
+    throw new Refusal([...this.#sentences].sort(([, a], [, b]) => a - b).map(([text]) => text))
+  }
+}
+
+/** Whether what stands at `path` may hold an address with a password, or a token: misplaced ones too. */
+function mayBeSecret([section, ...rest]: Path): boolean {
+  if (!['admin', 'redis', 'postgres', 'upstream'].includes(String(section))) return false
+  return rest.length === 0 || rest[0] === 'token' || rest[0] === 'url'
+}
+
+function parseYaml(file: string, faults: Faults): Document {
+  let source: string
+  try {
+    source = readFileSync(file, 'utf8')
+  } catch (error) {
+    throw new Refusal(`The configuration file ${file} cannot be read: ${messageOf(error)}`, { cause: error })
+  }
+  const lineCounter = new LineCounter()
+  const document = parseDocument(source, { lineCounter, prettyErrors: false })
+  const lineAt = (node: unknown) => {
+    const range = (node as { range?: [number, number, number] } | undefined)?.range
+    return range && lineCounter.linePos(range[0]).line
+  }
+  faults.lineAt = lineAt
+  faults.lineOf = (path) => {
+    for (let depth = path.length; depth > 0; depth -= 1) {
+      // The name where there is one, for a value may begin lines below it.
+      const parent = depth === 1 ? document.contents : document.getIn(path.slice(0, depth - 1), true)
+      const name = isMap(parent) && parent.items.find(({ key }) => isScalar(key) && key.value === path[depth - 1])?.key
+      const line = lineAt(name) ?? lineAt(document.getIn(path.slice(0, depth), true))
+      if (line !== undefined) return line
+    }
+    return undefined
+  }
+  for (const error of document.errors) {
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: it is what the file says
+    const hint = source.includes('${') ? '. Within { } and [ ], ${NAME:-default} needs quotes' : ''
+    faults.add([], `is not YAML: ${error.message}${hint}`, undefined, lineCounter.linePos(error.pos[0]).line)
+  }
+  visit(document, {
+    Alias(_key, alias) {
+      if (alias.resolve(document) === undefined) {
+        faults.add([], `names an anchor that is not there: *${alias.source}`, undefined, lineAt(alias))
+      }
+    },
+  })
+  // A file whose structure is broken would only give misleading faults further on; a repeated key does not break it.
+  const isBroken = document.errors.some((error) => error.code !== 'DUPLICATE_KEY')
+  if (isBroken || faults.count > document.errors.length) faults.throwIfAny()
+  return document
+}
+
+/** Stands where a variable came out empty; aliases may refer to it. */
+const notGiven = Symbol('not given')
+
+/** `value` without the settings that are not given. */
+function withoutNotGiven(value: unknown): unknown {
+  if (Array.isArray(value)) return value.filter((item) => item !== notGiven).map(withoutNotGiven)
+  if (typeof value !== 'object' || value === null) return value
+  const given = Object.entries(value).filter(([, setting]) => setting !== notGiven)
+  return Object.fromEntries(given.map(([name, setting]) => [name, withoutNotGiven(setting)]))
+}
+
+/** Replaces what is taken from the environment. What comes out empty counts as not given: the default holds. */
+function substitute(document: Document, environment: Environment, faults: Faults): void {
+  const variables = new Map<unknown, string[]>()
+  faults.variablesOf = (path) => (path.length === 0 ? [] : (variables.get(document.getIn(path, true)) ?? []))
+  visit(document, {
+    Scalar(_key, node) {
+      if (typeof node.value !== 'string' || !node.value.includes('${')) return
+      const value = node.value.replace(/\$\{([A-Za-z_]\w*)(?::-([^}]*))?\}/g, (_all, name: string, preset?: string) => {
+        const given = Object.hasOwn(environment, name) ? environment[name] : undefined
+        if (given !== undefined && (given !== '' || preset === undefined)) {
+          variables.set(node, [...(variables.get(node) ?? []), name])
+          return given
+        }
+        if (preset === undefined) {
+          const advice = `\${${name}} is not set in the environment and has no default: write \${${name}:-default}`
+          faults.add([], advice, undefined, faults.lineAt(node))
+        }
+        return preset ?? ''
+      })
+      node.value = value === '' ? notGiven : value
+    },
+  })
+}
+
+/** What is wrong, for the issues whose schema does not say it itself. Unknown keys: one line each, in their order. */
+function sentence(issue: z.core.$ZodRawIssue): string | undefined {
+  switch (issue.code) {
+    case 'unrecognized_keys': {
+      const known = Object.keys((issue.inst?._zod.def as unknown as { shape?: object })?.shape ?? {})
+      return issue.keys
+        .map((key) => `is not a setting here${suggest(key, known) || `; there are ${known.join(', ')}`}`)
+        .join('\n')
+    }
+    case 'invalid_type':
+      return issue.input === undefined ? 'is missing' : `is not ${article(issue.expected)}`
+    case 'invalid_value':
+      return `is none of ${issue.values.join(', ')}${typeof issue.input === 'string' ? suggest(issue.input, issue.values.map(String)) : ''}`
+    case 'invalid_union':
+      return issue.note === 'No matching discriminator' ? 'is none of the types string, integer, enum, list' : undefined
+    case 'too_small':
+      return issue.origin === 'number' || issue.origin === 'int' ? `must be at least ${issue.minimum}` : 'is too short'
+    case 'too_big':
+      return issue.origin === 'number' || issue.origin === 'int' ? `must be at most ${issue.maximum}` : 'is too long'
+    default:
+      return undefined
+  }
+}
+
+function article(type: string): string {
+  const name = {
+    record: 'a mapping',
+    object: 'a mapping',
+    array: 'a list',
+    int: 'a whole number',
+    number: 'a whole number',
+    boolean: 'true or false',
+  }[type]
+  return name ?? `a ${type}`
+}

@@ -1,0 +1,234 @@
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
+import { Problem } from '../../errors.ts'
+import type { RequestHead } from '../head.ts'
+import { problemReply } from '../reply.ts'
+import { downstreamFields, trailerFields } from './fields.ts'
+import { noteCarried } from './gc.ts'
+
+/** RFC 9211: for this cache, what it passes on is bypassed. */
+export const bypassed = 'onramp; fwd=bypass; detail=upstream'
+/** Not of HTTP, but what everybody's logs call it: the client left before it had an answer. */
+export const clientClosedRequest = 499
+const hasLeft = new Error('the client has left')
+/** Informational responses are few; a stream of them without end is none. */
+const maxInterim = 16
+
+/** The asking of the web tier, as far as it can be called off. */
+export interface UpstreamRequest {
+  abort(why: Error): void
+}
+
+/** Where content comes from. */
+interface ContentSource {
+  pause(): void
+  resume(): void
+}
+
+/** Called once for each request, when its status is known: the web tier's, or of what went wrong. */
+export type ExchangeAnswered = (exchange: UpstreamExchange, status: number, error?: unknown) => void
+
+/**
+ * One request on its way to the web tier, seen from its client's side: the one way an answer, or a failure, gets to it.
+ *
+ * `asking` is set by whoever asks the web tier, and is called off when there is nobody left to answer.
+ */
+export class UpstreamExchange {
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  readonly head: RequestHead
+  /** Fields to send to the web tier, without those that frame the message. */
+  readonly fields: readonly string[]
+  upstreamRequest: UpstreamRequest | undefined
+  /** When the web tier's time began, on the clock. */
+  began: number
+  readonly #answered: ExchangeAnswered
+  #isAnswered = false
+  /** The head of the answer, not written yet, and what content has come with it. */
+  #held: { status: number; reason: string | undefined; fields: string[] } | undefined
+  #first: { chunk: Buffer; source: ContentSource } | undefined
+  /** The fields of the answer. */
+  #fields: readonly string[] = []
+  #interim = 0
+  /** Bytes of content so far. */
+  #carried = 0
+  #isOver = false
+  #isWhole = false
+
+  constructor(
+    request: IncomingMessage,
+    response: ServerResponse,
+    head: RequestHead,
+    fields: readonly string[],
+    began: number,
+    answered: ExchangeAnswered,
+  ) {
+    this.request = request
+    this.response = response
+    this.head = head
+    this.fields = fields
+    this.began = began
+    this.#answered = answered
+  }
+
+  /** Nobody waits for an answer any more: the client has left, or has it. */
+  get isOver(): boolean {
+    return this.#isOver
+  }
+
+  /** The client's connection is done with this request; a web tier still at work on it is told. */
+  ended(): void {
+    // Sent by somebody else: content that could not be read.
+    this.#tell(this.response.headersSent ? this.response.statusCode : clientClosedRequest)
+    this.#isOver = true
+    if (!this.#isWhole) this.upstreamRequest?.abort(hasLeft)
+  }
+
+  /** The connection has changed its protocol: there is no response any more. */
+  upgraded(): void {
+    this.#isOver = true
+    this.upstreamRequest = undefined
+    this.#tell(101)
+  }
+
+  /** Passes an informational response on: 102, 103 and what else may come. A 101 that nobody asked for is none. */
+  inform(status: number, rawHeaders: readonly string[]): void {
+    this.#interim += 1
+    if (status === 101 || this.#interim > maxInterim)
+      return void this.fail(new Problem('upstream-failed', 'The web tier does not answer.'))
+    if (this.head.httpVersion === '1.0' || this.response.headersSent || this.#isOver) return
+    const fields = downstreamFields({ status, rawHeaders }, false)
+    if (fields !== undefined) this.response.writeInformation(status, asObject(fields))
+  }
+
+  /**
+   * Begins the response. Says whether it could: what cannot be sent on becomes a 502.
+   *
+   * The head waits, and the first content too, for the end, for more, or for `flush`: an answer that comes whole in one packet is sent in
+   * one, and one that turns out to be broken in its very first packet can still become a 502.
+   */
+  respond(status: number, reason: string | undefined, rawHeaders: readonly string[]): boolean {
+    const { head } = this
+    if (status < 200) {
+      this.fail(new Problem('upstream-failed', 'The web tier changes to a protocol that nobody asked for.'))
+      return false
+    }
+    const canChunk = head.httpVersion === '1.1' && head.method !== 'HEAD' && status !== 204 && status !== 304
+    const fields = downstreamFields({ status, rawHeaders }, canChunk)
+    if (fields === undefined) {
+      this.fail(new Problem('upstream-failed', 'The web tier answers in a transfer coding that is not known.'))
+      return false
+    }
+    fields.push('Cache-Status', bypassed)
+    this.#fields = fields
+    // A reason says nothing that its status does not; one that cannot be written is left out.
+    const sayable = reason !== undefined && /^[\t\x20-\x7e]*$/.test(reason) ? reason : STATUS_CODES[status]
+    this.#held = { status, reason: sayable, fields }
+    return true
+  }
+
+  /** Sends a head that waits, and what content has come with it. */
+  flush(): void {
+    const fields = this.#held?.fields
+    const isAlone = this.#first === undefined
+    if (fields === undefined || !this.#begin()) return
+    // Alone, Node would write the head as UTF-8; in front of content it writes the bytes there are.
+    if (isAlone && fields.every(isAscii)) this.response.flushHeaders()
+  }
+
+  /** Passes content on, no faster than the client takes it. */
+  write(chunk: Buffer, source: ContentSource): void {
+    this.#carried = noteCarried(this.#carried, chunk.length)
+    if (this.#held !== undefined && this.#first === undefined) this.#first = { chunk, source }
+    else if (this.#begin()) this.#write(chunk, source)
+  }
+
+  #write(chunk: Buffer, source: ContentSource): void {
+    if (this.response.write(chunk)) return
+    source.pause()
+    this.response.once('drain', () => source.resume())
+  }
+
+  /** Sees to it that what waits is written, before more is. Says whether the response can go on. */
+  #begin(): boolean {
+    if (!this.#writeHead()) return false
+    const first = this.#first
+    this.#first = undefined
+    if (first !== undefined) this.#write(first.chunk, first.source)
+    return true
+  }
+
+  #writeHead(): boolean {
+    const held = this.#held
+    if (held === undefined) return !this.#isOver
+    this.#held = undefined
+    try {
+      this.response.writeHead(held.status, held.reason, held.fields)
+    } catch (cause) {
+      this.fail(new Problem('upstream-failed', 'The answer of the web tier cannot be sent on.', { cause }))
+      return false
+    }
+    this.#tell(held.status)
+    return true
+  }
+
+  /** Ends a response whose last byte has come. */
+  end(rawTrailers: readonly string[]): void {
+    // An answer may come before all of the request has been sent: then there is still something to abort.
+    this.#isWhole = this.request.complete
+    if (!this.#writeHead()) return
+    if (rawTrailers.length > 0 && this.response.chunkedEncoding) this.response.addTrailers(trailerFields(rawTrailers))
+    this.response.end(this.#first?.chunk)
+    this.#first = undefined
+  }
+
+  /** The answer the client gets instead of the web tier's. One that has begun can only be cut off, so that nobody takes it for whole. */
+  fail(problem: Problem, extra: Record<string, string> = {}): void {
+    const { response } = this
+    this.upstreamRequest?.abort(problem)
+    if (this.#isOver) return
+    this.#held = undefined
+    this.#first = undefined
+    this.#isOver = true
+    if (response.headersSent) return void cutOff(response, hasLength(this.#fields))
+    this.#tell(problem.status, problem)
+    const { status, headers, body } = problemReply(problem, { 'Cache-Status': bypassed, ...extra })
+    response.writeHead(status, STATUS_CODES[status], headers)
+    response.end(body)
+  }
+
+  #tell(status: number, error?: unknown): void {
+    if (this.#isAnswered) return
+    this.#isAnswered = true
+    this.#answered(this, status, error)
+  }
+}
+
+function hasLength(fields: readonly string[]): boolean {
+  return fields.some((text, i) => i % 2 === 0 && /^content-length$/i.test(text))
+}
+
+function isAscii(text: string): boolean {
+  return !/[\x80-\xff]/.test(text)
+}
+
+/**
+ * Ends a response in the middle, so that its client sees that it is not whole: what it has got stays, for it says how long it would
+ * have been, or that a last chunk is missing. One that says neither ends with a reset, since its end would look like any end.
+ */
+function cutOff(response: ServerResponse, isSized: boolean): void {
+  const { socket } = response
+  if (socket === null) return void response.destroy() // it waits behind another: its connection is not its own yet
+  const isFramed = isSized || response.chunkedEncoding
+  const canReset = !('encrypted' in socket) && socket.remoteAddress !== undefined
+  if (isFramed || !canReset) socket.destroySoon()
+  else socket.resetAndDestroy()
+}
+
+function asObject(fields: readonly string[]): Record<string, string[]> {
+  const object: Record<string, string[]> = {}
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i] as string
+    object[name] = [...(object[name] ?? []), fields[i + 1] as string]
+  }
+  return object
+}

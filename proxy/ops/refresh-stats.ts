@@ -1,0 +1,129 @@
+import { routeOf } from '../cache/key.ts'
+import type { Clock } from '../clock.ts'
+import type { Observation, Observe } from '../observation.ts'
+import type { MemoryFacts, RouteFacts } from './advice.ts'
+
+type Filled = Extract<Observation, { kind: 'filled' }>
+type Evicted = Extract<Observation, { kind: 'evicted' }>
+
+/** An eviction this soon after the reading of its entry, in milliseconds, made that reading nearly useless. */
+const soonMs = 10_000
+/** How many of the latest waits of a route are kept, and of the latest returns. */
+const latest = 512
+/** One of so many evicted keys is remembered, and at most so many of them: 160,000 evictions back, in a few megabytes. */
+const sampleOneIn = 8
+const maxRemembered = 20_000
+const measureEachMs = 50
+
+interface RouteRefreshes extends Omit<RouteFacts, 'route' | 'reads' | 'meanCycleMs' | 'waitedMs'> {
+  waitedMs: Latest
+  totalCycleMs: number
+}
+
+/** Keeps count of what `advise` is made from, out of what is observed: a few numbers a route, whatever is asked for. */
+export class RefreshStats {
+  readonly #clock: Clock
+  readonly #routes = new Map<string, RouteRefreshes>()
+  /** What was evicted and has not returned, the longest gone first. */
+  readonly #gone = new Map<string, { readAt: number; bytes: number }>()
+  readonly #returnBytes = new Latest()
+  #measureAt = Number.NEGATIVE_INFINITY
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  readonly observe: Observe = (fact) => {
+    if (fact.kind === 'filled') this.#filled(fact)
+    else if (fact.kind === 'evicted') this.#evicted(fact)
+    // What was measured of a route as it was says nothing of it as it is.
+    else if (fact.kind === 'config-reloaded') for (const route of fact.changed) this.#routes.delete(route)
+  }
+
+  /** What was measured so far; `readsOf` a route are counted elsewhere. */
+  routes(readsOf: (route: string) => number): RouteFacts[] {
+    return [...this.#routes].map(([route, { waitedMs, totalCycleMs, ...counts }]) => {
+      const meanCycleMs = totalCycleMs / Math.max(1, counts.compared)
+      return { ...counts, route, reads: readsOf(route), meanCycleMs, waitedMs: waitedMs.values }
+    })
+  }
+
+  memory(maxBytes: number): MemoryFacts {
+    return { maxBytes, returnBytes: this.#returnBytes.values }
+  }
+
+  #filled({ route, key, readAt, freshMs, before }: Filled): void {
+    const tallied = this.#of(route)
+    tallied.freshMs = freshMs
+    tallied.fills += 1
+    if (before !== undefined) {
+      tallied.compared += 1
+      if (!before.isSame) tallied.changed += 1
+      tallied.totalCycleMs += readAt - before.readAt
+      tallied.waitedMs.add(before.waitedMs)
+    }
+    const gone = this.#gone.get(key)
+    if (gone === undefined) return
+    if (readAt - gone.readAt < freshMs) {
+      tallied.returned += sampleOneIn
+      this.#measureReturn(key)
+    }
+    this.#gone.delete(key)
+  }
+
+  /**
+   * Notes how many bytes more would have held `key`: those of what was used after it and has gone too, for everything that is held was
+   * (Mattson's stack distance, 1970). Looks through all of it, so not at every return.
+   */
+  #measureReturn(key: string): void {
+    const now = this.#clock.now()
+    if (now < this.#measureAt) return
+    this.#measureAt = now + measureEachMs
+    let bytes = 0
+    let isAfter = false
+    for (const [other, gone] of this.#gone) {
+      isAfter ||= other === key
+      if (isAfter) bytes += gone.bytes
+    }
+    this.#returnBytes.add(bytes * sampleOneIn)
+  }
+
+  #evicted({ key, bytes, readAt }: Evicted): void {
+    const tallied = this.#of(routeOf(key))
+    tallied.evictions += 1
+    if (this.#clock.now() - readAt < soonMs) tallied.evictedSoon += 1
+    if (hashOf(key) % sampleOneIn !== 0) return
+    // Anew, so that the oldest is the first.
+    this.#gone.delete(key)
+    this.#gone.set(key, { readAt, bytes })
+    if (this.#gone.size > maxRemembered) this.#gone.delete(this.#gone.keys().next().value as string)
+  }
+
+  #of(route: string): RouteRefreshes {
+    let tallied = this.#routes.get(route)
+    if (tallied === undefined) {
+      const counts = { freshMs: 0, fills: 0, compared: 0, changed: 0, evictions: 0, evictedSoon: 0, returned: 0 }
+      tallied = { ...counts, totalCycleMs: 0, waitedMs: new Latest() }
+      this.#routes.set(route, tallied)
+    }
+    return tallied
+  }
+}
+
+/** The latest numbers there were, in no order. */
+class Latest {
+  readonly values: number[] = []
+  #next = 0
+
+  add(value: number): void {
+    this.values[this.#next] = value
+    this.#next = (this.#next + 1) % latest
+  }
+}
+
+/** FNV-1a: which keys are remembered must not depend on when they come. */
+function hashOf(text: string): number {
+  let hash = 2_166_136_261
+  for (let i = 0; i < text.length; i += 1) hash = Math.imul(hash ^ text.charCodeAt(i), 16_777_619)
+  return hash >>> 0
+}

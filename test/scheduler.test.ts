@@ -1,0 +1,122 @@
+import { describe, expect, test } from 'vitest'
+import { Scheduler } from '../proxy/overload/scheduler.ts'
+import { ManualClock, settled } from './support.ts'
+
+/** Work that takes as long as the test says, and turns that come when it says. */
+function setup() {
+  const clock = new ManualClock()
+  const turns: (() => void)[] = []
+  const slices = new Scheduler(clock, (run) => turns.push(run))
+  const begun: string[] = []
+  const come = (name: string, tookMs = 0) => {
+    const begin = () => {
+      begun.push(name)
+      clock.pass(tookMs)
+    }
+    const now = clock.now()
+    if (slices.mayBegin(now)) begin()
+    else slices.wait(now, begin)
+  }
+  /** What began in the next turn, or since the last one. */
+  const turn = async () => {
+    for (const run of turns.splice(0)) run()
+    await settled()
+    return begun.splice(0)
+  }
+  return { clock, slices, come, turn, begun, turns }
+}
+
+describe('slices', () => {
+  test('begin at once what comes within ten milliseconds of the last turn; the rest in the next one', async () => {
+    const { come, turn, begun } = setup()
+    come('first')
+    expect([begun, await turn()]).toEqual([[], ['first']])
+    for (const name of ['a', 'b', 'c', 'd']) come(name, 4)
+    expect(begun.splice(0)).toEqual(['a', 'b', 'c'])
+    expect(await turn()).toEqual(['d'])
+  })
+
+  test('keep the order of coming: who comes while others wait, waits behind them', async () => {
+    const { come, turn } = setup()
+    for (let i = 0; i < 8; i += 1) come(String(i), 2)
+    expect(await turn()).toEqual(['0', '1', '2', '3', '4'])
+    come('late')
+    expect(await turn()).toEqual(['5', '6', '7', 'late'])
+  })
+
+  test('begin at least one a turn, however long it takes', async () => {
+    const { come, turn } = setup()
+    for (const name of ['a', 'b']) come(name, 1000)
+    expect([await turn(), await turn(), await turn()]).toEqual([['a'], ['b'], []])
+  })
+
+  test('ask for a turn only while something waits, and once', async () => {
+    const { come, turn, turns } = setup()
+    expect(turns).toEqual([])
+    for (const name of ['a', 'b', 'c']) come(name, 5)
+    expect(turns).toHaveLength(1)
+    await turn()
+    expect(turns).toHaveLength(1)
+    await turn()
+    come('d')
+    expect(turns).toHaveLength(0)
+  })
+
+  test('say how long the next one has waited', async () => {
+    const { clock, slices, come, turn } = setup()
+    expect(slices.waitedMs).toBe(0)
+    come('a', 10)
+    clock.pass(20)
+    come('b')
+    clock.pass(30)
+    expect(slices.waitedMs).toBe(50)
+    await turn()
+    expect(slices.waitedMs).toBe(40)
+    await turn()
+    expect(slices.waitedMs).toBe(0)
+  })
+
+  test('what has begun goes on at once where there is time left, else in its turn', async () => {
+    const { slices, come, turn, begun } = setup()
+    const goOn = (name: string) => slices.turn()?.then(() => begun.push(name))
+    come('a', 9)
+    await turn()
+    expect(goOn('at once')).toBeUndefined()
+    come('b', 1)
+    come('c')
+    const [first, second] = [goOn('first'), goOn('second')]
+    expect(begun.splice(0)).toEqual(['b'])
+    expect(await turn()).toEqual(['first', 'second', 'c'])
+    await Promise.all([first, second])
+  })
+
+  test('count what comes of something within its slice', async () => {
+    const { clock, slices, come, turn } = setup()
+    slices.wait(clock.now(), () => void Promise.resolve().then(() => clock.pass(10)))
+    come('b')
+    expect([await turn(), await turn()]).toEqual([[], ['b']])
+  })
+
+  test('forget nobody of many thousands', async () => {
+    const { come, turn } = setup()
+    const all = Array.from({ length: 10_000 }, (_none, i) => String(i))
+    for (const name of all) come(name, 0.015625)
+    const begun: string[] = []
+    for (let i = 0; i < 16; i += 1) begun.push(...(await turn()))
+    expect(begun).toEqual(all)
+  })
+})
+
+test('between two slices everything that is ready runs', async () => {
+  const clock = new ManualClock()
+  const slices = new Scheduler(clock)
+  const seen: string[] = []
+  for (const name of ['a', 'b'])
+    slices.wait(clock.now(), () => {
+      setImmediate(() => seen.push(`after ${name}`))
+      seen.push(name)
+      clock.pass(10)
+    })
+  while (seen.length < 4) await settled()
+  expect(seen).toEqual(['a', 'after a', 'b', 'after b'])
+})

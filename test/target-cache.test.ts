@@ -1,0 +1,27 @@
+import { expect, test } from 'vitest'
+import { TargetCache } from '../proxy/http/routes/target-cache.ts'
+
+const names = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => String(from + i))
+
+test('keeps at least as many of the latest as its size, and never more than twice as many', () => {
+  const recent = new TargetCache<string>(4)
+  for (const name of names(0, 100)) {
+    recent.set(name, name)
+  }
+  const held = names(0, 100).filter((name) => recent.get(name) === name)
+  expect(held.slice(-4)).toEqual(names(96, 100))
+  expect(held.length).toBeLessThanOrEqual(8)
+})
+
+test('keeps what is asked for', () => {
+  const recent = new TargetCache<string>(4)
+  recent.set('often', 'x')
+  for (const name of names(0, 100)) {
+    recent.set(name, name)
+    expect(recent.get('often')).toBe('x')
+  }
+})
+
+test('has nothing it was not given', () => {
+  expect(new TargetCache(4).get('constructor')).toBeUndefined()
+})
