@@ -1,4 +1,6 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { globSync, readFileSync, writeFileSync } from 'node:fs'
+import { posix } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { type Results, readmeTable } from '../bench/report.ts'
 import { jsonSchema } from '../proxy/config/schema.ts'
 import { type Results as FaultResults, readResults } from '../test/faults/results.ts'
@@ -162,7 +164,32 @@ function table(head: string[], rows: string[][]): string {
   return [line(head), line(head.map(() => '---')), ...body.map(line)].join('\n')
 }
 
+const proxyFolder = new URL('../proxy/', import.meta.url)
+
+/** `readme`, of proxy/, with its code map made anew: each file, and what its first comment says. Throws for a file that says nothing. */
+export function withCodeMap(readme: string): string {
+  const files = globSync('**/*.ts', { cwd: fileURLToPath(proxyFolder) }).map((file) => file.replaceAll('\\', '/'))
+  const rows = files.sort(byFolder).map((file) => {
+    const [, says] = /^(?:#!.*\n)?\/\/ (.+)\.\n/.exec(readFileSync(new URL(file, proxyFolder), 'utf8')) ?? []
+    if (says === undefined)
+      throw new Error(`proxy/${file} does not begin with a comment of one line that says what it is.`)
+    return [`\`${file}\``, says]
+  })
+  return readme.replace(
+    /(<!-- code-map -->\n)[\s\S]*?(<!-- \/code-map -->)/,
+    `$1${table(['file', 'what it is'], rows)}\n$2`,
+  )
+}
+
+/** The files of the top first, then folder by folder. */
+function byFolder(a: string, b: string): number {
+  const [folderA, folderB] = [posix.dirname(a), posix.dirname(b)]
+  return folderA === folderB ? (a < b ? -1 : 1) : folderA < folderB ? -1 : 1
+}
+
 if (import.meta.main) {
+  const map = new URL('README.md', proxyFolder)
+  writeFileSync(map, withCodeMap(readFileSync(map, 'utf8')))
   const readme = new URL('../README.md', import.meta.url)
   writeFileSync(new URL('schema.json', import.meta.url), schemaJson())
   writeFileSync(readme, withTables(readFileSync(readme, 'utf8')))

@@ -1,3 +1,4 @@
+// Addresses: loopback or not, shown without secrets.
 import { BlockList, isIP } from 'node:net'
 
 const loopback = new BlockList()

@@ -1,3 +1,4 @@
+// Puts everything together.
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { networks } from './address.ts'

@@ -1,3 +1,4 @@
+// The command line.
 import { parseArgs } from 'node:util'
 import { messageOf, WrongUsage } from './errors.ts'
 import { suggest } from './suggest.ts'

@@ -1,3 +1,4 @@
+// Time, passed in.
 /** Time as the program sees it: one value to pass in, so that a test can hold it still. */
 export interface Clock {
   /** Milliseconds on this host's monotonic clock; only differences mean anything. */

@@ -1,3 +1,4 @@
+// Every error: code, status, sentence.
 /** Every error a caller can meet, with its HTTP status. What is particular to one occurrence is its `detail`, a sentence. */
 export const problems = {
   'bad-parameters': 400,

@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+// The process: environment, signals, listen, drain, exit codes.
 import { readFileSync, statSync, unlinkSync } from 'node:fs'
 import { type AddressInfo, connect } from 'node:net'
 import { fileURLToPath } from 'node:url'

@@ -1,3 +1,4 @@
+// Every fact reported, one union.
 /** Why something is invalidated: a person asked; a row has changed; changes may have been missed; a process needs a place in the log. */
 export type Cause = 'purge' | 'change' | 'missed' | 'barrier'
 
@@ -87,7 +88,7 @@ export type Observation =
   /** Something in the invalidation log may have been missed. */
   | { kind: 'log-gap' }
   | { kind: 'coherence'; state: Coherence; before: Coherence }
-  /** Following the database (coherence/changes) goes on in another way, or not at all; `why` is a sentence's end. */
+  /** Following the database (changes/leader) goes on in another way, or not at all; `why` is a sentence's end. */
   | { kind: 'changes'; state: 'leading' | 'waiting' | 'lost' | 'off'; mode: string; why: string; error?: unknown }
   /** A hit whose statement was run again (cache/audit), or would have been. `ageSeconds`: of the entry, when it was compared. */
   | { kind: 'audited'; route: string; outcome: AuditOutcome; ageSeconds: number }

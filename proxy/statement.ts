@@ -1,3 +1,4 @@
+// SQL cut at its `:name` parameters.
 /**
  * A route's SQL, cut at its `:name` parameters.
  *

@@ -1,3 +1,4 @@
+// "did you mean".
 /** `; did you mean ports?` where one of `known` is at most two edits away. */
 export function suggest(word: string, known: readonly string[]): string {
   const best = known

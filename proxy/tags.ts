@@ -1,3 +1,4 @@
+// Every spelling of a tag, and its parser: pure.
 /*
  * Every spelling of a tag, and the parser of them. An entry carries the tags of what it was made from; an invalidation names tags.
  *

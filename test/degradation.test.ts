@@ -79,7 +79,11 @@ describe('the degradation', () => {
     clock.pass(4999)
     expect(degradation.level).toBe('shedding')
     clock.pass(1)
-    expect([degradation.level, steps, clock.timers]).toEqual(['healthy', ['full > shed', 'shed > full'], 0])
+    expect([degradation.level, steps, clock.timers]).toEqual([
+      'healthy',
+      ['healthy > shedding', 'shedding > healthy'],
+      0,
+    ])
   })
 
   test('takes a refusal because the database is left alone for what it is', () => {

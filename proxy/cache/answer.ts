@@ -1,3 +1,4 @@
+// An entry as it is served to one reader.
 import type { Clock } from '../clock.ts'
 import type { Ledger, Position } from '../coherence/ledger.ts'
 import { Problem } from '../errors.ts'

@@ -1,3 +1,4 @@
+// Hits compared with what the database says, off the hit path.
 import type { Clock } from '../clock.ts'
 import type { Ledger } from '../coherence/ledger.ts'
 import type { AuditOutcome, Observe } from '../observation.ts'

@@ -1,3 +1,4 @@
+// An answer as it is kept, and as one binary value.
 import { hash } from 'node:crypto'
 import type { Stamp } from '../coherence/ledger.ts'
 import type { Key } from './key.ts'

@@ -1,3 +1,4 @@
+// Lets reads go on when a tier cannot answer.
 import type { Clock } from '../clock.ts'
 import type { Observe } from '../observation.ts'
 import type { Tier } from './tier.ts'

@@ -1,3 +1,4 @@
+// A flight: search the farther tiers, ask the origin, keep.
 import type { Clock } from '../clock.ts'
 import { isGood, type Judged, type Ledger, type Position } from '../coherence/ledger.ts'
 import { Problem } from '../errors.ts'

@@ -1,3 +1,4 @@
+// Which keys are asked for most, sampled.
 import { type Key, routeOf } from './key.ts'
 
 /** Keys kept of a route; only far fewer of them are worth looking at. */

@@ -1,3 +1,4 @@
+// The identity of an entry.
 /** The identity of an entry: which route, in which version, with which parameters. Printable ASCII. */
 export type Key = string & { readonly brand: unique symbol }
 

@@ -1,3 +1,4 @@
+// One fill a key over all processes.
 import { randomUUID } from 'node:crypto'
 import type { Position } from '../coherence/ledger.ts'
 import type { FailOpenTier } from './fail-open.ts'

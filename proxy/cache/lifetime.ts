@@ -1,3 +1,4 @@
+// What an entry may be used for at its age: pure.
 import type { Verdict } from '../coherence/ledger.ts'
 import type { Entry } from './entry.ts'
 

@@ -1,3 +1,4 @@
+// The tier in this process, bounded by bytes.
 import { LRUCache } from 'lru-cache'
 import type { Observe } from '../observation.ts'
 import type { Encoding, Entry } from './entry.ts'

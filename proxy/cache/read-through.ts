@@ -1,3 +1,4 @@
+// Serve, or wait for a flight: until it ends, the soft timeout, the deadline.
 import type { Judged, Position } from '../coherence/ledger.ts'
 import { Problem } from '../errors.ts'
 import { type Answer, Answers, fallbackReasonFor, type Read } from './answer.ts'

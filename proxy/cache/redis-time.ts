@@ -1,3 +1,4 @@
+// The clock of Redis, beside this process's own.
 import type { Cluster, Redis } from 'ioredis'
 import type { Clock } from '../clock.ts'
 

@@ -1,3 +1,4 @@
+// The shared tier, and the connection it needs.
 import { Cluster, Redis, type RedisOptions } from 'ioredis'
 import type { Clock } from '../clock.ts'
 import type { Position } from '../coherence/ledger.ts'

@@ -1,3 +1,4 @@
+// One piece of work a key at a time.
 import type { Clock } from '../clock.ts'
 
 /** One piece of work under way for a key, and whether someone who arrives now may still share its result. */

@@ -1,3 +1,4 @@
+// The contract of a tier.
 import type { TierName } from '../observation.ts'
 import type { Entry } from './entry.ts'
 import type { Key } from './key.ts'

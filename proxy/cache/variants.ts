@@ -1,3 +1,4 @@
+// Compressed bodies, off the hit path.
 import { promisify } from 'node:util'
 import { brotliCompress, constants, gzip } from 'node:zlib'
 import type { Observe } from '../observation.ts'

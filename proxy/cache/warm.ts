@@ -1,3 +1,4 @@
+// What is read at the start.
 import type { Clock } from '../clock.ts'
 import type { Observe } from '../observation.ts'
 import type { Read } from './answer.ts'

@@ -1,3 +1,4 @@
+// How the database can be followed, and what is missing for better.
 import { messageOf, Refusal } from '../errors.ts'
 import type { Sources } from '../tags.ts'
 import { type CatalogSnapshot, publication, type Relation, readCatalog } from './catalog.ts'

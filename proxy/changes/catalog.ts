@@ -1,3 +1,4 @@
+// What the followed tables are made of, asked every second.
 import type { FollowedTable, Sources } from '../tags.ts'
 import type { Client } from './session.ts'
 import { relationKey, type Watched } from './transaction.ts'

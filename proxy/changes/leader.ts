@@ -1,3 +1,4 @@
+// Follows what changes in the database: one process of a fleet leads.
 import { createHash, randomBytes } from 'node:crypto'
 import type { Clock } from '../clock.ts'
 import { Refusal } from '../errors.ts'

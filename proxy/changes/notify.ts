@@ -1,3 +1,4 @@
+// By notifications; the triggers that send them.
 import { expandTags, tagSql } from '../tags.ts'
 import type { CatalogSnapshot, Relation } from './catalog.ts'
 import { isFollowable } from './publication.ts'

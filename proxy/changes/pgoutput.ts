@@ -1,3 +1,4 @@
+// The replication stream's bytes, read: pure.
 /*
  * The part of PostgreSQL's replication protocol that following changes needs: frames of the replication stream, and the
  * messages of the output plugin pgoutput, protocol version 1 with logical messages (PostgreSQL manual, chapter "Frontend/Backend

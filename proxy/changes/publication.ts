@@ -1,3 +1,4 @@
+// The publication: what it lacks, what nobody can follow: pure.
 import { type CatalogSnapshot, publication, type Relation } from './catalog.ts'
 
 /** Whether its rows change in a way that a replication stream, or a trigger, can show. */

@@ -1,3 +1,4 @@
+// By logical replication: a temporary slot, a stream, what it tells.
 import type { Clock } from '../clock.ts'
 import { tableTags } from '../tags.ts'
 import { type CatalogSnapshot, publication } from './catalog.ts'

@@ -1,3 +1,4 @@
+// The connections all that needs.
 import type { EventEmitter } from 'node:events'
 import type { Socket } from 'node:net'
 import pg from 'pg'

@@ -1,3 +1,4 @@
+// The tags that a transaction's changes are handed on as: pure.
 import { expandTags, type FollowedTable, rowsTag, rowTag, tableTag, tableTags } from '../tags.ts'
 import type { Column, Message, Row } from './pgoutput.ts'
 

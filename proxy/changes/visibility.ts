@@ -1,3 +1,4 @@
+// Holds back what a transaction has changed until it can be read.
 import type { Clock } from '../clock.ts'
 
 /** Of transactions, as the numbers of 64 bits the server gives them, which every new snapshot sees: asked now. */

@@ -1,3 +1,4 @@
+// Keeps the ledger synchronized with the log, and knows when it is not.
 import type { Clock } from '../clock.ts'
 import type { Coherence, Observe } from '../observation.ts'
 import { everything } from '../tags.ts'

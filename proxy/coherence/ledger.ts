@@ -1,3 +1,4 @@
+// What has been invalidated, and whether an entry is older than that: pure.
 import type { Cause } from '../observation.ts'
 import { everything } from '../tags.ts'
 

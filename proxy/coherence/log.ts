@@ -1,3 +1,4 @@
+// The invalidation log: a stream in Redis, its events chained; or this process's own.
 import { createHash, randomUUID } from 'node:crypto'
 import type { Cluster, Redis } from 'ioredis'
 import type { Cause } from '../observation.ts'

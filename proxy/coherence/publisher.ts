@@ -1,3 +1,4 @@
+// Puts what the database says into the log, gathered.
 import type { Clock } from '../clock.ts'
 import type { Observe } from '../observation.ts'
 import type { LogFollower } from './follower.ts'

@@ -1,3 +1,4 @@
+// The one way a purge takes.
 import type { TierName } from '../observation.ts'
 import type { LogFollower } from './follower.ts'
 

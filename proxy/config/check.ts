@@ -1,3 +1,4 @@
+// What one schema cannot see.
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { resolve } from 'node:path'

@@ -1,3 +1,4 @@
+// A file read: environment, YAML, every fault with its line.
 import { readFileSync } from 'node:fs'
 import { basename, dirname, resolve } from 'node:path'
 import { type Document, isMap, isScalar, LineCounter, parseDocument, visit } from 'yaml'

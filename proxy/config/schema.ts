@@ -1,3 +1,4 @@
+// The one schema: types, validation, defaults, JSON Schema.
 import { z } from 'zod'
 
 /**

@@ -1,3 +1,4 @@
+// The example database: its files, its server, who owns it.
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'

@@ -1,3 +1,4 @@
+// What is loaded into it.
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'

@@ -1,3 +1,4 @@
+// What pages of other origins may read: pure.
 import type { IncomingHttpHeaders } from 'node:http'
 
 /** Fields an answer has for a page of another origin, so that its browser lets it read it. Pure. */

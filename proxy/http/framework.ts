@@ -1,3 +1,4 @@
+// What both listeners share.
 import { isUtf8 } from 'node:buffer'
 import { type IncomingHttpHeaders, STATUS_CODES } from 'node:http'
 import Fastify, {

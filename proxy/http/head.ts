@@ -1,3 +1,4 @@
+// A request's head, or why it is refused: pure.
 import { METHODS } from 'node:http'
 import { Problem } from '../errors.ts'
 

@@ -1,3 +1,4 @@
+// The socket side of it: limits, TLS, handing clients over.
 import { once } from 'node:events'
 import { readFileSync, unwatchFile, watchFile } from 'node:fs'
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http'

@@ -1,3 +1,4 @@
+// The reply an answer makes: pure.
 import { STATUS_CODES } from 'node:http'
 import Negotiator from 'negotiator'
 import type { Answer } from '../cache/answer.ts'

@@ -1,3 +1,4 @@
+// Probes, stats, entries, purge, reload.
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'

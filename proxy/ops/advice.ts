@@ -1,3 +1,4 @@
+// What could be tuned, from what was measured: pure.
 /** What was measured of one route since the start, or since it was last changed. Times in milliseconds. */
 export interface RouteFacts {
   route: string

@@ -1,3 +1,4 @@
+// What is printed at the start.
 /** What the program says of itself once it serves. Addresses without secrets. */
 export interface Serving {
   version: string

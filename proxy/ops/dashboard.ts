@@ -1,3 +1,4 @@
+// Serves the page, its stream and the past.
 import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { PassThrough } from 'node:stream'

@@ -1,3 +1,4 @@
+// How much of the cache is in use: healthy, memory-only, stale-only, shedding.
 import type { Clock } from '../clock.ts'
 import type { Observation, Observe } from '../observation.ts'
 

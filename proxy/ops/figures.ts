@@ -1,3 +1,4 @@
+// What happened between two looks at the counts: pure.
 import type { Source } from '../observation.ts'
 import { type Histogram, quantile } from './histogram.ts'
 import type { RouteCounts } from './metrics.ts'

@@ -1,3 +1,4 @@
+// What is read when metrics are, rather than counted.
 import { Gauge, type Registry } from 'prom-client'
 import { type DegradationLevel, degradationLevels } from './degradation.ts'
 

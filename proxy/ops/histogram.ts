@@ -1,3 +1,4 @@
+// Durations counted by size, and quantiles out of that: pure.
 /**
  * Upper bounds of the buckets, in seconds: ten a decade (R10 of ISO 3), from 10 µs to 10 s. Fine enough for a quantile that is
  * off by a few per cent, and every coarse bucket of /metrics ends on one of them.

@@ -1,3 +1,4 @@
+// The last ten seconds, and the last hour in a ring.
 import type { Clock } from '../clock.ts'
 import { type Figures, figuresBetween, type Snapshot, snapshot, together } from './figures.ts'
 import { quantile } from './histogram.ts'

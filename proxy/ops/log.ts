@@ -1,3 +1,4 @@
+// Observations written down.
 import type { Logger } from 'pino'
 import type { Clock } from '../clock.ts'
 import { messageOf } from '../errors.ts'

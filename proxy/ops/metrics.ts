@@ -1,3 +1,4 @@
+// Observations counted.
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { Counter, collectDefaultMetrics, type Metric, Registry } from 'prom-client'
 import type { AuditOutcome, Observation, Observe, Source } from '../observation.ts'

@@ -1,3 +1,4 @@
+// A line of the log as people read it.
 const levels: Record<number, [name: string, colour: number]> = {
   10: ['trace', 90],
   20: ['debug', 90],

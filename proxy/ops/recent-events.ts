@@ -1,3 +1,4 @@
+// The latest events, invalidations and slow fills.
 import type { Clock } from '../clock.ts'
 import type { Observation, Observe } from '../observation.ts'
 

@@ -1,3 +1,4 @@
+// Counts what advice is made from.
 import { routeOf } from '../cache/key.ts'
 import type { Clock } from '../clock.ts'
 import type { Observation, Observe } from '../observation.ts'

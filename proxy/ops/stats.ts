@@ -1,3 +1,4 @@
+// What /stats, /events and the page show.
 import type { Figures } from './figures.ts'
 import type { History } from './history.ts'
 import type { Counts, RouteCounts } from './metrics.ts'

@@ -1,3 +1,4 @@
+// Asks a running onramp for its advice.
 import { request } from 'node:http'
 import { httpAddress, isSocketPath, isWildcard } from '../address.ts'
 import { messageOf, Refusal } from '../errors.ts'

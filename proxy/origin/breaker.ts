@@ -1,3 +1,4 @@
+// A circuit breaker: pure.
 import type { Clock } from '../clock.ts'
 
 /** Closed: in use. Open: passed by. Half-open: one is let through to try. */

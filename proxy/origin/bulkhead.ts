@@ -1,3 +1,4 @@
+// Whose statement runs next: pure.
 import type { Clock } from '../clock.ts'
 import { Problem } from '../errors.ts'
 

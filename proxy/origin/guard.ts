@@ -1,3 +1,4 @@
+// Protects it: breakers, then the bulkhead.
 import type { Clock } from '../clock.ts'
 import { Problem } from '../errors.ts'
 import type { Observe } from '../observation.ts'

@@ -1,3 +1,4 @@
+// What the database says of a statement before it is served.
 import type { PoolClient } from 'pg'
 import { messageOf } from '../errors.ts'
 import type { Inspection, Query } from './origin.ts'

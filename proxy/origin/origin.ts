@@ -1,3 +1,4 @@
+// The database, seen from the cache.
 import type { Statement } from '../statement.ts'
 
 /** A prepared read: what to ask, under which name, and what comes back. */
@@ -31,7 +32,7 @@ export interface Origin {
    * not even tried. `sent` is called in the tick the statement is sent, which may be a while after this call.
    */
   query(query: Query, values: Values, sent?: () => void): Promise<{ json: string; rows: number }>
-  /** What the server says of `queries` before they are served. See `origin/inspect`. */
+  /** What the server says of `queries` before they are served. See `origin/inspection`. */
   inspect(queries: readonly Query[], privateTables: readonly string[]): Promise<Inspection>
   /** Opens connections ahead of the first that need them; as many as it can. */
   warm(connections: number): Promise<void>

@@ -1,3 +1,4 @@
+// Its only implementation: pool, statements, errors.
 import pg from 'pg'
 import { parseIntoClientConfig } from 'pg-connection-string'
 import type { Clock } from '../clock.ts'

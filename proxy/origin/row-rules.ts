@@ -1,3 +1,4 @@
+// Whether a route reads no other rows than it says.
 import type { PoolClient } from 'pg'
 import { suggest } from '../suggest.ts'
 import type { Query, RowRule } from './origin.ts'

@@ -1,3 +1,4 @@
+// Whether this process is late, or has more to do than it can.
 import type { Clock } from '../clock.ts'
 
 /** How often this process looks at itself, in milliseconds. */

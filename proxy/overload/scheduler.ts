@@ -1,3 +1,4 @@
+// Work begins in slices of 10 ms, between which the event loop turns.
 import type { Clock } from '../clock.ts'
 
 /** For so long at a time work is begun, in milliseconds. */

@@ -1,3 +1,4 @@
+// Answers requests for routes, from memory in the same tick.
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import type { Answer, Read } from '../../cache/answer.ts'
 import type { Audit } from '../../cache/audit.ts'

@@ -1,3 +1,4 @@
+// Names and values out of a query string or a JSON body.
 import { Problem } from '../../errors.ts'
 import { decode, undecodable } from './parameters.ts'
 

@@ -1,3 +1,4 @@
+// What a client sent for a parameter, as a typed, canonical value or a fault.
 import type { Params, Scalar } from '../../cache/key.ts'
 import type { Parameter, ScalarParameter } from '../../config/schema.ts'
 import { quote } from '../../errors.ts'

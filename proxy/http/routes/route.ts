@@ -1,3 +1,4 @@
+// A configured route, compiled; the table that finds one by its path.
 import { createHash } from 'node:crypto'
 import { type Key, type Params, spellKey } from '../../cache/key.ts'
 import type { Parameter, RouteConfig } from '../../config/schema.ts'

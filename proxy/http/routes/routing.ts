@@ -1,3 +1,4 @@
+// Routes ready to be served: compiled, seen by the database, replaced while running; what a purge of a route means.
 import type { Read } from '../../cache/answer.ts'
 import type { PurgeRequest } from '../../coherence/purge.ts'
 import type { Config } from '../../config/schema.ts'

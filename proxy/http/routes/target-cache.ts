@@ -1,3 +1,4 @@
+// What was found for the targets asked for last: a bounded map.
 /**
  * What was found for names of late: a map of the last `size` to twice as many, that forgets by dropping its older half at once.
  *

@@ -1,3 +1,4 @@
+// Where the upstream is, and what can go wrong with it.
 import type { BlockList } from 'node:net'
 import { Problem } from '../../errors.ts'
 

@@ -1,3 +1,4 @@
+// Asks the upstream over a connection of its own.
 import { type ClientRequest, request as httpRequest, type IncomingMessage, type InformationEvent } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import type { Socket } from 'node:net'

@@ -1,3 +1,4 @@
+// One request on its way to the upstream, seen from its client's side.
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
 import { Problem } from '../../errors.ts'
 import type { RequestHead } from '../head.ts'

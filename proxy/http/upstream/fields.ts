@@ -1,3 +1,4 @@
+// Which fields go on, either way; who a request came from: pure.
 import type { RequestHead } from '../head.ts'
 
 /** Whom a request came from, as far as it can be believed. */

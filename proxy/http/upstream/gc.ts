@@ -1,3 +1,4 @@
+// Garbage of large bodies, collected as they go.
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 

@@ -1,3 +1,4 @@
+// Carries to the upstream what no route answers.
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'

@@ -1,3 +1,4 @@
+// Asks the upstream over connections kept open.
 import { buildConnector, type Dispatcher, Pool } from 'undici'
 import { isConnectionClosed, problemOf, type UpstreamAddress, type UpstreamOptions } from './address.ts'
 import type { UpstreamExchange, UpstreamRequest } from './exchange.ts'

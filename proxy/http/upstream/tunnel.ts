@@ -1,3 +1,4 @@
+// WebSockets, from the upstream's 101 on.
 import { type IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
