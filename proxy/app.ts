@@ -19,13 +19,17 @@ import { ownLog, redisLog } from './coherence/log.ts'
 import { Publisher } from './coherence/publisher.ts'
 import { purger } from './coherence/purge.ts'
 import type { Config } from './config/schema.ts'
-import { newServer } from './http/framework.ts'
-import { handOver, othersClosed } from './http/listener.ts'
-import { describeRoute, prepare, purgedTags, Routing, sourcesOf } from './http/routes/routing.ts'
-import { type PublicServerLimits, publicServer } from './http/server.ts'
+import { handOver } from './http/listener.ts'
+import { describeRoute } from './http/routes/description.ts'
+import { prepare } from './http/routes/prepare.ts'
+import { purgedTags } from './http/routes/purged-tags.ts'
+import { RouteReads } from './http/routes/reads.ts'
+import { Routing } from './http/routes/routing.ts'
+import { PublicServer, type PublicServerLimits } from './http/server.ts'
 import { type Passthrough, passthrough } from './http/upstream/passthrough.ts'
 import { type Observe, observers } from './observation.ts'
 import { adminRoutes } from './ops/admin.ts'
+import { adminServer } from './ops/admin-server.ts'
 import { advise } from './ops/advice.ts'
 import { dashboardRoutes } from './ops/dashboard.ts'
 import { DegradationMonitor } from './ops/degradation.ts'
@@ -40,7 +44,6 @@ import { guard } from './origin/guard.ts'
 import { postgresOrigin } from './origin/postgres.ts'
 import { detectOverload } from './overload/detector.ts'
 import { Scheduler } from './overload/scheduler.ts'
-import { routeTag } from './tags.ts'
 
 /** For how long at most /ready waits for what `warm` lists, in milliseconds. */
 const longestWarmMs = 10_000
@@ -60,7 +63,7 @@ export interface Surroundings {
 }
 
 export interface App {
-  public: FastifyInstance
+  public: PublicServer
   admin: FastifyInstance
   /** What the database could not show of the routes, in sentences. */
   warnings: readonly string[]
@@ -212,16 +215,18 @@ export async function createApp({
       prepare(config, origin),
       redis && untilReady(redis.client, clock, 1000),
     ])
-    const routing = new Routing(config, prepared, origin, observe)
-    // What was kept until then has not the tags of what its route reads now.
-    inspectAgain = async () => {
-      const changed = await routing.inspectAgain()
-      if (changed.length === 0) return
-      await logFollower.publish({ tags: changed.map((name) => routeTag(name)), soft: false, cause: 'change' })
-      await changes.follow(sourcesOf(routing.table))
-    }
+    const routing = new Routing({
+      config,
+      prepared,
+      origin,
+      publish: (invalidation) => logFollower.publish(invalidation),
+      observe,
+    })
+    routing.onSources((sources) => changes.follow(sources))
+    const reads = new RouteReads(() => routing.table, origin)
+    inspectAgain = () => routing.inspectAgain()
     await logFollower.start()
-    await changes.follow(sourcesOf(prepared.table))
+    await changes.follow(routing.sources)
     const evictionWarning = redis && isRedisReady ? await evictionFault(redis.client) : undefined
     // The first requests find connections open.
     await origin.warm(Math.min(connections, 4))
@@ -240,11 +245,17 @@ export async function createApp({
       ...(upstream && { upstream: { underWay: upstream.underWay } }),
     })
     let isWarming = true
-    void warm(prepared.warm, cache, longestWarmMs, clock, observe).then(() => {
+    void warm(
+      prepared.warm.map(({ route, params }) => reads.of(route, params)),
+      cache,
+      longestWarmMs,
+      clock,
+      observe,
+    ).then(() => {
       isWarming = false
     })
 
-    const server = publicServer({
+    const server = new PublicServer({
       routes: () => routing.table,
       cache: traces?.cache(cache) ?? cache,
       audit: new Audit({ ledger, clock, observe, random }),
@@ -260,19 +271,13 @@ export async function createApp({
       random,
       within: traces && ((...all) => traces.within(...all)),
     })
-    if (traces) {
-      traces.follow(server.server)
-      server.addHook('preHandler', (request, _reply, done) =>
-        traces.within(request.raw, request.road.found?.route.path, done),
-      )
-    }
+    if (traces) traces.follow(server.server)
     server.server.on('connection', (socket) => {
       clients += 1
       socket.once('close', () => {
         clients -= 1
       })
     })
-    server.addHook('onClose', () => othersClosed(server.server))
     const needsToken = config.admin.token !== undefined
     const advice = () => {
       const { routes } = counts.counts()
@@ -288,7 +293,7 @@ export async function createApp({
       ...statsOf(counts.counts(), history, recentEvents),
       advice: advice(),
     })
-    const admin = newServer(1024 ** 2, random)
+    const admin = adminServer(random)
     dashboardRoutes(admin, {
       stats,
       history,
@@ -308,11 +313,7 @@ export async function createApp({
       notReady: () => (drainingSince !== undefined ? 'it is draining' : isWarming ? 'it is warming up' : undefined),
       routes: () => routing.table.routes.map(describeRoute),
       purge: (request) => invalidate(purgedTags(routing.table, request), request.soft),
-      async reload() {
-        const outcome = await routing.reload(readConfig)
-        await changes.follow(sourcesOf(routing.table))
-        return outcome
-      },
+      reload: () => routing.reload(readConfig),
     })
     return {
       public: server,

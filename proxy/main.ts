@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // The process: environment, signals, listen, drain, exit codes.
 import { readFileSync, statSync, unlinkSync } from 'node:fs'
+import type { Server } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { type Logger, pino } from 'pino'
@@ -14,7 +15,7 @@ import type { Config } from './config/schema.ts'
 import { messageOf, Refusal, WrongUsage } from './errors.ts'
 import { type Embedded, startEmbedded } from './example/embedded.ts'
 import { backlog, claim, shareSockets } from './http/listener.ts'
-import { prepare, sourcesOf } from './http/routes/routing.ts'
+import { prepare, sourcesOf } from './http/routes/prepare.ts'
 import { banner } from './ops/banner.ts'
 import { prettyLine } from './ops/pretty.ts'
 import { tune } from './ops/tune.ts'
@@ -197,8 +198,8 @@ async function openDatabase({ postgres }: Config, isAskedToStop = () => false): 
 }
 
 function started(app: App, { routes, listen, admin, upstream }: Config, { shown, ownerUrl }: Database): string {
-  const address = (server: App['public'], host: string, scheme?: string) =>
-    isSocketPath(host) ? host : httpAddress(host, (server.server.address() as AddressInfo).port, scheme)
+  const address = ({ server }: { server: Server }, host: string, scheme?: string) =>
+    isSocketPath(host) ? host : httpAddress(host, (server.address() as AddressInfo).port, scheme)
   const scheme = listen.tls === undefined ? 'http' : 'https'
   return banner({
     version,

@@ -37,7 +37,7 @@ export type Observation =
       fallbackReason?: string | undefined
       /** The path of the target, without its query: a query may hold what nobody should log. */
       path: string
-      /** The X-Request-Id it came with, or was given (http/framework). */
+      /** The X-Request-Id it came with, or was given (problem-reply). */
       requestId?: string | undefined
       /** How old what the cache answered was. */
       ageSeconds?: number | undefined

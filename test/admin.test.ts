@@ -3,8 +3,8 @@ import type { Key } from '../proxy/cache/key.ts'
 import { memoryTier } from '../proxy/cache/memory.ts'
 import type { Purged, PurgeRequest } from '../proxy/coherence/purge.ts'
 import { Refusal } from '../proxy/errors.ts'
-import { newServer } from '../proxy/http/framework.ts'
 import { adminRoutes } from '../proxy/ops/admin.ts'
+import { adminServer } from '../proxy/ops/admin-server.ts'
 import { History } from '../proxy/ops/history.ts'
 import { metrics } from '../proxy/ops/metrics.ts'
 import { RecentEvents } from '../proxy/ops/recent-events.ts'
@@ -46,7 +46,7 @@ function setup({ token }: { token?: string } = {}) {
     notReady: undefined,
     reload: async () => ({ changed: ['plan'], needRestart: [] }),
   }
-  const server = newServer(10_000, () => 0.5)
+  const server = adminServer(() => 0.5)
   adminRoutes(server, {
     token,
     metrics: counts,

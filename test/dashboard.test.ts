@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { HotKeys } from '../proxy/cache/hot-keys.ts'
 import type { Key } from '../proxy/cache/key.ts'
-import { newServer } from '../proxy/http/framework.ts'
 import type { Observation } from '../proxy/observation.ts'
+import { adminServer } from '../proxy/ops/admin-server.ts'
 import { dashboardRoutes } from '../proxy/ops/dashboard.ts'
 import { bounds, Histogram, quantile } from '../proxy/ops/histogram.ts'
 import { History } from '../proxy/ops/history.ts'
@@ -279,7 +279,7 @@ describe('what happened lately', () => {
 describe('the page', () => {
   function listener() {
     const { history } = setup()
-    const server = newServer(1000, () => 0.5)
+    const server = adminServer(() => 0.5)
     const isRoute = (name: string) => name === 'plan'
     dashboardRoutes(server, { stats: () => ({}), history, isRoute, hotKeys: () => [], slowest: () => [] })
     return server

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { decodeEntry, type Entry, encodeEntry, etagOf, ownBytes } from '../proxy/cache/entry.ts'
+import { type Entry, etagOf, ownBytes } from '../proxy/cache/entry.ts'
+import { decodeEntry, encodeEntry } from '../proxy/cache/entry-encoding.ts'
 import type { Key } from '../proxy/cache/key.ts'
 
 // Lone surrogates too. Not fast-check's own unit of this: that takes a second to make.

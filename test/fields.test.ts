@@ -186,11 +186,11 @@ describe('pages of other origins', () => {
   const exposed = { 'Access-Control-Expose-Headers': 'Age, Cache-Status, ETag' }
 
   test('are told nothing unless the configuration says so', () => {
-    expect(corsFor([])({ origin: 'https://a.example' })).toEqual({})
+    expect(corsFor([]).fieldsFor({ origin: 'https://a.example' })).toEqual({})
   })
 
   test('may read when they are named; every answer then varies by Origin', () => {
-    const cors = corsFor(['https://a.example'])
+    const { fieldsFor: cors } = corsFor(['https://a.example'])
     expect(cors({ origin: 'https://a.example' })).toEqual({
       'Access-Control-Allow-Origin': 'https://a.example',
       ...exposed,
@@ -201,7 +201,7 @@ describe('pages of other origins', () => {
   })
 
   test('may all read with *, and nothing is said of credentials', () => {
-    const fields = corsFor(['*'])({ origin: 'https://a.example' })
+    const fields = corsFor(['*']).fieldsFor({ origin: 'https://a.example' })
     expect(fields).toEqual({ 'Access-Control-Allow-Origin': '*', ...exposed })
     expect(Object.keys({ ...fields, ...preflightFields(['GET']) })).not.toContain('Access-Control-Allow-Credentials')
   })

@@ -15,7 +15,7 @@ const layers = [
 const neighbours = ['cache coherence']
 /** Each client library has one owner. */
 const owners: Record<string, RegExp> = {
-  fastify: /^(app|http\/.*|ops\/(admin|dashboard))$/,
+  fastify: /^(app|ops\/(admin|admin-server|dashboard))$/,
   ioredis: /^(cache\/(redis|redis-time)|coherence\/log)$/,
   undici: /^http\/upstream\/pool$/,
   pg: /^(origin\/(postgres|inspection|row-rules)|changes\/session|example\/marketplace)$/,

@@ -4,7 +4,8 @@ import type { Answer } from '../proxy/cache/answer.ts'
 import type { Entry } from '../proxy/cache/entry.ts'
 import { smallestCompressed } from '../proxy/cache/variants.ts'
 import { Problem, type ProblemCode, problems } from '../proxy/errors.ts'
-import { type Conditions, cacheStatus, chooseEncoding, problemReply, replyWith } from '../proxy/http/reply.ts'
+import { type Conditions, cacheStatus, chooseEncoding, replyWith } from '../proxy/http/reply.ts'
+import { problemReply } from '../proxy/problem-reply.ts'
 import { entryOf } from './support.ts'
 
 const small = entryOf('[{"state":"VA"}]', { etag: 'abcdefghijklmnopqrstuv' })

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import { systemClock } from '../proxy/clock.ts'
 import { readConfig } from '../proxy/config/load.ts'
 import type { Config } from '../proxy/config/schema.ts'
-import { prepare } from '../proxy/http/routes/routing.ts'
+import { prepare } from '../proxy/http/routes/prepare.ts'
 import { postgresOrigin } from '../proxy/origin/postgres.ts'
 import { newDatabase } from './changes.ts'
 

@@ -10,7 +10,7 @@ import { ReadThrough } from '../proxy/cache/read-through.ts'
 import { Ledger } from '../proxy/coherence/ledger.ts'
 import { Problem } from '../proxy/errors.ts'
 import { compileRoute, type Route, routeTable } from '../proxy/http/routes/route.ts'
-import { publicServer } from '../proxy/http/server.ts'
+import { PublicServer } from '../proxy/http/server.ts'
 import type { GuardedOrigin } from '../proxy/origin/guard.ts'
 import type { Values } from '../proxy/origin/origin.ts'
 import { Scheduler } from '../proxy/overload/scheduler.ts'
@@ -97,7 +97,7 @@ function setup({
   const lookAgain = (seen: Partial<Route>) => {
     table = routeTable(routes(common.cacheControl).map((route) => ({ ...route, ...seen })))
   }
-  const server = publicServer({
+  const server = new PublicServer({
     routes: () => table,
     cache,
     audit: new Audit({ ledger, clock, observe: seen.observe, random: () => 1 }),
@@ -121,10 +121,7 @@ function setup({
       maxParameters: 5,
     },
   })
-  const askServer = async (request: string | Asked) => {
-    await server.ready()
-    return ask(server.server, request)
-  }
+  const askServer = (request: string | Asked) => ask(server.server, request)
   return { server, ask: askServer, reload, lookAgain, asked, wanted, origin, clock, seen, memory }
 }
 
@@ -324,7 +321,6 @@ describe('a request that has to wait for its turn', () => {
   test('is not begun when its client has left', async () => {
     const { clock, slices, turn } = busy()
     const { server, asked, seen } = setup({ slices, clock })
-    await server.ready()
     const [client, line] = duplexPair()
     server.server.emit('connection', line)
     client.write('GET /api/counties/51059 HTTP/1.1\r\nHost: onramp\r\n\r\n')
@@ -343,7 +339,6 @@ describe('a request that has to wait for its turn', () => {
   test('has those behind it on its connection wait, so that they begin in the order they came', async () => {
     const { clock, slices, turn } = busy()
     const { server, asked } = setup({ slices, clock })
-    await server.ready()
     const [client, line] = duplexPair()
     server.server.emit('connection', line)
     const get = (fips: string, more = '') => `GET /api/counties/${fips} HTTP/1.1\r\nHost: onramp\r\n${more}\r\n`

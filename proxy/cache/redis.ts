@@ -3,7 +3,7 @@ import { Cluster, Redis, type RedisOptions } from 'ioredis'
 import type { Clock } from '../clock.ts'
 import type { Position } from '../coherence/ledger.ts'
 import type { Observe } from '../observation.ts'
-import { decodeEntry, encodeEntry } from './entry.ts'
+import { decodeEntry, encodeEntry } from './entry-encoding.ts'
 import { RedisTime } from './redis-time.ts'
 import type { Tier } from './tier.ts'
 

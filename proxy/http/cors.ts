@@ -1,22 +1,30 @@
 // What pages of other origins may read: pure.
 import type { IncomingHttpHeaders } from 'node:http'
 
-/** Fields an answer has for a page of another origin, so that its browser lets it read it. Pure. */
-export type Cors = (headers: IncomingHttpHeaders) => Record<string, string>
+export interface Cors {
+  /** Whether pages of any other origin may read answers. */
+  readonly isOn: boolean
+  /** Fields an answer has for a page of another origin, so that its browser lets it read it. Pure. */
+  fieldsFor(headers: IncomingHttpHeaders): Record<string, string>
+}
 
 /**
  * Makes the fields that the Fetch standard wants ("CORS protocol"): none without `origins`. Nothing is said of credentials: no
  * answer of a route depends on any. With origins named one by one, every answer varies by Origin, also one without it.
  */
 export function corsFor(origins: readonly string[]): Cors {
-  if (origins.length === 0) return () => none
+  if (origins.length === 0) return { isOn: false, fieldsFor: () => none }
   const exposed = { 'Access-Control-Expose-Headers': 'Age, Cache-Status, ETag' }
-  if (origins.includes('*')) return () => ({ 'Access-Control-Allow-Origin': '*', ...exposed })
+  if (origins.includes('*'))
+    return { isOn: true, fieldsFor: () => ({ 'Access-Control-Allow-Origin': '*', ...exposed }) }
   const known = new Set(origins)
-  return ({ origin }) =>
-    origin !== undefined && known.has(origin)
-      ? { 'Access-Control-Allow-Origin': origin, ...exposed, Vary: 'Origin' }
-      : { Vary: 'Origin' }
+  return {
+    isOn: true,
+    fieldsFor: ({ origin }) =>
+      origin !== undefined && known.has(origin)
+        ? { 'Access-Control-Allow-Origin': origin, ...exposed, Vary: 'Origin' }
+        : { Vary: 'Origin' },
+  }
 }
 
 const none = {}

@@ -1,13 +1,14 @@
 // The socket side of it: limits, TLS, handing clients over.
 import { once } from 'node:events'
 import { readFileSync, unwatchFile, watchFile } from 'node:fs'
-import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http'
 import { createServer as createSecureServer } from 'node:https'
 import { type AddressInfo, createServer as createNetServer, Server as NetServer } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { createSecureContext } from 'node:tls'
 import type { Clock } from '../clock.ts'
 import type { Observe } from '../observation.ts'
+import { answerUnreadable, type HttpSocket } from '../unreadable-request.ts'
 import type { Sender } from './upstream/fields.ts'
 
 /** What one client may ask of a listener. Times in milliseconds. */
@@ -85,6 +86,7 @@ export function limitedServer(
       socket.once('close', () => open.delete(socket))
     },
   )
+  server.on('clientError', answerUnreadable)
   server.on('request', handlers.request)
   // Node would promise to read the content, or refuse what it does not know, by itself.
   server.on('checkContinue', handlers.request)
@@ -133,12 +135,6 @@ interface WithConnectionState {
 /** What is known of the connection that `request` came on. */
 export function connectionStateOf({ socket }: IncomingMessage): ConnectionState {
   return (socket as unknown as WithConnectionState).line
-}
-
-/** What a connection of Node's server keeps: the response being written on it, and the request being read. */
-export type HttpSocket = Duplex & {
-  _httpMessage?: (ServerResponse & { req: IncomingMessage }) | null
-  parser?: { incoming?: IncomingMessage | null } | null
 }
 
 const connections = new WeakMap<Server, ReadonlySet<HttpSocket & WithConnectionState>>()

@@ -1,16 +1,13 @@
 // The reply an answer makes: pure.
-import { STATUS_CODES } from 'node:http'
 import Negotiator from 'negotiator'
 import type { Answer } from '../cache/answer.ts'
 import type { Encoding, Entry } from '../cache/entry.ts'
 import { isCompressible } from '../cache/variants.ts'
 import { Problem } from '../errors.ts'
+import { type ProblemReply, problemReply } from '../problem-reply.ts'
 
-/** A response, whole, before anything is written. Pure: a faster way to the socket can use the same. */
-export interface Reply {
-  status: number
-  headers: Record<string, string>
-  body: Buffer
+/** The reply of a route. Made by pure functions: a faster way to the socket can use the same. */
+export interface Reply extends ProblemReply {
   /** What the client would rather have had, and may have once it is built. */
   wanted?: Encoding | undefined
 }
@@ -63,24 +60,6 @@ function missing({ variants = {} }: Entry, { acceptEncoding }: Conditions): Enco
 }
 
 const nothing = Buffer.alloc(0)
-
-/** A problem as RFC 9457 has it: `about:blank` says that there is no more to its type than its status. Nobody may keep it. */
-export function problemReply(problem: Problem, headers: Record<string, string> = {}): Reply {
-  const { status } = problem
-  const title = STATUS_CODES[status]
-  const errors = problem.faults.length === 0 ? undefined : problem.faults
-  const body = Buffer.from(JSON.stringify({ type: 'about:blank', title, status, detail: problem.message, errors }))
-  return {
-    status,
-    headers: {
-      'Content-Type': 'application/problem+json',
-      'Content-Length': String(body.length),
-      'Cache-Control': 'no-store',
-      ...headers,
-    },
-    body,
-  }
-}
 
 /** The Cache-Status field (RFC 9211) of an answer. `ttl` in whole seconds, rounded down: negative as soon as it is stale. */
 export function cacheStatus({ source, ttlMs, forwarded, collapsed, stored, fallbackReason }: Answer): string {

@@ -1,5 +1,5 @@
-// Answers requests for routes, from memory in the same tick.
-import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
+// Answers requests for routes, whatever their method: what memory holds in the same tick.
+import type { IncomingHttpHeaders } from 'node:http'
 import type { Answer, Read } from '../../cache/answer.ts'
 import type { Audit } from '../../cache/audit.ts'
 import type { ReadThrough } from '../../cache/read-through.ts'
@@ -7,31 +7,16 @@ import type { VariantBuilder } from '../../cache/variants.ts'
 import type { Position } from '../../coherence/ledger.ts'
 import { Problem } from '../../errors.ts'
 import type { GuardedOrigin } from '../../origin/guard.ts'
-import { type Cors, withCors } from '../cors.ts'
-import { replyToError, requestIds } from '../framework.ts'
+import { asProblem, errorReply, requestIds } from '../../problem-reply.ts'
+import { type Cors, isPreflight, preflightFields, withCors } from '../cors.ts'
 import type { RequestHead } from '../head.ts'
 import { type Reply, replyWith } from '../reply.ts'
-import { readQuery } from './input.ts'
+import type { RequestContext, RouteMatch } from '../request-context.ts'
+import { readJsonContent } from './content.ts'
+import { readBody, readQuery } from './input.ts'
+import { RouteReads } from './reads.ts'
 import type { Route, RouteTable } from './route.ts'
 import { TargetCache } from './target-cache.ts'
-
-/** The route of a request, and what its path gives; what a GET for this very target asks of the cache, where that is known. */
-export type RouteMatch = NonNullable<ReturnType<RouteTable['find']>> & { read?: Read }
-
-/** What is known of a request so far, for the one line and the one count it makes. */
-export interface RequestContext {
-  readonly head: RequestHead
-  readonly found: RouteMatch | undefined
-  /** When its head was read, on the clock. */
-  readonly began: number
-  answer: Answer | undefined
-  /** Of a request that failed. */
-  requestId: string | undefined
-  error: unknown
-}
-
-/** A request on which its road is noted, so that it is found once. */
-export type Arriving = IncomingMessage & { context?: RequestContext }
 
 export interface RouteAnswersDependencies {
   /** The table of the moment: a reload replaces it between two requests. */
@@ -40,170 +25,156 @@ export interface RouteAnswersDependencies {
   audit: Audit
   variants: Pick<VariantBuilder, 'want'>
   origin: Pick<GuardedOrigin, 'query' | 'admit' | 'isIdleFor'>
+  /** Runs what is done for a request to the route of a path, which somebody may want to watch. */
+  within?: ((request: RequestContext['request'], path: string | undefined, run: () => void) => void) | undefined
   cors: Cors
+  /** Of a POST. */
+  maxBodyBytes: number
   /** Of one request, unknown ones too. */
   maxParameters: number
   /** Whether connections end with the answer under way. */
   isClosing(): boolean
   /** Takes what became of a request. Its response is written; how long its client takes to read that says nothing of this server. */
-  answered(road: RequestContext, status: number): void
+  answered(context: RequestContext, status: number): void
   /** 0 to 1, evenly spread. */
   random(): number
 }
 
-type Asking = Pick<IncomingMessage, 'method' | 'headers'>
-
-export interface RouteAnswers {
-  find(head: RequestHead): RouteMatch | undefined
-  /** Answers a GET or a HEAD for a route that takes it. What memory holds is written before this returns: nothing is awaited. */
-  give(request: IncomingMessage, response: ServerResponse, road: RequestContext): void
-  /** What a request for a route asks of the cache, by what its client has sent. Throws `bad-parameters`. */
-  reading(found: RouteMatch, sent: Map<string, readonly unknown[]>): Read
-  /** The reply to a request for a route, by the answer of the cache; has the variant built that its client would rather have had. */
-  replyTo(found: RouteMatch, read: Read, answer: Answer, request: Asking): Reply
-  /** Has a share of the hits compared with what the database says. */
-  audit(found: RouteMatch, read: Read, answer: Answer): void
-}
-
 /** Targets whose meaning is remembered: what is read from memory is mostly the same few. Longer ones are not worth the room. */
-const remembered = 1000
-const longest = 300
+const rememberedTargets = 1000
+const longestTarget = 300
 
-/** Answers requests for routes: with Node's own response, for the way through a framework costs as much as all of this. */
-export function routeAnswers({
-  routes,
-  cache,
-  audit: audits,
-  variants,
-  origin,
-  cors,
-  maxParameters,
-  isClosing,
-  answered,
-  random,
-}: RouteAnswersDependencies): RouteAnswers {
-  const idOf = requestIds(random)
-  let table: RouteTable | undefined
-  let targets = new TargetCache<RouteMatch>(remembered)
+/** The one road from a request for a route to its response: GET, HEAD and POST of a route differ only in where their parameters stand. */
+export class RouteAnswers {
+  readonly #deps: RouteAnswersDependencies
+  readonly #reads: RouteReads
+  readonly #idOf: ReturnType<typeof requestIds>
+  #table: RouteTable | undefined
+  #matches = new TargetCache<RouteMatch>(rememberedTargets)
 
-  function find({ target, path }: RequestHead): RouteMatch | undefined {
-    if (table !== routes()) {
-      table = routes()
-      targets = new TargetCache(remembered)
-    }
-    return targets.get(target) ?? table.find(path)
+  constructor(deps: RouteAnswersDependencies) {
+    this.#deps = deps
+    this.#reads = new RouteReads(deps.routes, deps.origin)
+    this.#idOf = requestIds(deps.random)
   }
 
-  function reading({ route, given }: RouteMatch, sent: Map<string, readonly unknown[]>): Read {
-    mustBeOpen(route)
+  find({ target, path }: RequestHead): RouteMatch | undefined {
+    const table = this.#deps.routes()
+    if (table !== this.#table) {
+      this.#table = table
+      this.#matches = new TargetCache(rememberedTargets)
+    }
+    return this.#matches.get(target) ?? table.find(path)
+  }
+
+  /** Answers a request. What memory holds for a GET or a HEAD is written before this returns: nothing is awaited. */
+  answer(context: RequestContext): void {
+    const { within } = this.#deps
+    if (within === undefined) return void this.#answer(context)
+    within(context.request, context.match?.route.path, () => this.#answer(context))
+  }
+
+  #answer(context: RequestContext): void {
+    try {
+      const { head, match } = context
+      if (match === undefined) throw new Problem('no-route', 'No route has this path.')
+      const { methods } = match.route
+      if (!methods.includes(head.method)) return void this.#answerOtherMethod(context, methods)
+      if (head.method === 'POST') return void this.#answerPost(context, match)
+      this.#serve(context, match, match.read ?? this.#read(match, readQuery(head.query, this.#deps.maxParameters)))
+    } catch (error) {
+      this.#fail(context, error)
+    }
+  }
+
+  #answerOtherMethod(context: RequestContext, methods: readonly string[]): void {
+    const { head, request } = context
+    if (this.#deps.cors.isOn && isPreflight(head.method, request.headers))
+      return void this.#send(context, { status: 204, headers: preflightFields(methods), body: undefined })
+    const takes = methods.join(', ')
+    this.#fail(context, new Problem('wrong-method', `This path takes ${takes}.`), { Allow: takes })
+  }
+
+  async #answerPost(context: RequestContext, match: RouteMatch): Promise<void> {
+    const { maxBodyBytes, maxParameters } = this.#deps
+    try {
+      const content = await readJsonContent(context.request, maxBodyBytes)
+      // Refused meanwhile: its content has taken too long.
+      if (!context.response.headersSent)
+        this.#serve(context, match, this.#read(match, readBody(content, maxParameters)))
+    } catch (error) {
+      this.#fail(context, error)
+    }
+  }
+
+  /** What a request asks of the cache, by what its client has sent. Throws `bad-parameters`. */
+  #read({ route, given }: RouteMatch, sent: Map<string, readonly unknown[]>): Read {
     // What the path names, nothing else can name again.
     for (const [name, values] of given) sent.set(name, values)
     const read = route.read(sent)
     if ('faults' in read) throw new Problem('bad-parameters', inWords(read.faults), { faults: read.faults })
-    const { params } = read
-    return {
-      key: route.key(params),
-      route: route.name,
-      tags: () => asOfNow(route).tags(params),
-      lifetime: route.lifetime,
-      admit: () => origin.admit(route.query),
-      async load(sent) {
-        mustBeOpen(asOfNow(route))
-        const loaded = await origin.query(route.query, params, sent)
-        mustBeOpen(asOfNow(route)) // what it reads may have been defined anew meanwhile
-        return loaded
-      },
-    }
+    return this.#reads.of(route, read.params)
   }
 
-  /** `route` as it was last looked at, which may have been after it was found for a request. */
-  function asOfNow(route: Route): Route {
-    const now = routes().byName.get(route.name)
-    return now?.query.version === route.query.version ? now : route
+  #serve(context: RequestContext, match: RouteMatch, asked: Read): void {
+    const read = forClient(asked, match.route, context.request.headers)
+    const answer = this.#deps.cache.fromMemory(read)
+    if (answer === undefined) return void this.#fetch(context, match.route, read)
+    if (match.read === undefined && context.head.method !== 'POST') this.#remember(context.head.target, match, asked)
+    this.#write(context, match.route, read, answer)
   }
 
-  function give(request: IncomingMessage, response: ServerResponse, road: RequestContext): void {
+  #remember(target: string, match: RouteMatch, read: Read): void {
+    if (target.length > longestTarget) return
+    match.read = read
+    this.#matches.set(target, match)
+  }
+
+  async #fetch(context: RequestContext, route: Route, read: Read): Promise<void> {
     try {
-      const found = road.found as RouteMatch
-      const asked = found.read ?? reading(found, readQuery(road.head.query, maxParameters))
-      const read = forClient(asked, found.route, request.headers)
-      const held = cache.fromMemory(read)
-      if (held === undefined) return void wait(request, response, road, read)
-      if (found.read === undefined) remember(road, asked)
-      write(request, response, road, read, held)
-      audit(found, read, held)
-    } catch (error) {
-      fail(request, response, road, error)
-    }
-  }
-
-  function audit({ route }: RouteMatch, read: Read, answer: Answer): void {
-    if (route.audit > 0) audits.consider(read, answer, route.audit, () => origin.isIdleFor(route.query))
-  }
-
-  function remember({ head, found }: RequestContext, read: Read): void {
-    if (head.target.length > longest) return
-    const known = found as RouteMatch
-    known.read = read
-    targets.set(head.target, known)
-  }
-
-  async function wait(
-    request: IncomingMessage,
-    response: ServerResponse,
-    road: RequestContext,
-    read: Read,
-  ): Promise<void> {
-    try {
-      const answer = await cache.fetch(read)
+      const answer = await this.#deps.cache.fetch(read)
       // Refused meanwhile: content that nobody asked for does not come, or cannot be read.
-      if (!response.headersSent) write(request, response, road, read, answer)
+      if (!context.response.headersSent) this.#write(context, route, read, answer)
     } catch (error) {
-      fail(request, response, road, error)
+      this.#fail(context, error)
     }
   }
 
-  function write(
-    request: IncomingMessage,
-    response: ServerResponse,
-    road: RequestContext,
-    read: Read,
-    answer: Answer,
-  ): void {
-    road.answer = answer
-    send(request, response, road, replyTo(road.found as RouteMatch, read, answer, request))
-  }
-
-  function replyTo({ route }: RouteMatch, { key }: Read, answer: Answer, { method, headers }: Asking): Reply {
+  #write(context: RequestContext, route: Route, read: Read, answer: Answer): void {
+    context.answer = answer
+    const { headers } = context.request
     const reply = replyWith(answer, route.query.returns, route.cacheControl, {
-      method: method as string,
+      method: context.head.method,
       ifNoneMatch: headers['if-none-match'],
       acceptEncoding: headers['accept-encoding']?.toString(),
     })
-    if (reply.wanted !== undefined) variants.want(key, reply.wanted)
-    return reply
+    if (reply.wanted !== undefined) this.#deps.variants.want(read.key, reply.wanted)
+    this.#send(context, reply)
+    if (route.audit > 0)
+      this.#deps.audit.consider(read, answer, route.audit, () => this.#deps.origin.isIdleFor(route.query))
   }
 
-  function fail(request: IncomingMessage, response: ServerResponse, road: RequestContext, error: unknown): void {
-    road.error = error
-    road.requestId = idOf(request)
-    if (response.headersSent) response.destroy()
-    else send(request, response, road, replyToError(error, random, road.requestId))
+  #fail(context: RequestContext, error: unknown, headers?: Record<string, string>): void {
+    const { request, response } = context
+    context.error = error
+    context.requestId = this.#idOf(request)
+    if (response.headersSent) return void response.destroy()
+    const problem = asProblem(error)
+    if (problem.code === 'body-too-large') response.shouldKeepAlive = false // the rest of it is read by nobody
+    const reply = errorReply(problem, this.#deps.random, context.requestId)
+    this.#send(context, headers === undefined ? reply : { ...reply, headers: { ...reply.headers, ...headers } })
   }
 
-  function send(
-    request: IncomingMessage,
-    response: ServerResponse,
-    road: RequestContext,
-    { status, headers, body }: Reply,
+  #send(
+    context: RequestContext,
+    { status, headers, body }: Pick<Reply, 'status' | 'headers'> & { body?: Buffer | undefined },
   ): void {
-    if (isClosing()) response.shouldKeepAlive = false
-    response.writeHead(status, withCors(headers, cors(request.headers)))
+    const { request, response } = context
+    if (this.#deps.isClosing()) response.shouldKeepAlive = false
+    response.writeHead(status, withCors(headers, this.#deps.cors.fieldsFor(request.headers)))
     response.end(status === 304 ? undefined : body)
-    answered(road, status)
+    this.#deps.answered(context, status)
   }
-
-  return { find, give, reading, replyTo, audit }
 }
 
 /**
@@ -228,8 +199,4 @@ function positionOf(text: string): Position {
 
 function inWords(faults: readonly { parameter: string; detail: string }[]): string {
   return `${faults.map(({ parameter, detail }) => `${parameter} ${detail}`).join('; ')}.`
-}
-
-function mustBeOpen({ closed }: Route): void {
-  if (closed !== undefined) throw new Problem('origin-unavailable', closed)
 }

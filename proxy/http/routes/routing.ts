@@ -1,92 +1,47 @@
-// Routes ready to be served: compiled, seen by the database, replaced while running; what a purge of a route means.
-import type { Read } from '../../cache/answer.ts'
-import type { PurgeRequest } from '../../coherence/purge.ts'
+// The routes being served, replaced while running.
+import type { Invalidation } from '../../coherence/ledger.ts'
 import type { Config } from '../../config/schema.ts'
-import { Problem, quote, Refusal } from '../../errors.ts'
+import { Refusal } from '../../errors.ts'
 import type { Observe } from '../../observation.ts'
-import type { Inspection, Origin } from '../../origin/origin.ts'
-import { suggest } from '../../suggest.ts'
-import { everything, expandTags, type FollowedTable, routeTag, type Sources } from '../../tags.ts'
-import { compileRoute, type Route, type RouteTable, routeTable } from './route.ts'
+import type { Origin } from '../../origin/origin.ts'
+import { routeTag, type Sources } from '../../tags.ts'
+import { inspectRoutes, type Prepared, prepare, sourcesOf } from './prepare.ts'
+import { type Route, type RouteTable, routeTable } from './route.ts'
 
-/** A configuration's routes, ready to be served: compiled, and seen by the database. */
-export interface Prepared {
+export interface RoutingDependencies {
+  /** Of the start: what of it is not taken while running. */
   config: Config
-  table: RouteTable
-  inspection: Inspection
-  /** What `warm` lists. */
-  warm: Read[]
-}
-
-/**
- * Compiles the routes of `config` and has the database look at each statement.
- *
- * Throws a {@link Refusal} with all the database has against them: a statement it does not take, one that reads a private
- * table, one whose answer cannot be kept; or when what `warm` lists does not fit its route.
- */
-export async function prepare(config: Config, origin: Origin): Promise<Prepared> {
-  const { routes, inspection } = await inspected(config, origin)
-  if (inspection.faults.length > 0) throw new Refusal(inspection.faults)
-  const table = routeTable(routes)
-  return { config, table, inspection, warm: warmReads(config, table, origin) }
-}
-
-async function inspected(config: Config, origin: Origin) {
-  const compiled = config.routes.map(compileRoute)
-  const queries = compiled.map(({ query }) => query)
-  const inspection = await origin.inspect(queries, config.postgres.privateTables)
-  const routes = compiled.map((route) => {
-    const { tables = [], functions = [] } = inspection.routes.get(route.name) ?? {}
-    return { ...route, tables, functions }
-  })
-  return { routes, inspection }
-}
-
-/** What `warm` lists, to be read from `origin`. Throws a {@link Refusal} with every one whose parameters do not fit. */
-function warmReads({ warm }: Config, { byName }: RouteTable, origin: Origin): Read[] {
-  const refusals: string[] = []
-  const reads = warm.flatMap((one): Read[] => {
-    const { route: name, params: given } = typeof one === 'string' ? { route: one, params: {} } : one
-    const route = byName.get(name)
-    if (route === undefined) return [] // a fault of the file, told when it was read
-    const read = route.read(new Map(Object.entries(given).map(([parameter, value]) => [parameter, [value]])))
-    if ('faults' in read) {
-      refusals.push(...read.faults.map(({ parameter, detail }) => `warm: of route ${name}, ${parameter} ${detail}.`))
-      return []
-    }
-    const { params } = read
-    return [
-      {
-        key: route.key(params),
-        route: name,
-        tags: () => route.tags(params),
-        lifetime: route.lifetime,
-        load: (sent) => origin.query(route.query, params, sent),
-      },
-    ]
-  })
-  if (refusals.length > 0) throw new Refusal(refusals)
-  return reads
+  prepared: Prepared
+  origin: Origin
+  /** Has every process forget what its answers were made of. */
+  publish(invalidation: Invalidation): Promise<unknown>
+  observe: Observe
 }
 
 /** The routes being served, and the one way they change while running. */
 export class Routing {
-  /** Of the start: what of it is not taken while running. */
-  readonly #config: Config
+  readonly #deps: RoutingDependencies
+  readonly #listeners: ((sources: Sources) => Promise<void>)[] = []
   #prepared: Prepared
-  #reloading: Promise<unknown> = Promise.resolve()
-  readonly #origin: Origin
-  readonly #observe: Observe
+  #changing: Promise<unknown> = Promise.resolve()
 
-  constructor(config: Config, prepared: Prepared, origin: Origin, observe: Observe) {
-    this.#config = config
-    this.#prepared = prepared
-    this.#origin = origin
-    this.#observe = observe
+  constructor(deps: RoutingDependencies) {
+    this.#deps = deps
+    this.#prepared = deps.prepared
   }
 
   get table(): RouteTable {
     return this.#prepared.table
+  }
+
+  /** All that the answers of the routes are made of. */
+  get sources(): Sources {
+    return sourcesOf(this.table)
+  }
+
+  /** Has `listener` told what answers are made of each time that may have changed. A change resolves when it has. */
+  onSources(listener: (sources: Sources) => Promise<void>): void {
+    this.#listeners.push(listener)
   }
 
   /**
@@ -95,26 +50,37 @@ export class Routing {
    *
    * Any fault keeps what there is and is thrown. One reload at a time. `needRestart`: sections that differ but are not taken.
    */
-  reload(read: () => Config): Promise<{ changed: string[]; needRestart: string[] }> {
-    const next = this.#reloading.then(() => this.#take(read))
-    this.#reloading = next.catch(() => {}) // thrown to the one who asked
-    return next
+  async reload(read: () => Config): Promise<{ changed: string[]; needRestart: string[] }> {
+    const outcome = await this.#inTurn(() => this.#take(read))
+    await this.#tellSources()
+    return outcome
   }
 
   /**
-   * Has the database look at the routes again, since something they read is defined anew. Resolves to the names of those that read something
-   * else now. One that reads a private table now is closed; what else would be refused at a start is told, and goes on as it was. Rejects
-   * where the database cannot be asked just now.
+   * Has the database look at the routes again, since something they read is defined anew. Of those that read something else now, every process
+   * forgets the answers: what was kept until then has not the tags of what its route reads now. One that reads a private table now is
+   * closed; what else would be refused at a start is told, and goes on as it was. Rejects where the database cannot be asked just now.
    */
-  inspectAgain(): Promise<string[]> {
-    const next = this.#reloading.then(() => this.#inspectAgain())
-    this.#reloading = next.catch(() => {}) // thrown to the one who asked
+  async inspectAgain(): Promise<void> {
+    const changed = await this.#inTurn(() => this.#inspectAgain())
+    if (changed.length === 0) return
+    await this.#deps.publish({ tags: changed.map(routeTag), soft: false, cause: 'change' })
+    await this.#tellSources()
+  }
+
+  async #tellSources(): Promise<void> {
+    for (const listener of this.#listeners) await listener(this.sources)
+  }
+
+  #inTurn<T>(change: () => Promise<T>): Promise<T> {
+    const next = this.#changing.then(change)
+    this.#changing = next.catch(() => {}) // thrown to the one who asked
     return next
   }
 
   async #inspectAgain(): Promise<string[]> {
     const before = this.#prepared
-    const { routes, inspection } = await inspected(before.config, this.#origin)
+    const { routes, inspection } = await inspectRoutes(before.config, this.#deps.origin)
     const error = inspection.faults.length > 0 ? new Refusal(inspection.faults) : undefined
     if (inspection.isOfMoment) throw error
     const table = routeTable(
@@ -127,32 +93,36 @@ export class Routing {
     )
     const changed = changedRoutes(before.table, table)
     this.#prepared = { ...before, table, inspection }
-    if (changed.length > 0 || error !== undefined) this.#observe({ kind: 'redefined', changed, error })
+    if (changed.length > 0 || error !== undefined) this.#deps.observe({ kind: 'redefined', changed, error })
     return changed
   }
 
   async #take(read: () => Config) {
     try {
       const config = read()
-      const prepared = await prepare(config, this.#origin)
+      const prepared = await prepare(config, this.#deps.origin)
       const changed = changedRoutes(this.#prepared.table, prepared.table)
-      const sections = (of: Config) => {
-        const { routes: _taken, postgres, ...rest } = of
-        return { ...rest, postgres: { ...postgres, privateTables: [] } }
-      }
-      const [before, after] = [sections(this.#config), sections(config)]
-      const needRestart = Object.keys(after).filter((name) => {
-        const section = name as keyof typeof after
-        return JSON.stringify(before[section]) !== JSON.stringify(after[section])
-      })
       this.#prepared = prepared
-      this.#observe({ kind: 'config-reloaded', routes: config.routes.length, changed })
-      return { changed, needRestart }
+      this.#deps.observe({ kind: 'config-reloaded', routes: config.routes.length, changed })
+      return { changed, needRestart: changedSections(this.#deps.config, config) }
     } catch (error) {
-      this.#observe({ kind: 'config-refused', error })
+      this.#deps.observe({ kind: 'config-refused', error })
       throw error
     }
   }
+}
+
+/** The sections that differ between two configurations, but for what is taken while running: routes and private tables. */
+function changedSections(before: Config, after: Config): string[] {
+  const written = ({ routes: _taken, postgres, ...rest }: Config) =>
+    new Map(
+      Object.entries({ ...rest, postgres: { ...postgres, privateTables: [] } }).map(([name, section]) => [
+        name,
+        JSON.stringify(section),
+      ]),
+    )
+  const known = written(before)
+  return [...written(after)].filter(([name, section]) => known.get(name) !== section).map(([name]) => name)
 }
 
 /** The names of the routes in `after` that are new or not what they were in `before`, and of those that are gone. */
@@ -177,81 +147,4 @@ export function changedRoutes(before: RouteTable, after: RouteTable): string[] {
   }
   const names = new Set([...before.byName.keys(), ...after.byName.keys()])
   return [...names].filter((name) => looks(before, name) !== looks(after, name))
-}
-
-/** Every table a route of `table` reads, with the columns rows are told by. */
-function followedTables({ routes }: RouteTable): FollowedTable[] {
-  const columns = new Map<string, Set<string>>()
-  for (const { tables, rows } of routes) {
-    for (const table of tables) {
-      const known = columns.get(table) ?? new Set()
-      columns.set(table, known)
-      const rule = rows[table]
-      if (rule !== undefined) known.add(rule.column)
-    }
-  }
-  return [...columns].map(([table, of]) => ({ table, columns: [...of] }))
-}
-
-/** All that answers of `table` are made of. */
-export function sourcesOf(table: RouteTable): Sources {
-  return {
-    tables: followedTables(table),
-    functions: [...new Set(table.routes.flatMap(({ functions }) => functions))],
-  }
-}
-
-/** The tags that `request` means. Throws `bad-parameters` for a route, or parameters of it, that do not exist. */
-export function purgedTags(table: RouteTable, request: PurgeRequest): string[] {
-  if ('all' in request) return [everything]
-  if ('tags' in request) return expandTags(request.tags, new Map(followedTables(table).map((one) => [one.table, one])))
-  const route = table.byName.get(request.route)
-  if (route === undefined) {
-    const meant = suggest(request.route, [...table.byName.keys()])
-    throw new Problem('bad-parameters', `There is no route named ${quote(request.route)}${meant || '.'}`)
-  }
-  if (request.params === undefined) return [routeTag(route.name)]
-  const unknown = Object.keys(request.params).filter((name) => !Object.hasOwn(route.parameters, name))
-  const faults = unknown.map((parameter) => ({ parameter, detail: 'is not a parameter of this route' }))
-  const read = route.read(new Map(Object.entries(request.params).map(([name, value]) => [name, [value]])))
-  if ('faults' in read) faults.push(...read.faults)
-  if ('faults' in read || faults.length > 0)
-    throw new Problem('bad-parameters', 'The parameters are not those of an entry of this route.', { faults })
-  return [route.key(read.params)]
-}
-
-/** A route as people look at it: everything its configuration and the database say of it. Durations in milliseconds. */
-export function describeRoute({
-  name,
-  path,
-  methods,
-  parameters,
-  query,
-  lifetime,
-  cacheControl,
-  audit,
-  tagTemplates,
-  tables,
-  functions,
-  rows,
-}: Route) {
-  const { returns, version, share } = query
-  const sql = query.statement.render((parameter) => `:${parameter}`)
-  return {
-    name,
-    path,
-    methods,
-    parameters,
-    returns,
-    lifetime,
-    cacheControl,
-    share,
-    audit,
-    tags: tagTemplates,
-    tables,
-    functions,
-    rows,
-    version,
-    sql,
-  }
 }

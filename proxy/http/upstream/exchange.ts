@@ -1,8 +1,8 @@
 // One request on its way to the upstream, seen from its client's side.
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
 import { Problem } from '../../errors.ts'
+import { problemReply } from '../../problem-reply.ts'
 import type { RequestHead } from '../head.ts'
-import { problemReply } from '../reply.ts'
 import { downstreamFields, trailerFields } from './fields.ts'
 import { noteCarried } from './gc.ts'
 

@@ -26,11 +26,6 @@ const hopByHop = new Set([
 const framing = new Set(['content-length', 'host'])
 /** Says what a client should not be able to say, in all the spellings that readers of variables take for one. */
 const forwarding = /^(x[-_]forwarded([-_].*)?|forwarded|x[-_]real[-_]ip|proxy)$/
-/** Whether what came as X-Request-Id can be written into logs and fields as it is. */
-export function isRequestId(given: unknown): given is string {
-  return typeof given === 'string' && /^[\w.:/+=@~-]{1,128}$/.test(given)
-}
-
 /** Asked of every field of every request, so most are told by their first letter. */
 function isForwarding(name: string): boolean {
   const first = name.charCodeAt(0)

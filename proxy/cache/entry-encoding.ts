@@ -1,0 +1,114 @@
+// An entry as one binary value, as Redis keeps it.
+import { hash } from 'node:crypto'
+import { type Entry, ownBytes } from './entry.ts'
+import type { Key } from './key.ts'
+import { type Ahead, drift } from './redis-time.ts'
+
+/*
+ * The one binary value of an entry in Redis:
+ *
+ *   4 bytes   "onr" and the format version
+ *   16 bytes  SHA-256 of all that follows, cut
+ *   4 bytes   length of the header, big-endian
+ *   n bytes   header, JSON
+ *   the rest  body
+ *
+ * It says its own key, so that a value copied or renamed under another key is not believed. The key holds the version of
+ * the route. Whoever changes the header or its meaning changes the format version: an unknown one is a miss.
+ */
+const format = Buffer.from('onr\x03')
+const digestBytes = 16
+const headerAt = format.length + digestBytes + 4
+
+interface Header {
+  key: string
+  rows: number
+  tags: readonly string[]
+  /** The prefix of the invalidation log its filler had applied. */
+  pos: number
+  id: string
+  /** Between which moments it was read, on the clock of Redis, in milliseconds: how late Redis took it, and gave it back, is nothing to it. */
+  readAt: number
+  readBy: number
+  fillMs: number
+  jitter: number
+  etag: string
+}
+
+/** Writes `entry` as Redis keeps it, whose clock is `ahead` of ours. `entry.stamp` must name a prefix of the log. */
+export function encodeEntry(key: Key, entry: Entry, ahead: Ahead): Buffer {
+  const { rows, tags, stamp, fillMs, jitter, etag, body } = entry
+  const { pos, id } = stamp
+  const [readAt, readBy] = [entry.readAt + ahead.least, entry.readBy + ahead.most]
+  const header: Header = { key, rows, tags, pos, id, readAt, readBy, fillMs, jitter, etag }
+  const headerBytes = Buffer.from(JSON.stringify(header))
+  const value = Buffer.allocUnsafe(headerAt + headerBytes.length + body.length)
+  format.copy(value)
+  value.writeUInt32BE(headerBytes.length, headerAt - 4)
+  headerBytes.copy(value, headerAt)
+  body.copy(value, headerAt + headerBytes.length)
+  digestOf(value).copy(value, format.length)
+  return value
+}
+
+/** What is wrong with a value read from Redis; each is a miss and is counted under this word. */
+export type Oddity = 'format' | 'length' | 'digest' | 'header' | 'key' | 'time'
+
+/**
+ * Reads what {@link encodeEntry} wrote, or says what is odd about it. Never throws, whatever `value` holds.
+ *
+ * The clock of Redis is `ahead` of this process's, which says `now`. The stamp's `seq` is left for the reader to set: it belongs to the process
+ * that serves the entry, not to the one that wrote it.
+ */
+export function decodeEntry(key: Key, value: Buffer, ahead: Ahead, now: number): Entry | Oddity {
+  if (value.length < headerAt) return 'length'
+  if (!value.subarray(0, format.length).equals(format)) return 'format'
+  if (!digestOf(value).equals(value.subarray(format.length, format.length + digestBytes))) return 'digest'
+  const bodyAt = headerAt + value.readUInt32BE(headerAt - 4)
+  if (bodyAt > value.length) return 'length'
+  const header = parseHeader(value.toString('utf8', headerAt, bodyAt))
+  if (header === undefined) return 'header'
+  if (header.key !== key) return 'key'
+  const { rows, tags, pos, id, fillMs, jitter, etag } = header
+  const soonest = header.readAt - ahead.most
+  // Read later than now: the clock of Redis was set back.
+  if (soonest > now) return 'time'
+  // What is known of both clocks is of this moment.
+  const drifted = (now - soonest) * drift
+  const readAt = soonest - drifted
+  const readBy = Math.min(now, header.readBy - ahead.least + drifted)
+  return {
+    body: ownBytes(value.subarray(bodyAt)),
+    rows,
+    tags,
+    stamp: { seq: 0, pos, id },
+    readAt,
+    readBy,
+    fillMs,
+    jitter,
+    etag,
+  }
+}
+
+function digestOf(value: Buffer): Buffer {
+  return hash('sha256', value.subarray(format.length + digestBytes), 'buffer').subarray(0, digestBytes)
+}
+
+function parseHeader(json: string): Header | undefined {
+  let header: Header
+  try {
+    header = JSON.parse(json)
+  } catch {
+    return undefined // told apart from a good header by the caller, and counted there
+  }
+  if (typeof header !== 'object' || header === null) return undefined
+  const { key, rows, tags, pos, id, readAt, readBy, fillMs, jitter, etag } = header
+  const numbers = [rows, pos, readAt, readBy, fillMs, jitter].every(
+    (n) => typeof n === 'number' && Number.isFinite(n) && n >= 0,
+  )
+  const strings = [key, id, etag].every((s) => typeof s === 'string')
+  const isTagList = Array.isArray(tags) && tags.every((tag) => typeof tag === 'string')
+  return numbers && readAt <= readBy && jitter <= 1 && strings && isTagList && /^[\w-]{22}$/.test(etag)
+    ? header
+    : undefined
+}
