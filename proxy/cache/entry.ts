@@ -31,10 +31,6 @@ export interface Entry {
   readonly etag: string
   /** The body compressed, once somebody who can read it has asked; null where that is of no use. Only ever set on entries in memory. */
   readonly variants?: Variants
-  /** Not to be refreshed before this moment, on the clock of `readAt`: the last try failed. */
-  refreshNotBefore?: number
-  /** How many tries in a row have failed. */
-  failures?: number
 }
 
 /** A strong validator for `body`: the same bytes have the same one, whoever read them. */

@@ -1,16 +1,16 @@
-// One piece of work a key at a time.
-import type { Clock } from '../clock.ts'
+// One flight a key at a time.
+import type { Answer } from './answer.ts'
+import type { Flight } from './flight.ts'
 
-/** One piece of work under way for a key, and whether someone who arrives now may still share its result. */
-export interface Flight<T> {
-  readonly result: Promise<T>
-  /** On the clock, in milliseconds. */
-  readonly startedAt: number
-  mayJoin(): boolean
+/** A flight under way. */
+export interface Flying {
+  readonly flight: Pick<Flight, 'startedAt' | 'mayJoin'>
+  /** What all who wait for it get. */
+  readonly result: Promise<Answer>
 }
 
 /**
- * Runs one piece of work a key at a time; whoever asks meanwhile gets the same result, or the same failure.
+ * Has one flight a key under way; whoever asks meanwhile gets the same answer, or the same failure.
  *
  * A flight that may no longer be joined is replaced, not waited for:
  *   1. a fill of `k` has sent its SQL
@@ -18,32 +18,23 @@ export interface Flight<T> {
  *   3. a reader arrives: what 1 brings may be older than 2, so it starts a second fill
  *   4. the first fill ends: it must not remove the second from the map
  */
-export class SingleFlight<T> {
-  readonly #flights = new Map<string, Flight<T>>()
-  readonly #clock: Clock
-
-  constructor(clock: Clock) {
-    this.#clock = clock
-  }
+export class SingleFlight {
+  readonly #flying = new Map<string, Flying>()
 
   get size(): number {
-    return this.#flights.size
+    return this.#flying.size
   }
 
   /** The flight under way for `key` if it may be joined. */
-  current(key: string): Flight<T> | undefined {
-    const flight = this.#flights.get(key)
-    return flight?.mayJoin() ? flight : undefined
+  current(key: string): Flying | undefined {
+    const flying = this.#flying.get(key)
+    return flying?.flight.mayJoin() ? flying : undefined
   }
 
-  /** Starts `work` for `key`. `mayJoin` is asked for each later arrival. */
-  start(key: string, mayJoin: () => boolean, work: () => Promise<T>): Flight<T> {
-    const flight: Flight<T> = {
-      mayJoin,
-      startedAt: this.#clock.now(),
-      result: work().finally(() => this.#flights.get(key) === flight && this.#flights.delete(key)),
-    }
-    this.#flights.set(key, flight)
-    return flight
+  start(key: string, flight: Pick<Flight, 'startedAt' | 'mayJoin' | 'run'>): Flying {
+    const result = flight.run().finally(() => this.#flying.get(key) === flying && this.#flying.delete(key))
+    const flying: Flying = { flight, result }
+    this.#flying.set(key, flying)
+    return flying
   }
 }
