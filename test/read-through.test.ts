@@ -39,6 +39,8 @@ interface Given {
   reached?: () => Promise<boolean>
   mayRefresh?: (underWay: number) => boolean
   turn?: () => Promise<void> | undefined
+  /** Tiers behind the far one. */
+  behind?: Tier[]
 }
 
 function setup({
@@ -48,6 +50,7 @@ function setup({
   reached = async () => false,
   mayRefresh = () => true,
   turn = () => undefined,
+  behind = [],
 }: Given = {}) {
   const clock = new ManualClock()
   const seen = recorder()
@@ -57,7 +60,7 @@ function setup({
   const far = farTier()
   const cache = new ReadThrough({
     memory,
-    farther: [far.tier],
+    farther: [far.tier, ...behind],
     leases,
     ledger,
     clock,
@@ -115,6 +118,25 @@ describe('search and serve', () => {
     expect(await read()).toMatchObject({ source: 'redis', state: 'fresh', ageMs: 5000 })
     expect(await read()).toMatchObject({ source: 'memory', state: 'fresh', ageMs: 5000 })
     expect([origin.asked, far.asked]).toEqual([0, ['get']])
+  })
+
+  test('what the farthest tier has is written to every nearer one, and to none behind it', async () => {
+    const [middle, last] = [farTier(), farTier()]
+    const { read, origin, far, memory, clock } = setup({ behind: [middle.tier, last.tier] })
+    middle.kept.set(key, foreignEntry({ readAt: clock.now() - 5000, text: 'from the middle' }))
+    expect(text(await read())).toBe('from the middle')
+    expect([far.asked, middle.asked, last.asked]).toEqual([['get', 'set'], ['get'], []])
+    expect([far.kept.get(key)?.body.toString(), memory.peek(key)?.body.toString()]).toEqual(
+      Array(2).fill('from the middle'),
+    )
+    expect(origin.asked).toBe(0)
+  })
+
+  test('a fill is kept in every tier', async () => {
+    const middle = farTier()
+    const { read, far } = setup({ behind: [middle.tier] })
+    await read()
+    expect([far.kept.get(key)?.body.toString(), middle.kept.get(key)?.body.toString()]).toEqual(['v1', 'v1'])
   })
 
   test('at the end of fresh an answer is stale; one millisecond before it is not', async () => {
