@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { networks } from './address.ts'
 import { Audit } from './cache/audit.ts'
-import { failOpen } from './cache/fail-open.ts'
+import { FailOpenTier } from './cache/fail-open.ts'
 import { HotKeys } from './cache/hot-keys.ts'
 import { noLeases, redisLeases } from './cache/lease.ts'
 import { memoryTier } from './cache/memory.ts'
@@ -168,7 +168,7 @@ export async function createApp({
   })
   const shared = redis && redisTier(redis.client, keyPrefix, logFollower, clock, observe)
   const limits = { deadlineMs: timeout, failuresToOpen: 5, openMs: 1000, isLate: () => overload.isLate }
-  const tier = shared && failOpen(shared, limits, clock, observe)
+  const tier = shared && new FailOpenTier(shared, limits, clock, observe)
   const farther = tier ? [tier] : []
   // A holder that is alive has filled, or given up, by then.
   const leases =

@@ -7,6 +7,11 @@ import { problemReply } from './problem-reply.ts'
 /** What a connection of Node's server keeps: the response being written on it. */
 export type HttpSocket = Duplex & { _httpMessage?: (ServerResponse & { req: IncomingMessage }) | null }
 
+/** The response that is being written on the connection of `request`, where there is one. */
+export function currentResponse({ socket }: IncomingMessage): ServerResponse | undefined {
+  return (socket as HttpSocket)._httpMessage ?? undefined // what @types/node leaves out of a server's socket
+}
+
 /** Node's codes; everything else is a bad request. */
 const codes: Record<string, ProblemCode> = {
   HPE_HEADER_OVERFLOW: 'header-too-large',

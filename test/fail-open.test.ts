@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { Entry } from '../proxy/cache/entry.ts'
-import { failOpen } from '../proxy/cache/fail-open.ts'
+import { FailOpenTier } from '../proxy/cache/fail-open.ts'
 import type { Key } from '../proxy/cache/key.ts'
 import type { Tier } from '../proxy/cache/tier.ts'
 import { entryOf, ManualClock, recorder, settled } from './support.ts'
@@ -23,7 +23,7 @@ function setup(clock = new ManualClock(), isLate = () => false) {
   }
   const tier: Tier = { name: 'redis', get: () => ask('get'), set: () => ask('set').then(() => true) }
   const { observe, of } = recorder()
-  const guarded = failOpen(tier, { ...limits, isLate }, clock, observe)
+  const guarded = new FailOpenTier(tier, { ...limits, isLate }, clock, observe)
   const last = () => asked.at(-1) as Asked
   /** One get that the tier fails. */
   async function fail() {
@@ -67,7 +67,7 @@ describe('while the tier answers', () => {
 
   test('what it says at once is passed on as well', async () => {
     const plain: Tier = { name: 'redis', get: () => entry, set: () => false }
-    const guarded = failOpen(plain, limits, new ManualClock(), recorder().observe)
+    const guarded = new FailOpenTier(plain, limits, new ManualClock(), recorder().observe)
     expect(await guarded.get(key)).toBe(entry)
     expect(await guarded.set(key, entry, 1)).toBe(false)
     expect(guarded.name).toBe('redis')
@@ -125,7 +125,7 @@ describe('a failure', () => {
     }
     const clock = new ManualClock()
     const { observe, of } = recorder()
-    const guarded = failOpen({ name: 'redis', get: fail, set: fail }, limits, clock, observe)
+    const guarded = new FailOpenTier({ name: 'redis', get: fail, set: fail }, limits, clock, observe)
     expect([await guarded.get(key), await guarded.set(key, entry, 1)]).toEqual([undefined, false])
     expect([of('tier-error').length, clock.timers]).toEqual([2, 0])
   })

@@ -1,5 +1,5 @@
 import type { Redis } from 'ioredis'
-import { failOpen } from '../proxy/cache/fail-open.ts'
+import { FailOpenTier } from '../proxy/cache/fail-open.ts'
 import type { Key } from '../proxy/cache/key.ts'
 import { noLeases } from '../proxy/cache/lease.ts'
 import { memoryTier } from '../proxy/cache/memory.ts'
@@ -278,7 +278,12 @@ class Process {
     const parts = {
       memory,
       farther: [
-        failOpen(tier, { deadlineMs: 100, failuresToOpen: 5, openMs: 1000, isLate: () => false }, clock, observe),
+        new FailOpenTier(
+          tier,
+          { deadlineMs: 100, failuresToOpen: 5, openMs: 1000, isLate: () => false },
+          clock,
+          observe,
+        ),
       ],
       leases: noLeases,
       ledger,

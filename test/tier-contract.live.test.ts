@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
 import { type Entry, etagOf, ownBytes } from '../proxy/cache/entry.ts'
-import { failOpen } from '../proxy/cache/fail-open.ts'
+import { FailOpenTier } from '../proxy/cache/fail-open.ts'
 import type { Key } from '../proxy/cache/key.ts'
 import { memoryTier } from '../proxy/cache/memory.ts'
 import { connectRedis, evictionFault, type RedisClient, redisTier, untilReady } from '../proxy/cache/redis.ts'
@@ -34,7 +34,7 @@ const tiers: [string, () => Tier][] = [
   [
     'redis, failing open',
     () =>
-      failOpen(
+      new FailOpenTier(
         newRedisTier(),
         { deadlineMs: 1000, failuresToOpen: 5, openMs: 1000, isLate: () => false },
         systemClock,
@@ -163,7 +163,7 @@ describe('in Redis', () => {
     const key = newKey()
     await client.lpush(prefix + key, 'a')
     await expect(newRedisTier().get(key)).rejects.toThrow('WRONGTYPE')
-    const tier = failOpen(
+    const tier = new FailOpenTier(
       newRedisTier(),
       { deadlineMs: 1000, failuresToOpen: 5, openMs: 1000, isLate: () => false },
       systemClock,

@@ -1,23 +1,16 @@
 // Lets reads go on when a tier cannot answer.
 import type { Clock } from '../clock.ts'
 import type { Observe } from '../observation.ts'
+import type { Entry } from './entry.ts'
+import type { Key } from './key.ts'
 import type { Tier } from './tier.ts'
-
-export interface FailOpenTier extends Tier {
-  /** Whether the tier is passed by. */
-  readonly isOpen: boolean
-  /** Whether the last answer was a failure: whoever has just met it has paid one deadline, and need not pay another. */
-  readonly isFailing: boolean
-  /** Runs something else that asks the same server, under the same limits; `otherwise` where that cannot be done. */
-  guard<T>(run: () => Promise<T>, otherwise: T): Promise<T>
-}
 
 export interface FailOpenLimits {
   /** The most one operation may take, in milliseconds. */
   deadlineMs: number
-  /** Failures in a row after which the tier is left alone. */
+  /** Failures in a row that open the circuit: the tier is bypassed then. */
   failuresToOpen: number
-  /** For how long it is left alone, in milliseconds. */
+  /** For how long it stays open, in milliseconds. */
   openMs: number
   /** Whether this process has been late with its own work in the last moments. */
   isLate(): boolean
@@ -29,76 +22,101 @@ const lateMs = 50
 const longestMs = 1000
 
 /**
- * Lets reads go on when `tier` cannot answer.
+ * A tier that never rejects, around one that may.
  *
  * A `get` that fails or outlasts `deadlineMs` is a miss; a `set` that fails is dropped. Both are observed. After
  * `failuresToOpen` in a row the tier is not asked at all for `openMs`, so that a dead Redis costs a request nothing instead
- * of one deadline each; then the first operation tries it again, while the others still pass it by. A deadline that passes
+ * of one deadline each; then the first operation tries it again, while the others still bypass it. A deadline that passes
  * while this process is late is not held against the tier.
  */
-export function failOpen(tier: Tier, limits: FailOpenLimits, clock: Clock, observe: Observe): FailOpenTier {
-  let failures = 0
-  let isOpen = false
-  let openUntil = 0
-  let isTrying = false
+export class FailOpenTier implements Tier {
+  readonly name: Tier['name']
+  readonly #tier: Tier
+  readonly #limits: FailOpenLimits
+  readonly #clock: Clock
+  readonly #observe: Observe
+  #failures = 0
+  #isOpen = false
+  #openUntil = 0
+  #isTrying = false
   /** Raised by each opening: what was asked before one says nothing about the time after it. */
-  let openings = 0
-  let answeredAt = Number.NEGATIVE_INFINITY
+  #openings = 0
+  #answeredAt = Number.NEGATIVE_INFINITY
   /** When that was asked whose timeout was counted last. */
-  let countedFrom = Number.NEGATIVE_INFINITY
+  #countedFrom = Number.NEGATIVE_INFINITY
 
-  function succeeded(): void {
-    answeredAt = clock.now()
-    countedFrom = Number.NEGATIVE_INFINITY
-    failures = 0
-    if (isOpen) observe({ kind: 'tier-back', tier: tier.name })
-    isOpen = false
+  constructor(tier: Tier, limits: FailOpenLimits, clock: Clock, observe: Observe) {
+    this.name = tier.name
+    this.#tier = tier
+    this.#limits = limits
+    this.#clock = clock
+    this.#observe = observe
   }
 
-  function failed(): void {
-    failures += 1
-    if (failures < limits.failuresToOpen) return
-    if (!isOpen) observe({ kind: 'tier-bypassed', tier: tier.name, forMs: limits.openMs })
-    isOpen = true
-    openings += 1
-    openUntil = clock.now() + limits.openMs
+  /** Whether the tier is bypassed. */
+  get isOpen(): boolean {
+    return this.#isOpen
   }
 
-  async function guarded<T>(operation: 'get' | 'set' | 'lease', run: () => T | Promise<T>, otherwise: T): Promise<T> {
-    const isTry = isOpen
-    if (isTry && (isTrying || clock.now() < openUntil)) return otherwise
-    if (isTry) isTrying = true
-    const asked = openings
-    const begun = clock.now()
-    // What is asked at the same moment fails at the same moment: that is one pause of the server, not several failures.
-    const isCounted = () => begun - countedFrom >= limits.deadlineMs / limits.failuresToOpen
+  /** Whether the last answer was a failure: whoever has just met it has paid one deadline, and need not pay another. */
+  get isFailing(): boolean {
+    return this.#failures > 0
+  }
+
+  get(key: Key): Promise<Entry | undefined> {
+    return this.#guard('get', () => this.#tier.get(key), undefined)
+  }
+
+  set(key: Key, entry: Entry, keepMs: number): Promise<boolean> {
+    return this.#guard('set', () => this.#tier.set(key, entry, keepMs), false)
+  }
+
+  /** Runs something else that asks the same server, under the same limits; `otherwise` where that cannot be done. */
+  guard<T>(run: () => Promise<T>, otherwise: T): Promise<T> {
+    return this.#guard('lease', run, otherwise)
+  }
+
+  async #guard<T>(operation: 'get' | 'set' | 'lease', run: () => T | Promise<T>, otherwise: T): Promise<T> {
+    const isTry = this.#isOpen
+    if (isTry && (this.#isTrying || this.#clock.now() < this.#openUntil)) return otherwise
+    if (isTry) this.#isTrying = true
+    const openings = this.#openings
+    const begun = this.#clock.now()
     try {
-      const result = await within(limits, clock, () => answeredAt > begun, run)
-      if (asked === openings) succeeded()
+      const result = await within(this.#limits, this.#clock, () => this.#answeredAt > begun, run)
+      if (openings === this.#openings) this.#succeeded()
       return result
     } catch (error) {
-      const isTimeout = error instanceof Outlasted
-      observe({ kind: 'tier-error', tier: tier.name, operation, reason: isTimeout ? 'timeout' : 'error', error })
-      if (asked !== openings || (isTimeout && (error.isOurFault || !isCounted()))) return otherwise
-      if (isTimeout) countedFrom = begun
-      failed()
+      const reason = error instanceof Outlasted ? 'timeout' : 'error'
+      this.#observe({ kind: 'tier-error', tier: this.name, operation, reason, error })
+      if (openings === this.#openings) this.#failed(error, begun)
       return otherwise
     } finally {
-      if (isTry) isTrying = false
+      if (isTry) this.#isTrying = false
     }
   }
 
-  return {
-    name: tier.name,
-    get isOpen() {
-      return isOpen
-    },
-    get isFailing() {
-      return failures > 0
-    },
-    guard: (run, otherwise) => guarded('lease', run, otherwise),
-    get: (key) => guarded('get', () => tier.get(key), undefined),
-    set: (key, entry, keepMs) => guarded('set', () => tier.set(key, entry, keepMs), false),
+  #succeeded(): void {
+    this.#answeredAt = this.#clock.now()
+    this.#countedFrom = Number.NEGATIVE_INFINITY
+    this.#failures = 0
+    if (this.#isOpen) this.#observe({ kind: 'tier-back', tier: this.name })
+    this.#isOpen = false
+  }
+
+  /** Counts a failure of what was asked at `begun`. What is asked at the same moment fails at the same moment: that is one pause of the server, not several failures. */
+  #failed(error: unknown, begun: number): void {
+    const { deadlineMs, failuresToOpen, openMs } = this.#limits
+    if (error instanceof Outlasted) {
+      if (error.isOurFault || begun - this.#countedFrom < deadlineMs / failuresToOpen) return
+      this.#countedFrom = begun
+    }
+    this.#failures += 1
+    if (this.#failures < failuresToOpen) return
+    if (!this.#isOpen) this.#observe({ kind: 'tier-bypassed', tier: this.name, forMs: openMs })
+    this.#isOpen = true
+    this.#openings += 1
+    this.#openUntil = this.#clock.now() + openMs
   }
 }
 

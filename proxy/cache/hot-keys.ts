@@ -76,16 +76,15 @@ export class HotKeys {
     sketch.total += weight
     const known = counts.get(key)
     if (known !== undefined) known.count += weight
-    else counts.set(key, { count: weight, over: 0 })
-    if (counts.size > kept) this.#replace(counts, key)
+    else counts.set(key, counts.size < kept ? { count: weight, over: 0 } : takeLeast(counts, weight))
   }
+}
 
-  /** Gives `key` the place of the key with the least. */
-  #replace(counts: Sketch['counts'], key: Key): void {
-    let [out, least]: [Key | undefined, number] = [undefined, Number.POSITIVE_INFINITY]
-    for (const [other, { count }] of counts) if (other !== key && count < least) [out, least] = [other, count]
-    counts.delete(out as Key)
-    const { count } = counts.get(key) as { count: number }
-    counts.set(key, { count: count + least, over: least })
-  }
+/** Takes the key with the least out of `counts`; what the key that comes in its place is counted as, whose weight is `weight`. */
+function takeLeast(counts: Sketch['counts'], weight: number): { count: number; over: number } {
+  let least: { key: Key; count: number } | undefined
+  for (const [key, { count }] of counts) if (least === undefined || count < least.count) least = { key, count }
+  if (least === undefined) return { count: weight, over: 0 }
+  counts.delete(least.key)
+  return { count: weight + least.count, over: least.count }
 }

@@ -17,12 +17,12 @@ export function spellKey(route: string, version: string, params: Params): Key {
   let key = `${route}@${version}`
   let mark = '?'
   for (const name in params) {
-    const value = params[name] as Params[string]
-    if (value === null) continue
+    const value = params[name]
+    if (value === null || value === undefined) continue
     key += `${mark}${name}=${typeof value === 'object' ? value.map(escapeItem).join(',') : escapeItem(value)}`
     mark = '&'
   }
-  return key as Key
+  return key as Key // the one place where a key is made
 }
 
 // Digits, letters, - and _ are most of what is asked for; they need no escaping.

@@ -66,8 +66,9 @@ export class RedisTime {
 
   async #askOne(node: Redis): Promise<void> {
     const at = this.#clock.now()
-    const [seconds, microseconds] = (await node.time()).map(Number) as [number, number]
-    const time = seconds * 1000 + microseconds / 1000
+    const [seconds, microseconds] = (await node.time()).map(Number)
+    const time = (seconds ?? Number.NaN) * 1000 + (microseconds ?? Number.NaN) / 1000
+    if (Number.isNaN(time)) throw new Error('Redis does not say what time it is.')
     this.#told.set(node, { least: time - this.#clock.now(), most: time - at, at })
   }
 }

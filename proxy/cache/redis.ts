@@ -86,8 +86,8 @@ function open(url: string, options: Options): RedisClient {
   }
   const several = /^redis\+(cluster|sentinel):\/\/(?:([^:@/]*)(?::([^@/]*))?@)?([^/]+)(?:\/(.*))?$/.exec(url)
   if (several === null) return new Redis(url, common)
-  const [, kind, username, password, hosts, name] = several as unknown as string[]
-  const nodes = (hosts as string).split(',').map((host) => {
+  const [, kind, username, password, hosts = '', name] = several
+  const nodes = hosts.split(',').map((host) => {
     const { hostname, port } = new URL(`redis://${host}`)
     return { host: hostname, port: Number(port) || (kind === 'cluster' ? 6379 : 26_379) }
   })

@@ -35,8 +35,9 @@ export function replyWith(
   }
   const encoding = entry.variants && chooseEncoding(conditions.acceptEncoding, entry.variants)
   const wanted = isCompressible(entry) && encoding !== preference[0] ? missing(entry, conditions) : undefined
+  const chosen = etag(entry, encoding)
   const headers: Record<string, string> = {
-    ETag: etag(entry, encoding),
+    ETag: chosen,
     'Cache-Control': cacheControl,
     Age: age,
     'Cache-Status': status,
@@ -44,7 +45,7 @@ export function replyWith(
   // Said of every body that has or may have variants, also while there are none: a shared cache must not give the
   // plain one to everybody for good, nor the compressed one to a client that cannot read it.
   if (isCompressible(entry)) headers.Vary = 'Accept-Encoding'
-  const matched = conditions.method === 'POST' ? undefined : matchingEtag(entry, conditions, headers.ETag as string)
+  const matched = conditions.method === 'POST' ? undefined : matchingEtag(entry, conditions, chosen)
   if (matched !== undefined) return { status: 304, headers: { ...headers, ETag: matched }, body: nothing }
   const body = (encoding && entry.variants?.[encoding]) ?? entry.body
   headers['Content-Type'] = 'application/json'

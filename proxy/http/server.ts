@@ -7,7 +7,7 @@ import { Problem } from '../errors.ts'
 import type { Observe } from '../observation.ts'
 import type { Scheduler } from '../overload/scheduler.ts'
 import { problemReply } from '../problem-reply.ts'
-import type { HttpSocket } from '../unreadable-request.ts'
+import { currentResponse } from '../unreadable-request.ts'
 import { corsFor, isPreflight } from './cors.ts'
 import { type RequestHead, readRequestHead, safeMethods } from './head.ts'
 import { type Certificate, type ConnectionLimits, connectionStateOf, limitedServer, othersClosed } from './listener.ts'
@@ -103,7 +103,7 @@ export class PublicServer {
     if (connection.requests === limits.maxRequests) response.shouldKeepAlive = false
     const isSafe = safeMethods.has(request.method ?? '')
     // Node gives the connection to one response at a time, in their order.
-    const isBehind = (request.socket as HttpSocket)._httpMessage !== response
+    const isBehind = currentResponse(request) !== response
     const mustWait = isBehind && (!isSafe || connection.changing > 0)
     if (!isSafe) {
       connection.changing += 1
@@ -176,7 +176,7 @@ export class PublicServer {
 
   #mayUpgrade(request: IncomingMessage): boolean {
     if (this.#deps.passthrough === undefined || !asksForWebSocket(request)) return false
-    if ((request.socket as HttpSocket)._httpMessage != null) return false // behind a response under way
+    if (currentResponse(request) !== undefined) return false // behind a response under way
     const head = readRequestHead(request)
     return !(head instanceof Problem || this.#isOurs(head, this.#answers.find(head), request))
   }

@@ -39,13 +39,16 @@ export function readBody(text: unknown, max = Number.POSITIVE_INFINITY): Sent {
   } catch (error) {
     throw new Problem('bad-body', 'The body is not JSON.', { cause: error })
   }
-  if (typeof body !== 'object' || body === null || Array.isArray(body))
-    throw new Problem('bad-body', 'The body is not a JSON object.')
+  if (!isRecord(body)) throw new Problem('bad-body', 'The body is not a JSON object.')
   const sent: Sent = new Map()
   const names = memberNames(text)
   if (names.length > max) throw tooMany(max)
-  for (const name of names) add(sent, name, (body as Record<string, unknown>)[name])
+  for (const name of names) add(sent, name, body[name])
   return sent
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function tooMany(max: number): Problem {
