@@ -27,7 +27,7 @@ export async function readJsonContent(request: IncomingMessage, maxBytes: number
 
 function isJson(type: string | undefined): boolean {
   try {
-    return type !== undefined && new MIMEType(type).essence === 'application/json'
+    return type === 'application/json' || (type !== undefined && new MIMEType(type).essence === 'application/json')
   } catch {
     return false // it is no media type at all
   }
