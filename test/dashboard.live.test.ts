@@ -267,7 +267,7 @@ test('a Redis that is killed shows within two seconds', async () => {
   const began = performance.now()
   await eventually(() => textOf(tab, '#level'), 4000).toBe('memory-only')
   expect(performance.now() - began).toBeLessThan(2000)
-  expect(await textOf(tab, '#changes')).toContain('From full to memory-only')
+  expect(await textOf(tab, '#changes')).toContain('From healthy to memory-only')
   expect(await faultsOf(tab, 'header')).toEqual([])
   expect(complaints).toEqual([])
 })

@@ -6,7 +6,7 @@ import { Problem, quote, Refusal } from '../../errors.ts'
 import type { Observe } from '../../observation.ts'
 import type { Inspection, Origin } from '../../origin/origin.ts'
 import { suggest } from '../../suggest.ts'
-import { everything, expandTags, type FollowedTable, routeTag, type Sources } from '../../tags.ts'
+import { everything, expandTags, type FollowedTable, routeTag, type Sources, tableTag } from '../../tags.ts'
 import { compileRoute, type Route, type RouteTable, routeTable } from './route.ts'
 
 /** A configuration's routes, ready to be served: compiled, and seen by the database. */
@@ -248,6 +248,8 @@ export function describeRoute({
     share,
     audit,
     tags: tagTemplates,
+    /** What a person can purge of it: its tables, and its own tags up to their first parameter. */
+    purgeTags: [...tables.map(tableTag), ...tagTemplates.map((template) => template.replace(/\{.*/s, ''))],
     tables,
     functions,
     rows,
