@@ -26,6 +26,7 @@ const scripts = [
   'chart.js',
   'chart-options.js',
   'charts.js',
+  'columns.js',
   'dom.js',
   'purge.js',
   'recent-events.js',
