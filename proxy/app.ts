@@ -39,7 +39,7 @@ import { logger } from './ops/log.ts'
 import { eventLoopLag, metrics } from './ops/metrics.ts'
 import { RecentEvents } from './ops/recent-events.ts'
 import { RefreshStats } from './ops/refresh-stats.ts'
-import { statsOf } from './ops/stats.ts'
+import { type Stats, statsOf } from './ops/stats.ts'
 import { guard } from './origin/guard.ts'
 import { postgresOrigin } from './origin/postgres.ts'
 import { detectOverload } from './overload/detector.ts'
@@ -286,13 +286,14 @@ export async function createApp({
         refreshStats.memory(memory.maxBytes),
       )
     }
-    const stats = () => ({
-      version,
-      needsToken,
-      ...state(),
-      ...statsOf(counts.counts(), history, recentEvents),
-      advice: advice(),
-    })
+    const stats = () =>
+      ({
+        version,
+        needsToken,
+        ...state(),
+        ...statsOf(counts.counts(), history, recentEvents),
+        advice: advice(),
+      }) satisfies Stats
     const admin = adminServer(random)
     dashboardRoutes(admin, {
       stats,

@@ -11,6 +11,17 @@ import { RecentEvents } from '../proxy/ops/recent-events.ts'
 import { statsOf } from '../proxy/ops/stats.ts'
 import { entryOf, ManualClock, recorder } from './support.ts'
 
+const described = (name: string) => ({
+  name,
+  path: `/api/${name}`,
+  lifetime: { fresh: 1000, stale: 0, staleIfError: 0, negative: 1000 },
+  cacheControl: 'max-age=0',
+  tags: [],
+  purgeTags: [],
+  tables: [],
+  sql: 'select 1',
+})
+
 function setup({ token }: { token?: string } = {}) {
   const clock = new ManualClock()
   const memory = memoryTier(1024 ** 2, recorder().observe)
@@ -55,7 +66,7 @@ function setup({ token }: { token?: string } = {}) {
     notReady: () => outcome.notReady,
     state: () => ({ flights: 0 }),
     stats: () => statsOf(counts.counts(), history, recentEvents),
-    routes: () => [{ name: 'plan' }, { name: 'county' }],
+    routes: () => ['plan', 'county'].map(described),
     async purge(request) {
       purges.push(request)
       return {

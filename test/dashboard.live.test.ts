@@ -213,9 +213,45 @@ test('a column is sorted from the keyboard, and says so', async () => {
   expect(await names()).toEqual(sorted.reverse())
 })
 
+test('a tier that only the server knows is in the charts, the table and the words', async () => {
+  const tab = await (await browser.newContext({ viewport: { width: 1600, height: 1000 } })).newPage()
+  await tab.route('**/events', async (route) => {
+    const told = await stats()
+    const { total, routes } = told
+    const county = routes.county as Shown
+    const sources = [
+      { name: 'memory', label: 'Memory', isHit: true },
+      { name: 'disk', label: 'Disk', isHit: true },
+      { name: 'origin', label: 'Database', isHit: false },
+    ]
+    Object.assign(total.now, { disk: 5 })
+    Object.assign(county, { disk: 7 })
+    Object.assign(county.now, { memory: 1, disk: 3, origin: 0 })
+    const body = `data: ${JSON.stringify({ ...told, sources })}\n\n`
+    await route.fulfill({ contentType: 'text/event-stream', body })
+  })
+  await tab.route('**/dashboard/history*', async (route) => {
+    const past = await (await route.fetch()).json()
+    Object.assign(past.columns, { disk: past.columns.requests })
+    await route.fulfill({ json: past })
+  })
+  await tab.goto(`${app.adminUrl}/dashboard`)
+  await eventually(() => textOf(tab, '#charts figcaption')).toMatch(/Memory [\d.]+\s+Disk 5\s+Database/)
+  await eventually(() => painted(tab, 'chart-requests', 'other-area')).toBeGreaterThan(20)
+  const heads = await tab.locator('#routes thead th').allInnerTexts()
+  expect(heads).toEqual(expect.arrayContaining(['Memory', 'Disk', 'Disk p50 · p99', 'Database p50 · p99']))
+  expect(heads.join()).not.toContain('Redis')
+  expect((await rowOf(tab, 'county')).Disk).toBe('75 %')
+  await tab.getByRole('button', { name: 'county', exact: true }).click()
+  await eventually(() => textOf(tab, '#facts')).toMatch(/Memory \d+, Disk 7, Database \d+/)
+  await tab.context().close()
+})
+
 test('a purge needs the token, does what it says, and leaves the token nowhere', async () => {
   const { tab, complaints } = opened
   const source = async () => /detail=(\w+)/.exec((await app.get('/api/counties/51059')).cacheStatus ?? '')?.[1]
+  await eventually(() => tab.locator('#purge-names option[value="table:counties"]').count()).toBe(1)
+  expect(await tab.locator('#purge-names option[value="county:"]').count()).toBe(1)
   await tab.locator('#purge-name').fill('county:51059')
   await tab.getByRole('button', { name: 'Purge', exact: true }).first().click()
   await eventually(() => textOf(tab, '#purged')).toMatch(/^The token is missing/)
@@ -267,7 +303,7 @@ test('a Redis that is killed shows within two seconds', async () => {
   const began = performance.now()
   await eventually(() => textOf(tab, '#level'), 4000).toBe('memory-only')
   expect(performance.now() - began).toBeLessThan(2000)
-  expect(await textOf(tab, '#changes')).toContain('From full to memory-only')
+  expect(await textOf(tab, '#changes')).toContain('From healthy to memory-only')
   expect(await faultsOf(tab, 'header')).toEqual([])
   expect(complaints).toEqual([])
 })

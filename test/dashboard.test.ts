@@ -312,6 +312,7 @@ describe('the page', () => {
       '/dashboard/../admin.ts',
       '/dashboard/..%2fadmin.ts',
       '/dashboard/package.json',
+      '/dashboard/tsconfig.json',
     ]) {
       expect([path, (await server.inject(path)).statusCode]).toEqual([path, 404])
     }

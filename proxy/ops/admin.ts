@@ -7,6 +7,7 @@ import type { MemoryTier } from '../cache/memory.ts'
 import type { Purged, PurgeRequest } from '../coherence/purge.ts'
 import { Problem, Refusal } from '../errors.ts'
 import type { Metrics } from './metrics.ts'
+import type { DescribedRoute } from './stats.ts'
 
 export interface AdminDependencies {
   token: string | undefined
@@ -18,7 +19,7 @@ export interface AdminDependencies {
   state(): Record<string, unknown>
   /** All that /stats shows. */
   stats(): Record<string, unknown>
-  routes(): readonly { name: string }[]
+  routes(): readonly DescribedRoute[]
   /** Throws `bad-parameters` for a route or parameters that do not exist. */
   purge(request: PurgeRequest): Promise<Purged>
   /** Throws a Refusal with every fault of the new configuration. */

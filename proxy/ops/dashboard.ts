@@ -5,28 +5,41 @@ import { PassThrough } from 'node:stream'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import type { FastifyInstance } from 'fastify'
 import { Problem, quote } from '../errors.ts'
-import type { History } from './history.ts'
+import type { History, TotalColumn } from './history.ts'
+import type { Past, RoutePast } from './stats.ts'
 
 export interface DashboardDependencies {
   /** All that /stats shows. */
   stats(): Record<string, unknown>
   history: History
   isRoute(name: string): boolean
-  hotKeys(route: string): unknown
-  slowest(route: string): unknown
+  hotKeys(route: string): RoutePast['hotKeys']
+  slowest(route: string): RoutePast['slowest']
 }
 
 /** What the page is made of. uPlot is served out of its package: the page asks nobody else for anything. */
 const page = new URL('./dashboard/', import.meta.url)
 const uplot = new URL('./', pathToFileURL(createRequire(import.meta.url).resolve('uplot')))
+const scripts = [
+  'page.js',
+  'api.js',
+  'chart.js',
+  'chart-options.js',
+  'charts.js',
+  'columns.js',
+  'dom.js',
+  'purge.js',
+  'recent-events.js',
+  'route.js',
+  'sources.js',
+  'summary.js',
+  'table.js',
+  'words.js',
+]
 const files: Record<string, [file: URL, type: string]> = {
   '/dashboard': [new URL('index.html', page), 'text/html'],
   '/dashboard/dashboard.css': [new URL('dashboard.css', page), 'text/css'],
-  ...Object.fromEntries(
-    ['page.js', 'summary.js', 'charts.js', 'table.js', 'route.js', 'recent-events.js', 'purge.js', 'words.js'].map(
-      (name) => [`/dashboard/${name}`, [new URL(name, page), 'text/javascript']],
-    ),
-  ),
+  ...Object.fromEntries(scripts.map((name) => [`/dashboard/${name}`, [new URL(name, page), 'text/javascript']])),
   '/dashboard/icon.svg': [new URL('icon.svg', page), 'image/svg+xml'],
   '/dashboard/uPlot.js': [new URL('uPlot.esm.js', uplot), 'text/javascript'],
   '/dashboard/uPlot.css': [new URL('uPlot.min.css', uplot), 'text/css'],
@@ -66,14 +79,14 @@ export function dashboardRoutes(server: FastifyInstance, parts: DashboardDepende
         .send(await readFile(fileURLToPath(file))),
     )
   }
-  server.get<{ Querystring: { since?: string } }>('/dashboard/history', ({ query }) =>
-    history.read(undefined, sinceOf(query.since)),
-  )
+  server.get<{ Querystring: { since?: string } }>('/dashboard/history', ({ query }) => {
+    return history.read(undefined, sinceOf(query.since)) satisfies Past<TotalColumn>
+  })
   server.get<{ Querystring: { name?: string; since?: string } }>('/dashboard/route', ({ query }) => {
     const { name = '' } = query
     if (!parts.isRoute(name)) throw new Problem('bad-parameters', `There is no route named ${quote(name)}.`)
     const past = history.read(name, sinceOf(query.since))
-    return { ...past, hotKeys: parts.hotKeys(name), slowest: parts.slowest(name) }
+    return { ...past, hotKeys: parts.hotKeys(name), slowest: parts.slowest(name) } satisfies RoutePast
   })
   events(server, parts)
 }

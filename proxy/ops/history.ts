@@ -19,6 +19,8 @@ const ofTimes = ['p50Seconds', 'p99Seconds'] as const
 const routeColumns = [...ofRoutes, 'queriesSaved', ...ofTimes] as const
 const levelColumns = ['poolActive', 'poolWaiting', 'memoryBytes', 'entries', 'clients'] as const
 const totalColumns = [...routeColumns, ...levelColumns, 'evictions', 'invalidations', 'lagSeconds'] as const
+export type RouteColumn = (typeof routeColumns)[number]
+export type TotalColumn = (typeof totalColumns)[number]
 
 /** `now` looks back this far: long enough for a percentile, short enough to see what one has just done. */
 const windowTicks = 10

@@ -1,6 +1,13 @@
 // What /stats, /events and the page show.
+
+import type { HotKeys } from '../cache/hot-keys.ts'
+import type { Lifetime } from '../cache/lifetime.ts'
+import type { Source } from '../observation.ts'
+import type { Advice } from './advice.ts'
+import type { DegradationLevel } from './degradation.ts'
 import type { Figures } from './figures.ts'
-import type { History } from './history.ts'
+import type { BreakerState } from './gauges.ts'
+import type { History, RouteColumn } from './history.ts'
 import type { Counts, RouteCounts } from './metrics.ts'
 import type { RecentEvents } from './recent-events.ts'
 
@@ -35,4 +42,57 @@ export function statsOf(
     },
     historySteps: history.steps,
   }
+}
+
+// What the dashboard reads: the browser files take their types from here.
+
+/** A place that answers come from, in the order in which it is asked. `isHit`: an answer from there is one of the cache. */
+export interface ShownSource {
+  name: Source
+  label: string
+  isHit: boolean
+}
+
+/** `/stats`, and each message of `/events`. */
+export interface Stats extends ReturnType<typeof statsOf> {
+  version: string
+  needsToken: boolean
+  uptimeSeconds: number
+  degradationLevel: DegradationLevel
+  degradationSeconds: number
+  memory: { bytes: number; maxBytes: number; entries: number }
+  postgres: { total: number; idle: number; waiting: number }
+  breakers: { name: string; state: BreakerState }[]
+  clients: number
+  flights: number
+  advice: Advice[]
+  sources?: readonly ShownSource[]
+}
+
+/** `/dashboard/history`: the steps since the one that was asked for, by columns. */
+export interface Past<Column extends string> {
+  /** The number of steps so far. */
+  steps: number
+  agoSeconds: number[]
+  columns: { [name in Column]?: (number | null)[] }
+}
+
+/** `/dashboard/route`. */
+export interface RoutePast extends Past<RouteColumn> {
+  hotKeys: ReturnType<HotKeys['of']>
+  slowest: ReturnType<RecentEvents['slowest']>
+}
+
+/** Of a route in `/routes`, what the page shows. */
+export interface DescribedRoute {
+  name: string
+  path: string
+  lifetime: Lifetime
+  cacheControl: string
+  /** As the configuration has them. */
+  tags: readonly string[]
+  /** What a person can purge of it: its tables, and its own tags up to their first parameter. */
+  purgeTags: readonly string[]
+  tables: readonly string[]
+  sql: string
 }

@@ -1,4 +1,5 @@
 // A route as people look at it, at /routes.
+import { tableTag } from '../../tags.ts'
 import type { Route } from './route.ts'
 
 /** A route as people look at it: everything its configuration and the database say of it. Durations in milliseconds. */
@@ -29,6 +30,8 @@ export function describeRoute({
     share,
     audit,
     tags: tagTemplates,
+    /** What a person can purge of it: its tables, and its own tags up to their first parameter. */
+    purgeTags: [...tables.map(tableTag), ...tagTemplates.map((template) => template.replace(/\{.*/s, ''))],
     tables,
     functions,
     rows,

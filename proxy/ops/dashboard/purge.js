@@ -1,68 +1,92 @@
+import { sendPurge } from './api.js'
+import { byId, element } from './dom.js'
+
 /**
- * Makes the purge form work. The function returned purges `{tags}` or `{route}`; its `show` keeps the form up to date.
+ * @import { Purged, PurgeRequest } from '../../coherence/purge.ts'
+ * @import { Stats } from '../stats.ts'
+ * @import { DescribedRoute } from './api.js'
+ */
+
+/**
+ * The purge form.
  *
  * The token is only ever in its field and in the Authorization header of a POST: never in an address, never stored.
  */
-export function purging(form, page) {
-  const field = (id) => form.querySelector(`#${id}`)
-  const [kind, name, token, outcome, names] = ['purge-kind', 'purge-name', 'token', 'purged', 'purge-names'].map(field)
+export class PurgeForm {
+  #kind = byId('purge-kind', HTMLSelectElement)
+  #name = byId('purge-name', HTMLInputElement)
+  #names = byId('purge-names', HTMLDataListElement)
+  #tokenField = byId('token-field', HTMLElement)
+  #token = byId('token', HTMLInputElement)
+  #outcome = byId('purged', HTMLElement)
+  /** @type {DescribedRoute[]} */
+  #routes = []
+  /** The suggestions there are, as one text. */
+  #suggested = ''
 
-  async function purge(what) {
-    const headers = { 'Content-Type': 'application/json' }
-    if (token.value !== '') headers.Authorization = `Bearer ${token.value}`
-    say('…')
+  constructor() {
+    byId('purge', HTMLFormElement).addEventListener('submit', (event) => {
+      event.preventDefault()
+      const soft = event.submitter?.dataset.soft !== undefined
+      const text = this.#name.value.trim()
+      void this.purge(this.#kind.value === 'route' ? { route: text, soft } : { tags: [text], soft })
+    })
+    this.#kind.addEventListener('change', () => this.#suggest())
+  }
+
+  /**
+   * @param {Stats} stats
+   * @param {Iterable<DescribedRoute>} routes
+   */
+  show({ needsToken }, routes) {
+    this.#tokenField.hidden = !needsToken
+    this.#routes = [...routes]
+    this.#suggest()
+  }
+
+  /**
+   * Purges, and resolves to what came of it, in a sentence.
+   *
+   * @param {PurgeRequest} request
+   */
+  async purge(request) {
+    this.#write('…')
     try {
-      const signal = AbortSignal.timeout(10_000)
-      const response = await fetch('purge', { method: 'POST', headers, body: JSON.stringify(what), signal })
-      const answer = await response.json()
-      if (response.status === 401) {
-        say('The token is missing, or is not the one of admin.token.', true)
-        token.closest('dialog, form').querySelector('#token').focus()
-      } else if (!response.ok) say(answer.detail ?? answer.title, true)
-      else say(done(answer), answer.missed.length > 0)
+      const answer = await sendPurge(request, this.#token.value)
+      if ('purged' in answer) this.#write(sentenceOf(answer.purged), answer.purged.missed.length > 0)
+      else if ('problem' in answer) this.#write(answer.problem, true)
+      else {
+        this.#write('The token is missing, or is not the one of admin.token.', true)
+        this.#token.focus()
+      }
     } catch {
-      say('onramp did not answer; whether it was purged is not known.', true)
+      this.#write('onramp did not answer; whether it was purged is not known.', true)
     }
-    return outcome.textContent
+    return this.#outcome.textContent
   }
 
-  function say(text, isBad = false) {
-    outcome.textContent = text
-    outcome.classList.toggle('bad', isBad)
+  /** @param {string} text */
+  #write(text, isBad = false) {
+    this.#outcome.textContent = text
+    this.#outcome.classList.toggle('bad', isBad)
   }
 
-  form.addEventListener('submit', (event) => {
-    event.preventDefault()
-    const soft = event.submitter?.dataset.soft !== undefined
-    const text = name.value.trim()
-    void purge(kind.value === 'route' ? { route: text, soft } : { tags: [text], soft })
-  })
-
-  let shown = ''
-  function suggest() {
-    const routes = [...page().routes.values()]
-    const wanted = kind.value === 'route' ? routes.map((route) => route.name) : tagsOf(routes)
-    if (shown === wanted.join()) return
-    shown = wanted.join()
-    names.replaceChildren(...wanted.map((value) => Object.assign(document.createElement('option'), { value })))
+  #suggest() {
+    const isRoute = this.#kind.value === 'route'
+    const wanted = isRoute ? this.#routes.map(({ name }) => name) : tagsOf(this.#routes)
+    if (this.#suggested === wanted.join()) return
+    this.#suggested = wanted.join()
+    this.#names.replaceChildren(...wanted.map((value) => Object.assign(element('option'), { value })))
   }
-  kind.addEventListener('change', suggest)
-
-  return Object.assign(purge, {
-    show({ needsToken }) {
-      field('token-field').hidden = !needsToken
-      suggest()
-    },
-  })
 }
 
-/** The tags that are the same for all entries of a route; of the others, what they begin with. */
+/** @param {DescribedRoute[]} routes */
 function tagsOf(routes) {
-  const templates = routes.flatMap(({ tags }) => tags.map((tag) => tag.replace(/\{.*/, '')))
-  return [...new Set([...routes.flatMap(({ tables }) => tables.map((table) => `table:${table}`)), ...templates])].sort()
+  return [...new Set(routes.flatMap(({ purgeTags }) => purgeTags))].sort()
 }
 
-function done({ tags, soft, reached, missed }) {
+/** @param {Purged} purged */
+function sentenceOf({ tags, soft, reached, missed }) {
   const what = `${soft ? 'Soft purge of' : 'Purged'} ${tags.join(', ')}`
   return missed.length > 0
     ? `${what} in ${reached.join(' and ')}; ${missed.join(' and ')} did not answer, and is not used until it has heard of it.`

@@ -1,92 +1,124 @@
-import { RouteHour } from './charts.js'
+import { fetchRoutePast } from './api.js'
+import { RouteCharts } from './charts.js'
+import { bodyOf, byId, element } from './dom.js'
 import { count, number, parametersOf, percent, seconds, span } from './words.js'
 
+/**
+ * @import { PurgeRequest } from '../../coherence/purge.ts'
+ * @import { Shown, ShownSource, Stats } from '../stats.ts'
+ * @import { DescribedRoute } from '../stats.ts'
+ */
+
+/** @typedef {[name: string, value: string]} Fact */
+
 /** One route: its charts, its hottest keys, its slowest fills, its settings and its SQL. */
-export class RoutePage {
-  constructor(dialog, purge) {
-    this.dialog = dialog
-    const part = (name) => dialog.querySelector(name)
-    this.parts = { title: part('#route-title'), path: part('#route-path'), facts: part('#facts'), sql: part('#sql') }
-    this.hotKeys = part('#hot-keys')
-    this.slowest = part('#slowest')
-    this.charts = new RouteHour(part('#route-charts'))
-    part('#route-close').addEventListener('click', () => dialog.close())
-    const bar = part('.bar')
-    const said = document.createElement('p')
-    said.setAttribute('role', 'status')
-    this.said = said
-    for (const [label, soft] of [
-      ['Purge', false],
-      ['Soft purge', true],
-    ]) {
-      const button = document.createElement('button')
-      button.type = 'button'
-      button.className = soft ? 'quiet' : ''
-      button.textContent = label
-      button.addEventListener('click', async () => {
-        said.textContent = await purge(this.name, soft)
+export class RouteDialog {
+  #dialog = byId('route', HTMLDialogElement)
+  #facts = byId('facts', HTMLDListElement)
+  #hotKeys = bodyOf('hot-keys')
+  #slowest = bodyOf('slowest')
+  #outcome = byId('route-purged', HTMLElement)
+  #charts
+  #sources
+  /** The route that is open. @type {string | undefined} */
+  #name
+
+  /**
+   * @param {readonly ShownSource[]} sources
+   * @param {(request: PurgeRequest) => Promise<string>} purge
+   */
+  constructor(sources, purge) {
+    this.#sources = sources
+    this.#charts = new RouteCharts(byId('route-charts', HTMLElement), sources)
+    for (const [id, soft] of /** @type {const} */ ([
+      ['route-purge', false],
+      ['route-soft-purge', true],
+    ])) {
+      byId(id, HTMLButtonElement).addEventListener('click', async () => {
+        if (this.#name !== undefined) this.#outcome.textContent = await purge({ route: this.#name, soft })
       })
-      bar.insertBefore(button, part('#route-close'))
     }
-    bar.after(said)
+    const dialog = this.#dialog
+    byId('route-close', HTMLButtonElement).addEventListener('click', () => dialog.close())
     // A click beside it closes it, as Escape does.
     dialog.addEventListener('click', (event) => event.target === dialog && dialog.close())
     dialog.addEventListener('close', () => {
-      this.name = undefined
+      this.#name = undefined
     })
   }
 
-  open(name, page) {
-    this.name = name
-    this.page = page
-    this.said.textContent = ''
-    this.charts.clear()
-    const route = page.routes.get(name)
-    this.parts.title.textContent = name
-    this.parts.path.textContent = route === undefined ? '' : `${route.methods.join(', ')} ${route.path}`
-    this.parts.sql.textContent = route?.sql.trim() ?? ''
-    rows(this.hotKeys, ['Parameters', 'Share'], [])
-    rows(this.slowest, ['Parameters', 'Time', 'When'], [])
-    this.dialog.showModal()
-    this.show(page.stats)
-    void this.refresh(async (path) => (await fetch(path)).json()).catch(() => {}) // tried again with the next step
+  /**
+   * @param {string} name
+   * @param {Stats} stats
+   * @param {ReadonlyMap<string, DescribedRoute>} routes
+   */
+  open(name, stats, routes) {
+    const route = routes.get(name)
+    this.#name = name
+    this.#outcome.textContent = ''
+    this.#charts.clear()
+    byId('route-title', HTMLElement).textContent = name
+    byId('route-path', HTMLElement).textContent = route === undefined ? '' : `${route.methods.join(', ')} ${route.path}`
+    byId('sql', HTMLElement).textContent = route?.sql.trim() ?? ''
+    fillRows(this.#hotKeys, [])
+    fillRows(this.#slowest, [])
+    this.#dialog.showModal()
+    this.show(stats, routes)
+    void this.refresh().catch(() => {}) // tried again with the next step
   }
 
-  /** The numbers of now. */
-  show(stats) {
-    if (this.name === undefined) return
-    const counts = stats.routes[this.name]
-    if (counts?.now) this.charts.show(counts.now)
-    const route = this.page.routes.get(this.name)
-    facts(this.parts.facts, [
-      ...(route === undefined ? [] : settings(route)),
-      ...(counts === undefined ? [['Requests', 'none since the start']] : countsOf(counts)),
+  /** Forgets the past: it may be another process that answers from now on. */
+  clear() {
+    this.#charts.clear()
+  }
+
+  /**
+   * The numbers of now.
+   *
+   * @param {Stats} stats
+   * @param {ReadonlyMap<string, DescribedRoute>} routes
+   */
+  show(stats, routes) {
+    if (this.#name === undefined) return
+    const counts = stats.routes[this.#name]
+    const route = routes.get(this.#name)
+    if (counts?.now) this.#charts.show(counts.now)
+    const facts = [
+      ...(route === undefined ? [] : settingsOf(route)),
+      ...(counts === undefined ? noCounts : countsOf(counts, this.#sources)),
       ...Object.entries(counts?.audit ?? {}).map(([name, value]) => [`Audit: ${name}`, String(value)]),
-    ])
+    ]
+    this.#facts.replaceChildren(...facts.flatMap(([name, value]) => [element('dt', name), element('dd', value)]))
   }
 
   /** What has come of the past, and which keys are hot. */
-  async refresh(json) {
-    const { name } = this
+  async refresh() {
+    const name = this.#name
     if (name === undefined) return
-    const past = await json(`dashboard/route?name=${encodeURIComponent(name)}&since=${this.charts.steps}`)
-    if (name !== this.name) return
-    if (past.steps < this.charts.steps) this.charts.clear()
-    this.charts.add(past)
-    rows(
-      this.hotKeys,
-      ['Parameters', 'Share'],
+    const since = this.#charts.steps
+    const past = await fetchRoutePast(name, since)
+    if (name !== this.#name) return
+    this.#charts.add(since, past)
+    fillRows(
+      this.#hotKeys,
       past.hotKeys.map(({ key, share }) => [parametersOf(key), percent(share)]),
     )
-    rows(
-      this.slowest,
-      ['Parameters', 'Time', 'When'],
+    fillRows(
+      this.#slowest,
       past.slowest.map((fill) => [parametersOf(fill.key), seconds(fill.seconds), `${span(fill.agoSeconds)} ago`]),
     )
   }
 }
 
-function settings({ lifetime, tags, tables, cacheControl }) {
+/** @type {Fact[]} */
+const noCounts = [['Requests', 'none since the start']]
+
+/**
+ * @param {DescribedRoute} route
+ * @returns {Fact[]}
+ */
+function settingsOf({ lifetime, tags, tables, cacheControl }) {
+  /** @param {number} value */
   const ms = (value) => span(value / 1000)
   return [
     ['Fresh', `${ms(lifetime.fresh)}, of nothing ${ms(lifetime.negative)}`],
@@ -97,42 +129,40 @@ function settings({ lifetime, tags, tables, cacheControl }) {
   ]
 }
 
-function countsOf(counts) {
+/**
+ * @param {Shown} counts
+ * @param {readonly ShownSource[]} sources
+ * @returns {Fact[]}
+ */
+function countsOf(counts, sources) {
+  const { queries, failedQueries, now } = counts
   return [
     ['Requests', `${count(counts.requests)} since the start, ${percent(counts.hitRatio)} hits`],
-    ['From', `memory ${count(counts.memory)}, Redis ${count(counts.redis)}, origin ${count(counts.origin)}`],
+    ['From', sources.map(({ name, label }) => `${label} ${count(counts[name])}`).join(', ')],
     ['Stale', count(counts.stale)],
-    [
-      'SQL',
-      `${count(counts.queries)}, failed ${count(counts.failedQueries)}; ${number(counts.now?.queries ?? null)} a second now`,
-    ],
+    ['SQL', `${count(queries)}, failed ${count(failedQueries)}; ${number(now?.queries)} a second now`],
     ['Collapsed, shed, errors', `${count(counts.collapsed)}, ${count(counts.shed)}, ${count(counts.errors)}`],
   ]
 }
 
-function facts(list, pairs) {
-  list.replaceChildren(...pairs.flatMap(([name, value]) => [element('dt', name), element('dd', value)]))
+/**
+ * @param {HTMLTableSectionElement} body
+ * @param {string[][]} lines
+ */
+function fillRows(body, lines) {
+  const rows = lines.map((texts) => rowOf(texts.map((text) => element('td', text))))
+  body.replaceChildren(...(rows.length > 0 ? rows : [nothingYet()]))
 }
 
-function rows(table, heads, lines) {
-  if (table.tHead.rows.length === 0) {
-    const row = table.tHead.insertRow()
-    for (const head of heads) row.append(Object.assign(element('th', head), { scope: 'col' }))
-  }
-  const nothing = [element('td', 'Nothing yet.')]
-  nothing[0].colSpan = heads.length
-  const cells = lines.length === 0 ? [nothing] : lines.map((line) => line.map((text) => element('td', text)))
-  table.tBodies[0].replaceChildren(
-    ...cells.map((line) => {
-      const row = document.createElement('tr')
-      row.append(...line)
-      return row
-    }),
-  )
+function nothingYet() {
+  const cell = element('td', 'Nothing yet.')
+  cell.colSpan = 3
+  return rowOf([cell])
 }
 
-function element(tag, text) {
-  const made = document.createElement(tag)
-  made.textContent = text
-  return made
+/** @param {HTMLElement[]} cells */
+function rowOf(cells) {
+  const row = element('tr')
+  row.append(...cells)
+  return row
 }

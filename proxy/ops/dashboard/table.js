@@ -1,157 +1,149 @@
-import { count, number, percent, seconds, span } from './words.js'
-
-const twice = (of) => (of === undefined || of === null ? null : [of.p50Seconds, of.p99Seconds])
-const pair = (times) => (times === null || times[0] === null ? '–' : `${seconds(times[0])} · ${seconds(times[1])}`)
+import { columnsOf } from './columns.js'
+import { byId, element, write } from './dom.js'
 
 /**
- * The columns: what stands in the head (and what that is short for), the value to sort by, how it is shown. `isAlarm`: more
- * than none of it is to be seen from afar.
+ * @import { ShownSource, Stats } from '../stats.ts'
+ * @import { DescribedRoute } from './api.js'
+ * @import { Column, RowData } from './columns.js'
  */
-const columns = [
-  { head: 'Requests', title: 'since the start', value: ({ counts }) => counts?.requests ?? 0, text: count },
-  { head: 'Rate', title: 'requests a second', value: ({ now }) => now?.requests, text: number },
-  {
-    head: 'Errors',
-    title: 'answers 500 and above, a second',
-    value: ({ now }) => now?.errors,
-    text: number,
-    isAlarm: true,
-  },
-  {
-    head: 'Shed',
-    title: 'refused to stay alive, a second',
-    value: ({ now }) => now?.shed,
-    text: number,
-    isAlarm: true,
-  },
-  { head: 'Memory', title: 'share answered from memory', value: ({ now }) => now?.memoryRatio, text: percent },
-  { head: 'Redis', title: 'share answered from Redis', value: ({ now }) => now?.redisRatio, text: percent },
-  { head: 'p50', title: 'half are faster', value: ({ now }) => now?.p50Seconds, text: seconds },
-  { head: 'p99', title: '1 in 100 is slower', value: ({ now }) => now?.p99Seconds, text: seconds },
-  ...['memory', 'redis', 'origin'].map((source) => ({
-    head: `${source === 'redis' ? 'Redis' : source} p50 · p99`,
-    title: `time of what ${source} answered`,
-    isWide: true,
-    value: ({ now }) => now?.sources[source]?.p99Seconds,
-    text: (_value, { now }) => pair(twice(now?.sources[source])),
-  })),
-  { head: 'Age', title: 'of what is served, on average', value: ({ now }) => now?.ageSeconds, text: span },
-  {
-    head: 'TTL',
-    title: 'how long it is fresh',
-    value: ({ route }) => route && route.lifetime.fresh / 1000,
-    text: span,
-  },
-  { head: 'SQL', title: 'statements a second', value: ({ now }) => now?.queries, text: number },
-  {
-    head: 'Collapsed',
-    title: 'waited for the fill of another, a second',
-    value: ({ now }) => now?.collapsed,
-    text: number,
-  },
-]
 
-const byName = { value: ({ name }) => name }
+/** @typedef {{ element: HTMLElement, cells: { column: Column, cell: HTMLElement }[], data: RowData }} Row */
 
 /** The routes, a row each; a head sorts by its column, a name opens its route. */
-export class RouteTable {
-  constructor(table, open) {
-    this.open = open
-    this.rows = new Map()
-    this.body = table.tBodies[0]
-    this.sort = { column: columns[0], isAscending: false }
-    const row = table.tHead.insertRow()
-    this.heads = [{ head: 'Route', ...byName }, ...columns].map((column) => this.#head(row, column))
-    this.#mark()
+export class RoutesPanel {
+  #body
+  #columns
+  #open
+  /** @type {{ cell: HTMLElement, column: Column | undefined }[]} */
+  #heads
+  /** @type {Map<string, Row>} */
+  #rows = new Map()
+  /**
+   * Without a column: by name.
+   *
+   * @type {{ column: Column | undefined, isAscending: boolean }}
+   */
+  #sort
+
+  /**
+   * @param {readonly ShownSource[]} sources
+   * @param {(name: string) => void} open
+   */
+  constructor(sources, open) {
+    const table = byId('routes', HTMLTableElement)
+    this.#body = table.tBodies[0] ?? table.createTBody()
+    this.#open = open
+    this.#columns = columnsOf(sources)
+    this.#sort = { column: this.#columns[0], isAscending: false }
+    this.#heads = [undefined, ...this.#columns].map((column) => ({ column, cell: this.#headCell(column) }))
+    table
+      .createTHead()
+      .insertRow()
+      .append(...this.#heads.map(({ cell }) => cell))
+    this.#markSort()
   }
 
+  /**
+   * @param {Stats} stats
+   * @param {ReadonlyMap<string, DescribedRoute>} routes
+   */
   show(stats, routes) {
-    this.stats = stats
-    this.routes = routes
-    const names = new Set([
-      ...routes.keys(),
-      ...Object.keys(stats.routes).filter((name) => stats.routes[name].requests > 0),
-    ])
-    for (const [name, row] of this.rows) {
+    const asked = Object.entries(stats.routes).filter(([, { requests }]) => requests > 0)
+    const names = new Set([...routes.keys(), ...asked.map(([name]) => name)])
+    for (const [name, row] of this.#rows) {
       if (names.has(name)) continue
       row.element.remove()
-      this.rows.delete(name)
+      this.#rows.delete(name)
     }
-    for (const name of names) this.#fill(name)
+    for (const name of names) {
+      const counts = stats.routes[name]
+      this.#fill({ name, counts, now: counts?.now ?? undefined, route: routes.get(name) })
+    }
     this.#order()
   }
 
-  #head(row, column) {
-    const cell = document.createElement('th')
+  /** @param {Column | undefined} column */
+  #headCell(column) {
+    const cell = element('th')
     cell.scope = 'col'
-    const button = document.createElement('button')
+    const button = element('button', column?.head ?? 'Route')
     button.type = 'button'
-    button.textContent = column.head
-    if (column.title !== undefined) button.title = column.title
+    if (column !== undefined) button.title = column.title
     button.addEventListener('click', () => {
-      const isSame = this.sort.column === column
-      this.sort = { column, isAscending: isSame ? !this.sort.isAscending : column.head === 'Route' }
-      this.#mark()
+      const isSame = this.#sort.column === column
+      this.#sort = { column, isAscending: isSame ? !this.#sort.isAscending : column === undefined }
+      this.#markSort()
       this.#order()
     })
     cell.append(button)
-    row.append(cell)
-    return { cell, column }
+    return cell
   }
 
-  #mark() {
-    for (const { cell, column } of this.heads) {
-      if (column === this.sort.column)
-        cell.setAttribute('aria-sort', this.sort.isAscending ? 'ascending' : 'descending')
+  #markSort() {
+    const { column: sorted, isAscending } = this.#sort
+    for (const { cell, column } of this.#heads) {
+      if (column === sorted) cell.setAttribute('aria-sort', isAscending ? 'ascending' : 'descending')
       else cell.removeAttribute('aria-sort')
     }
   }
 
-  #fill(name) {
-    const counts = this.stats.routes[name]
-    const row = this.rows.get(name) ?? this.#row(name)
-    row.data = { name, counts, now: counts?.now, route: this.routes.get(name) }
-    columns.forEach((column, i) => {
-      const value = column.value(row.data)
-      const text = column.text(value, row.data)
-      const cell = row.cells[i]
-      if (cell.textContent !== text) cell.textContent = text
+  /** @param {RowData} data */
+  #fill(data) {
+    const row = this.#rows.get(data.name) ?? this.#append(data)
+    row.data = data
+    for (const { column, cell } of row.cells) {
+      const value = column.value(data)
+      write(cell, column.rowText?.(data) ?? column.text?.(value) ?? '')
       const isNothing = value === undefined || value === null || value === 0
       cell.className = isNothing ? 'nothing' : column.isAlarm ? 'alarm' : ''
-    })
+    }
   }
 
-  #row(name) {
-    const element = document.createElement('tr')
-    const head = document.createElement('th')
+  /**
+   * @param {RowData} data
+   * @returns {Row}
+   */
+  #append(data) {
+    const { name } = data
+    const head = element('th')
     head.scope = 'row'
     if (name === 'none') head.textContent = 'no route'
     else {
-      const button = document.createElement('button')
+      const button = element('button', name)
       button.type = 'button'
-      button.textContent = name
-      button.addEventListener('click', () => this.open(name))
+      button.addEventListener('click', () => this.#open(name))
       head.append(button)
     }
-    const cells = columns.map(() => document.createElement('td'))
-    element.append(head, ...cells)
-    const row = { element, cells }
-    this.rows.set(name, row)
+    const cells = this.#columns.map((column) => ({ column, cell: element('td') }))
+    const line = element('tr')
+    line.append(head, ...cells.map(({ cell }) => cell))
+    const row = { element: line, cells, data }
+    this.#rows.set(name, row)
     return row
   }
 
   /** Puts the rows in order; what has the focus keeps it. */
   #order() {
-    const { column, isAscending } = this.sort
-    const missing = isAscending ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY
-    const sorted = [...this.rows.values()].sort((a, b) => {
-      const [left, right] = [a, b].map(({ data }) => column.value(data) ?? missing)
-      const order = left < right ? -1 : left > right ? 1 : 0
-      return (isAscending ? order : -order) || (a.data.name < b.data.name ? -1 : 1)
-    })
-    if (sorted.every(({ element }, i) => this.body.rows[i] === element)) return
+    const sorted = [...this.#rows.values()].sort((a, b) => this.#compare(a.data, b.data))
+    if (sorted.every(({ element }, i) => this.#body.rows[i] === element)) return
     const focused = document.activeElement
-    this.body.append(...sorted.map(({ element }) => element))
-    if (this.body.contains(focused)) focused.focus()
+    this.#body.append(...sorted.map(({ element }) => element))
+    if (focused instanceof HTMLElement && this.#body.contains(focused)) focused.focus()
+  }
+
+  /**
+   * By the column sorted by, and what is alike by name. A row without a value comes last either way.
+   *
+   * @param {RowData} a
+   * @param {RowData} b
+   */
+  #compare(a, b) {
+    const { column, isAscending } = this.#sort
+    const byName = a.name < b.name ? -1 : 1
+    if (column === undefined) return isAscending ? byName : -byName
+    const missing = isAscending ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY
+    const [left, right] = [column.value(a) ?? missing, column.value(b) ?? missing]
+    if (left === right) return byName
+    return left < right === isAscending ? -1 : 1
   }
 }

@@ -1,8 +1,16 @@
 /** Numbers and times as the page shows them. Pure; `null` is a dash, for nothing was there to be measured. */
 
+/** @import { DegradationLevel } from '../degradation.ts' */
+
+/** @typedef {(value: number | null | undefined) => string} Text */
+
 const none = '–'
 
-/** 0, 0.25, 7.1, 12, 1,234, 12.3k, 4.5M: three digits that mean something. */
+/**
+ * 0, 0.25, 7.1, 12, 1,234, 12.3k, 4.5M: three digits that mean something.
+ *
+ * @type {Text}
+ */
 export function number(value) {
   if (value === null || value === undefined) return none
   if (value === 0) return '0'
@@ -13,6 +21,7 @@ export function number(value) {
   return fixed(value)
 }
 
+/** @param {number} value */
 function fixed(value) {
   const size = Math.abs(value)
   if (size >= 99.95) return value.toFixed(0)
@@ -20,11 +29,16 @@ function fixed(value) {
   return value.toFixed(2).replace(/\.?0+$/, '') || '0'
 }
 
-/** A count, every digit of it. */
+/**
+ * A count, every digit of it.
+ *
+ * @type {Text}
+ */
 export function count(value) {
   return value === null || value === undefined ? none : Math.round(value).toLocaleString('en-US')
 }
 
+/** @type {Text} */
 export function percent(ratio) {
   if (ratio === null || ratio === undefined) return none
   const value = ratio * 100
@@ -34,7 +48,11 @@ export function percent(ratio) {
   return `${value >= 99.95 ? '100' : value.toFixed(value < 10 || value > 99 ? 1 : 0).replace(/\.0$/, '')} %`
 }
 
-/** A duration that was measured: 85 µs, 4.2 ms, 1.3 s. */
+/**
+ * A duration that was measured: 85 µs, 4.2 ms, 1.3 s.
+ *
+ * @type {Text}
+ */
 export function seconds(value) {
   if (value === null || value === undefined) return none
   if (value < 0.000_999_5) return `${Math.round(value * 1e6)} µs`
@@ -42,7 +60,11 @@ export function seconds(value) {
   return `${fixed(value)} s`
 }
 
-/** A duration that people live through: 45 s, 12 min, 3 h, 2 d. */
+/**
+ * A duration that people live through: 45 s, 12 min, 3 h, 2 d.
+ *
+ * @type {Text}
+ */
 export function span(value) {
   if (value === null || value === undefined) return none
   if (value < 0.95) return value === 0 ? '0 s' : `${value.toFixed(1)} s`
@@ -54,6 +76,7 @@ export function span(value) {
   return `${Math.round(value / 86_400)} d`
 }
 
+/** @type {Text} */
 export function bytes(value) {
   if (value === null || value === undefined) return none
   if (value < 1024) return `${Math.round(value)} B`
@@ -62,7 +85,11 @@ export function bytes(value) {
   return `${fixed(value / 1024 ** 3)} GiB`
 }
 
-/** How things are, by the degradation level: a sign of its own shape, and why. */
+/**
+ * How things are, by the degradation level: a sign of its own shape, and why. `none`: there is no contact.
+ *
+ * @type {Record<DegradationLevel | 'none', readonly [sign: string, why: string]>}
+ */
 export const levels = {
   healthy: ['●', 'Everything is in use'],
   'memory-only': ['◆', 'Redis is passed by; memory and the database go on'],
@@ -71,7 +98,11 @@ export const levels = {
   none: ['○', 'No contact with onramp'],
 }
 
-/** The parameters in a key, without the route and the version in front. */
+/**
+ * The parameters in a key, without the route and the version in front.
+ *
+ * @param {string} key
+ */
 export function parametersOf(key) {
   const mark = key.indexOf('?')
   return mark < 0 ? '(no parameters)' : key.slice(mark + 1)
