@@ -14,6 +14,7 @@ import { entryOf, ManualClock, recorder } from './support.ts'
 const described = (name: string) => ({
   name,
   path: `/api/${name}`,
+  methods: ['GET'],
   lifetime: { fresh: 1000, stale: 0, staleIfError: 0, negative: 1000 },
   cacheControl: 'max-age=0',
   tags: [],

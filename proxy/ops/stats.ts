@@ -87,6 +87,7 @@ export interface RoutePast extends Past<RouteColumn> {
 export interface DescribedRoute {
   name: string
   path: string
+  methods: readonly string[]
   lifetime: Lifetime
   cacheControl: string
   /** As the configuration has them. */

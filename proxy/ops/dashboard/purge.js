@@ -4,7 +4,7 @@ import { byId, element } from './dom.js'
 /**
  * @import { Purged, PurgeRequest } from '../../coherence/purge.ts'
  * @import { Stats } from '../stats.ts'
- * @import { DescribedRoute } from './api.js'
+ * @import { DescribedRoute } from '../stats.ts'
  */
 
 /**

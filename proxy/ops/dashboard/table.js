@@ -3,7 +3,7 @@ import { byId, element, write } from './dom.js'
 
 /**
  * @import { ShownSource, Stats } from '../stats.ts'
- * @import { DescribedRoute } from './api.js'
+ * @import { DescribedRoute } from '../stats.ts'
  * @import { Column, RowData } from './columns.js'
  */
 
