@@ -19,18 +19,25 @@ const beside = ['cache coherence']
 /** They take plain values, never the configuration. */
 const plain = layers[3] ?? []
 
-/** The files of the repository that each of `sources` imports, by path. */
-export function importsOf(sources: readonly SourceFile[]): Map<string, string[]> {
+/** What imports what, by path. */
+type Imports = ReadonlyMap<string, readonly string[]>
+
+/** The files of the repository that each of `sources` imports. */
+export function importsOf(sources: readonly SourceFile[]): Imports {
+  return pathsAmong(sources, ({ imports }) => imports)
+}
+
+function pathsAmong(sources: readonly SourceFile[], targetsOf: (source: SourceFile) => string[]): Imports {
   return new Map(
-    sources.map(({ path, imports }) => {
-      const own = imports.filter((target) => target.startsWith('.'))
-      return [path, own.map((target) => posix.join(posix.dirname(path), target))]
+    sources.map((source) => {
+      const own = targetsOf(source).filter((target) => target.startsWith('.'))
+      return [source.path, own.map((target) => posix.join(posix.dirname(source.path), target))]
     }),
   )
 }
 
 /** Imports in proxy/ that do not go downward, a sentence each. */
-export function upwardImports(imports: ReadonlyMap<string, readonly string[]>): string[] {
+export function upwardImports(imports: Imports): string[] {
   return [...imports].flatMap(([file, targets]) =>
     targets
       .filter((target) => file.startsWith('proxy/') && !mayImport(folderOf(file), folderOf(target)))
@@ -56,8 +63,13 @@ function folderOf(path: string): string {
   return first === 'main.ts' || first === 'app.ts' ? first.slice(0, -'.ts'.length) : 'base'
 }
 
-/** Groups of files that import each other, directly or not. */
-export function cyclesIn(imports: ReadonlyMap<string, readonly string[]>): string[][] {
+/** Groups of files that import each other, directly or not. Only files that mention each other are parsed. */
+export function importCycles(sources: readonly SourceFile[]): string[][] {
+  const suspects = new Set(cyclesIn(pathsAmong(sources, ({ mentions }) => mentions)).flat())
+  return cyclesIn(importsOf(sources.filter(({ path }) => suspects.has(path))))
+}
+
+function cyclesIn(imports: Imports): string[][] {
   const reach = new Map<string, Set<string>>()
   for (const file of imports.keys()) reach.set(file, reachedFrom(file, imports))
   const inCycle = [...imports.keys()].filter((file) => reach.get(file)?.has(file))
@@ -69,7 +81,7 @@ export function cyclesIn(imports: ReadonlyMap<string, readonly string[]>): strin
   return [...groups.values()]
 }
 
-function reachedFrom(file: string, imports: ReadonlyMap<string, readonly string[]>): Set<string> {
+function reachedFrom(file: string, imports: Imports): Set<string> {
   const reached = new Set<string>()
   const next = [...(imports.get(file) ?? [])]
   for (let at = next.pop(); at !== undefined; at = next.pop()) {

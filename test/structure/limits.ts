@@ -1,7 +1,7 @@
 // What the structure of the code is held to.
 import { allowedCasts, type Cast, castsOf, judge } from './casts.ts'
 import { functionsOf, longestFunction, type MeasuredFunction } from './functions.ts'
-import { cyclesIn, importsOf, upwardImports } from './imports.ts'
+import { importCycles, importsOf, upwardImports } from './imports.ts'
 import { folders, type SourceFile, sourcesIn } from './source.ts'
 
 /** Lines above which a file is listed; that breaks no limit. */
@@ -21,12 +21,11 @@ export interface Structure {
 
 export function measure(): Structure {
   const proxy = sourcesIn('proxy')
-  const imports = importsOf(folders.flatMap(sourcesIn))
   return {
     functions: proxy.flatMap(functionsOf).sort((a, b) => b.lines - a.lines),
     longFiles: [...proxy, ...sourcesIn('bench')].filter(({ lines }) => lines > longFile),
-    cycles: cyclesIn(imports),
-    upward: upwardImports(imports),
+    cycles: importCycles(folders.flatMap(sourcesIn)),
+    upward: upwardImports(importsOf(proxy)),
     casts: proxy.flatMap(castsOf),
     twice: exportedTwice(proxy.filter(({ path }) => path.endsWith('.ts'))),
   }

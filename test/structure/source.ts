@@ -9,25 +9,36 @@ export type Node = ESTree.Node
 export const folders = ['proxy', 'bench', 'config', 'test']
 const home = fileURLToPath(new URL('../../', import.meta.url))
 
-/** A file of code, parsed when it is made; its tree is built when somebody asks for it. */
+/** A file of code. It is parsed when something is asked of it that takes that: most of the time is spent there. */
 export class SourceFile {
   /** From the root of the repository, with slashes. */
   readonly path: string
   readonly text: string
-  readonly #parsed: ParseResult
+  #parseResult: ParseResult | undefined
   #lineEnds: number[] | undefined
 
-  /** Throws where the file cannot be parsed. */
   constructor(path: string, text: string) {
     this.path = path
     this.text = text
-    this.#parsed = parseSync(path, text)
-    const [fault] = this.#parsed.errors
-    if (fault !== undefined) throw new Error(`${path}: ${fault.message}`)
+  }
+
+  /** Throws where the file cannot be parsed. */
+  get #parsed(): ParseResult {
+    if (this.#parseResult !== undefined) return this.#parseResult
+    const result = parseSync(this.path, this.text)
+    const [fault] = result.errors
+    if (fault !== undefined) throw new Error(`${this.path}: ${fault.message}`)
+    this.#parseResult = result
+    return result
   }
 
   get program(): ESTree.Program {
     return this.#parsed.program
+  }
+
+  /** What stands in quotes and looks like a file beside it: all that it imports, and perhaps more. Takes no parsing. */
+  get mentions(): string[] {
+    return [...this.text.matchAll(/(?<=['"`])\.{1,2}\/[^'"`\n]+(?=['"`])/g)].map(([path]) => path)
   }
 
   /** The modules it imports from, and exports again from, as they are spelled there; types too. */
@@ -69,14 +80,14 @@ export class SourceFile {
   }
 }
 
-const parsed = new Map<string, SourceFile[]>()
+const known = new Map<string, SourceFile[]>()
 
-/** Every file of code in `folder`, by path. Each is read and parsed once. */
+/** Every file of code in `folder`, by path. Each is read once. */
 export function sourcesIn(folder: string): SourceFile[] {
-  const known = parsed.get(folder)
-  if (known !== undefined) return known
+  const before = known.get(folder)
+  if (before !== undefined) return before
   const files = pathsIn(folder, '{ts,js}').map((path) => new SourceFile(path, readFileSync(home + path, 'utf8')))
-  parsed.set(folder, files)
+  known.set(folder, files)
   return files
 }
 

@@ -1,6 +1,6 @@
 // Names that were replaced, and where they still are.
 import { configNames, type FoundName, fileNames, type NameKind, namesIn, wordsOf } from './names.ts'
-import { folders, readText, sourcesIn } from './source.ts'
+import { folders, readText, type SourceFile, sourcesIn } from './source.ts'
 
 /** One entry of test/vocabulary.json. */
 export interface OldName {
@@ -27,16 +27,31 @@ function isTakenFor({ kinds, under }: OldName, { kinds: own, file }: FoundName):
   return isKind && (under === undefined || under.some((start) => file.startsWith(start)))
 }
 
-/** All names of proxy/, bench/, config/ and test/: of code, of files, of metrics and of settings. */
-export function allNames(): FoundName[] {
-  return [
-    ...folders.flatMap((folder) => [...sourcesIn(folder).flatMap(namesIn), ...fileNames(folder)]),
-    ...configNames(),
-  ]
+/** The names of proxy/, bench/, config/ and test/ that could be one of `olds`: of code, of files, of metrics and of settings. */
+function namesFor(olds: readonly OldName[]): FoundName[] {
+  const candidates = folders.flatMap(sourcesIn).filter((source) => olds.some((old) => mayStandIn(old, source)))
+  return [...candidates.flatMap(namesIn), ...folders.flatMap(fileNames), ...configNames()]
+}
+
+/** Whether the code of a file could hold `old`, by a look at its text: what holds none need not be parsed. */
+function mayStandIn({ pattern, kinds, under }: OldName, { path, text }: SourceFile): boolean {
+  if (under !== undefined && !under.some((start) => path.startsWith(start))) return false
+  // The words stand next to each other, or have a sign between them.
+  const words = pattern.replace(/^\^?-|-\$?$/g, '').replaceAll('-', '[^a-z\\d]?')
+  const isOf = (...some: NameKind[]) => kinds?.every((kind) => some.includes(kind)) ?? false
+  const declared = `(const|let|function|class|interface|type|enum) (${words})\\b`
+  const loose = isOf('export', 'file')
+    ? `^export (\\{|.*\\b${declared})`
+    : isOf('export', 'top', 'file')
+      ? `\\b${declared}`
+      : pattern.startsWith('^')
+        ? `\\b(${words})\\b`
+        : words
+  return new RegExp(loose, 'im').test(text)
 }
 
 /** Where old names are still in use, a sentence for each name and file. */
-export function oldNamesInUse(names = allNames(), olds = oldNames()): string[] {
+export function oldNamesInUse(olds = oldNames(), names = namesFor(olds)): string[] {
   const spelled = [...Map.groupBy(names, ({ text }) => text)].map(([text, some]) => ({ words: wordsOf(text), some }))
   return olds.flatMap((old) => {
     const pattern = new RegExp(old.pattern)
