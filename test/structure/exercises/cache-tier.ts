@@ -48,9 +48,7 @@ import { overflowTier } from './cache/overflow.ts'`,
   ],
   // The answer is larger than the eighth of memory that one entry may take, so that only the new tier can hold it.
   probe: `import { equal, match } from 'node:assert/strict'
-import { mkdtempSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { writeFileSync } from 'node:fs'
 import { pino } from 'pino'
 import { createApp } from '../proxy/app.ts'
 import { systemClock } from '../proxy/clock.ts'
@@ -59,7 +57,7 @@ import { ask } from './support.ts'
 
 const databaseUrl = process.env['DATABASE_URL']
 if (databaseUrl === undefined) throw new Error('DATABASE_URL names no database to ask.')
-const file = join(mkdtempSync(join(tmpdir(), 'onramp-probe-')), 'onramp.yaml')
+const file = 'probe.yaml'
 writeFileSync(
   file,
   \`postgres: { url: "\${databaseUrl}", follow: off }

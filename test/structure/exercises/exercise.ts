@@ -14,7 +14,7 @@ export interface Exercise {
   edits: readonly { file: string; before: string; after: string }[]
   /** Files that are new, with their text. */
   files?: Readonly<Record<string, string>>
-  /** A program that throws unless what was added works. Its imports are those of a file in test/. */
+  /** A program that throws unless what was added works. Its imports are those of a file in test/; it runs in the copy. */
   probe: string
 }
 

@@ -39,13 +39,11 @@ function enumReader(`,
     },
   ],
   probe: `import { deepEqual, match } from 'node:assert/strict'
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { readConfig } from '../proxy/config/load.ts'
 import { compileRoute } from '../proxy/http/routes/route.ts'
 
-const file = join(mkdtempSync(join(tmpdir(), 'onramp-probe-')), 'onramp.yaml')
+const file = 'probe.yaml'
 writeFileSync(
   file,
   \`routes:

@@ -25,15 +25,13 @@ export const routeOption: Exercise = {
     },
   ],
   probe: `import { deepEqual } from 'node:assert/strict'
-import { mkdtempSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { writeFileSync } from 'node:fs'
 import { readConfig } from '../proxy/config/load.ts'
 import { compileRoute } from '../proxy/http/routes/route.ts'
 import { changedRoutes, describeRoute } from '../proxy/http/routes/routing.ts'
 import { routeTable } from '../proxy/http/routes/table.ts'
 
-const file = join(mkdtempSync(join(tmpdir(), 'onramp-probe-')), 'onramp.yaml')
+const file = 'probe.yaml'
 function routeWith(setting: string) {
   const parameters = '{ q: { type: string, default: all } }'
   writeFileSync(file, \`routes: { one: { path: /one, sql: "select :q", parameters: \${parameters}\${setting} } }\`)
