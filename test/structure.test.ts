@@ -1,0 +1,134 @@
+import { expect, test } from 'vitest'
+import { allowedCasts, castsOf, judge } from './structure/casts.ts'
+import { functionsOf } from './structure/functions.ts'
+import { importCycles, importsOf, upwardImports } from './structure/imports.ts'
+import { brokenLimits, measure } from './structure/limits.ts'
+import { SourceFile } from './structure/source.ts'
+
+test('the code keeps to its limits: short functions, imports downward without cycles, one meaning a name, no cast for a check', () => {
+  expect(brokenLimits(measure())).toEqual([])
+})
+
+test('every cast that is allowed says why', () => {
+  for (const { file, type, reason } of allowedCasts()) expect(reason, `${file} ${type}`).toMatch(/^.{16,}\.$/)
+})
+
+const source = (text: string, path = 'proxy/one.ts') => new SourceFile(path, text)
+const measured = (text: string) => functionsOf(source(text)).map(({ name, lines }) => `${name} ${lines}`)
+const flat = (text: string) => functionsOf(source(text)).filter(({ isTable }) => isTable).length
+
+test('everything that is a function is measured, from the first line of its head to the last of its body', () => {
+  const text = `class Gate {
+  #open = () => {
+    return 1
+  }
+  static {
+    run()
+  }
+  constructor() {}
+  get isOpen(): boolean {
+    return true
+  }
+  async *#wait(
+    ms: number,
+  ) {
+    yield ms
+  }
+}
+export const handlers = {
+  close() {
+    return new Promise((resolve) => {
+      resolve(1)
+    })
+  },
+  end: function () {},
+}
+export default function (): void {
+}
+declare function elsewhere(): void`
+  expect(measured(text)).toEqual([
+    'Gate.#open 3',
+    'Gate.constructor 1',
+    'Gate.isOpen 3',
+    'Gate.#wait 5',
+    'handlers.close 5',
+    'handlers.close.callback 3',
+    'handlers.end 1',
+    'anonymous 2',
+  ])
+})
+
+test.each([
+  ['an object', 'const f = () => ({ a: 1, b: g(2), c: (x) => x + 1 })', 1],
+  ['the return of an array', 'function f() { return [1, 2] }', 1],
+  [
+    'a switch of single expressions',
+    'function f(x) { switch (x) { case 1: case 2: return a(); case 3: b(); break; default: return } }',
+    1,
+  ],
+  ['an object with a function that has a body', 'const f = () => ({ a() { return 1 } })', 0],
+  ['a switch with a decision in a case', 'function f(x) { switch (x) { case 1: if (y) return 1 } }', 0],
+  ['a switch with two steps in a case', 'function f(x) { switch (x) { case 1: a(); b(); break } }', 0],
+  ['a switch and something before it', 'function f(x) { const y = x; switch (y) { case 1: return 1 } }', 0],
+  ['a loop', 'function f(x) { for (const y of x) a(y) }', 0],
+])('a function that is nothing but %s: of flat tables there are as many as said', (_what, text, tables) => {
+  expect(flat(text)).toBe(tables)
+})
+
+test('casts are told by what they spare somebody to check; a constant, a check by the compiler and a new name are none', () => {
+  const text = `import { a as b } from './a.ts'
+export { b as c }
+const kept = ['x'] as const
+const checked = kept satisfies readonly string[]
+f(list[0] as string, list.at(-1) as string, map.get(key)! as Row)
+f(JSON.parse(text) as Row, (await response.json()) as Row)
+f(pattern.exec(text) as [string, string], <string>value, value as unknown as Row, value as Row)`
+  const kinds = ['lookup', 'lookup', 'lookup', 'json', 'json', 'match', 'scalar', 'twice', 'other']
+  expect(castsOf(source(text)).map(({ kind }) => kind)).toEqual(kinds)
+})
+
+test('a cast is allowed by its file and type, as often as is said, and what is allowed in vain is told', () => {
+  const casts = castsOf(source('f(a as Row, b as Row, c as Key)'))
+  const allowed = [
+    { file: 'proxy/one.ts', type: 'Row', reason: '' },
+    { file: 'proxy/two.ts', type: 'Key', reason: '' },
+  ]
+  const { refused, unused } = judge(casts, allowed)
+  expect(refused.map(({ text }) => text)).toEqual(['b as Row', 'c as Key'])
+  expect(unused).toEqual([allowed[1]])
+})
+
+const sources = (files: Record<string, string>) => Object.entries(files).map(([path, text]) => source(text, path))
+
+test.each([
+  ['proxy/cache/key.ts', "export type { Query } from '../origin/origin.ts'"],
+  ['proxy/cache/key.ts', "import type { Config } from '../config/schema.ts'"],
+  ['proxy/coherence/log.ts', "import { memoryTier } from '../cache/memory.ts'"],
+  ['proxy/http/server.ts', "const { metrics } = await import('../ops/metrics.ts')"],
+  ['proxy/clock.ts', "import './cache/key.ts'"],
+  ['proxy/app.ts', "import {\n  main,\n} from './main.ts'"],
+  ['proxy/cache/key.ts', "import '../attic/old.ts'"],
+  ['proxy/main.ts', "import '../bench/run.ts'"],
+])('in %s, %j would be found out', (path, text) => {
+  expect(upwardImports(importsOf(sources({ [path]: text })))).toHaveLength(1)
+})
+
+test.each([
+  ['proxy/main.ts', "import './app.ts'\nimport pg from 'pg'"],
+  ['proxy/http/server.ts', "import '../cache/key.ts'\nimport './routes/route.ts'\nimport '../config/schema.ts'"],
+  ['proxy/cache/fill.ts', "import '../coherence/ledger.ts'\nimport '../clock.ts'"],
+  ['bench/run.ts', "import '../proxy/app.ts'"],
+])('in %s, %j is allowed', (path, text) => {
+  expect(upwardImports(importsOf(sources({ [path]: text })))).toEqual([])
+})
+
+test('files that import each other in the end are one cycle, and those on the way to it are none of it', () => {
+  const files = {
+    'test/a.ts': "import './b.ts'",
+    'test/b.ts': "import type { C } from './c.ts'",
+    'test/c.ts': "export * from './b.ts'",
+    'test/d.ts': "import './a.ts'\nconst text = './e.ts'",
+    'test/e.ts': "import './d.ts'",
+  }
+  expect(importCycles(sources(files))).toEqual([['test/b.ts', 'test/c.ts']])
+})

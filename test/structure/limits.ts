@@ -1,0 +1,54 @@
+// What the structure of the code is held to.
+import { allowedCasts, type Cast, castsOf, judge } from './casts.ts'
+import { functionsOf, longestFunction, type MeasuredFunction } from './functions.ts'
+import { importCycles, importsOf, upwardImports } from './imports.ts'
+import { folders, type SourceFile, sourcesIn } from './source.ts'
+
+/** Lines above which a file is listed; that breaks no limit. */
+export const longFile = 250
+
+export interface Structure {
+  /** Of proxy/, longest first. */
+  functions: MeasuredFunction[]
+  longFiles: SourceFile[]
+  cycles: string[][]
+  upward: string[]
+  /** Of proxy/. */
+  casts: Cast[]
+  /** Names that more than one file of the server exports, with those files. */
+  twice: string[]
+}
+
+export function measure(): Structure {
+  const proxy = sourcesIn('proxy')
+  return {
+    functions: proxy.flatMap(functionsOf).sort((a, b) => b.lines - a.lines),
+    longFiles: [...proxy, ...sourcesIn('bench')].filter(({ lines }) => lines > longFile),
+    cycles: importCycles(folders.flatMap(sourcesIn)),
+    upward: upwardImports(importsOf(proxy)),
+    casts: proxy.flatMap(castsOf),
+    twice: exportedTwice(proxy.filter(({ path }) => path.endsWith('.ts'))),
+  }
+}
+
+function exportedTwice(sources: readonly SourceFile[]): string[] {
+  const exported = sources.flatMap(({ path, exports }) => exports.map((name) => ({ name, path })))
+  return [...Map.groupBy(exported, ({ name }) => name)]
+    .filter(([, places]) => places.length > 1)
+    .map(([name, places]) => `${name}: ${places.map(({ path }) => path).join(', ')}`)
+}
+
+/** Every limit that is broken, a sentence each. */
+export function brokenLimits({ functions, cycles, upward, casts, twice }: Structure): string[] {
+  const { refused, unused } = judge(casts, allowedCasts())
+  return [
+    ...functions
+      .filter(({ lines, isTable }) => lines > longestFunction && !isTable)
+      .map(({ name, file, line, lines }) => `${name} has ${lines} lines (${file}:${line})`),
+    ...cycles.map((files) => `${files.join(', ')} import each other`),
+    ...upward,
+    ...twice.map((one) => `exported twice: ${one}`),
+    ...refused.map(({ file, line, text, kind }) => `a cast stands for a check (${kind}): ${file}:${line} ${text}`),
+    ...unused.map(({ file, type }) => `casts.json allows ${file} a cast to ${type} that is not there`),
+  ]
+}

@@ -1,0 +1,67 @@
+// Names that were replaced, and where they still are.
+import { configNames, type FoundName, fileNames, type NameKind, namesIn, wordsOf } from './names.ts'
+import { folders, readText, type SourceFile, sourcesIn } from './source.ts'
+
+/** One entry of test/vocabulary.json. */
+export interface OldName {
+  old: string
+  use: string
+  /** A regular expression on the words of a name as {@link wordsOf} spells them: `-rungs?-` is a word anywhere, `^-near-$` the whole. */
+  pattern: string
+  /** Where the word is taken for this name; everywhere if nothing is said. Elsewhere it has its ordinary sense. */
+  kinds?: NameKind[]
+  /** What the path of the file begins with; any if nothing is said. */
+  under?: string[]
+  /** Names it must hit, and names it must not. */
+  hits: string[]
+  spares?: string[]
+}
+
+export function oldNames(): OldName[] {
+  return JSON.parse(readText('test/vocabulary.json'))
+}
+
+/** Whether a name that `old` fits is the one that was replaced, by where it stands. */
+function isTakenFor({ kinds, under }: OldName, { kinds: own, file }: FoundName): boolean {
+  const isKind = kinds === undefined || own.some((kind) => kinds.includes(kind))
+  return isKind && (under === undefined || under.some((start) => file.startsWith(start)))
+}
+
+/** The names of proxy/, bench/, config/ and test/ that could be one of `olds`: of code, of files, of metrics and of settings. */
+function namesFor(olds: readonly OldName[]): FoundName[] {
+  const candidates = folders.flatMap(sourcesIn).filter((source) => olds.some((old) => mayStandIn(old, source)))
+  return [...candidates.flatMap(namesIn), ...folders.flatMap(fileNames), ...configNames()]
+}
+
+/** Whether the code of a file could hold `old`, by a look at its text: what holds none need not be parsed. */
+function mayStandIn({ pattern, kinds, under }: OldName, { path, text }: SourceFile): boolean {
+  if (under !== undefined && !under.some((start) => path.startsWith(start))) return false
+  // The words stand next to each other, or have a sign between them.
+  const words = pattern.replace(/^\^?-|-\$?$/g, '').replaceAll('-', '[^a-z\\d]?')
+  const isOf = (...some: NameKind[]) => kinds?.every((kind) => some.includes(kind)) ?? false
+  const declared = `(const|let|function|class|interface|type|enum) (${words})\\b`
+  const loose = isOf('export', 'file')
+    ? `^export (\\{|.*\\b${declared})`
+    : isOf('export', 'top', 'file')
+      ? `\\b${declared}`
+      : pattern.startsWith('^')
+        ? `\\b(${words})\\b`
+        : words
+  return new RegExp(loose, 'im').test(text)
+}
+
+/** Where old names are still in use, a sentence for each name and file. */
+export function oldNamesInUse(olds = oldNames(), names = namesFor(olds)): string[] {
+  const spelled = [...Map.groupBy(names, ({ text }) => text)].map(([text, some]) => ({ words: wordsOf(text), some }))
+  return olds.flatMap((old) => {
+    const pattern = new RegExp(old.pattern)
+    const hits = spelled.flatMap(({ words, some }) =>
+      pattern.test(words) ? some.filter((name) => isTakenFor(old, name)) : [],
+    )
+    const places = Map.groupBy(hits, ({ text, file }) => `${file}: ${text}`)
+    return [...places].map(([place, at]) => {
+      const lines = new Set(at.map(({ line }) => line))
+      return `${place} (use: ${old.use}) in line ${[...lines].join(', ')}`
+    })
+  })
+}
