@@ -6,7 +6,7 @@ import { Problem, quote, Refusal } from '../../errors.ts'
 import type { Observe } from '../../observation.ts'
 import type { Inspection, Origin } from '../../origin/origin.ts'
 import { suggest } from '../../suggest.ts'
-import { everything, expandTags, type FollowedTable, routeTag, type Sources } from '../../tags.ts'
+import { everything, expandTags, type FollowedTable, routeTag, type Sources, tableTag } from '../../tags.ts'
 import { compileRoute, type Route, type RouteTable, routeTable } from './route.ts'
 
 /** A configuration's routes, ready to be served: compiled, and seen by the database. */
@@ -220,7 +220,10 @@ export function purgedTags(table: RouteTable, request: PurgeRequest): string[] {
   return [route.key(read.params)]
 }
 
-/** A route as people look at it: everything its configuration and the database say of it. Durations in milliseconds. */
+/**
+ * A route as people look at it: everything its configuration and the database say of it. Durations in milliseconds.
+ * `purgeTags`: the tags by which a purge can name answers of it, or their beginnings.
+ */
 export function describeRoute({
   name,
   path,
@@ -237,6 +240,8 @@ export function describeRoute({
 }: Route) {
   const { returns, version, share } = query
   const sql = query.statement.render((parameter) => `:${parameter}`)
+  // Of a template what all its tags begin with: a person adds the rest.
+  const purgeTags = [...tables.map(tableTag), ...tagTemplates.map((template) => template.replace(/\{.*/, ''))]
   return {
     name,
     path,
@@ -251,6 +256,7 @@ export function describeRoute({
     tables,
     functions,
     rows,
+    purgeTags,
     version,
     sql,
   }

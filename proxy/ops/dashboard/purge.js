@@ -56,10 +56,8 @@ export function purging(form, page) {
   })
 }
 
-/** The tags that are the same for all entries of a route; of the others, what they begin with. */
 function tagsOf(routes) {
-  const templates = routes.flatMap(({ tags }) => tags.map((tag) => tag.replace(/\{.*/, '')))
-  return [...new Set([...routes.flatMap(({ tables }) => tables.map((table) => `table:${table}`)), ...templates])].sort()
+  return [...new Set(routes.flatMap(({ purgeTags }) => purgeTags))].sort()
 }
 
 function done({ tags, soft, reached, missed }) {
