@@ -8,7 +8,7 @@ import { HotKeys } from './cache/hot-keys.ts'
 import { noLeases, redisLeases } from './cache/lease.ts'
 import { memoryTier } from './cache/memory.ts'
 import { ReadThrough } from './cache/read-through.ts'
-import { connectRedis, evictionFault, redisTier, untilReady } from './cache/redis.ts'
+import { connectRedis, evictionFault, redisTier, redisTierNames, untilReady } from './cache/redis.ts'
 import { VariantBuilder } from './cache/variants.ts'
 import { warm } from './cache/warm.ts'
 import { followDatabase } from './changes/leader.ts'
@@ -24,22 +24,24 @@ import { handOver, othersClosed } from './http/listener.ts'
 import { describeRoute, prepare, purgedTags, Routing, sourcesOf } from './http/routes/routing.ts'
 import { type PublicServerLimits, publicServer } from './http/server.ts'
 import { type Passthrough, passthrough } from './http/upstream/passthrough.ts'
-import { type Observe, observers } from './observation.ts'
+import { ObservationBus, type Observe } from './observation.ts'
 import { adminRoutes } from './ops/admin.ts'
-import { advise } from './ops/advice.ts'
 import { dashboardRoutes } from './ops/dashboard.ts'
 import { DegradationMonitor } from './ops/degradation.ts'
-import type { Gauges } from './ops/gauges.ts'
+import { measureEventLoopLag } from './ops/event-loop-lag.ts'
+import { registerGauges } from './ops/gauges.ts'
 import { History } from './ops/history.ts'
-import { logger } from './ops/log.ts'
-import { eventLoopLag, metrics } from './ops/metrics.ts'
+import { LogWriter } from './ops/log.ts'
+import { Metrics } from './ops/metrics.ts'
+import { Readiness } from './ops/readiness.ts'
 import { RecentEvents } from './ops/recent-events.ts'
 import { RefreshStats } from './ops/refresh-stats.ts'
-import { statsOf } from './ops/stats.ts'
+import { type StatsParts, stateOf, statsOf } from './ops/stats.ts'
 import { guard } from './origin/guard.ts'
 import { postgresOrigin } from './origin/postgres.ts'
 import { detectOverload } from './overload/detector.ts'
 import { Scheduler } from './overload/scheduler.ts'
+import { answerSources } from './sources.ts'
 import { routeTag } from './tags.ts'
 
 /** For how long at most /ready waits for what `warm` lists, in milliseconds. */
@@ -90,42 +92,24 @@ export async function createApp({
   version,
   nodeVersion,
 }: Surroundings): Promise<App> {
-  const lag = eventLoopLag()
-  const gauges: Gauges = {
-    tiers: () => [{ tier: 'memory', bytes: memory.bytes, entries: memory.entries }],
-    connections: () => origin.connections,
-    breakers: () => [
-      ...farther.map(({ name, isOpen }) => ({ name, state: isOpen ? ('open' as const) : ('closed' as const) })),
-      ...origin.breakers,
-    ],
-    degradationLevel: () => degradation.level,
-    coherence: () => ({
-      logPosition: ledger.position.pos,
-      isDegraded: logFollower.state.state === 'degraded',
-      degradedSeconds: logFollower.state.degradedSeconds,
-    }),
-    following: () => ({ mode: changes.mode, state: changes.state }),
-    clients: () => clients,
-    eventLoopLagSeconds: lag.read,
-  }
+  const lag = measureEventLoopLag()
   let clients = 0
-  const counts = metrics(gauges, version, nodeVersion)
-  const write = logger(pino, config.log.slow / 1000, clock)
+  const bus = new ObservationBus()
+  const { observe } = bus
+  const metrics = new Metrics()
   const recentEvents = new RecentEvents(clock)
-  const tell = observers(write, recentEvents.observe)
-  const degradation = new DegradationMonitor(clock, (level, before) => tell({ kind: 'degradation', level, before }))
+  const degradation = new DegradationMonitor(clock, observe)
   const refreshStats = new RefreshStats(clock)
+  const readiness = new Readiness(clock, observe)
+  bus.listen(metrics.observe)
+  bus.listen(new LogWriter(pino, config.log.slow / 1000, clock).observe)
+  bus.listen(recentEvents.observe)
+  bus.listen(degradation.observe)
+  bus.listen(refreshStats.observe)
   // Its packages are large, and loaded only where they are used.
   const { Traces } = config.traces.url === undefined ? {} : await import('./ops/traces.ts')
-  const traces = Traces && new Traces(config.traces.url as string, version, clock, write)
-  const watching = [
-    counts.observe,
-    tell,
-    degradation.observe,
-    refreshStats.observe,
-    ...(traces ? [traces.observe] : []),
-  ]
-  const observe = observers(...watching)
+  const traces = Traces && new Traces(config.traces.url as string, version, clock, observe)
+  if (traces) bus.listen(traces.observe)
   const { connections, statementTimeout, maxRows, maxBytes } = config.postgres
   const database = { url: databaseUrl, connections, statementTimeoutMs: statementTimeout, maxRows, maxBytes }
   const scheduler = new Scheduler(clock)
@@ -188,14 +172,37 @@ export async function createApp({
     turn: () => scheduler.turn(),
   })
   const upstream = upstreamOf(config, clock, random, observe)
-  const history = new History(clock, counts.counts, () => ({
+  const breakers: StatsParts['breakers'] = () => [
+    ...farther.map(({ name, isOpen }) => ({ name, state: isOpen ? ('open' as const) : ('closed' as const) })),
+    ...origin.breakers,
+  ]
+  const sources = answerSources([memory, tier ?? redisTierNames])
+  registerGauges(
+    metrics.registry,
+    {
+      tiers: () => [{ tier: memory.name, bytes: memory.bytes, entries: memory.entries }],
+      connections: () => origin.connections,
+      breakers,
+      degradationLevel: () => degradation.level,
+      coherence: () => ({
+        logPosition: ledger.position.pos,
+        isDegraded: logFollower.state.state === 'degraded',
+        degradedSeconds: logFollower.state.degradedSeconds,
+      }),
+      following: () => ({ mode: changes.mode, state: changes.state }),
+      clients: () => clients,
+      eventLoopLagSeconds: lag.read,
+    },
+    version,
+    nodeVersion,
+  )
+  const history = new History(clock, sources, metrics.counts, () => ({
     poolActive: origin.connections.total - origin.connections.idle,
     poolWaiting: origin.connections.waiting,
     memoryBytes: memory.bytes,
     entries: memory.entries,
     clients,
   }))
-  let drainingSince: number | undefined
   const close = async () => {
     lag.stop()
     overload.stop()
@@ -204,7 +211,7 @@ export async function createApp({
     logFollower.close()
     redis?.close()
     await traces?.close()
-    if (drainingSince !== undefined) observe({ kind: 'drained', seconds: (clock.now() - drainingSince) / 1000 })
+    readiness.drained()
   }
 
   try {
@@ -226,23 +233,7 @@ export async function createApp({
     // The first requests find connections open.
     await origin.warm(Math.min(connections, 4))
     const invalidate = purger(logFollower, redis !== undefined)
-    const state = () => ({
-      uptimeSeconds: clock.now() / 1000,
-      degradationLevel: degradation.level,
-      degradationSeconds: degradation.forMs / 1000,
-      memory: { bytes: memory.bytes, maxBytes: memory.maxBytes, entries: memory.entries },
-      ...(redis && { redis: { connected: redis.client.status === 'ready' } }),
-      coherence: { ...logFollower.state, follow: { mode: changes.mode, state: changes.state, why: changes.why } },
-      postgres: origin.connections,
-      breakers: gauges.breakers(),
-      clients,
-      flights: cache.flights,
-      ...(upstream && { upstream: { underWay: upstream.underWay } }),
-    })
-    let isWarming = true
-    void warm(prepared.warm, cache, longestWarmMs, clock, observe).then(() => {
-      isWarming = false
-    })
+    void warm(prepared.warm, cache, longestWarmMs, clock, observe).then(() => readiness.warmed())
 
     const server = publicServer({
       routes: () => routing.table,
@@ -273,21 +264,31 @@ export async function createApp({
       })
     })
     server.addHook('onClose', () => othersClosed(server.server))
-    const needsToken = config.admin.token !== undefined
-    const advice = () => {
-      const { routes } = counts.counts()
-      return advise(
-        refreshStats.routes((route) => routes[route]?.requests ?? 0),
-        refreshStats.memory(memory.maxBytes),
-      )
-    }
-    const stats = () => ({
+    const parts: StatsParts = {
       version,
-      needsToken,
-      ...state(),
-      ...statsOf(counts.counts(), history, recentEvents),
-      advice: advice(),
-    })
+      needsToken: config.admin.token !== undefined,
+      sources,
+      clock,
+      metrics,
+      history,
+      recentEvents,
+      refreshStats,
+      degradation,
+      memory,
+      redis: redis && {
+        get isConnected() {
+          return redis.client.status === 'ready'
+        },
+      },
+      logFollower,
+      changes,
+      origin,
+      breakers,
+      clients: () => clients,
+      cache,
+      upstream,
+    }
+    const stats = () => statsOf(parts)
     const admin = newServer(1024 ** 2, random)
     dashboardRoutes(admin, {
       stats,
@@ -300,12 +301,12 @@ export async function createApp({
     history.start()
     adminRoutes(admin, {
       token: config.admin.token,
-      metrics: counts,
+      metrics,
       memory,
-      state,
+      state: () => stateOf(parts),
       stats,
       now: () => clock.now(),
-      notReady: () => (drainingSince !== undefined ? 'it is draining' : isWarming ? 'it is warming up' : undefined),
+      readiness,
       routes: () => routing.table.routes.map(describeRoute),
       purge: (request) => invalidate(purgedTags(routing.table, request), request.soft),
       async reload() {
@@ -320,8 +321,7 @@ export async function createApp({
       warnings: [...prepared.inspection.warnings, ...changes.warnings, ...(evictionWarning ? [evictionWarning] : [])],
       tiers: ['memory', ...(redis ? [isRedisReady ? 'redis' : 'redis (not reachable now)'] : [])],
       drain: (signal) => {
-        drainingSince = clock.now()
-        observe({ kind: 'draining', signal })
+        readiness.drain(signal)
         upstream?.drain()
       },
       handOver: () => handOver(server.server, clock, config.limits.drainTimeout),

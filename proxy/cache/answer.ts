@@ -33,7 +33,8 @@ export interface Read {
 
 export interface Answer {
   entry: Entry
-  source: 'memory' | 'redis' | 'origin'
+  /** The name of the tier it was found in, or `origin`. */
+  source: string
   state: 'fresh' | 'stale' | 'miss'
   /** Milliseconds of freshness left; negative when stale. */
   ttlMs: number

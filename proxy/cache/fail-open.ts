@@ -51,14 +51,14 @@ export function failOpen(tier: Tier, limits: FailOpenLimits, clock: Clock, obser
     answeredAt = clock.now()
     countedFrom = Number.NEGATIVE_INFINITY
     failures = 0
-    if (isOpen) observe({ kind: 'tier-back', tier: tier.name })
+    if (isOpen) observe({ kind: 'tier-back', tier: tier.name, label: tier.label })
     isOpen = false
   }
 
   function failed(): void {
     failures += 1
     if (failures < limits.failuresToOpen) return
-    if (!isOpen) observe({ kind: 'tier-bypassed', tier: tier.name, forMs: limits.openMs })
+    if (!isOpen) observe({ kind: 'tier-bypassed', tier: tier.name, label: tier.label, forMs: limits.openMs })
     isOpen = true
     openings += 1
     openUntil = clock.now() + limits.openMs
@@ -90,6 +90,7 @@ export function failOpen(tier: Tier, limits: FailOpenLimits, clock: Clock, obser
 
   return {
     name: tier.name,
+    label: tier.label,
     get isOpen() {
       return isOpen
     },

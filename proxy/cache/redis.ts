@@ -142,6 +142,9 @@ export async function evictionFault(client: RedisClient): Promise<string | undef
   return `Redis may drop the invalidation log for room (maxmemory-policy ${policy}): each time costs all that is kept there. Set a volatile-* policy.`
 }
 
+/** What the tier is called; without Redis too, so that what is counted by source has the same names everywhere. */
+export const redisTierNames = { name: 'redis', label: 'Redis' } as const
+
 /** The most a reader waits for this process to have applied what whoever wrote an entry had. */
 const catchUpMs = 20
 
@@ -164,7 +167,7 @@ export function redisTier(
 ): Tier {
   const time = new RedisTime(client, clock)
   return {
-    name: 'redis',
+    ...redisTierNames,
     async get(key) {
       if (!sharing.isShared) return undefined
       const [ahead, value] = await Promise.all([time.ahead(), client.getBuffer(keyPrefix + key)])

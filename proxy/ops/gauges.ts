@@ -3,10 +3,10 @@ import { Gauge, type Registry } from 'prom-client'
 import { type DegradationLevel, degradationLevels } from './degradation.ts'
 
 /** What is read when metrics are, rather than counted as it happens. */
-export interface Gauges {
+export interface GaugeReadings {
   tiers(): { tier: string; bytes: number; entries: number }[]
   connections(): { total: number; idle: number; waiting: number }
-  breakers(): { name: string; state: BreakerState }[]
+  breakers(): BreakerReading[]
   /** Connections of clients that are open. */
   clients(): number
   degradationLevel(): DegradationLevel
@@ -20,10 +20,14 @@ export interface Gauges {
 
 /** Closed: in use. Open: passed by. Half-open: one is let through to try. */
 export type BreakerState = 'closed' | 'open' | 'half-open'
+export interface BreakerReading {
+  name: string
+  state: BreakerState
+}
 const breakerValues: Record<BreakerState, number> = { closed: 0, open: 1, 'half-open': 2 }
 
 /** Adds what is read when somebody looks, rather than counted as it happens, to `registry`. */
-export function registerGauges(registry: Registry, gauges: Gauges, version: string, nodeVersion: string): void {
+export function registerGauges(registry: Registry, gauges: GaugeReadings, version: string, nodeVersion: string): void {
   const gauge = (
     name: string,
     help: string,

@@ -1,38 +1,146 @@
-// What /stats, /events and the page show.
+// What /stats, /events and the dashboard show.
+import type { MemoryTier } from '../cache/memory.ts'
+import type { Changes } from '../changes/leader.ts'
+import type { Clock } from '../clock.ts'
+import type { LogFollower } from '../coherence/follower.ts'
+import type { Origin } from '../origin/origin.ts'
+import { type AnswerSource, cacheAnswers } from '../sources.ts'
+import type { Advice } from './advice.ts'
+import type { AuditCounts, RouteCounts } from './counts.ts'
+import type { DegradationLevel, DegradationMonitor } from './degradation.ts'
 import type { Figures } from './figures.ts'
+import type { BreakerReading } from './gauges.ts'
 import type { History } from './history.ts'
-import type { Counts, RouteCounts } from './metrics.ts'
-import type { RecentEvents } from './recent-events.ts'
+import type { Metrics } from './metrics.ts'
+import type { RecentEvent, RecentEvents, RecentInvalidation } from './recent-events.ts'
+import type { RefreshStats } from './refresh-stats.ts'
 
-/** A route, or all, as /stats shows it: what was counted since the start, and what it comes to. */
-export interface Shown extends RouteCounts {
-  hitRatio: number | null
-  /** What has just happened, a second. */
-  now: Figures | null
+/** How many of the latest changes, and of the latest invalidations, are shown. */
+const mostRecent = 20
+
+/** How the process is at the moment: what /ready shows too. */
+export interface ProcessState {
+  uptimeSeconds: number
+  degradationLevel: DegradationLevel
+  degradationSeconds: number
+  memory: Pick<MemoryTier, 'bytes' | 'maxBytes' | 'entries'>
+  /** Where there is one. */
+  redis?: { connected: boolean }
+  coherence: LogFollower['state'] & { follow: Pick<Changes, 'mode' | 'state' | 'why'> }
+  postgres: Origin['connections']
+  breakers: BreakerReading[]
+  /** Connections of clients that are open. */
+  clients: number
+  /** Fills under way. */
+  flights: number
+  /** Where there is one. */
+  upstream?: { underWay: number }
 }
 
-/** The counts since the start and the figures of now, what happened lately, and how many steps of the past there are. */
-export function statsOf(
-  { total, routes, invalidations, evictions }: Counts,
-  history: History,
-  recentEvents: RecentEvents,
-) {
-  const now = history.now()
-  const shown = (counts: RouteCounts, figures: Figures | undefined): Shown => {
-    const answered = counts.memory + counts.redis + counts.origin
-    const hitRatio = answered === 0 ? null : (counts.memory + counts.redis) / answered
-    return { ...counts, hitRatio, now: figures ?? null }
-  }
+/** A route, or all: what was counted since the start, and what has just happened. */
+export interface RouteStats extends Omit<RouteCounts, 'bySource'> {
+  hitRatio: number | null
+  /** What has just happened, a second; of a route that has just been called for the first time, nothing yet. */
+  now: Figures | null
+  /** By the name of a source: how many responses came from there. */
+  [source: string]: number | null | Figures | AuditCounts | undefined
+}
+
+/** All that /stats shows, and /events each second. */
+export interface Stats extends ProcessState {
+  version: string
+  /** Whether a purge needs the admin token. */
+  needsToken: boolean
+  sources: readonly AnswerSource[]
+  /** `now` is over so many seconds. */
+  nowSeconds: number
+  total: RouteStats
+  routes: Record<string, RouteStats>
+  invalidations: number
+  evictions: number
+  recentEvents: { changes: RecentEvent[]; invalidations: RecentInvalidation[] }
+  /** How many steps of the past there have been. */
+  historySteps: number
+  advice: Advice[]
+}
+
+/** What the process is made of, as far as its state is shown. */
+export interface StateParts {
+  clock: Clock
+  degradation: DegradationMonitor
+  memory: MemoryTier
+  redis: { readonly isConnected: boolean } | undefined
+  logFollower: Pick<LogFollower, 'state'>
+  changes: Pick<Changes, 'mode' | 'state' | 'why'>
+  origin: Pick<Origin, 'connections'>
+  breakers(): BreakerReading[]
+  clients(): number
+  cache: { readonly flights: number }
+  upstream: { readonly underWay: number } | undefined
+}
+
+export interface StatsParts extends StateParts {
+  version: string
+  needsToken: boolean
+  sources: readonly AnswerSource[]
+  metrics: Metrics
+  history: History
+  recentEvents: RecentEvents
+  refreshStats: RefreshStats
+}
+
+export function stateOf(parts: StateParts): ProcessState {
+  const { clock, degradation, memory, redis, logFollower, changes, origin, cache, upstream } = parts
   return {
-    nowSeconds: now.overSeconds,
-    total: shown(total, now.total),
-    routes: Object.fromEntries(Object.entries(routes).map(([name, counts]) => [name, shown(counts, now.routes[name])])),
+    uptimeSeconds: clock.now() / 1000,
+    degradationLevel: degradation.level,
+    degradationSeconds: degradation.forMs / 1000,
+    memory: { bytes: memory.bytes, maxBytes: memory.maxBytes, entries: memory.entries },
+    ...(redis && { redis: { connected: redis.isConnected } }),
+    coherence: { ...logFollower.state, follow: { mode: changes.mode, state: changes.state, why: changes.why } },
+    postgres: origin.connections,
+    breakers: parts.breakers(),
+    clients: parts.clients(),
+    flights: cache.flights,
+    ...(upstream && { upstream: { underWay: upstream.underWay } }),
+  }
+}
+
+export function statsOf(parts: StatsParts): Stats {
+  const { version, needsToken, sources, metrics, history, recentEvents, refreshStats, memory } = parts
+  const { total, routes, invalidations, evictions } = metrics.counts()
+  const latest = history.latest()
+  const ofRoutes = [...routes].map(([name, counts]) => [name, routeStats(counts, latest.routes.get(name), sources)])
+  return {
+    version,
+    needsToken,
+    ...stateOf(parts),
+    sources,
+    nowSeconds: latest.overSeconds,
+    total: routeStats(total, latest.total, sources),
+    routes: Object.fromEntries(ofRoutes),
     invalidations,
     evictions,
     recentEvents: {
-      changes: recentEvents.changes().slice(0, 20),
-      invalidations: recentEvents.invalidations().slice(0, 20),
+      changes: recentEvents.changes().slice(0, mostRecent),
+      invalidations: recentEvents.invalidations().slice(0, mostRecent),
     },
     historySteps: history.steps,
+    advice: refreshStats.advice((route) => routes.get(route)?.requests ?? 0, memory.maxBytes),
+  }
+}
+
+function routeStats(
+  { bySource, ...counts }: RouteCounts,
+  now: Figures | undefined,
+  sources: readonly AnswerSource[],
+): RouteStats {
+  const countOf = (source: string) => bySource.get(source) ?? 0
+  const { hits, answered } = cacheAnswers(sources, countOf)
+  return {
+    ...Object.fromEntries(sources.map(({ name }) => [name, countOf(name)])),
+    ...counts,
+    hitRatio: answered === 0 ? null : hits / answered,
+    now: now ?? null,
   }
 }

@@ -13,7 +13,7 @@ export function showRecentEvents({ recentEvents, advice = [], uptimeSeconds }) {
   list(byId('changes'), changes.length > 0 ? changes : nothing)
   const invalidations = recentEvents.invalidations.slice(0, 5).map(({ agoSeconds, cause, tags, lagSeconds }) => ({
     ago: agoSeconds,
-    text: `${tags.slice(0, 4).map(tagName).join(', ')}${tags.length > 4 ? ` and ${tags.length - 4} more` : ''}`,
+    text: `${tags.slice(0, 4).join(', ')}${tags.length > 4 ? ` and ${tags.length - 4} more` : ''}`,
     note: lagSeconds === undefined ? cause : `${cause}, heard after ${seconds(lagSeconds)}`,
   }))
   list(byId('invalidations'), invalidations.length > 0 ? invalidations : nothing)
@@ -34,9 +34,6 @@ function advices(advice) {
   const who = unmeasured === 1 ? '1 route' : `${unmeasured} routes`
   return [...lines, { text: `${who}: too few refreshes yet to say anything.`, className: 'nothing' }]
 }
-
-/** A tag as it is, but for the one that all entries have. */
-const tagName = (tag) => (tag === '*' ? 'everything' : tag)
 
 function list(element, items) {
   while (element.childElementCount > items.length) element.lastElementChild.remove()
