@@ -26,7 +26,7 @@ function facts(routes: readonly string[]): Observation[] {
 }
 
 /** Metrics that have seen everything, for each of `routes`. */
-export function busyMetrics(routes: readonly string[] = ['plan']): Metrics {
+export function metricsOfEverything(routes: readonly string[] = ['plan']): Metrics {
   const metrics = new Metrics()
   registerGauges(metrics.registry, someGauges, '1.2.3', 'v26')
   for (const fact of facts(routes)) metrics.observe(fact)

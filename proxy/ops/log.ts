@@ -64,7 +64,10 @@ export const factLines = {
     const text = 'what the routes read was defined anew, so that a start would refuse it'
     return atError(text, { changed, ...describeError(error) })
   },
-  shed: ({ route, reason }) => ({ ...atWarn('requests are refused', { route, reason }), subject: `${route} ${reason}` }),
+  shed: ({ route, reason }) => ({
+    ...atWarn('requests are refused', { route, reason }),
+    subject: `${route} ${reason}`,
+  }),
   degradation: ({ level: degradationLevel, before, reason }) =>
     degradationLevel === 'healthy'
       ? atInfo('all is in use again', { degradationLevel, before })

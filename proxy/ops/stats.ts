@@ -54,7 +54,7 @@ export interface Stats extends ProcessState {
   sources: readonly AnswerSource[]
   /** `now` is over so many seconds. */
   nowSeconds: number
-  total: RouteStats
+  total: RouteStats & { now: Figures }
   routes: Record<string, RouteStats>
   invalidations: number
   evictions: number
@@ -110,7 +110,10 @@ export function statsOf(parts: StatsParts): Stats {
   const { version, needsToken, sources, metrics, history, recentEvents, refreshStats, memory } = parts
   const { total, routes, invalidations, evictions } = metrics.counts()
   const latest = history.latest()
-  const ofRoutes = [...routes].map(([name, counts]) => [name, routeStats(counts, latest.routes.get(name), sources)])
+  const ofRoutes = [...routes].map(([name, counts]) => [
+    name,
+    routeStats(counts, latest.routes.get(name) ?? null, sources),
+  ])
   return {
     version,
     needsToken,
@@ -130,17 +133,17 @@ export function statsOf(parts: StatsParts): Stats {
   }
 }
 
-function routeStats(
+function routeStats<Now extends Figures | null>(
   { bySource, ...counts }: RouteCounts,
-  now: Figures | undefined,
+  now: Now,
   sources: readonly AnswerSource[],
-): RouteStats {
+): RouteStats & { now: Now } {
   const countOf = (source: string) => bySource.get(source) ?? 0
   const { hits, answered } = cacheAnswers(sources, countOf)
   return {
     ...Object.fromEntries(sources.map(({ name }) => [name, countOf(name)])),
     ...counts,
     hitRatio: answered === 0 ? null : hits / answered,
-    now: now ?? null,
+    now,
   }
 }
