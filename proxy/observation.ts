@@ -1,17 +1,12 @@
-// Every fact reported, one union.
+// Every fact reported, one union, and the bus that carries them.
 /** Why something is invalidated: a person asked; a row has changed; changes may have been missed; a process needs a place in the log. */
 export type Cause = 'purge' | 'change' | 'missed' | 'barrier'
 
 /** Whether this process is known to have missed no invalidation. Degraded: nobody knows, and entries live a few seconds. */
 export type Coherence = 'starting' | 'synchronized' | 'degraded'
 
-/** Where an answer's bytes came from. */
-export type Source = 'memory' | 'redis' | 'origin' | 'upstream' | 'none'
-
 /** What the cache made of a request. */
 export type State = 'fresh' | 'stale' | 'miss' | 'bypass' | 'error'
-
-export type TierName = 'memory' | 'redis'
 
 /**
  * What came of an audit: the same bytes; others, though nothing has told of a change; others, and a change was told of; the
@@ -27,7 +22,8 @@ export type Observation =
   | {
       kind: 'response'
       route: string
-      source: Source
+      /** The name of one of the sources of answers (sources.ts). */
+      source: string
       state: State
       status: number
       /** From the end of the request's head to the response being written; of what is passed on, to the upstream's head. */
@@ -51,9 +47,10 @@ export type Observation =
       error?: unknown
     }
   | { kind: 'origin-connection-lost'; error: unknown }
-  | { kind: 'tier-error'; tier: TierName; operation: 'get' | 'set' | 'log' | 'lease'; reason: string; error?: unknown }
-  | { kind: 'tier-bypassed'; tier: TierName; forMs: number }
-  | { kind: 'tier-back'; tier: TierName }
+  | { kind: 'tier-error'; tier: string; operation: 'get' | 'set' | 'log' | 'lease'; reason: string; error?: unknown }
+  /** `label`: the tier as people read it. */
+  | { kind: 'tier-bypassed'; tier: string; label: string; forMs: number }
+  | { kind: 'tier-back'; tier: string; label: string }
   | { kind: 'redis-connection'; state: 'ready' | 'lost'; error?: unknown }
   /** An entry was dropped from memory for room. */
   | { kind: 'evicted'; key: string; bytes: number; readAt: number }
@@ -74,8 +71,8 @@ export type Observation =
   | { kind: 'collapsed'; route: string }
   /** Work refused to stay alive, and why. */
   | { kind: 'shed'; route: string; reason: 'upstream-full' | 'queue-full' | 'too-late' | 'breaker-open' | 'overloaded' }
-  /** The degradation level (ops/degradation) has changed. */
-  | { kind: 'degradation'; level: string; before: string }
+  /** The degradation level (ops/degradation) has changed; `reason`: why it is not the best one. */
+  | { kind: 'degradation'; level: string; before: string; reason?: string | undefined }
   /** `why`: what made it open. */
   | { kind: 'breaker'; name: string; state: 'closed' | 'open' | 'half-open'; why?: string | undefined }
   | { kind: 'fill-raced'; route: string }
@@ -106,12 +103,36 @@ export type Observation =
   /** Something the routes read was defined anew: those that read something else now, and what a start would refuse. */
   | { kind: 'redefined'; changed: readonly string[]; error: unknown }
 
-/** Takes a fact. Must not throw and must not wait: it is called on the road of a request. */
+/** Takes a fact. Must not throw and must not wait: it is called while a request is served. */
 export type Observe = (fact: Observation) => void
 
-/** One observer out of several. */
-export function observers(...all: Observe[]): Observe {
-  return (fact) => {
-    for (const observe of all) observe(fact)
+export type FactKind = Observation['kind']
+type FactsByKind = { [Fact in Observation as Fact['kind']]: Fact }
+/** The facts of one kind, or of several. */
+export type FactOf<Kind extends FactKind> = { [K in Kind]: FactsByKind[K] & { kind: K } }[Kind]
+/** What is made of each kind of fact; of a kind that is not in it, nothing. */
+export type FactTable<Result> = { readonly [Kind in FactKind]?: (fact: FactOf<Kind>) => Result }
+
+/** What `table` makes of `fact`. */
+export function lookUpFact<Kind extends FactKind, Result>(
+  table: FactTable<Result>,
+  fact: FactOf<Kind>,
+): Result | undefined {
+  return table[fact.kind]?.(fact)
+}
+
+/**
+ * Takes every fact to everybody who listens, in the order in which they joined. A listener may observe facts of its own: they reach
+ * everybody before the fact that caused them reaches those who joined later.
+ */
+export class ObservationBus {
+  readonly #listeners: Observe[] = []
+
+  listen(listener: Observe): void {
+    this.#listeners.push(listener)
+  }
+
+  readonly observe: Observe = (fact) => {
+    for (const listener of this.#listeners) listener(fact)
   }
 }

@@ -1,15 +1,12 @@
 import { describe, expect, test } from 'vitest'
 import type { Key } from '../proxy/cache/key.ts'
-import { memoryTier } from '../proxy/cache/memory.ts'
 import type { Purged, PurgeRequest } from '../proxy/coherence/purge.ts'
 import { Refusal } from '../proxy/errors.ts'
 import { adminRoutes } from '../proxy/ops/admin.ts'
 import { adminServer } from '../proxy/ops/admin-server.ts'
-import { History } from '../proxy/ops/history.ts'
-import { metrics } from '../proxy/ops/metrics.ts'
-import { RecentEvents } from '../proxy/ops/recent-events.ts'
-import { statsOf } from '../proxy/ops/stats.ts'
-import { entryOf, ManualClock, recorder } from './support.ts'
+import { stateOf, statsOf } from '../proxy/ops/stats.ts'
+import { statsParts } from './stats-parts.ts'
+import { entryOf } from './support.ts'
 
 const described = (name: string) => ({
   name,
@@ -24,30 +21,8 @@ const described = (name: string) => ({
 })
 
 function setup({ token }: { token?: string } = {}) {
-  const clock = new ManualClock()
-  const memory = memoryTier(1024 ** 2, recorder().observe)
-  const counts = metrics(
-    {
-      tiers: () => [{ tier: 'memory', bytes: memory.bytes, entries: memory.entries }],
-      connections: () => ({ total: 3, idle: 1, waiting: 2 }),
-      breakers: () => [{ name: 'redis', state: 'closed' }],
-      degradationLevel: () => 'healthy' as const,
-      coherence: () => ({ logPosition: 7, isDegraded: false, degradedSeconds: 0 }),
-      following: () => ({ mode: 'off', state: 'off' }),
-      clients: () => 5,
-      eventLoopLagSeconds: () => 0.004,
-    },
-    '1.2.3',
-    'v26',
-  )
-  const recentEvents = new RecentEvents(clock)
-  const history = new History(clock, counts.counts, () => ({
-    poolActive: 2,
-    poolWaiting: 2,
-    memoryBytes: memory.bytes,
-    entries: memory.entries,
-    clients: 5,
-  }))
+  const parts = statsParts()
+  const { clock, memory, metrics } = parts
   const purges: PurgeRequest[] = []
   const outcome: {
     missed: Purged['missed']
@@ -61,12 +36,16 @@ function setup({ token }: { token?: string } = {}) {
   const server = adminServer(() => 0.5)
   adminRoutes(server, {
     token,
-    metrics: counts,
+    metrics,
     memory,
     now: () => clock.now(),
-    notReady: () => outcome.notReady,
-    state: () => ({ flights: 0 }),
-    stats: () => statsOf(counts.counts(), history, recentEvents),
+    readiness: {
+      get why() {
+        return outcome.notReady
+      },
+    },
+    state: () => stateOf(parts),
+    stats: () => statsOf(parts),
     routes: () => ['plan', 'county'].map(described),
     async purge(request) {
       purges.push(request)
@@ -88,7 +67,7 @@ function setup({ token }: { token?: string } = {}) {
       headers: { 'content-type': 'application/json', ...headers },
       payload: JSON.stringify(payload),
     })
-  return { server, post, purges, outcome, memory, clock, counts }
+  return { server, post, purges, outcome, memory, clock, metrics, state: () => stateOf(parts) }
 }
 
 describe('purge', () => {
@@ -219,13 +198,13 @@ describe('reload', () => {
 
 describe('probes', () => {
   test('live is always; ready is not while it drains', async () => {
-    const { server, outcome } = setup()
-    expect((await server.inject('/ready')).json()).toEqual({ status: 'ready', flights: 0 })
+    const { server, outcome, state } = setup()
+    expect((await server.inject('/ready')).json()).toEqual({ status: 'ready', ...state() })
     outcome.notReady = 'it is draining'
     const answer = await server.inject('/ready')
     expect([answer.statusCode, answer.json()]).toEqual([
       503,
-      { status: 'not ready', detail: 'it is draining', flights: 0 },
+      { status: 'not ready', detail: 'it is draining', ...state() },
     ])
     expect((await server.inject('/live')).statusCode).toBe(200)
   })
@@ -256,18 +235,18 @@ describe('entries', () => {
 
 describe('metrics', () => {
   test('count what was observed, under the names of the contract', async () => {
-    const { server, counts } = setup()
+    const { server, metrics } = setup()
     const response = { kind: 'response', route: 'plan', method: 'GET', path: '/x', seconds: 0.002 } as const
-    counts.observe({ ...response, source: 'memory', state: 'fresh', status: 200 })
-    counts.observe({ ...response, source: 'memory', state: 'stale', status: 200 })
-    counts.observe({ ...response, source: 'origin', state: 'miss', status: 200 })
-    counts.observe({ ...response, source: 'none', state: 'error', status: 503 })
-    counts.observe({ kind: 'origin-query', route: 'plan', outcome: 'ok', seconds: 0.01 })
-    counts.observe({ kind: 'origin-query', route: 'plan', outcome: 'timeout', seconds: 2 })
-    counts.observe({ kind: 'collapsed', route: 'plan' })
-    counts.observe({ kind: 'evicted', key: 'plan@1', bytes: 1000, readAt: 0 })
-    counts.observe({ kind: 'invalidated', cause: 'purge', soft: false, tags: ['x'], lagSeconds: 0.02 })
-    counts.observe({ kind: 'tier-error', tier: 'redis', operation: 'get', reason: 'timeout' })
+    metrics.observe({ ...response, source: 'memory', state: 'fresh', status: 200 })
+    metrics.observe({ ...response, source: 'memory', state: 'stale', status: 200 })
+    metrics.observe({ ...response, source: 'origin', state: 'miss', status: 200 })
+    metrics.observe({ ...response, source: 'none', state: 'error', status: 503 })
+    metrics.observe({ kind: 'origin-query', route: 'plan', outcome: 'ok', seconds: 0.01 })
+    metrics.observe({ kind: 'origin-query', route: 'plan', outcome: 'timeout', seconds: 2 })
+    metrics.observe({ kind: 'collapsed', route: 'plan' })
+    metrics.observe({ kind: 'evicted', key: 'plan@1', bytes: 1000, readAt: 0 })
+    metrics.observe({ kind: 'invalidated', cause: 'purge', soft: false, tags: ['x'], lagSeconds: 0.02 })
+    metrics.observe({ kind: 'tier-error', tier: 'redis', operation: 'get', reason: 'timeout' })
     const { body, headers } = await server.inject('/metrics')
     expect(headers['content-type']).toContain('text/plain')
     for (const line of [
@@ -283,8 +262,8 @@ describe('metrics', () => {
       'onramp_invalidations_total{cause="purge"} 1',
       'onramp_invalidation_lag_seconds_count 1',
       'onramp_collapsed_total{route="plan"} 1',
-      'onramp_client_connections 5',
-      'onramp_breaker_state{name="redis"} 0',
+      'onramp_client_connections 1',
+      'onramp_breaker_state{name="redis"} 1',
       'onramp_pool_connections{state="active"} 2',
       'onramp_pool_connections{state="waiting"} 2',
       'onramp_event_loop_lag_seconds 0.004',

@@ -9,7 +9,7 @@ import { Ledger } from '../proxy/coherence/ledger.ts'
 import type { Observation } from '../proxy/observation.ts'
 import { type Advice, advise, type RouteFacts } from '../proxy/ops/advice.ts'
 import { RefreshStats } from '../proxy/ops/refresh-stats.ts'
-import { inWords } from '../proxy/ops/tune.ts'
+import { adviceInWords } from '../proxy/ops/tune.ts'
 import { entryOf, ManualClock, recorder, settled } from './support.ts'
 
 const noMemory = { maxBytes: 1, returnBytes: [] }
@@ -156,7 +156,7 @@ function simulate({ keys, readsASecond, changesASecond, freshMs, seconds }: Work
   const random = randomFrom(seed)
   const wait = (aSecond: number) => (-Math.log(1 - random()) / aSecond) * 1000
   const clock = new ManualClock(0)
-  const tally = new RefreshStats(clock)
+  const refreshStats = new RefreshStats(clock)
   const harmonic = Array.from({ length: keys }, (_, i) => 1 / (i + 1)).reduce((sum, share) => sum + share)
   let reads = 0
   const filled: Extract<Observation, { kind: 'filled' }>[] = []
@@ -191,8 +191,8 @@ function simulate({ keys, readsASecond, changesASecond, freshMs, seconds }: Work
       now = skipped === next ? next : skipped + wait(rate)
     }
   }
-  for (const fact of filled.sort((a, b) => a.readAt - b.readAt)) tally.observe(fact)
-  return { fills: filled.length, facts: tally.routes(() => reads) }
+  for (const fact of filled.sort((a, b) => a.readAt - b.readAt)) refreshStats.observe(fact)
+  return { fills: filled.length, facts: refreshStats.routes(() => reads) }
 }
 
 describe('what is foretold', () => {
@@ -265,8 +265,8 @@ describe('memory', () => {
   function run(maxBytes: number, keys: number, reads: number) {
     const random = randomFrom(7)
     const clock = new ManualClock(0)
-    const tally = new RefreshStats(clock)
-    const memory = memoryTier(maxBytes, tally.observe)
+    const refreshStats = new RefreshStats(clock)
+    const memory = memoryTier(maxBytes, refreshStats.observe)
     let fills = 0
     for (let i = 0; i < reads; i += 1) {
       clock.pass(1)
@@ -275,14 +275,14 @@ describe('memory', () => {
       if (memory.get(key) !== undefined) continue
       fills += 1
       const readAt = clock.now()
-      tally.observe({ kind: 'filled', route: 'stats', key, readAt, seconds: 0, freshMs: 60 * minute })
+      refreshStats.observe({ kind: 'filled', route: 'stats', key, readAt, seconds: 0, freshMs: 60 * minute })
       memory.set(key, entryOf(body, { readAt }))
     }
     return {
       fills,
       advice: advise(
-        tally.routes(() => reads),
-        tally.memory(maxBytes),
+        refreshStats.routes(() => reads),
+        refreshStats.memory(maxBytes),
       ),
     }
   }
@@ -308,17 +308,17 @@ describe('memory', () => {
 
   test('is not too small because of what nobody asks for again', () => {
     const clock = new ManualClock(0)
-    const tally = new RefreshStats(clock)
-    const memory = memoryTier(1024 ** 2, tally.observe)
+    const refreshStats = new RefreshStats(clock)
+    const memory = memoryTier(1024 ** 2, refreshStats.observe)
     for (let i = 0; i < 5000; i += 1) {
       clock.pass(1)
       const key = `stats@1?i=${i}` as Key
-      tally.observe({ kind: 'filled', route: 'stats', key, readAt: clock.now(), seconds: 0, freshMs: minute })
+      refreshStats.observe({ kind: 'filled', route: 'stats', key, readAt: clock.now(), seconds: 0, freshMs: minute })
       memory.set(key, entryOf(body, { readAt: clock.now() }))
     }
-    const [facts] = tally.routes(() => 5000)
+    const [facts] = refreshStats.routes(() => 5000)
     expect(facts?.evictedSoon).toBeGreaterThan(4000)
-    expect(advise([facts as RouteFacts], tally.memory(1024 ** 2)).map(({ kind }) => kind)).toEqual(['keep'])
+    expect(advise([facts as RouteFacts], refreshStats.memory(1024 ** 2)).map(({ kind }) => kind)).toEqual(['keep'])
   })
 })
 
@@ -328,7 +328,7 @@ describe('what is measured', () => {
 
   function setup() {
     const clock = new ManualClock()
-    const tally = new RefreshStats(clock)
+    const refreshStats = new RefreshStats(clock)
     const { observe } = recorder()
     const ledger = new Ledger()
     const memory = memoryTier(1024 ** 2, observe)
@@ -340,14 +340,14 @@ describe('what is measured', () => {
       reached: async () => false,
       mayRefresh: () => true,
     }
-    const parts = { memory, farther: [], leases: noLeases, ledger, observe: tally.observe, ...timing }
+    const parts = { memory, farther: [], leases: noLeases, ledger, observe: refreshStats.observe, ...timing }
     const cache = new ReadThrough(parts)
     const load = { json: 'v1' }
     const read = async () => {
       await cache.read({ key, route: 'plans', tags: () => ['t'], lifetime, load: async () => ({ ...load, rows: 1 }) })
       await settled()
     }
-    return { clock, tally, ledger, load, read, facts: () => tally.routes(() => 0)[0] as RouteFacts }
+    return { clock, refreshStats, ledger, load, read, facts: () => refreshStats.routes(() => 0)[0] as RouteFacts }
   }
 
   test('is each refresh that replaces an entry: whether its bytes are others, and how long the old one was held', async () => {
@@ -377,12 +377,12 @@ describe('what is measured', () => {
   )
 
   test('begins anew for a route that a reload has changed', async () => {
-    const { tally, read } = setup()
+    const { refreshStats, read } = setup()
     await read()
-    tally.observe({ kind: 'config-reloaded', routes: 2, changed: ['other'] })
-    expect(tally.routes(() => 0)).toHaveLength(1)
-    tally.observe({ kind: 'config-reloaded', routes: 2, changed: ['plans'] })
-    expect(tally.routes(() => 0)).toEqual([])
+    refreshStats.observe({ kind: 'config-reloaded', routes: 2, changed: ['other'] })
+    expect(refreshStats.routes(() => 0)).toHaveLength(1)
+    refreshStats.observe({ kind: 'config-reloaded', routes: 2, changed: ['plans'] })
+    expect(refreshStats.routes(() => 0)).toEqual([])
   })
 })
 
@@ -390,7 +390,7 @@ describe('the words for the terminal', () => {
   test('tell what to do first, then what is fine, then what nobody can tell yet', () => {
     const one = (kind: Advice['kind'], route: string): Advice => ({ kind, route, text: `text of ${kind}.` })
     const all = [one('keep', 'a'), one('unmeasured', 'b'), one('lengthen', 'c'), one('memory', 'd')]
-    expect(inWords(all, 60).split('\n')).toEqual([
+    expect(adviceInWords(all, 60).split('\n')).toEqual([
       'To do:',
       '  c: text of lengthen.',
       '  d: text of memory.',
@@ -401,7 +401,9 @@ describe('the words for the terminal', () => {
       'Too little measured yet:',
       '  b: text of unmeasured.',
     ])
-    expect(inWords([one('keep', 'a')], 60)).toMatch(/^Nothing to do\.\n/)
-    expect(inWords([], 12.4)).toBe('Nothing was measured in the 12 s since the start: no route has asked the database.')
+    expect(adviceInWords([one('keep', 'a')], 60)).toMatch(/^Nothing to do\.\n/)
+    expect(adviceInWords([], 12.4)).toBe(
+      'Nothing was measured in the 12 s since the start: no route has asked the database.',
+    )
   })
 })

@@ -5,9 +5,9 @@ import type { Observation } from '../proxy/observation.ts'
 import { adminServer } from '../proxy/ops/admin-server.ts'
 import { dashboardRoutes } from '../proxy/ops/dashboard.ts'
 import { bounds, Histogram, quantile } from '../proxy/ops/histogram.ts'
-import { History } from '../proxy/ops/history.ts'
-import { metrics } from '../proxy/ops/metrics.ts'
 import { RecentEvents } from '../proxy/ops/recent-events.ts'
+import { statsOf } from '../proxy/ops/stats.ts'
+import { statsParts } from './stats-parts.ts'
 import { ManualClock } from './support.ts'
 
 describe('a histogram', () => {
@@ -51,30 +51,15 @@ const fromOrigin = { ...response, source: 'origin', state: 'miss', seconds: 0.1,
 const query = { kind: 'origin-query', route: 'plan', outcome: 'ok', seconds: 0.1 } as const
 
 function setup() {
-  const clock = new ManualClock()
-  const counts = metrics(
-    {
-      tiers: () => [],
-      connections: () => ({ total: 0, idle: 0, waiting: 0 }),
-      breakers: () => [],
-      clients: () => 0,
-      degradationLevel: () => 'healthy',
-      coherence: () => ({ logPosition: 7, isDegraded: false, degradedSeconds: 1 }),
-      following: () => ({ mode: 'replication', state: 'leading' }),
-      eventLoopLagSeconds: () => 0,
-    },
-    '1',
-    'v26',
-  )
-  const levels = { poolActive: 1, poolWaiting: 0, memoryBytes: 1000, entries: 3, clients: 7 }
-  const history = new History(clock, counts.counts, () => levels)
+  const parts = statsParts()
+  const { clock, metrics, history, gauges } = parts
   history.start()
   /** Observes each of `facts` so many times, in one second. */
   const second = (...facts: [Observation, number][]) => {
-    for (const [fact, times] of facts) for (let i = 0; i < times; i += 1) counts.observe(fact)
+    for (const [fact, times] of facts) for (let i = 0; i < times; i += 1) metrics.observe(fact)
     clock.pass(1000)
   }
-  return { clock, counts, history, levels, second }
+  return { parts, clock, history, gauges, second }
 }
 
 describe('now', () => {
@@ -82,8 +67,8 @@ describe('now', () => {
     const { history, second } = setup()
     second([fromOrigin, 1000])
     for (let i = 0; i < 10; i += 1) second([fromMemory, 90], [fromOrigin, 10], [query, 10])
-    const { overSeconds, total, routes } = history.now()
-    expect([overSeconds, total]).toEqual([10, routes.plan])
+    const { overSeconds, total, routes } = history.latest()
+    expect([overSeconds, total]).toEqual([10, routes.get('plan')])
     expect(total).toMatchObject({
       requests: 100,
       memory: 90,
@@ -99,22 +84,22 @@ describe('now', () => {
     expect(total.sources.memory?.p99Seconds).toBeCloseTo(0.0001, 4)
     expect(total.sources.origin?.p50Seconds).toBeCloseTo(0.09, 2)
     for (let i = 0; i < 10; i += 1) second()
-    expect(history.now().total).toMatchObject({ requests: 0, hitRatio: null, p50Seconds: null, ageSeconds: null })
+    expect(history.latest().total).toMatchObject({ requests: 0, hitRatio: null, p50Seconds: null, ageSeconds: null })
   })
 
   test('says what it can before ten seconds have passed, and before one has', () => {
     const { history, second } = setup()
-    expect(history.now().total).toMatchObject({ requests: 0, hitRatio: null })
+    expect(history.latest().total).toMatchObject({ requests: 0, hitRatio: null })
     second([fromMemory, 8])
     second()
-    expect(history.now()).toMatchObject({ overSeconds: 2, total: { requests: 4 } })
+    expect(history.latest()).toMatchObject({ overSeconds: 2, total: { requests: 4 } })
   })
 
   test('the percentiles of all are those of the routes together', () => {
     const { history, second } = setup()
     second([fromMemory, 98], [{ ...fromOrigin, route: 'search', seconds: 1 }, 2])
-    const { total, routes } = history.now()
-    expect(routes.plan?.p99Seconds).toBeLessThan(0.001)
+    const { total, routes } = history.latest()
+    expect(routes.get('plan')?.p99Seconds).toBeLessThan(0.001)
     expect(total.p50Seconds).toBeLessThan(0.001)
     expect(total.p99Seconds).toBeGreaterThan(0.7)
   })
@@ -122,9 +107,9 @@ describe('now', () => {
 
 describe('the past', () => {
   test('is kept for 720 steps of five seconds and not one more, oldest first', () => {
-    const { history, levels, clock } = setup()
+    const { history, gauges, clock } = setup()
     for (let i = 0; i < 721; i += 1) {
-      levels.clients = i
+      gauges.clients = i
       for (let k = 0; k < 5; k += 1) clock.pass(1000)
     }
     const { steps, agoSeconds, columns } = history.read()
@@ -165,7 +150,7 @@ describe('the past', () => {
   })
 })
 
-describe('the hottest keys', () => {
+describe('the hot keys', () => {
   const key = (name: string | number) => `plan@1?id=${name}` as Key
   /** 0 to 1, the same each time. */
   const lcg = () => {
@@ -220,7 +205,7 @@ describe('the hottest keys', () => {
   })
 })
 
-describe('what happened lately', () => {
+describe('recent events', () => {
   test('is told latest first, and how long ago', () => {
     const clock = new ManualClock()
     const recentEvents = new RecentEvents(clock)
@@ -250,13 +235,19 @@ describe('what happened lately', () => {
 
   test('is bounded: fifty changes, fifty invalidations of twenty tags, and neither pushes out the other', () => {
     const recentEvents = new RecentEvents(new ManualClock())
-    recentEvents.observe({ kind: 'tier-back', tier: 'redis' })
+    recentEvents.observe({ kind: 'tier-back', tier: 'redis', label: 'Redis' })
     const tags = Array.from({ length: 1000 }, (_, i) => `tag:${i}`)
     for (let i = 0; i < 51; i += 1)
       recentEvents.observe({ kind: 'invalidated', cause: 'purge', soft: false, tags, lagSeconds: i })
     const told = recentEvents.invalidations()
     expect([told.length, told[0]?.lagSeconds, told.at(-1)?.lagSeconds, told[0]?.tags.length]).toEqual([50, 50, 1, 20])
     expect(recentEvents.changes()).toHaveLength(1)
+  })
+
+  test('say everything where everything was purged, and other tags as they are', () => {
+    const recentEvents = new RecentEvents(new ManualClock())
+    recentEvents.observe({ kind: 'invalidated', cause: 'purge', soft: false, tags: ['*', 'table:plans'] })
+    expect(recentEvents.invalidations().map(({ tags }) => tags)).toEqual([['everything', 'table:plans']])
   })
 
   test('has the ten slowest fills of the last hour of each route, a key once', () => {
@@ -278,10 +269,10 @@ describe('what happened lately', () => {
 
 describe('the page', () => {
   function listener() {
-    const { history } = setup()
+    const { history, parts } = setup()
     const server = adminServer(() => 0.5)
     const isRoute = (name: string) => name === 'plan'
-    dashboardRoutes(server, { stats: () => ({}), history, isRoute, hotKeys: () => [], slowest: () => [] })
+    dashboardRoutes(server, { stats: () => statsOf(parts), history, isRoute, hotKeys: () => [], slowest: () => [] })
     return server
   }
 

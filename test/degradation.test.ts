@@ -1,23 +1,34 @@
 import { describe, expect, test } from 'vitest'
-import type { Observation } from '../proxy/observation.ts'
+import { type Observation, ObservationBus } from '../proxy/observation.ts'
 import { DegradationMonitor } from '../proxy/ops/degradation.ts'
-import { ManualClock } from './support.ts'
+import { ManualClock, recorder } from './support.ts'
 
 function setup() {
   const clock = new ManualClock()
-  const steps: string[] = []
-  const degradation = new DegradationMonitor(clock, (level, before) => steps.push(`${before} > ${level}`))
+  const { observe, facts } = recorder()
+  const bus = new ObservationBus()
+  const degradation = new DegradationMonitor(clock, bus.observe)
+  bus.listen(observe)
+  bus.listen(degradation.observe)
+  const reported = () => facts.filter((fact) => fact.kind === 'degradation')
   const see = (...facts: Observation[]) => {
-    for (const fact of facts) degradation.observe(fact)
+    for (const fact of facts) bus.observe(fact)
     return degradation.level
   }
-  return { clock, steps, degradation, see }
+  return {
+    clock,
+    facts,
+    degradation,
+    see,
+    steps: () => reported().map(({ before, level }) => `${before} > ${level}`),
+    reasons: () => reported().map(({ reason }) => reason),
+  }
 }
 
 const redisLost: Observation = { kind: 'redis-connection', state: 'lost' }
 const redisReady: Observation = { kind: 'redis-connection', state: 'ready' }
-const bypassed: Observation = { kind: 'tier-bypassed', tier: 'redis', forMs: 1000 }
-const back: Observation = { kind: 'tier-back', tier: 'redis' }
+const bypassed: Observation = { kind: 'tier-bypassed', tier: 'redis', label: 'Redis', forMs: 1000 }
+const back: Observation = { kind: 'tier-back', tier: 'redis', label: 'Redis' }
 const origin = (state: 'open' | 'half-open' | 'closed'): Observation => ({ kind: 'breaker', name: 'origin', state })
 const shed = (reason: 'queue-full' | 'breaker-open'): Observation => ({ kind: 'shed', route: 'plans', reason })
 
@@ -25,18 +36,38 @@ describe('the degradation', () => {
   test('is at its top until something is amiss', () => {
     const { see, steps } = setup()
     expect(see(redisReady, { kind: 'evicted', key: 'plan@1', bytes: 1000, readAt: 0 })).toBe('healthy')
-    expect(steps).toEqual([])
+    expect(steps()).toEqual([])
   })
 
   test('goes down for a Redis that is gone or passed by, and up when it is back', () => {
-    const { see, steps } = setup()
+    const { see, steps, reasons } = setup()
     expect([see(redisLost), see(redisReady), see(bypassed), see(back)]).toEqual([
       'memory-only',
       'healthy',
       'memory-only',
       'healthy',
     ])
-    expect(steps).toHaveLength(4)
+    expect(steps()).toHaveLength(4)
+    expect(reasons()).toEqual(['Redis cannot be used', undefined, 'Redis cannot be used', undefined])
+  })
+
+  test('goes down for any tier that is bypassed, and up when every one of them is back', () => {
+    const { see, reasons } = setup()
+    const file = { tier: 'file', label: 'File' }
+    expect([
+      see(bypassed),
+      see({ kind: 'tier-bypassed', ...file, forMs: 1000 }),
+      see(back),
+      see(redisLost, redisReady),
+      see({ kind: 'tier-back', ...file }),
+    ]).toEqual(['memory-only', 'memory-only', 'memory-only', 'memory-only', 'healthy'])
+    expect(reasons()).toEqual(['Redis cannot be used', undefined])
+  })
+
+  test('is reported once, after the fact that changed it', () => {
+    const { see, facts } = setup()
+    see(bypassed, back)
+    expect(facts.map(({ kind }) => kind)).toEqual(['tier-bypassed', 'degradation', 'tier-back', 'degradation'])
   })
 
   test('stays down while Redis is passed by, though there is a connection to it again', () => {
@@ -79,7 +110,7 @@ describe('the degradation', () => {
     clock.pass(4999)
     expect(degradation.level).toBe('shedding')
     clock.pass(1)
-    expect([degradation.level, steps, clock.timers]).toEqual([
+    expect([degradation.level, steps(), clock.timers]).toEqual([
       'healthy',
       ['healthy > shedding', 'shedding > healthy'],
       0,

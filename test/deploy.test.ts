@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { parse, parseAllDocuments } from 'yaml'
 import { readConfig } from '../proxy/config/load.ts'
-import { busyMetrics, type Series, seriesOf } from './scrape.ts'
+import { metricsOfEverything, type Series, seriesOf } from './scrape.ts'
 
 /** Memory outside of the engine's heap counts with the heap, and not by bounds of its own: see proxy/README.md. */
 const engineFlag = '--external-memory-accounted-in-global-limit'
@@ -56,7 +56,7 @@ function matches(values: Set<string>, operator: string, wanted: string): boolean
 /** Without durations in brackets and strings after matchers, which are no names. */
 const bare = (expression: string) => expression.replace(/\[[^\]]*\]/g, '').replaceAll('$instance', '.*')
 
-const scraped = seriesOf(await busyMetrics().text())
+const scraped = seriesOf(await metricsOfEverything().text())
 
 interface Rule {
   alert: string

@@ -21,7 +21,7 @@ function setup(clock = new ManualClock(), isLate = () => false) {
     asked.push(answer)
     return answer.promise
   }
-  const tier: Tier = { name: 'redis', get: () => ask('get'), set: () => ask('set').then(() => true) }
+  const tier: Tier = { name: 'redis', label: 'Redis', get: () => ask('get'), set: () => ask('set').then(() => true) }
   const { observe, of } = recorder()
   const guarded = new FailOpenTier(tier, { ...limits, isLate }, clock, observe)
   const last = () => asked.at(-1) as Asked
@@ -66,7 +66,7 @@ describe('while the tier answers', () => {
   })
 
   test('what it says at once is passed on as well', async () => {
-    const plain: Tier = { name: 'redis', get: () => entry, set: () => false }
+    const plain: Tier = { name: 'redis', label: 'Redis', get: () => entry, set: () => false }
     const guarded = new FailOpenTier(plain, limits, new ManualClock(), recorder().observe)
     expect(await guarded.get(key)).toBe(entry)
     expect(await guarded.set(key, entry, 1)).toBe(false)
@@ -125,7 +125,7 @@ describe('a failure', () => {
     }
     const clock = new ManualClock()
     const { observe, of } = recorder()
-    const guarded = new FailOpenTier({ name: 'redis', get: fail, set: fail }, limits, clock, observe)
+    const guarded = new FailOpenTier({ name: 'redis', label: 'Redis', get: fail, set: fail }, limits, clock, observe)
     expect([await guarded.get(key), await guarded.set(key, entry, 1)]).toEqual([undefined, false])
     expect([of('tier-error').length, clock.timers]).toEqual([2, 0])
   })
@@ -137,7 +137,9 @@ describe('failures in a row', () => {
     for (let i = 1; i < limits.failuresToOpen; i += 1) await fail()
     expect(of('tier-bypassed')).toEqual([])
     await fail()
-    expect(of('tier-bypassed')).toEqual([{ kind: 'tier-bypassed', tier: 'redis', forMs: limits.openMs }])
+    expect(of('tier-bypassed')).toEqual([
+      { kind: 'tier-bypassed', tier: 'redis', label: 'Redis', forMs: limits.openMs },
+    ])
     expect(await asks()).toBe(false)
   })
 
@@ -232,7 +234,7 @@ describe('while the tier is left alone', () => {
     expect(of('tier-back')).toEqual([])
     last().resolve(entry)
     expect(await trying).toBe(entry)
-    expect(of('tier-back')).toEqual([{ kind: 'tier-back', tier: 'redis' }])
+    expect(of('tier-back')).toEqual([{ kind: 'tier-back', tier: 'redis', label: 'Redis' }])
     expect([await asks(), await asks()]).toEqual([true, true])
   })
 

@@ -19,7 +19,7 @@ const owners: Record<string, RegExp> = {
   ioredis: /^(cache\/(redis|redis-time)|coherence\/log)$/,
   undici: /^http\/upstream\/pool$/,
   pg: /^(origin\/(postgres|inspection|row-rules)|changes\/session|example\/marketplace)$/,
-  'prom-client': /^ops\/(metrics|gauges)$/,
+  'prom-client': /^ops\/(metrics|gauges|histogram-metric)$/,
   '@opentelemetry': /^ops\/traces$/,
   'lru-cache': /^cache\/memory$/,
   pino: /^(main|app|ops\/log)$/,

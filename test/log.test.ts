@@ -1,9 +1,10 @@
 import { stripVTControlCharacters } from 'node:util'
+import pg from 'pg'
 import { pino } from 'pino'
 import { describe, expect, test } from 'vitest'
 import { Problem } from '../proxy/errors.ts'
 import type { Observation } from '../proxy/observation.ts'
-import { logger } from '../proxy/ops/log.ts'
+import { LogWriter } from '../proxy/ops/log.ts'
 import { prettyLine } from '../proxy/ops/pretty.ts'
 import { ManualClock } from './support.ts'
 
@@ -20,8 +21,14 @@ function written(...facts: Observation[]) {
 function setup() {
   const clock = new ManualClock()
   const texts: string[] = []
-  const observe = logger(pino({ level: 'debug' }, { write: (text) => void texts.push(text) }), 0.5, clock)
+  const { observe } = new LogWriter(pino({ level: 'debug' }, { write: (text) => void texts.push(text) }), 0.5, clock)
   return { clock, observe, lines: () => texts.map((text) => JSON.parse(text)) }
+}
+
+/** As the client library makes it of what PostgreSQL reports. */
+function postgresError(message: string, code: string): Error {
+  const error = new pg.DatabaseError(message, message.length, 'error')
+  return Object.assign(error, { severity: 'ERROR', code })
 }
 
 const response = {
@@ -74,7 +81,7 @@ test('a failing statement is told once in ten seconds a route and outcome, not o
     route: 'plan',
     outcome: 'unavailable',
     seconds: 1,
-    error: Object.assign(new Error('no'), { code: '57P03' }),
+    error: postgresError('no', '57P03'),
   } as const
   observe(failure)
   clock.pass(9999)
@@ -100,14 +107,14 @@ test('each change of state is a line with its reason', () => {
   const lines = written(
     { kind: 'redis-connection', state: 'lost', error: new Error('read ECONNRESET') },
     { kind: 'redis-connection', state: 'ready' },
-    { kind: 'tier-bypassed', tier: 'redis', forMs: 1000 },
-    { kind: 'tier-back', tier: 'redis' },
+    { kind: 'tier-bypassed', tier: 'redis', label: 'Redis', forMs: 1000 },
+    { kind: 'tier-back', tier: 'redis', label: 'Redis' },
     { kind: 'invalidated', cause: 'purge', soft: false, tags: ['county:51059'], lagSeconds: 0 },
     { kind: 'config-reloaded', routes: 14, changed: ['plan'] },
     { kind: 'config-refused', error: new Error('routes.plan.sql: is missing') },
     { kind: 'redefined', changed: ['plan'], error: undefined },
     { kind: 'redefined', changed: [], error: new Error('Route plan: its statement reads people, which is private.') },
-    { kind: 'degradation', level: 'stale-only', before: 'healthy' },
+    { kind: 'degradation', level: 'stale-only', before: 'healthy', reason: 'the database is left alone' },
     { kind: 'degradation', level: 'healthy', before: 'stale-only' },
     { kind: 'breaker', name: 'origin', state: 'open', why: '3 of 5 failed, 0 were slow' },
     { kind: 'breaker', name: 'origin', state: 'closed' },
@@ -135,6 +142,12 @@ test('each change of state is a line with its reason', () => {
     [info, 'SIGTERM'],
     [info, undefined],
   ])
+})
+
+test('a purge of everything says so; other tags are as they are', () => {
+  const purged = { kind: 'invalidated', cause: 'purge', soft: false } as const
+  const lines = written({ ...purged, tags: ['*'] }, { ...purged, tags: ['county:51059'] })
+  expect(lines.map(({ tags }) => tags)).toEqual([['everything'], ['county:51059']])
 })
 
 test('what Redis refuses is told once in ten seconds an operation; what it does not answer, at debug', () => {
@@ -166,6 +179,57 @@ test('a mismatch that an audit found is told once in ten seconds a route; what e
 test('a failed request is told with its id, under which its client can be told what it was', () => {
   const [line] = written({ ...response, status: 503, state: 'error', source: 'none', requestId: 'r-17' })
   expect(line).toMatchObject({ msg: 'failed', requestId: 'r-17' })
+})
+
+describe('of an error', () => {
+  const fieldsOf = (error: unknown) => {
+    const [line] = written({ kind: 'origin-connection-lost', error })
+    return { reason: line.reason, sqlState: line.sqlState, errorCode: line.errorCode }
+  }
+  const coded = (message: string, code: string) => Object.assign(new Error(message), { code })
+
+  test.each([
+    'EPIPE',
+    'ECONNRESET',
+    'ECONNREFUSED',
+    'UND_ERR_SOCKET',
+    'HPE_INVALID_CONSTANT',
+    'FST_ERR_CTP_EMPTY_JSON_BODY',
+  ])('the code %s is an errorCode, and no sqlState', (code) => {
+    expect(fieldsOf(coded('it broke', code))).toEqual({ reason: 'it broke', sqlState: undefined, errorCode: code })
+  })
+
+  test('what PostgreSQL reports has a sqlState, and no errorCode', () => {
+    const fields = { reason: 'too many connections', sqlState: '53300', errorCode: undefined }
+    expect(fieldsOf(postgresError('too many connections', '53300'))).toEqual(fields)
+    const problem = new Problem('origin-unavailable', 'gone', { cause: postgresError('too many connections', '53300') })
+    expect(fieldsOf(problem)).toEqual(fields)
+  })
+
+  test('a severity beside a code that no SQLSTATE has does not make it one', () => {
+    const error = Object.assign(coded('no', 'ERR_X'), { severity: 'ERROR' })
+    expect(fieldsOf(error)).toEqual({ reason: 'no', sqlState: undefined, errorCode: 'ERR_X' })
+  })
+
+  test('a value that PostgreSQL quotes is never written', () => {
+    const message = 'invalid input syntax for type integer: "secret"'
+    expect(fieldsOf(postgresError(message, '22P02'))).toEqual({
+      reason: 'a value does not fit',
+      sqlState: '22P02',
+      errorCode: undefined,
+    })
+    expect(JSON.stringify(fieldsOf(coded(message, '22P02')))).not.toContain('secret')
+  })
+
+  test('a Problem without a cause has its own code, and what has no code has none', () => {
+    expect(fieldsOf(new Problem('shed', 'No room.'))).toMatchObject({ sqlState: undefined, errorCode: 'shed' })
+    for (const [error, reason] of [
+      [new Error('plain'), 'plain'],
+      ['text', 'text'],
+      [null, 'null'],
+    ] as const)
+      expect(fieldsOf(error)).toEqual({ reason, sqlState: undefined, errorCode: undefined })
+  })
 })
 
 describe('on a terminal', () => {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { busyMetrics, seriesOf } from './scrape.ts'
+import { metricsOfEverything, seriesOf } from './scrape.ts'
 
 /** Names and labels that dashboards and alerts of others may build on: never fewer, never others. */
 const contract: Record<string, string> = {
@@ -24,12 +24,12 @@ const contract: Record<string, string> = {
 }
 
 test.each(Object.entries(contract))('onramp_%s has the labels %s, and no others', async (name, labels) => {
-  const series = seriesOf(await busyMetrics().text())
+  const series = seriesOf(await metricsOfEverything().text())
   expect([...(series.get(`onramp_${name}`)?.keys() ?? ['is not there'])].sort().join()).toBe(labels)
 })
 
 test('every metric of ours says what it is, in a sentence, and ends as its kind does', async () => {
-  const text = await busyMetrics().text()
+  const text = await metricsOfEverything().text()
   const kinds = [...text.matchAll(/^# TYPE (onramp_\w+) (\w+)$/gm)]
   expect(kinds.length).toBeGreaterThan(15)
   for (const [, name, kind] of kinds) {
@@ -41,7 +41,7 @@ test('every metric of ours says what it is, in a sentence, and ends as its kind 
 
 test('the buckets tell a memory hit from a slow one, and a statement from one at its timeout', async () => {
   const buckets = [
-    ...(seriesOf(await busyMetrics().text())
+    ...(seriesOf(await metricsOfEverything().text())
       .get('onramp_response_seconds_bucket')
       ?.get('le') ?? []),
   ]
@@ -54,12 +54,12 @@ test('the buckets tell a memory hit from a slow one, and a statement from one at
 })
 
 test('an audit that finds nothing shows a mismatch of 0, so that the first one is a rise', async () => {
-  expect(await busyMetrics().text()).toContain('onramp_audits_total{route="plan",outcome="mismatch"} 0')
+  expect(await metricsOfEverything().text()).toContain('onramp_audits_total{route="plan",outcome="mismatch"} 0')
 })
 
 test('a scrape with a hundred routes is quick', async () => {
   const quickest = async (routes: number) => {
-    const counts = busyMetrics(Array.from({ length: routes }, (_, i) => `route-${i}`))
+    const counts = metricsOfEverything(Array.from({ length: routes }, (_, i) => `route-${i}`))
     const times: number[] = []
     for (let i = 0; i < 10; i += 1) {
       const before = process.threadCpuUsage()

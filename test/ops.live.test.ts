@@ -1,5 +1,6 @@
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import type { Stats } from '../proxy/ops/stats.ts'
 import { programs, type Serving } from './program.ts'
 import { freePort } from './servers.ts'
 
@@ -60,10 +61,6 @@ afterAll(async () => {
   await owner.end()
 })
 
-interface Stats {
-  advice: { route: string; kind: string; text: string }[]
-  routes: Record<string, { queries: number; memory: number; audit?: Record<string, number> }>
-}
 const statsOf = async ({ adminUrl }: Serving): Promise<Stats> =>
   (await fetch(`${adminUrl}/stats`)).json() as Promise<Stats>
 

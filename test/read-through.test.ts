@@ -19,6 +19,7 @@ function farTier() {
   const asked: string[] = []
   const tier: Tier = {
     name: 'redis',
+    label: 'Redis',
     async get(key) {
       asked.push('get')
       return kept.get(key)

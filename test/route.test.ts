@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import type { Parameter, RouteConfig } from '../proxy/config/schema.ts'
 import { readQuery } from '../proxy/http/routes/input.ts'
 import { compileRoute, routeTable } from '../proxy/http/routes/route.ts'
+import { describeRoute } from '../proxy/http/routes/routing.ts'
 
 // Not fast-check's own unit of this: that takes a second to make.
 const character = fc
@@ -467,4 +468,10 @@ describe('a path', () => {
     expect(table.byName.get('county')?.path).toBe('/api/counties/:fips')
     expect(table.routes.map(({ name }) => name)).toEqual(Object.keys(paths))
   })
+})
+
+test('a described route has the tags by which a purge can name its answers: tables, and what its templates begin with', () => {
+  const route = compileRoute({ ...search, tags: ['county:{county}', 'plan:{ids}', 'season'] })
+  const described = describeRoute({ ...route, tables: ['plans', 'public."Rates"'] })
+  expect(described.purgeTags).toEqual(['table:plans', 'table:public."Rates"', 'county:', 'plan:', 'season'])
 })

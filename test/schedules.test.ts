@@ -56,6 +56,7 @@ async function play(scheduler: fc.Scheduler, script: readonly Step[], ledger = n
   const wait = (label: string) => scheduler.schedule(Promise.resolve(), label)
   const far: Tier = {
     name: 'redis',
+    label: 'Redis',
     async get(key) {
       await wait(`get ${key}`)
       return kept.get(key)

@@ -1,18 +1,7 @@
 import type { Observation } from '../proxy/observation.ts'
-import type { Gauges } from '../proxy/ops/gauges.ts'
-import { type Metrics, metrics } from '../proxy/ops/metrics.ts'
-
-/** Gauges that stand at something. */
-const gauges: Gauges = {
-  tiers: () => [{ tier: 'memory', bytes: 1, entries: 1 }],
-  connections: () => ({ total: 3, idle: 1, waiting: 2 }),
-  breakers: () => ['redis', 'origin', 'route:plan'].map((name) => ({ name, state: 'open' })),
-  clients: () => 1,
-  degradationLevel: () => 'healthy',
-  coherence: () => ({ logPosition: 7, isDegraded: false, degradedSeconds: 1 }),
-  following: () => ({ mode: 'replication', state: 'leading' }),
-  eventLoopLagSeconds: () => 0.004,
-}
+import { registerGauges } from '../proxy/ops/gauges.ts'
+import { Metrics } from '../proxy/ops/metrics.ts'
+import { someGauges } from './stats-parts.ts'
 
 const response = { kind: 'response', state: 'fresh', status: 200, seconds: 0.001, method: 'GET', path: '/' } as const
 
@@ -37,10 +26,11 @@ function facts(routes: readonly string[]): Observation[] {
 }
 
 /** Metrics that have seen everything, for each of `routes`. */
-export function busyMetrics(routes: readonly string[] = ['plan']): Metrics {
-  const counts = metrics(gauges, '1.2.3', 'v26')
-  for (const fact of facts(routes)) counts.observe(fact)
-  return counts
+export function metricsOfEverything(routes: readonly string[] = ['plan']): Metrics {
+  const metrics = new Metrics()
+  registerGauges(metrics.registry, someGauges, '1.2.3', 'v26')
+  for (const fact of facts(routes)) metrics.observe(fact)
+  return metrics
 }
 
 /** The series of a scrape: under each name the labels there are, and the values each of them has. */

@@ -1,7 +1,6 @@
 // A read of the cache, and the answer to it.
 import type { Position } from '../coherence/ledger.ts'
 import { Problem } from '../errors.ts'
-import type { Source } from '../observation.ts'
 import type { Entry } from './entry.ts'
 import type { Key } from './key.ts'
 import type { Lifetime } from './lifetime.ts'
@@ -34,7 +33,7 @@ export interface Read {
 export interface Answer {
   entry: Entry
   /** The tier it was found in, or the origin. */
-  source: Source
+  source: string
   state: 'fresh' | 'stale' | 'miss'
   /** Milliseconds of freshness left; negative when stale. */
   ttlMs: number

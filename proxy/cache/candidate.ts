@@ -1,7 +1,6 @@
 // The best answer known for a read: found in a tier, judged once, replaced by one rule.
 import type { Clock } from '../clock.ts'
 import type { Ledger, Verdict } from '../coherence/ledger.ts'
-import type { Source } from '../observation.ts'
 import type { Answer, FallbackReason, Read } from './answer.ts'
 import type { Entry } from './entry.ts'
 import { freshFor, type Use, useOf } from './lifetime.ts'
@@ -11,7 +10,7 @@ export interface Candidate {
   /** What it may be used for, at the moment it was judged. */
   readonly use: Use
   /** The tier it was found in. */
-  readonly from: Source
+  readonly from: string
 }
 
 /**
@@ -43,7 +42,7 @@ export class Judge {
   }
 
   /** An entry of this process, as a candidate. */
-  own(entry: Entry, read: Read, from: Source = 'memory'): Candidate {
+  own(entry: Entry, read: Read, from: string = 'memory'): Candidate {
     return { entry, use: this.useOf(entry, read), from }
   }
 
@@ -51,7 +50,7 @@ export class Judge {
    * An entry that another process may have written, as a candidate. Judged valid this very moment, it holds every invalidation applied so far,
    * and gets this process's stamp; else it stays older than them.
    */
-  shared(entry: Entry, read: Read, from: Source): Candidate {
+  shared(entry: Entry, read: Read, from: string): Candidate {
     const now = this.#clock.now()
     const verdict = this.#ledger.verdictShared(read.key, entry, now)
     const use = useFor(read, entry, verdict, now)

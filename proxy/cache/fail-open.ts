@@ -30,7 +30,8 @@ const longestMs = 1000
  * while this process is late is not held against the tier.
  */
 export class FailOpenTier implements Tier {
-  readonly name: Tier['name']
+  readonly name: string
+  readonly label: string
   readonly #tier: Tier
   readonly #limits: FailOpenLimits
   readonly #clock: Clock
@@ -47,6 +48,7 @@ export class FailOpenTier implements Tier {
 
   constructor(tier: Tier, limits: FailOpenLimits, clock: Clock, observe: Observe) {
     this.name = tier.name
+    this.label = tier.label
     this.#tier = tier
     this.#limits = limits
     this.#clock = clock
@@ -100,7 +102,7 @@ export class FailOpenTier implements Tier {
     this.#answeredAt = this.#clock.now()
     this.#countedFrom = Number.NEGATIVE_INFINITY
     this.#failures = 0
-    if (this.#isOpen) this.#observe({ kind: 'tier-back', tier: this.name })
+    if (this.#isOpen) this.#observe({ kind: 'tier-back', tier: this.name, label: this.label })
     this.#isOpen = false
   }
 
@@ -113,7 +115,7 @@ export class FailOpenTier implements Tier {
     }
     this.#failures += 1
     if (this.#failures < failuresToOpen) return
-    if (!this.#isOpen) this.#observe({ kind: 'tier-bypassed', tier: this.name, forMs: openMs })
+    if (!this.#isOpen) this.#observe({ kind: 'tier-bypassed', tier: this.name, label: this.label, forMs: openMs })
     this.#isOpen = true
     this.#openings += 1
     this.#openUntil = this.#clock.now() + openMs

@@ -13,7 +13,6 @@ const largestShare = 1 / 8
 
 /** The nearest tier: a least-recently-used map in this process, bounded by bytes, everything counted. */
 export interface MemoryTier extends Tier {
-  readonly name: 'memory'
   get(key: Key): Entry | undefined
   /** Variants of what it replaces stay, where that has the same bytes. */
   set(key: Key, entry: Entry, keepMs?: number): boolean
@@ -45,6 +44,7 @@ export function memoryTier(maxBytes: number, observe: Observe, asked: (key: Key)
   })
   return {
     name: 'memory',
+    label: 'memory',
     maxBytes,
     get(key) {
       asked(key)

@@ -11,6 +11,7 @@ export type RedisClient = Redis | Cluster
 
 export interface RedisConnection {
   client: RedisClient
+  readonly isConnected: boolean
   /** Another connection, to wait on: it has no limit for one command, but one for silence. */
   waiting(): RedisClient
   close(): void
@@ -67,7 +68,14 @@ export function connectRedis(url: string, observe: Observe): RedisConnection {
     other.on('error', () => {}) // the command under way rejects, and the loss is observed on the other connection
     return other
   }
-  return { client, waiting, close }
+  return {
+    client,
+    get isConnected() {
+      return isReady
+    },
+    waiting,
+    close,
+  }
 }
 
 /**
@@ -122,7 +130,8 @@ type Options = Pick<
 const again = (attempt: number) => Math.min(50 * 2 ** attempt, 1000)
 
 /** Waits until `client` can be used, at most `ms`. Resolves to whether it can. */
-export function untilReady(client: RedisClient, clock: Clock, ms: number): Promise<boolean> {
+export async function untilReady(client: RedisClient, clock: Clock, ms: number): Promise<boolean> {
+  if (client.status === 'ready') return true
   return new Promise((resolve) => {
     const cancel = clock.after(ms, () => resolve(false))
     client.once('ready', () => {
@@ -132,15 +141,20 @@ export function untilReady(client: RedisClient, clock: Clock, ms: number): Promi
   })
 }
 
-/** What is wrong with how the server makes room, in a sentence: the invalidation log has no lifetime, and must not be dropped. */
-export async function evictionFault(client: RedisClient): Promise<string | undefined> {
+/** What is wrong with how the server makes room, in sentences: the invalidation log has no lifetime, and must not be dropped. */
+export async function evictionFaults(client: RedisClient): Promise<string[]> {
   const memory = await client.info('memory').catch(() => '') // not allowed to ask: then nothing is known
   const [limit, policy] = ['maxmemory', 'maxmemory_policy'].map(
     (name) => new RegExp(`^${name}:(\\S+)`, 'm').exec(memory)?.[1],
   )
-  if (limit === undefined || limit === '0' || !policy?.startsWith('allkeys-')) return undefined
-  return `Redis may drop the invalidation log for room (maxmemory-policy ${policy}): each time costs all that is kept there. Set a volatile-* policy.`
+  if (limit === undefined || limit === '0' || !policy?.startsWith('allkeys-')) return []
+  return [
+    `Redis may drop the invalidation log for room (maxmemory-policy ${policy}): each time costs all that is kept there. Set a volatile-* policy.`,
+  ]
 }
+
+/** What the tier is called; without Redis too, so that what is counted by source has the same names everywhere. */
+export const redisTierNames = { name: 'redis', label: 'Redis' } as const
 
 /** The most a reader waits for this process to have applied what whoever wrote an entry had. */
 const catchUpMs = 20
@@ -164,7 +178,7 @@ export function redisTier(
 ): Tier {
   const time = new RedisTime(client, clock)
   return {
-    name: 'redis',
+    ...redisTierNames,
     async get(key) {
       if (!sharing.isShared) return undefined
       const [ahead, value] = await Promise.all([time.ahead(), client.getBuffer(keyPrefix + key)])

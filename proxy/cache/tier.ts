@@ -1,5 +1,4 @@
 // The contract of a tier.
-import type { TierName } from '../observation.ts'
 import type { Entry } from './entry.ts'
 import type { Key } from './key.ts'
 
@@ -9,7 +8,9 @@ import type { Key } from './key.ts'
  * The same suite checks every tier: test/tier-contract.live.test.ts.
  */
 export interface Tier {
-  readonly name: TierName
+  /** As metrics, `/stats` and `Cache-Status` spell it, and as people read it. */
+  readonly name: string
+  readonly label: string
   /** The entry last kept under `key`, or nothing. Rejects when it cannot tell; `fail-open` makes that a miss. */
   get(key: Key): Entry | undefined | Promise<Entry | undefined>
   /** Keeps `entry` for about `keepMs`, counted from when it was read. Resolves to whether it was taken. */

@@ -1,11 +1,10 @@
 // The one way a purge takes.
-import type { TierName } from '../observation.ts'
 import type { LogFollower } from './follower.ts'
 
 /** What a person asks to be forgotten: tags, a route (with parameters: one entry of it), or everything. */
 export type PurgeRequest = { soft: boolean } & (
   | { tags: string[] }
-  | { route: string; params?: Record<string, unknown> }
+  | { route: string; params?: Record<string, unknown> | undefined }
   | { all: true }
 )
 
@@ -18,9 +17,9 @@ export interface Purged {
   /** `fleet`: every process will apply it. `process`: only this one has; the others once Redis can be told. */
   scope: 'fleet' | 'process'
   /** The tiers in which nothing older than it will be found again, by this process. */
-  reached: TierName[]
+  reached: string[]
   /** The tiers that could not be told; they are not used until they have been. */
-  missed: TierName[]
+  missed: string[]
 }
 
 /** Makes the one way a purge takes. Once it resolves, this process serves nothing older. */

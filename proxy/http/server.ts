@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { ListenOptions } from 'node:net'
 import type { Clock } from '../clock.ts'
+import type { Config } from '../config/schema.ts'
 import { Problem } from '../errors.ts'
 import type { Observe } from '../observation.ts'
 import type { Scheduler } from '../overload/scheduler.ts'
@@ -36,6 +37,21 @@ export interface PublicServerLimits extends ConnectionLimits {
   maxBodyBytes: number
   /** Of a request for a route, unknown ones too. */
   maxParameters: number
+}
+
+/** What one client may ask of the public listener, by the configuration. */
+export function publicLimits({ limits, request, upstream }: Config): PublicServerLimits {
+  return {
+    maxConnections: limits.maxConnections,
+    maxRequests: limits.maxRequests,
+    maxHeaderBytes: limits.maxHeader,
+    headerTimeoutMs: limits.headerTimeout,
+    // While an answer is awaited nothing moves, and that has limits of its own.
+    quietMs: Math.max(limits.idleTimeout, upstream.firstByteTimeout, request.timeout) + 1000,
+    keepAliveTimeoutMs: limits.keepAliveTimeout,
+    maxBodyBytes: request.maxBody,
+    maxParameters: request.maxParameters,
+  }
 }
 
 /** A request on which its context is noted, so that its route is found once. */
@@ -75,6 +91,12 @@ export class PublicServer {
         if (!(head instanceof Problem)) deps.passthrough?.tunnel(request, socket, early, head)
       },
     })
+    deps.traces?.follow(this.server)
+  }
+
+  /** Connections that are open. */
+  get clients(): number {
+    return this.server.listenerCount('x')
   }
 
   /** Resolves when it listens; rejects with the system's error where it cannot. */

@@ -7,18 +7,17 @@ import type { MemoryTier } from '../cache/memory.ts'
 import type { Purged, PurgeRequest } from '../coherence/purge.ts'
 import { Problem, Refusal } from '../errors.ts'
 import type { Metrics } from './metrics.ts'
-import type { DescribedRoute } from './stats.ts'
+import type { Readiness } from './readiness.ts'
+import type { DescribedRoute, ProcessState, Stats } from './stats.ts'
 
 export interface AdminDependencies {
   token: string | undefined
-  metrics: Metrics
+  metrics: Pick<Metrics, 'text' | 'contentType'>
   memory: MemoryTier
   now(): number
-  /** Nothing, or why no traffic should come. */
-  notReady(): string | undefined
-  state(): Record<string, unknown>
-  /** All that /stats shows. */
-  stats(): Record<string, unknown>
+  readiness: Pick<Readiness, 'why'>
+  state(): ProcessState
+  stats(): Stats
   routes(): readonly DescribedRoute[]
   /** Throws `bad-parameters` for a route or parameters that do not exist. */
   purge(request: PurgeRequest): Promise<Purged>
@@ -54,7 +53,7 @@ export function adminRoutes(server: FastifyInstance, parts: AdminDependencies): 
 
   server.get('/live', () => ({ status: 'live' }))
   server.get('/ready', async (_request, reply) => {
-    const why = parts.notReady()
+    const { why } = parts.readiness
     reply.code(why === undefined ? 200 : 503)
     return {
       status: why === undefined ? 'ready' : 'not ready',
@@ -70,7 +69,11 @@ export function adminRoutes(server: FastifyInstance, parts: AdminDependencies): 
   server.get<{ Querystring: { route?: string; limit?: string } }>('/entries', (request) =>
     entries(parts, request.query),
   )
+  purgeRoute(server, parts)
+  reloadRoute(server, parts)
+}
 
+function purgeRoute(server: FastifyInstance, parts: AdminDependencies): void {
   server.post('/purge', async (request, reply) => {
     const body = purgeBody.safeParse(parseJson(request.body))
     if (!body.success) {
@@ -79,14 +82,17 @@ export function adminRoutes(server: FastifyInstance, parts: AdminDependencies): 
         'A purge is {"tags":[...]}, {"route":"..."}, {"route":"...","params":{...}} or {"all":true}, and may be "soft":true.',
       )
     }
-    const purged = await parts.purge(body.data as PurgeRequest)
-    if (!purged.missed.includes('redis')) return purged
+    const purged = await parts.purge(body.data)
+    if (purged.missed.length === 0) return purged
     reply.code(202)
     return {
       ...purged,
       detail: 'Redis did not answer. Until it has heard of this purge, this process neither reads nor writes it.',
     }
   })
+}
+
+function reloadRoute(server: FastifyInstance, parts: AdminDependencies): void {
   server.post('/reload', async (_request, reply) => {
     try {
       return await parts.reload()

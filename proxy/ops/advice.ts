@@ -27,10 +27,12 @@ export interface MemoryFacts {
   returnBytes: readonly number[]
 }
 
+export const adviceKinds = ['lengthen', 'shorten', 'keep', 'memory', 'unmeasured'] as const
+
 /** One thing to do, or not to do, about a route. */
 export interface Advice {
   route: string
-  kind: 'lengthen' | 'shorten' | 'keep' | 'memory' | 'unmeasured'
+  kind: (typeof adviceKinds)[number]
   /** A sentence or two, to be read after the route's name. */
   text: string
   /** Where another lifetime is advised: which, and the SQL of the route that is then left, as a share of what there is now. */
@@ -41,8 +43,8 @@ export interface Advice {
   saved?: number
 }
 
-/** Fewer compared fills than this say nothing. */
-const enough = 20
+/** Fewer compared fills than this, or fewer returns, say nothing. */
+const minCompared = 20
 /** How likely it may be that what is served has changed since it was read, at the end of an advised longer lifetime. */
 const mayHaveChanged = 0.05
 /** One step at a time: what is measured at the new lifetime will say whether there is another. */
@@ -82,7 +84,7 @@ export function advise(routes: readonly RouteFacts[], memory: MemoryFacts): Advi
 function adviseRoute(facts: RouteFacts): Advice {
   const { route, freshMs, reads, fills, compared, changed, meanCycleMs } = facts
   const seen = `${count(changed)} of ${count(compared)} refreshes changed anything`
-  if (compared < enough) {
+  if (compared < minCompared) {
     const isOnce = reads >= 200 && fills >= reads * 0.9
     if (!isOnce) return { route, kind: 'unmeasured', text: `${seen}: too few to say how often it changes.` }
     const text = `${percent(fills / reads)} of ${count(reads)} reads were for what nobody had asked for before: no lifetime changes that.`
@@ -157,9 +159,9 @@ function sqlLeftAt(proposedMs: number, { freshMs, fills, compared, waitedMs }: R
 function adviseMemory(routes: readonly RouteFacts[], { maxBytes, returnBytes }: MemoryFacts): Advice | undefined {
   const fills = sum(routes, (facts) => facts.fills)
   const returned = sum(routes, (facts) => facts.returned)
-  if (returnBytes.length < enough || returned < fills * worthwhile) return undefined
+  if (returnBytes.length < minCompared || returned < fills * worthwhile) return undefined
   const byDistance = returnBytes.toSorted((a, b) => a - b)
-  const moreBytes = roundUp(byDistance[Math.ceil(byDistance.length * 0.8) - 1] as number)
+  const moreBytes = roundUp(byDistance[Math.ceil(byDistance.length * 0.8) - 1] ?? 0)
   const held = byDistance.findLastIndex((bytes) => bytes <= moreBytes) + 1
   const saved = ((held / byDistance.length) * returned) / fills
   const most = routes.reduce((worst, facts) => (facts.returned > worst.returned ? facts : worst))

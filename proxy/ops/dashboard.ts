@@ -4,17 +4,24 @@ import { createRequire } from 'node:module'
 import { PassThrough } from 'node:stream'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import type { FastifyInstance } from 'fastify'
+import type { HotKeys } from '../cache/hot-keys.ts'
 import { Problem, quote } from '../errors.ts'
-import type { History, TotalColumn } from './history.ts'
-import type { Past, RoutePast } from './stats.ts'
+import type { History, PastSteps } from './history.ts'
+import type { SlowFill } from './recent-events.ts'
+import type { Stats } from './stats.ts'
 
 export interface DashboardDependencies {
-  /** All that /stats shows. */
-  stats(): Record<string, unknown>
+  stats(): Stats
   history: History
   isRoute(name: string): boolean
-  hotKeys(route: string): RoutePast['hotKeys']
-  slowest(route: string): RoutePast['slowest']
+  hotKeys: HotKeys['of']
+  slowest(route: string): SlowFill[]
+}
+
+/** The past of a route, and what stands out of it. */
+export interface RoutePast extends PastSteps {
+  hotKeys: ReturnType<HotKeys['of']>
+  slowest: SlowFill[]
 }
 
 /** What the page is made of. uPlot is served out of its package: the page asks nobody else for anything. */
@@ -79,20 +86,21 @@ export function dashboardRoutes(server: FastifyInstance, parts: DashboardDepende
         .send(await readFile(fileURLToPath(file))),
     )
   }
-  server.get<{ Querystring: { since?: string } }>('/dashboard/history', ({ query }) => {
-    return history.read(undefined, sinceOf(query.since)) satisfies Past<TotalColumn>
-  })
-  server.get<{ Querystring: { name?: string; since?: string } }>('/dashboard/route', ({ query }) => {
+  server.get<{ Querystring: { since?: string } }>(
+    '/dashboard/history',
+    ({ query }): PastSteps => history.read(undefined, sinceOf(query.since)),
+  )
+  server.get<{ Querystring: { name?: string; since?: string } }>('/dashboard/route', ({ query }): RoutePast => {
     const { name = '' } = query
     if (!parts.isRoute(name)) throw new Problem('bad-parameters', `There is no route named ${quote(name)}.`)
     const past = history.read(name, sinceOf(query.since))
-    return { ...past, hotKeys: parts.hotKeys(name), slowest: parts.slowest(name) } satisfies RoutePast
+    return { ...past, hotKeys: parts.hotKeys(name), slowest: parts.slowest(name) }
   })
-  events(server, parts)
+  eventStream(server, parts)
 }
 
 /** `GET /events`: what /stats shows, each second. It is written once, whoever many look. */
-function events(server: FastifyInstance, { stats, history }: DashboardDependencies): void {
+function eventStream(server: FastifyInstance, { stats, history }: DashboardDependencies): void {
   const streams = new Set<PassThrough>()
   const message = () => `data: ${JSON.stringify(stats())}\n\n`
   history.listen(() => {

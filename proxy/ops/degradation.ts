@@ -1,36 +1,53 @@
 // How much of the cache is in use: healthy, memory-only, stale-only, shedding.
 import type { Clock } from '../clock.ts'
-import type { Observation, Observe } from '../observation.ts'
+import { type FactTable, lookUpFact, type Observe } from '../observation.ts'
 
 /**
- * How much of the cache is in use, best first. `healthy`: every tier there is. `memory-only`: Redis is passed by. `stale-only`: the
- * database is left alone, what is held is served. `shedding`: some of those who come are refused.
+ * How much of the cache is in use, best first. `healthy`: every tier there is. `memory-only`: a tier behind memory is passed by.
+ * `stale-only`: the database is left alone, what is held is served. `shedding`: some of those who come are refused.
  */
 export const degradationLevels = ['healthy', 'memory-only', 'stale-only', 'shedding'] as const
 export type DegradationLevel = (typeof degradationLevels)[number]
 
 /** For how long one refusal keeps the program on the last level. */
-const shedForMs = 5000
+const sheddingMs = 5000
 
 /**
- * Knows on which level of the ladder the program stands, from nothing but what it observes, and tells when that changes.
+ * Knows the degradation level of the program, from nothing but what it observes, and reports each change of it.
  *
  * The worst that is so decides: a database left alone while Redis is gone too is `stale-only`.
  */
 export class DegradationMonitor {
   readonly #clock: Clock
-  readonly #changed: (level: DegradationLevel, before: DegradationLevel) => void
-  #isRedisLost = false
-  #isRedisBypassed = false
+  readonly #observe: Observe
+  /** What keeps tiers from being used: for each of these the label of its tier. */
+  readonly #outages = new Map<string, string>()
   #isOriginCircuitOpen = false
   #isShedding = false
   #cancel = () => {}
   #level: DegradationLevel = 'healthy'
   #since: number
 
-  constructor(clock: Clock, changed: (level: DegradationLevel, before: DegradationLevel) => void) {
+  /** Takes each fact that the level depends on. */
+  readonly #taking = {
+    'tier-bypassed': ({ tier, label }) => void this.#outages.set(`bypassed ${tier}`, label),
+    'tier-back': ({ tier }) => void this.#outages.delete(`bypassed ${tier}`),
+    'redis-connection': ({ state }) => {
+      if (state === 'lost') this.#outages.set('connection', 'Redis')
+      else this.#outages.delete('connection')
+    },
+    breaker: ({ name, state }) => {
+      if (name === 'origin') this.#isOriginCircuitOpen = state !== 'closed'
+    },
+    shed: ({ reason }) => {
+      // An open breaker is no overload: that is the level above.
+      if (reason !== 'breaker-open') this.#shed()
+    },
+  } satisfies FactTable<void>
+
+  constructor(clock: Clock, observe: Observe) {
     this.#clock = clock
-    this.#changed = changed
+    this.#observe = observe
     this.#since = clock.now()
   }
 
@@ -44,49 +61,47 @@ export class DegradationMonitor {
   }
 
   readonly observe: Observe = (fact) => {
-    if (this.#take(fact)) this.#step()
+    if (fact.kind === 'response') return
+    lookUpFact(this.#taking, fact)
+    this.#update()
   }
 
-  #step(): void {
+  #shed(): void {
+    this.#cancel()
+    this.#isShedding = true
+    this.#cancel = this.#clock.after(sheddingMs, () => {
+      this.#isShedding = false
+      this.#update()
+    })
+  }
+
+  #update(): void {
     const level = this.#judge()
     if (level === this.#level) return
     const before = this.#level
     this.#level = level
     this.#since = this.#clock.now()
-    this.#changed(level, before)
-  }
-
-  /** Whether `fact` is one that the level depends on. */
-  #take(fact: Observation): boolean {
-    switch (fact.kind) {
-      case 'tier-bypassed':
-      case 'tier-back':
-        this.#isRedisBypassed = fact.kind === 'tier-bypassed'
-        return true
-      case 'redis-connection':
-        this.#isRedisLost = fact.state === 'lost'
-        return true
-      case 'breaker':
-        if (fact.name === 'origin') this.#isOriginCircuitOpen = fact.state !== 'closed'
-        return fact.name === 'origin'
-      case 'shed':
-        // Left alone is not overloaded: that is the level above.
-        if (fact.reason === 'breaker-open') return false
-        this.#cancel()
-        this.#isShedding = true
-        this.#cancel = this.#clock.after(shedForMs, () => {
-          this.#isShedding = false
-          this.#step()
-        })
-        return true
-      default:
-        return false
-    }
+    this.#observe({ kind: 'degradation', level, before, reason: this.#reasonFor(level) })
   }
 
   #judge(): DegradationLevel {
     if (this.#isShedding) return 'shedding'
     if (this.#isOriginCircuitOpen) return 'stale-only'
-    return this.#isRedisLost || this.#isRedisBypassed ? 'memory-only' : 'healthy'
+    return this.#outages.size > 0 ? 'memory-only' : 'healthy'
+  }
+
+  #reasonFor(level: DegradationLevel): string | undefined {
+    switch (level) {
+      case 'healthy':
+        return undefined
+      case 'memory-only':
+        return `${[...new Set(this.#outages.values())].join(' and ')} cannot be used`
+      case 'stale-only':
+        return 'the database is left alone'
+      case 'shedding':
+        return 'more is asked for than can be done'
+      default:
+        return level satisfies never
+    }
   }
 }

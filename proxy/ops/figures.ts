@@ -1,22 +1,25 @@
 // What happened between two looks at the counts: pure.
-import type { Source } from '../observation.ts'
-import { type Histogram, quantile } from './histogram.ts'
-import type { RouteCounts } from './metrics.ts'
+import { type AnswerSource, cacheAnswers } from '../sources.ts'
+import type { RouteCounts } from './counts.ts'
+import { Histogram, quantile } from './histogram.ts'
+
+/** How many durations of each size, by source. */
+export type SourceTimes = ReadonlyMap<string, Float64Array>
 
 /** What had been counted at some moment, of a route or of all. */
 export interface Snapshot {
   counts: Readonly<RouteCounts>
-  times: Readonly<Partial<Record<Source, Float64Array>>>
+  times: SourceTimes
+}
+
+export interface Percentiles {
+  p50Seconds: number | null
+  p99Seconds: number | null
 }
 
 /** What people look at, of a route or of all: a second, or a share from 0 to 1; `null` where nothing was to be measured. */
-export interface Figures {
+export interface Figures extends Percentiles {
   requests: number
-  memory: number
-  redis: number
-  origin: number
-  upstream: number
-  none: number
   errors: number
   shed: number
   collapsed: number
@@ -24,79 +27,100 @@ export interface Figures {
   queries: number
   queriesSaved: number
   hitRatio: number | null
-  memoryRatio: number | null
-  redisRatio: number | null
   errorRatio: number | null
   /** Of what the cache answered, on average. */
   ageSeconds: number | null
-  p50Seconds: number | null
-  p99Seconds: number | null
-  sources: Partial<Record<Source, { p50Seconds: number | null; p99Seconds: number | null }>>
+  /** By the name of each source that has answered since the start. */
+  sources: Record<string, Percentiles>
+  /** By the name of a source: its answers. By that and `Ratio`, of a tier: its share of what the cache answered. */
+  [source: string]: number | null | Record<string, Percentiles>
 }
 
 /** Copies what has been counted so far. */
-export function snapshot(counts: RouteCounts, times: Partial<Record<Source, Histogram>>): Snapshot {
-  const copied: Partial<Record<Source, Float64Array>> = {}
-  for (const source in times) copied[source as Source] = (times[source as Source] as Histogram).counts.slice()
-  return { counts: { ...counts }, times: copied }
+export function snapshot(counts: RouteCounts, times: ReadonlyMap<string, Histogram>): Snapshot {
+  const copied = new Map<string, Float64Array>()
+  for (const [source, { counts }] of times) copied.set(source, counts.slice())
+  return { counts: copyOf(counts), times: copied }
+}
+
+export function copyOf(counts: RouteCounts): RouteCounts {
+  return { ...counts, bySource: new Map(counts.bySource) }
 }
 
 /** The times of several routes as those of one. */
-export function together(all: Iterable<Snapshot['times']>): Snapshot['times'] {
-  const sum: Partial<Record<Source, Float64Array>> = {}
+export function mergeTimes(all: Iterable<SourceTimes>): SourceTimes {
+  const merged = new Map<string, Float64Array>()
   for (const times of all) {
-    for (const source in times) addTo(sum, source as Source, times[source as Source] as Float64Array)
+    for (const [source, counts] of times) {
+      const sum = merged.get(source)
+      if (sum === undefined) merged.set(source, counts.slice())
+      else addTo(sum, counts)
+    }
   }
+  return merged
+}
+
+function sumOf(all: Iterable<Float64Array>): Float64Array {
+  const sum = new Histogram().counts
+  for (const counts of all) addTo(sum, counts)
   return sum
 }
 
-function addTo(sum: Partial<Record<Source, Float64Array>>, source: Source, counts: Float64Array): void {
-  const into = sum[source]
-  if (into === undefined) sum[source] = counts.slice()
-  else for (let i = 0; i < into.length; i += 1) (into[i] as number) += counts[i] as number
+function addTo(sum: Float64Array, counts: Float64Array): void {
+  for (const [i, count] of counts.entries()) sum[i] = (sum[i] ?? 0) + count
 }
 
 /** What happened between two snapshots that lie `seconds` apart. */
-export function figuresBetween(before: Snapshot | undefined, after: Snapshot, seconds: number): Figures {
-  const more = (name: Exclude<keyof RouteCounts, 'audit'>) => after.counts[name] - (before?.counts[name] ?? 0)
+export function figuresBetween(
+  before: Snapshot | undefined,
+  after: Snapshot,
+  seconds: number,
+  sources: readonly AnswerSource[],
+): Figures {
+  const more = (name: Exclude<keyof RouteCounts, 'audit' | 'bySource'>) =>
+    after.counts[name] - (before?.counts[name] ?? 0)
+  const answersOf = (source: string) =>
+    (after.counts.bySource.get(source) ?? 0) - (before?.counts.bySource.get(source) ?? 0)
   const rate = (count: number) => short(count / seconds)
-  const ratio = (part: number, whole: number) => (whole > 0 ? short(part / whole) : null)
-  const [memory, redis, origin] = [more('memory'), more('redis'), more('origin')]
-  const answered = memory + redis + origin
-  const all: Partial<Record<Source, Float64Array>> = {}
-  const sources: Figures['sources'] = {}
-  for (const name in after.times) {
-    const source = name as Source
-    const past = before?.times[source]
-    const counts = (after.times[source] as Float64Array).map((count, i) => count - (past?.[i] ?? 0))
-    sources[source] = {
-      p50Seconds: shortOrNull(quantile(counts, 0.5)),
-      p99Seconds: shortOrNull(quantile(counts, 0.99)),
-    }
-    addTo(all, 'none', counts)
-  }
-  const whole = all.none ?? []
+  const { hits, answered } = cacheAnswers(sources, answersOf)
+  const times = timesBetween(before?.times, after.times)
   return {
+    ...Object.fromEntries(sources.map(({ name }) => [name, rate(answersOf(name))])),
+    ...Object.fromEntries(
+      sources.filter(({ isHit }) => isHit).map(({ name }) => [`${name}Ratio`, ratio(answersOf(name), answered)]),
+    ),
     requests: rate(more('requests')),
-    memory: rate(memory),
-    redis: rate(redis),
-    origin: rate(origin),
-    upstream: rate(more('upstream')),
-    none: rate(more('none')),
     errors: rate(more('errors')),
     shed: rate(more('shed')),
     collapsed: rate(more('collapsed')),
     queries: rate(more('queries')),
     queriesSaved: rate(Math.max(0, answered - more('queries'))),
-    hitRatio: ratio(memory + redis, answered),
-    memoryRatio: ratio(memory, answered),
-    redisRatio: ratio(redis, answered),
+    hitRatio: ratio(hits, answered),
     errorRatio: ratio(more('errors'), more('requests')),
     ageSeconds: ratio(more('ageSecondsSum'), answered),
-    p50Seconds: shortOrNull(quantile(whole, 0.5)),
-    p99Seconds: shortOrNull(quantile(whole, 0.99)),
-    sources,
+    ...percentilesOf(sumOf(times.values())),
+    sources: Object.fromEntries([...times].map(([source, counts]) => [source, percentilesOf(counts)])),
   }
+}
+
+function timesBetween(before: SourceTimes | undefined, after: SourceTimes): SourceTimes {
+  const times = new Map<string, Float64Array>()
+  for (const [source, counts] of after) {
+    const past = before?.get(source)
+    times.set(
+      source,
+      counts.map((count, i) => count - (past?.[i] ?? 0)),
+    )
+  }
+  return times
+}
+
+function percentilesOf(counts: Float64Array): Percentiles {
+  return { p50Seconds: shortOrNull(quantile(counts, 0.5)), p99Seconds: shortOrNull(quantile(counts, 0.99)) }
+}
+
+function ratio(part: number, whole: number): number | null {
+  return whole > 0 ? short(part / whole) : null
 }
 
 /** Four digits are as many as anybody reads, and as the buckets are good for. */

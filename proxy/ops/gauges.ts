@@ -1,12 +1,13 @@
 // What is read when metrics are, rather than counted.
 import { Gauge, type Registry } from 'prom-client'
 import { type DegradationLevel, degradationLevels } from './degradation.ts'
+import { breakersOf, type StateParts } from './stats.ts'
 
 /** What is read when metrics are, rather than counted as it happens. */
-export interface Gauges {
+export interface GaugeReadings {
   tiers(): { tier: string; bytes: number; entries: number }[]
   connections(): { total: number; idle: number; waiting: number }
-  breakers(): { name: string; state: BreakerState }[]
+  breakers(): BreakerReading[]
   /** Connections of clients that are open. */
   clients(): number
   degradationLevel(): DegradationLevel
@@ -20,10 +21,33 @@ export interface Gauges {
 
 /** Closed: in use. Open: passed by. Half-open: one is let through to try. */
 export type BreakerState = 'closed' | 'open' | 'half-open'
+export interface BreakerReading {
+  name: string
+  state: BreakerState
+}
 const breakerValues: Record<BreakerState, number> = { closed: 0, open: 1, 'half-open': 2 }
 
+/** What the gauges of a process with these parts read; `lagSeconds` reads how late its event loop is. */
+export function gaugeReadings(parts: StateParts, lagSeconds: () => number): GaugeReadings {
+  const { memory, origin, degradation, ledger, logFollower, changes, listener } = parts
+  return {
+    tiers: () => [{ tier: memory.name, bytes: memory.bytes, entries: memory.entries }],
+    connections: () => origin.connections,
+    breakers: () => breakersOf(parts),
+    degradationLevel: () => degradation.level,
+    coherence: () => ({
+      logPosition: ledger.position.pos,
+      isDegraded: logFollower.state.state === 'degraded',
+      degradedSeconds: logFollower.state.degradedSeconds,
+    }),
+    following: () => ({ mode: changes.mode, state: changes.state }),
+    clients: () => listener.clients,
+    eventLoopLagSeconds: lagSeconds,
+  }
+}
+
 /** Adds what is read when somebody looks, rather than counted as it happens, to `registry`. */
-export function registerGauges(registry: Registry, gauges: Gauges, version: string, nodeVersion: string): void {
+export function registerGauges(registry: Registry, gauges: GaugeReadings, version: string, nodeVersion: string): void {
   const gauge = (
     name: string,
     help: string,

@@ -1,11 +1,12 @@
 // The last ten seconds, and the last hour in a ring.
 import type { Clock } from '../clock.ts'
-import { type Figures, figuresBetween, type Snapshot, snapshot, together } from './figures.ts'
+import type { AnswerSource } from '../sources.ts'
+import type { Counts } from './counts.ts'
+import { copyOf, type Figures, figuresBetween, mergeTimes, type Snapshot, snapshot } from './figures.ts'
 import { quantile } from './histogram.ts'
-import type { Counts } from './metrics.ts'
 
 /** How things stand, rather than what has happened: read at the end of each step. */
-export interface Levels {
+export interface StepGauges {
   poolActive: number
   poolWaiting: number
   memoryBytes: number
@@ -13,16 +14,12 @@ export interface Levels {
   clients: number
 }
 
-/** Every column of a series; `at` is the end of the step on the clock, in seconds. */
-const ofRoutes = ['requests', 'memory', 'redis', 'origin', 'upstream', 'none', 'errors', 'shed', 'queries'] as const
-const ofTimes = ['p50Seconds', 'p99Seconds'] as const
-const routeColumns = [...ofRoutes, 'queriesSaved', ...ofTimes] as const
-const levelColumns = ['poolActive', 'poolWaiting', 'memoryBytes', 'entries', 'clients'] as const
-const totalColumns = [...routeColumns, ...levelColumns, 'evictions', 'invalidations', 'lagSeconds'] as const
-export type RouteColumn = (typeof routeColumns)[number]
-export type TotalColumn = (typeof totalColumns)[number]
+/** The columns of the series of a route, beside one for each source; those of all routes have the others too. */
+const routeColumns = ['requests', 'errors', 'shed', 'queries', 'queriesSaved', 'p50Seconds', 'p99Seconds']
+const gaugeColumns = ['poolActive', 'poolWaiting', 'memoryBytes', 'entries', 'clients']
+const totalColumns = [...gaugeColumns, 'evictions', 'invalidations', 'lagSeconds']
 
-/** `now` looks back this far: long enough for a percentile, short enough to see what one has just done. */
+/** The latest figures look back this far: long enough for a percentile, short enough to see what one has just done. */
 const windowTicks = 10
 /** A step of the hour, in ticks of a second, and how many are kept. */
 const stepTicks = 5
@@ -30,71 +27,87 @@ const steps = 720
 
 /** Rows of numbers in a ring of a fixed size. What is not known is NaN. */
 class Series {
-  readonly #columns: readonly string[]
-  readonly #values: Float32Array
+  readonly #columns: ReadonlyMap<string, Float32Array>
 
   constructor(columns: readonly string[]) {
-    this.#columns = columns
-    this.#values = new Float32Array(columns.length * steps).fill(Number.NaN)
+    this.#columns = new Map(columns.map((column) => [column, new Float32Array(steps).fill(Number.NaN)]))
   }
 
   set(step: number, row: Readonly<Record<string, unknown>>): void {
-    this.#columns.forEach((column, i) => {
+    for (const [column, values] of this.#columns) {
       const value = row[column]
-      this.#values[i * steps + (step % steps)] = typeof value === 'number' ? value : Number.NaN
-    })
+      values[step % steps] = typeof value === 'number' ? value : Number.NaN
+    }
   }
 
   /** The steps from `from` until before `to`, oldest first. */
   read(from: number, to: number): Record<string, (number | null)[]> {
-    const shown = (value: number) => (Number.isNaN(value) ? null : Number(value.toPrecision(5)))
-    const read = (i: number) =>
-      Array.from({ length: to - from }, (_, k) => shown(this.#values[i * steps + ((from + k) % steps)] as number))
-    return Object.fromEntries(this.#columns.map((column, i) => [column, read(i)]))
+    const valueAt = (values: Float32Array, step: number) => {
+      const value = values[step % steps] ?? Number.NaN
+      return Number.isNaN(value) ? null : Number(value.toPrecision(5))
+    }
+    const read = (values: Float32Array) => Array.from({ length: to - from }, (_, k) => valueAt(values, from + k))
+    return Object.fromEntries([...this.#columns].map(([column, values]) => [column, read(values)]))
   }
 }
 
 /** All that was counted at one tick. */
-interface Tick {
+interface TickCounts {
   at: number
   total: Snapshot
-  routes: Map<string, Snapshot>
+  routes: ReadonlyMap<string, Snapshot>
   lag: Float64Array
   evictions: number
   invalidations: number
 }
 
 /** What has just happened, a second. */
-export interface Now {
+export interface LatestFigures {
   overSeconds: number
   total: Figures
-  routes: Record<string, Figures>
+  routes: ReadonlyMap<string, Figures>
+}
+
+/** Steps of the past, as columns. */
+export interface PastSteps {
+  /** How many steps there have been; the last 720 of them can be read. */
+  steps: number
+  /** How long ago each step ended. */
+  agoSeconds: number[]
+  columns: Record<string, (number | null)[]>
 }
 
 /**
  * Remembers the last hour, in steps of five seconds, and what has happened in the last ten: a page opened late shows the past,
- * and every page the same. Looks at the counts once a second and takes nothing from the road of a request.
+ * and every page the same. Looks at the counts once a second and takes nothing from the requests.
  *
  * Of a fixed size for each route there is: 720 steps of a dozen numbers of four bytes, and the counts of the last ten seconds.
  */
 export class History {
   readonly #clock: Clock
+  readonly #sources: readonly AnswerSource[]
   readonly #counts: () => Counts
-  readonly #levels: () => Levels
-  readonly #total = new Series(totalColumns)
+  readonly #gauges: () => StepGauges
+  readonly #routeColumns: readonly string[]
+  readonly #total: Series
   readonly #routes = new Map<string, Series>()
-  readonly #times = new Float64Array(steps)
+  readonly #endedAt = new Float64Array(steps)
   readonly #listeners = new Set<() => void>()
-  #recent: Tick[]
+  readonly #window: TickCounts[] = []
+  #latest: TickCounts
   #ticks = 0
   #steps = 0
   #cancel = () => {}
 
-  constructor(clock: Clock, counts: () => Counts, levels: () => Levels) {
+  constructor(clock: Clock, sources: readonly AnswerSource[], counts: () => Counts, gauges: () => StepGauges) {
     this.#clock = clock
+    this.#sources = sources
     this.#counts = counts
-    this.#levels = levels
-    this.#recent = [this.#look()]
+    this.#gauges = gauges
+    this.#routeColumns = [...routeColumns, ...sources.map(({ name }) => name)]
+    this.#total = new Series([...this.#routeColumns, ...totalColumns])
+    this.#latest = this.#countsNow()
+    this.#window.push(this.#latest)
   }
 
   start(): void {
@@ -115,10 +128,11 @@ export class History {
   }
 
   tick(): void {
-    this.#recent.push(this.#look())
-    if (this.#recent.length > windowTicks + 1) this.#recent.shift()
+    this.#latest = this.#countsNow()
+    this.#window.push(this.#latest)
+    if (this.#window.length > windowTicks + 1) this.#window.shift()
     this.#ticks += 1
-    if (this.#ticks % stepTicks === 0) this.#step()
+    if (this.#ticks % stepTicks === 0) this.#addStep()
     for (const listener of this.#listeners) listener()
   }
 
@@ -127,58 +141,64 @@ export class History {
     return this.#steps
   }
 
-  now(): Now {
-    const [before, after] = [this.#recent[0] as Tick, this.#recent.at(-1) as Tick]
+  latest(): LatestFigures {
+    const after = this.#latest
+    const before = this.#window[0] ?? after
     const seconds = Math.max((after.at - before.at) / 1000, 1)
-    const routes: Record<string, Figures> = {}
-    for (const [name, of] of after.routes) routes[name] = figuresBetween(before.routes.get(name), of, seconds)
-    return { overSeconds: Math.round(seconds), total: figuresBetween(before.total, after.total, seconds), routes }
+    const routes = new Map<string, Figures>()
+    for (const [name, counts] of after.routes) routes.set(name, this.#figures(before.routes.get(name), counts, seconds))
+    return { overSeconds: Math.round(seconds), total: this.#figures(before.total, after.total, seconds), routes }
   }
 
-  /** The steps from number `since` on, as columns, of a route or of all. `agoSeconds` is the end of each. */
-  read(route?: string, since = 0): { steps: number; agoSeconds: number[]; columns: Record<string, (number | null)[]> } {
+  /** The steps from number `since` on, of a route or of all. */
+  read(route?: string, since = 0): PastSteps {
     const from = Math.min(Math.max(since, this.#steps - steps, 0), this.#steps)
-    const series = route === undefined ? this.#total : (this.#routes.get(route) ?? new Series(routeColumns))
+    const series = route === undefined ? this.#total : (this.#routes.get(route) ?? new Series(this.#routeColumns))
     const now = this.#clock.now()
-    const ago = (_: unknown, k: number) => Math.round((now - (this.#times[(from + k) % steps] as number)) / 100) / 10
+    const agoSeconds = (step: number) => Math.round((now - (this.#endedAt[step % steps] ?? now)) / 100) / 10
     return {
       steps: this.#steps,
-      agoSeconds: Array.from({ length: this.#steps - from }, ago),
+      agoSeconds: Array.from({ length: this.#steps - from }, (_, k) => agoSeconds(from + k)),
       columns: series.read(from, this.#steps),
     }
   }
 
-  #look(): Tick {
+  #countsNow(): TickCounts {
     const { total, routes, times, invalidationLag, evictions, invalidations } = this.#counts()
-    const looked = new Map<string, Snapshot>()
-    for (const name in routes) looked.set(name, snapshot(routes[name] as Counts['total'], times[name] ?? {}))
-    const all = together([...looked.values()].map((of) => of.times))
-    const lag = invalidationLag.counts.slice()
-    const at = this.#clock.now()
-    return { at, total: { counts: { ...total }, times: all }, routes: looked, lag, evictions, invalidations }
+    const snapshots = new Map<string, Snapshot>()
+    for (const [name, counts] of routes) snapshots.set(name, snapshot(counts, times.get(name) ?? new Map()))
+    return {
+      at: this.#clock.now(),
+      total: { counts: copyOf(total), times: mergeTimes([...snapshots.values()].map((one) => one.times)) },
+      routes: snapshots,
+      lag: invalidationLag.counts.slice(),
+      evictions,
+      invalidations,
+    }
   }
 
-  #step(): void {
-    const after = this.#recent.at(-1) as Tick
-    const before = this.#recent.at(-1 - stepTicks) as Tick
+  #addStep(): void {
+    const after = this.#latest
+    const before = this.#window.at(-1 - stepTicks) ?? after
     const seconds = (after.at - before.at) / 1000
-    const lag = after.lag.map((count, i) => count - (before.lag[i] as number))
-    this.#times[this.#steps % steps] = after.at
+    const lag = after.lag.map((count, i) => count - (before.lag[i] ?? 0))
+    this.#endedAt[this.#steps % steps] = after.at
     this.#total.set(this.#steps, {
-      ...figuresBetween(before.total, after.total, seconds),
-      ...this.#levels(),
+      ...this.#figures(before.total, after.total, seconds),
+      ...this.#gauges(),
       evictions: (after.evictions - before.evictions) / seconds,
       invalidations: (after.invalidations - before.invalidations) / seconds,
       lagSeconds: quantile(lag, 0.99),
     })
-    for (const [name, of] of after.routes) {
-      const series = this.#routes.get(name) ?? new Series(routeColumns)
+    for (const [name, counts] of after.routes) {
+      const series = this.#routes.get(name) ?? new Series(this.#routeColumns)
       this.#routes.set(name, series)
-      series.set(
-        this.#steps,
-        figuresBetween(before.routes.get(name), of, seconds) as unknown as Record<string, unknown>,
-      )
+      series.set(this.#steps, this.#figures(before.routes.get(name), counts, seconds))
     }
     this.#steps += 1
+  }
+
+  #figures(before: Snapshot | undefined, after: Snapshot, seconds: number): Figures {
+    return figuresBetween(before, after, seconds, this.#sources)
   }
 }

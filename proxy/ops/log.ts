@@ -2,174 +2,179 @@
 import type { Logger } from 'pino'
 import type { Clock } from '../clock.ts'
 import { messageOf } from '../errors.ts'
-import type { Observe } from '../observation.ts'
-import type { DegradationLevel } from './degradation.ts'
+import { type FactOf, type FactTable, lookUpFact, type Observe } from '../observation.ts'
+import { tagInWords } from '../tags.ts'
+
+interface LogLine {
+  level: 'debug' | 'info' | 'warn' | 'error'
+  text: string
+  fields: Readonly<Record<string, unknown>>
+  /** The line is written once in ten seconds for the same subject, made of names from the configuration. */
+  subject?: string
+  /** What is written for that subject meanwhile; nothing, if there is none. */
+  meanwhile?: LogLine
+}
+
+type Fields = LogLine['fields']
+const atDebug = (text: string, fields: Fields = {}): LogLine => ({ level: 'debug', text, fields })
+const atInfo = (text: string, fields: Fields = {}): LogLine => ({ level: 'info', text, fields })
+const atWarn = (text: string, fields: Fields = {}): LogLine => ({ level: 'warn', text, fields })
+const atError = (text: string, fields: Fields = {}): LogLine => ({ level: 'error', text, fields })
+
+/** The line for each kind of fact but `response`; no line for the others. */
+export const factLines = {
+  'origin-query': ({ route, outcome, seconds, error }) => {
+    if (outcome === 'ok') return undefined
+    const fields = { route, outcome, seconds, ...describeError(error) }
+    return { ...atWarn('the statement of a route failed', fields), subject: `${route} ${outcome}` }
+  },
+  'origin-connection-lost': ({ error }) => atWarn('a connection to PostgreSQL was lost', describeError(error)),
+  'redis-connection': ({ state, error }) =>
+    state === 'ready'
+      ? atInfo('connected to Redis')
+      : atWarn('the connection to Redis was lost; going on without it', describeError(error)),
+  'tier-bypassed': ({ tier, forMs }) => atWarn('a tier does not answer and is passed by', { tier, forMs }),
+  'tier-back': ({ tier }) => atInfo('a tier answers again', { tier }),
+  'tier-error': ({ tier, operation, reason, error }) => {
+    const failed = atDebug('a tier failed', { tier, operation, reason, ...describeError(error) })
+    // What Redis itself says is for people to mend: it is full, it wants a password.
+    if (!(error instanceof Error && error.name === 'ReplyError')) return failed
+    const refused = atWarn('a tier refuses', { tier, operation, ...describeError(error) })
+    return { ...refused, subject: `${tier} ${operation}`, meanwhile: failed }
+  },
+  'refresh-failed': ({ route, error }) => atDebug('a refresh failed', { route, ...describeError(error) }),
+  'fill-raced': ({ route }) => atDebug('a fill was overtaken by an invalidation and is not kept', { route }),
+  invalidated: ({ cause, soft, tags }) => {
+    if (cause === 'barrier') return atDebug('another process goes on from a barrier of its own')
+    const fields = { cause, soft, tags: tags.slice(0, 20).map(tagInWords) }
+    return cause === 'purge' ? atInfo('invalidated', fields) : atDebug('invalidated', fields)
+  },
+  'log-gap': () =>
+    atWarn('the invalidation log does not continue what was applied: what is held is not believed any more'),
+  coherence: ({ state, before }) =>
+    state === 'degraded'
+      ? atWarn('invalidations cannot be followed: entries live a few seconds, until they can')
+      : atInfo('invalidations are followed', { before }),
+  'variant-failed': ({ error }) => atWarn('an entry could not be compressed', describeError(error)),
+  warmed: ({ entries, failed, seconds }) => atInfo('what `warm` lists was read', { entries, failed, seconds }),
+  'config-reloaded': ({ routes, changed }) => atInfo('the configuration was reloaded', { routes, changed }),
+  'config-refused': ({ error }) => atError('the new configuration is refused; the old one stays', describeError(error)),
+  redefined: ({ changed, error }) => {
+    if (error === undefined) return atInfo('what the routes read was defined anew', { changed })
+    const text = 'what the routes read was defined anew, so that a start would refuse it'
+    return atError(text, { changed, ...describeError(error) })
+  },
+  shed: ({ route, reason }) => ({
+    ...atWarn('requests are refused', { route, reason }),
+    subject: `${route} ${reason}`,
+  }),
+  degradation: ({ level: degradationLevel, before, reason }) =>
+    degradationLevel === 'healthy'
+      ? atInfo('all is in use again', { degradationLevel, before })
+      : atWarn('going on with less', { degradationLevel, before, reason }),
+  breaker: ({ name: breaker, state, why }) => {
+    if (state === 'closed') return atInfo('a breaker is closed again', { breaker })
+    if (state === 'open') return atWarn('a breaker is open: what it guards is left alone', { breaker, reason: why })
+    return atDebug('a breaker lets one through', { breaker })
+  },
+  changes: ({ state, mode, why, error }) => {
+    const fields = { state, mode, why, ...describeError(error) }
+    return state === 'leading' || state === 'waiting'
+      ? atInfo('the database is followed', fields)
+      : atWarn('the database is not followed', fields)
+  },
+  certificate: ({ outcome, error }) =>
+    outcome === 'taken'
+      ? atInfo('the certificate was read anew')
+      : atError('the new certificate is refused; the old one stays', describeError(error)),
+  audited: ({ route, outcome, ageSeconds }) => {
+    if (outcome !== 'mismatch') return undefined
+    const text = 'an audit found that what was served is not what the database says, and nothing has told of a change'
+    return { ...atWarn(text, { route, ageSeconds }), subject: `${route} mismatch` }
+  },
+  traces: ({ state, error }) =>
+    state === 'back'
+      ? atInfo('traces are taken again')
+      : atWarn('traces are not taken; going on without them', describeError(error)),
+  draining: ({ signal }) => atInfo('draining: what is under way is finished, nothing new is ready', { reason: signal }),
+  drained: ({ seconds }) => atInfo('drained', { seconds }),
+} satisfies FactTable<LogLine | undefined>
+
+/** A subject is news again after this long. */
+const newsAfterMs = 10_000
 
 /**
  * Writes observations down: each request at debug, slow and failed ones at warn, a line for each change of state.
  *
- * Nothing a client sent is written but the method and the path; of an error, its message and its SQLSTATE. A change of
- * state is told when it happens, and what it does to each request meanwhile is only counted: a dead Redis is one line, not thousands.
+ * Nothing a client sent is written but the method and the path; of an error, its message and its code. A change of
+ * state is written when it happens, and what it does to each request meanwhile is only counted: a dead Redis is one line, not thousands.
  */
-export function logger(pino: Logger, slowSeconds: number, clock: Clock): Observe {
-  const told = new Map<string, number>()
-  /** Whether `what`, a name from the configuration, was not told in the last ten seconds. */
-  const isNews = (what: string): boolean => {
-    const at = told.get(what)
-    if (at !== undefined && clock.now() - at < 10_000) return false
-    told.set(what, clock.now())
+export class LogWriter {
+  readonly #pino: Logger
+  readonly #slowSeconds: number
+  readonly #clock: Clock
+  /** When each subject was last written of. */
+  readonly #writtenAt = new Map<string, number>()
+
+  constructor(pino: Logger, slowSeconds: number, clock: Clock) {
+    this.#pino = pino
+    this.#slowSeconds = slowSeconds
+    this.#clock = clock
+  }
+
+  readonly observe: Observe = (fact) => {
+    const line = fact.kind === 'response' ? this.#responseLine(fact) : lookUpFact(factLines, fact)
+    if (line !== undefined) this.#write(line)
+  }
+
+  /** Most responses are not written: nothing is made of them. */
+  #responseLine(response: FactOf<'response'>): LogLine | undefined {
+    const isFailed = response.status >= 500
+    const isSlow = response.seconds > this.#slowSeconds
+    if (!isFailed && !isSlow && !this.#pino.isLevelEnabled('debug')) return undefined
+    const { kind: _kind, error, ...fields } = response
+    if (isFailed) return atWarn('failed', { ...fields, ...describeError(error) })
+    return isSlow ? atWarn('slow', fields) : atDebug('answered', fields)
+  }
+
+  #write({ level, text, fields, subject, meanwhile }: LogLine): void {
+    if (subject === undefined || this.#isNews(subject)) this.#pino[level](fields, text)
+    else if (meanwhile !== undefined) this.#write(meanwhile)
+  }
+
+  #isNews(subject: string): boolean {
+    const now = this.#clock.now()
+    const writtenAt = this.#writtenAt.get(subject)
+    if (writtenAt !== undefined && now - writtenAt < newsAfterMs) return false
+    this.#writtenAt.set(subject, now)
     return true
   }
-  const write: Observe = (fact) => {
-    switch (fact.kind) {
-      case 'response': {
-        const isFailed = fact.status >= 500
-        const isSlow = fact.seconds > slowSeconds
-        if (!isFailed && !isSlow && !pino.isLevelEnabled('debug')) return
-        const { kind: _kind, error, ...line } = fact
-        if (isFailed) pino.warn({ ...line, ...described(error) }, 'failed')
-        else if (isSlow) pino.warn(line, 'slow')
-        else pino.debug(line, 'answered')
-        return
-      }
-      case 'origin-query':
-        if (fact.outcome !== 'ok' && isNews(`${fact.route} ${fact.outcome}`))
-          pino.warn(
-            { route: fact.route, outcome: fact.outcome, seconds: fact.seconds, ...described(fact.error) },
-            'the statement of a route failed',
-          )
-        return
-      case 'origin-connection-lost':
-        return pino.warn(described(fact.error), 'a connection to PostgreSQL was lost')
-      case 'redis-connection':
-        return fact.state === 'ready'
-          ? pino.info('connected to Redis')
-          : pino.warn(described(fact.error), 'the connection to Redis was lost; going on without it')
-      case 'tier-bypassed':
-        return pino.warn({ tier: fact.tier, forMs: fact.forMs }, 'a tier does not answer and is passed by')
-      case 'tier-back':
-        return pino.info({ tier: fact.tier }, 'a tier answers again')
-      case 'tier-error':
-        // What Redis itself says is for people to mend: it is full, it wants a password.
-        if (fact.error instanceof Error && fact.error.name === 'ReplyError' && isNews(`${fact.tier} ${fact.operation}`))
-          return pino.warn({ tier: fact.tier, operation: fact.operation, ...described(fact.error) }, 'a tier refuses')
-        return pino.debug(
-          { tier: fact.tier, operation: fact.operation, reason: fact.reason, ...described(fact.error) },
-          'a tier failed',
-        )
-      case 'refresh-failed':
-        return pino.debug({ route: fact.route, ...described(fact.error) }, 'a refresh failed')
-      case 'fill-raced':
-        return pino.debug({ route: fact.route }, 'a fill was overtaken by an invalidation and is not kept')
-      case 'invalidated':
-        return fact.cause === 'barrier'
-          ? pino.debug('another process goes on from a barrier of its own')
-          : pino[fact.cause === 'purge' ? 'info' : 'debug'](
-              { cause: fact.cause, soft: fact.soft, tags: fact.tags.slice(0, 20) },
-              'invalidated',
-            )
-      case 'followed':
-        return
-      case 'log-gap':
-        return pino.warn(
-          'the invalidation log does not continue what was applied: what is held is not believed any more',
-        )
-      case 'coherence':
-        return fact.state === 'degraded'
-          ? pino.warn('invalidations cannot be followed: entries live a few seconds, until they can')
-          : pino.info({ before: fact.before }, 'invalidations are followed')
-      case 'variant-failed':
-        return pino.warn(described(fact.error), 'an entry could not be compressed')
-      case 'warmed':
-        return pino.info(
-          { entries: fact.entries, failed: fact.failed, seconds: fact.seconds },
-          'what `warm` lists was read',
-        )
-      case 'config-reloaded':
-        return pino.info({ routes: fact.routes, changed: fact.changed }, 'the configuration was reloaded')
-      case 'config-refused':
-        return pino.error(described(fact.error), 'the new configuration is refused; the old one stays')
-      case 'redefined': {
-        const { changed, error } = fact
-        if (error !== undefined)
-          pino.error(
-            { changed, ...described(error) },
-            'what the routes read was defined anew, so that a start would refuse it',
-          )
-        else pino.info({ changed }, 'what the routes read was defined anew')
-        return
-      }
-      case 'shed':
-        if (isNews(`${fact.route} ${fact.reason}`))
-          pino.warn({ route: fact.route, reason: fact.reason }, 'requests are refused')
-        return
-      case 'degradation': {
-        const { level: degradationLevel, before } = fact
-        return degradationLevel === 'healthy'
-          ? pino.info({ degradationLevel, before }, 'all is in use again')
-          : pino.warn(
-              { degradationLevel, before, reason: reasons[degradationLevel as DegradationLevel] },
-              'going on with less',
-            )
-      }
-      case 'breaker': {
-        const { name, state, why } = fact
-        if (state === 'closed') return pino.info({ breaker: name }, 'a breaker is closed again')
-        if (state === 'open')
-          return pino.warn({ breaker: name, reason: why }, 'a breaker is open: what it guards is left alone')
-        return pino.debug({ breaker: name }, 'a breaker lets one through')
-      }
-      case 'changes': {
-        const { state, mode, why, error } = fact
-        const line = { state, mode, why, ...described(error) }
-        return state === 'leading' || state === 'waiting'
-          ? pino.info(line, 'the database is followed')
-          : pino.warn(line, 'the database is not followed')
-      }
-      case 'certificate':
-        return fact.outcome === 'taken'
-          ? pino.info('the certificate was read anew')
-          : pino.error(described(fact.error), 'the new certificate is refused; the old one stays')
-      case 'audited':
-        if (fact.outcome === 'mismatch' && isNews(`${fact.route} mismatch`))
-          pino.warn(
-            { route: fact.route, ageSeconds: fact.ageSeconds },
-            'an audit found that what was served is not what the database says, and nothing has told of a change',
-          )
-        return
-      case 'traces':
-        return fact.state === 'back'
-          ? pino.info('traces are taken again')
-          : pino.warn(described(fact.error), 'traces are not taken; going on without them')
-      case 'draining':
-        return pino.info({ reason: fact.signal }, 'draining: what is under way is finished, nothing new is ready')
-      case 'drained':
-        return pino.info({ seconds: fact.seconds }, 'drained')
-      case 'evicted':
-      case 'filled':
-      case 'collapsed':
-        return
-      default:
-        fact satisfies never
-    }
-  }
-  return write
 }
 
-/** What each degradation level below the first one means has happened. */
-const reasons: Partial<Record<DegradationLevel, string>> = {
-  'memory-only': 'Redis cannot be used',
-  'stale-only': 'the database is left alone',
-  shedding: 'more is asked for than can be done',
+/** A SQLSTATE, or the code of whatever else has failed: Node's, undici's, the framework's, ours. */
+type DescribedError = {
+  reason?: string
+  sqlState?: string
+  errorCode?: string
 }
 
 /** Why: the innermost cause's message, and its code if it has one. PostgreSQL quotes values in errors of class 22: not those. */
-function described(error: unknown): { reason?: string; sqlState?: string } {
+function describeError(error: unknown): DescribedError {
   let innermost = error
   while (innermost instanceof Error && innermost.cause !== undefined) innermost = innermost.cause
   if (innermost === undefined) return {}
-  const sqlState = (innermost as { code?: unknown }).code
-  const isAboutValue = typeof sqlState === 'string' && /^22\w{3}$/.test(sqlState)
-  const reason = isAboutValue ? 'a value does not fit' : messageOf(innermost)
-  return { reason, ...(typeof sqlState === 'string' && { sqlState }) }
+  const code = codeOf(innermost)
+  if (code === undefined) return { reason: messageOf(innermost) }
+  const reason = /^22\w{3}$/.test(code) ? 'a value does not fit' : messageOf(innermost)
+  return isFromPostgres(innermost, code) ? { reason, sqlState: code } : { reason, errorCode: code }
+}
+
+function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
+}
+
+/** What PostgreSQL reports has a severity beside its SQLSTATE; `EPIPE` is five characters long as well. */
+function isFromPostgres(error: unknown, code: string): boolean {
+  const hasSeverity = error instanceof Error && 'severity' in error && typeof error.severity === 'string'
+  return hasSeverity && /^[0-9A-Z]{5}$/.test(code)
 }

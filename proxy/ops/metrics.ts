@@ -1,344 +1,209 @@
 // Observations counted.
-import { monitorEventLoopDelay } from 'node:perf_hooks'
-import { Counter, collectDefaultMetrics, type Metric, Registry } from 'prom-client'
-import type { AuditOutcome, Observation, Observe, Source } from '../observation.ts'
-import { type Gauges, registerGauges } from './gauges.ts'
-import { bounds, Histogram } from './histogram.ts'
-
-/** The counts of one route since the start, as /stats shows them. */
-export interface RouteCounts {
-  requests: number
-  memory: number
-  redis: number
-  origin: number
-  upstream: number
-  /** Answered by nobody: refused, failed, or no route's. */
-  none: number
-  stale: number
-  errors: number
-  collapsed: number
-  shed: number
-  queries: number
-  failedQueries: number
-  /** Where a route has audits; `worstStaleSeconds`: the age of the oldest entry that was found out of date. */
-  audit?: Record<AuditOutcome, number> & { worstStaleSeconds: number }
-  /** The ages of what the cache answered, added up. */
-  ageSecondsSum: number
-}
-
-/** Everything counted since the start. The objects are those being counted in: copy what is to stay. */
-export interface Counts {
-  total: RouteCounts
-  routes: Readonly<Record<string, RouteCounts>>
-  /** How long responses took, by route and source. */
-  times: Readonly<Record<string, Partial<Record<Source, Histogram>>>>
-  invalidationLag: Histogram
-  invalidations: number
-  evictions: number
-}
-
-export interface Metrics {
-  observe: Observe
-  /** The Prometheus text format. */
-  text(): Promise<string>
-  readonly contentType: string
-  counts(): Counts
-}
-
-type Response = Extract<Observation, { kind: 'response' }>
-/** Responses alike, not counted yet. */
-type Noted = Pick<Response, 'route' | 'source' | 'state' | 'status'> & { seconds: number[]; ageSecondsSum: number }
+import { Counter, collectDefaultMetrics, Registry } from 'prom-client'
+import { type FactOf, type FactTable, lookUpFact, type Observe } from '../observation.ts'
+import { type Counts, noCounts, type RouteCounts } from './counts.ts'
+import type { Histogram } from './histogram.ts'
+import { HistogramMetric } from './histogram-metric.ts'
+import { type ResponseBatch, ResponseBatches } from './response-batches.ts'
 
 // From a memory hit (tens of microseconds) to the day everything is slow.
-const ofResponses = [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10]
+const responseBuckets = [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10]
 // What goes over the network takes a millisecond.
-const ofServers = ofResponses.filter((seconds) => seconds >= 0.001)
+const networkBuckets = responseBuckets.filter((seconds) => seconds >= 0.001)
 
-/** Counts every observation. Labels hold names from the configuration and words of this program, never what a client sent. */
-export function metrics(gauges: Gauges, version: string, nodeVersion: string): Metrics {
-  const registry = new Registry()
-  const registers = [registry]
-  collectDefaultMetrics({ register: registry })
-  const counter = <L extends string>(name: string, help: string, labelNames: L[] = []) =>
-    new Counter({ name: `onramp_${name}`, help, labelNames, registers })
-  // Ours, for the same numbers are read a second time for /stats and the dashboard; and counting in them needs no look at labels.
-  const histogram = <L extends string>(name: string, help: string, buckets = ofServers) => {
-    const series = new Map<string, Labelled>()
-    registry.registerMetric(exposed(`onramp_${name}`, help, series, buckets))
-    return (labels: Record<L, string>): Histogram => {
-      const key = Object.values(labels).join(' ')
-      const { times } = series.get(key) ?? { times: new Histogram() }
-      series.set(key, { labels, times })
-      return times
-    }
-  }
-  const responses = counter(
+/**
+ * Counts observations, for /metrics and for /stats. Labels hold names from the configuration and words of this program, never what a
+ * client sent. What is read rather than counted is added to `registry` by `ops/gauges`.
+ */
+export class Metrics {
+  readonly registry = new Registry()
+  readonly #responses = this.#counter(
     'responses_total',
     'Responses, by where their bytes came from and what state they were in.',
     ['route', 'source', 'state', 'status'],
   )
-  const responseSeconds = histogram<'route' | 'source'>(
+  readonly #responseSeconds = this.#histogram<'route' | 'source'>(
     'response_seconds',
     'From the end of the request head to the response being written; of what is passed on, to the head of the answer.',
-    ofResponses,
+    responseBuckets,
   )
-  const queries = counter('origin_queries_total', 'Statements sent to PostgreSQL.', ['route', 'outcome'])
-  const querySeconds = histogram<'route'>('origin_query_seconds', 'Waiting for a connection included.')
-  const tierErrors = counter('tier_errors_total', 'Times a tier failed, or held something odd.', [
+  readonly #queries = this.#counter('origin_queries_total', 'Statements sent to PostgreSQL.', ['route', 'outcome'])
+  readonly #querySeconds = this.#histogram<'route'>('origin_query_seconds', 'Waiting for a connection included.')
+  readonly #tierErrors = this.#counter('tier_errors_total', 'Times a tier failed, or held something odd.', [
     'tier',
     'operation',
     'reason',
   ])
-  const evictions = counter('evictions_total', 'Entries dropped from memory for room.')
-  const invalidations = counter('invalidations_total', 'Invalidations applied.', ['cause'])
-  const invalidationLag = histogram<never>(
+  readonly #evictions = this.#counter('evictions_total', 'Entries dropped from memory for room.')
+  readonly #invalidations = this.#counter('invalidations_total', 'Invalidations applied.', ['cause'])
+  readonly #invalidationLag = this.#histogram<never>(
     'invalidation_lag_seconds',
     'From a commit (a heartbeat, each second), or from when a purge was asked for, to when it was applied.',
-  )({})
-  const gaps = counter('log_gaps_total', 'Times something in the invalidation log may have been missed.')
-  const collapsed = counter('collapsed_total', 'Requests that waited for the fill of another.', ['route'])
-  const fallbacks = counter('fallback_total', 'Older answers served in place of what the database would have said.', [
-    'route',
-    'reason',
-  ])
-  const shed = counter('shed_total', 'Work refused to stay alive.', ['route', 'reason'])
-  const raced = counter(
+  ).of({})
+  readonly #logGaps = this.#counter('log_gaps_total', 'Times something in the invalidation log may have been missed.')
+  readonly #collapsed = this.#counter('collapsed_total', 'Requests that waited for the fill of another.', ['route'])
+  readonly #fallbacks = this.#counter(
+    'fallback_total',
+    'Older answers served in place of what the database would have said.',
+    ['route', 'reason'],
+  )
+  readonly #shed = this.#counter('shed_total', 'Work refused to stay alive.', ['route', 'reason'])
+  readonly #racedFills = this.#counter(
     'raced_fills_total',
     'Fills kept nowhere, because an invalidation came while they were under way.',
     ['route'],
   )
-  const refreshFailures = counter('refresh_failures_total', 'Refreshes behind a stale answer that failed.', ['route'])
-  const audits = counter('audits_total', 'Hits whose statement was run again, by what came of it.', [
+  readonly #refreshFailures = this.#counter('refresh_failures_total', 'Refreshes behind a stale answer that failed.', [
+    'route',
+  ])
+  readonly #audits = this.#counter('audits_total', 'Hits whose statement was run again, by what came of it.', [
     'route',
     'outcome',
   ])
-  const certificates = counter('certificate_reloads_total', 'Certificates taken over, or refused, while running.', [
-    'outcome',
-  ])
-  const reloads = counter('config_reloads_total', 'Configurations taken over, or refused, while running.', ['outcome'])
-  registerGauges(registry, gauges, version, nodeVersion)
+  readonly #certificates = this.#counter(
+    'certificate_reloads_total',
+    'Certificates taken over, or refused, while running.',
+    ['outcome'],
+  )
+  readonly #configReloads = this.#counter(
+    'config_reloads_total',
+    'Configurations taken over, or refused, while running.',
+    ['outcome'],
+  )
 
-  const total = noCounts()
-  const routes: Record<string, RouteCounts> = {}
-  const times: Record<string, Partial<Record<Source, Histogram>>> = {}
-  let evicted = 0
-  let invalidated = 0
-  const both = (route: string, add: (counts: RouteCounts) => void) => {
-    routes[route] ??= noCounts()
-    add(routes[route])
-    add(total)
+  readonly #total = noCounts()
+  readonly #routes = new Map<string, RouteCounts>()
+  readonly #times = new Map<string, Map<string, Histogram>>()
+  readonly #batches = new ResponseBatches((batch) => this.#countBatch(batch))
+  #evicted = 0
+  #invalidated = 0
+
+  /** How each kind of fact is counted; the others are not. */
+  readonly counting = {
+    response: (response) => this.#countResponse(response),
+    'origin-query': ({ route, outcome, seconds }) => {
+      this.#queries.inc({ route, outcome })
+      this.#querySeconds.of({ route }).add(seconds)
+      this.#add(route, 'queries', 1)
+      if (outcome !== 'ok') this.#add(route, 'failedQueries', 1)
+    },
+    collapsed: ({ route }) => {
+      this.#collapsed.inc({ route })
+      this.#add(route, 'collapsed', 1)
+    },
+    shed: ({ route, reason }) => {
+      this.#shed.inc({ route, reason })
+      this.#add(route, 'shed', 1)
+    },
+    evicted: () => {
+      this.#evicted += 1
+      this.#evictions.inc()
+    },
+    invalidated: ({ cause, lagSeconds }) => {
+      if (cause === 'barrier') return // touches nothing
+      this.#invalidated += 1
+      if (lagSeconds !== undefined) this.#invalidationLag.add(lagSeconds)
+      this.#invalidations.inc({ cause })
+    },
+    followed: ({ lagSeconds }) => this.#invalidationLag.add(lagSeconds),
+    'log-gap': () => this.#logGaps.inc(),
+    'fill-raced': ({ route }) => this.#racedFills.inc({ route }),
+    'refresh-failed': ({ route }) => this.#refreshFailures.inc({ route }),
+    'tier-error': ({ tier, operation, reason }) => this.#tierErrors.inc({ tier, operation, reason }),
+    audited: (audit) => this.#countAudit(audit),
+    certificate: ({ outcome }) => this.#certificates.inc({ outcome }),
+    'config-reloaded': () => this.#configReloads.inc({ outcome: 'taken' }),
+    'config-refused': () => this.#configReloads.inc({ outcome: 'refused' }),
+  } satisfies FactTable<void>
+
+  constructor() {
+    collectDefaultMetrics({ register: this.registry })
   }
 
-  // Every request makes one of these: they are noted in a few words here, and counted when somebody looks, or when there are many.
-  const noted = new Map<string, Noted>()
-  let latest: Noted | undefined
-  let waiting = 0
-  function note({ route, source, state, status, seconds, ageSeconds = 0 }: Response): void {
-    const isLatest =
-      latest !== undefined &&
-      latest.status === status &&
-      latest.route === route &&
-      latest.source === source &&
-      latest.state === state
-    if (!isLatest) {
-      const name = `${route} ${source} ${state} ${status}`
-      latest = noted.get(name) ?? { route, source, state, status, seconds: [], ageSecondsSum: 0 }
-      noted.set(name, latest)
-    }
-    if (latest !== undefined) {
-      latest.seconds.push(seconds)
-      latest.ageSecondsSum += ageSeconds
-    }
-    waiting += 1
-    if (waiting >= 1000) count()
+  readonly observe: Observe = (fact) => lookUpFact(this.counting, fact)
+
+  /** The Prometheus text format. */
+  text(): Promise<string> {
+    this.#batches.countAll()
+    return this.registry.metrics()
   }
 
-  function count(): void {
-    waiting = 0
-    for (const alike of noted.values()) {
-      const { route, source, state, status, seconds } = alike
-      const many = seconds.length
-      if (many === 0) continue
-      responses.inc({ route, source, state, status }, many)
-      times[route] ??= {}
-      times[route][source] ??= responseSeconds({ route, source })
-      for (const one of seconds) times[route][source].add(one)
-      both(route, (counts) => {
-        counts.requests += many
-        counts[source] += many
-        if (state === 'stale') counts.stale += many
-        if (status >= 500) counts.errors += many
-        counts.ageSecondsSum += alike.ageSecondsSum
-      })
-      seconds.length = 0
-      alike.ageSecondsSum = 0
+  get contentType(): string {
+    return this.registry.contentType
+  }
+
+  readonly counts = (): Counts => {
+    this.#batches.countAll()
+    return {
+      total: this.#total,
+      routes: this.#routes,
+      times: this.#times,
+      invalidationLag: this.#invalidationLag,
+      invalidations: this.#invalidated,
+      evictions: this.#evicted,
     }
   }
 
-  function audited({ route, outcome, ageSeconds }: Extract<Observation, { kind: 'audited' }>): void {
-    routes[route] ??= noCounts()
-    let audit = routes[route].audit
-    if (audit === undefined) {
-      audit = { match: 0, mismatch: 0, overtaken: 0, failed: 0, skipped: 0, worstStaleSeconds: 0 }
-      routes[route].audit = audit
+  #counter<Label extends string>(name: string, help: string, labelNames: Label[] = []): Counter<Label> {
+    return new Counter({ name: `onramp_${name}`, help, labelNames, registers: [this.registry] })
+  }
+
+  #histogram<Label extends string>(name: string, help: string, buckets = networkBuckets): HistogramMetric<Label> {
+    const histogram = new HistogramMetric<Label>(`onramp_${name}`, help, buckets)
+    this.registry.registerMetric(histogram.metric)
+    return histogram
+  }
+
+  #of(route: string): RouteCounts {
+    let counts = this.#routes.get(route)
+    if (counts === undefined) {
+      counts = noCounts()
+      this.#routes.set(route, counts)
+    }
+    return counts
+  }
+
+  /** Adds to a count of `route`, and to that of all. */
+  #add(route: string, name: Exclude<keyof RouteCounts, 'bySource' | 'audit'>, many: number): void {
+    this.#of(route)[name] += many
+    this.#total[name] += many
+  }
+
+  #countResponse(response: FactOf<'response'>): void {
+    const { route, fallbackReason } = response
+    if (fallbackReason !== undefined) this.#fallbacks.inc({ route, reason: fallbackReason })
+    this.#batches.note(response)
+  }
+
+  #countBatch({ route, source, state, status, seconds, ageSecondsSum }: ResponseBatch): void {
+    const many = seconds.length
+    this.#responses.inc({ route, source, state, status }, many)
+    const times = this.#timesOf(route, source)
+    for (const one of seconds) times.add(one)
+    for (const { bySource } of [this.#of(route), this.#total]) bySource.set(source, (bySource.get(source) ?? 0) + many)
+    this.#add(route, 'requests', many)
+    if (state === 'stale') this.#add(route, 'stale', many)
+    if (status >= 500) this.#add(route, 'errors', many)
+    this.#add(route, 'ageSecondsSum', ageSecondsSum)
+  }
+
+  #timesOf(route: string, source: string): Histogram {
+    const ofRoute = this.#times.get(route) ?? new Map<string, Histogram>()
+    this.#times.set(route, ofRoute)
+    const times = ofRoute.get(source) ?? this.#responseSeconds.of({ route, source })
+    ofRoute.set(source, times)
+    return times
+  }
+
+  #countAudit({ route, outcome, ageSeconds }: FactOf<'audited'>): void {
+    const counts = this.#of(route)
+    if (counts.audit === undefined) {
+      counts.audit = { match: 0, mismatch: 0, overtaken: 0, failed: 0, skipped: 0, worstStaleSeconds: 0 }
       // A series that begins at 1 has not risen, to Prometheus.
-      audits.inc({ route, outcome: 'mismatch' }, 0)
+      this.#audits.inc({ route, outcome: 'mismatch' }, 0)
     }
-    audits.inc({ route, outcome })
-    audit[outcome] += 1
-    if (outcome === 'mismatch') audit.worstStaleSeconds = Math.max(audit.worstStaleSeconds, ageSeconds)
-  }
-
-  const observe: Observe = (fact) => {
-    switch (fact.kind) {
-      case 'response':
-        if (fact.fallbackReason !== undefined) fallbacks.inc({ route: fact.route, reason: fact.fallbackReason })
-        return note(fact)
-      case 'origin-query':
-        queries.inc({ route: fact.route, outcome: fact.outcome })
-        querySeconds({ route: fact.route }).add(fact.seconds)
-        return both(fact.route, (counts) => {
-          counts.queries += 1
-          if (fact.outcome !== 'ok') counts.failedQueries += 1
-        })
-      case 'collapsed':
-        collapsed.inc({ route: fact.route })
-        return both(fact.route, (counts) => {
-          counts.collapsed += 1
-        })
-      case 'tier-error':
-        return tierErrors.inc({ tier: fact.tier, operation: fact.operation, reason: fact.reason })
-      case 'evicted':
-        evicted += 1
-        return evictions.inc()
-      case 'invalidated':
-        // A barrier touches nothing.
-        if (fact.cause === 'barrier') return
-        invalidated += 1
-        if (fact.lagSeconds !== undefined) invalidationLag.add(fact.lagSeconds)
-        return invalidations.inc({ cause: fact.cause })
-      case 'fill-raced':
-        return raced.inc({ route: fact.route })
-      case 'refresh-failed':
-        return refreshFailures.inc({ route: fact.route })
-      case 'shed':
-        shed.inc({ route: fact.route, reason: fact.reason })
-        return both(fact.route, (counts) => {
-          counts.shed += 1
-        })
-      case 'certificate':
-        return certificates.inc({ outcome: fact.outcome })
-      case 'config-reloaded':
-        return reloads.inc({ outcome: 'taken' })
-      case 'config-refused':
-        return reloads.inc({ outcome: 'refused' })
-      case 'followed':
-        return invalidationLag.add(fact.lagSeconds)
-      case 'log-gap':
-        return gaps.inc()
-      case 'audited':
-        return audited(fact)
-      case 'filled':
-      case 'changes':
-      case 'breaker':
-      case 'coherence':
-      case 'degradation':
-      case 'traces':
-      case 'draining':
-      case 'drained':
-      case 'origin-connection-lost':
-      case 'redis-connection':
-      case 'tier-bypassed':
-      case 'tier-back':
-      case 'variant-failed':
-      case 'warmed':
-      case 'redefined':
-        return
-      default:
-        fact satisfies never
-    }
-  }
-  return {
-    observe,
-    text() {
-      count()
-      return registry.metrics()
-    },
-    contentType: registry.contentType,
-    counts() {
-      count()
-      return { total, routes, times, invalidationLag, invalidations: invalidated, evictions: evicted }
-    },
-  }
-}
-
-function noCounts(): RouteCounts {
-  return {
-    requests: 0,
-    memory: 0,
-    redis: 0,
-    origin: 0,
-    upstream: 0,
-    none: 0,
-    stale: 0,
-    errors: 0,
-    collapsed: 0,
-    shed: 0,
-    queries: 0,
-    failedQueries: 0,
-    ageSecondsSum: 0,
-  }
-}
-
-interface Labelled {
-  labels: Record<string, string>
-  times: Histogram
-}
-
-/** `series` as prom-client's registry reads a histogram. */
-function exposed(
-  name: string,
-  help: string,
-  series: ReadonlyMap<string, Labelled>,
-  buckets: readonly number[],
-): Metric {
-  const valuesOf = ({ labels: sharedLabels, times }: Labelled) => {
-    let [below, next] = [0, 0]
-    const upTo = (bound: number) => {
-      for (; next < bounds.length && (bounds[next] as number) <= bound; next += 1) below += times.counts[next] as number
-      return below
-    }
-    const bucket = (le: number | '+Inf', value: number) => ({
-      metricName: `${name}_bucket`,
-      labels: { le },
-      sharedLabels,
-      value,
-    })
-    return [
-      ...buckets.map((le) => bucket(le, upTo(le))),
-      bucket('+Inf', times.count),
-      { metricName: `${name}_sum`, labels: {}, sharedLabels, value: times.sum },
-      { metricName: `${name}_count`, labels: {}, sharedLabels, value: times.count },
-    ]
-  }
-  const shape = { name, help, type: 'histogram', aggregator: 'sum' }
-  return {
-    ...shape,
-    get: async () => ({ ...shape, values: [...series.values()].flatMap(valuesOf) }),
-    reset() {},
-  } as unknown as Metric
-}
-
-/** Measures how late this process' timers are, every 10 ms, until stopped. */
-export function eventLoopLag(): { read(): number; stop(): void } {
-  const histogram = monitorEventLoopDelay({ resolution: 10 })
-  histogram.enable()
-  return {
-    read() {
-      const seconds = histogram.count === 0 ? 0 : histogram.percentile(99) / 1e9
-      histogram.reset()
-      return seconds
-    },
-    stop: () => histogram.disable(),
+    this.#audits.inc({ route, outcome })
+    counts.audit[outcome] += 1
+    if (outcome === 'mismatch') counts.audit.worstStaleSeconds = Math.max(counts.audit.worstStaleSeconds, ageSeconds)
   }
 }

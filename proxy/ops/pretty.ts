@@ -14,17 +14,22 @@ const levels: Record<number, [name: string, colour: number]> = {
  * Values are shown so that nothing in them can steer the terminal. A line that is no JSON is given back as it is.
  */
 export function prettyLine(line: string): string {
-  let fields: Record<string, unknown>
-  try {
-    fields = JSON.parse(line)
-  } catch {
-    return line // not the logger's
-  }
+  const fields = fieldsOf(line)
+  if (fields === undefined) return line // not the logger's
   const { level, time, msg, ...rest } = fields
   const [name, colour] = levels[Number(level)] ?? [String(level), 0]
   const clock = new Date(Number(time)).toTimeString().slice(0, 8)
   const details = Object.entries(rest).map(([key, value]) => ` ${grey(`${key}=`)}${shown(value)}`)
   return `${grey(clock)} \x1b[${colour}m${name.padEnd(5)}\x1b[0m ${msg}${details.join('')}\n`
+}
+
+function fieldsOf(line: string): Record<string, unknown> | undefined {
+  try {
+    const fields: unknown = JSON.parse(line)
+    return typeof fields === 'object' && fields !== null ? { ...fields } : undefined
+  } catch {
+    return undefined
+  }
 }
 
 function shown(value: unknown): string {

@@ -1,23 +1,20 @@
 // Counts what advice is made from.
 import { routeOf } from '../cache/key.ts'
 import type { Clock } from '../clock.ts'
-import type { Observation, Observe } from '../observation.ts'
-import type { MemoryFacts, RouteFacts } from './advice.ts'
-
-type Filled = Extract<Observation, { kind: 'filled' }>
-type Evicted = Extract<Observation, { kind: 'evicted' }>
+import type { FactOf, Observe } from '../observation.ts'
+import { type Advice, advise, type MemoryFacts, type RouteFacts } from './advice.ts'
 
 /** An eviction this soon after the reading of its entry, in milliseconds, made that reading nearly useless. */
 const soonMs = 10_000
 /** How many of the latest waits of a route are kept, and of the latest returns. */
-const latest = 512
+const mostKept = 512
 /** One of so many evicted keys is remembered, and at most so many of them: 160,000 evictions back, in a few megabytes. */
 const sampleOneIn = 8
 const maxRemembered = 20_000
 const measureEachMs = 50
 
 interface RouteRefreshes extends Omit<RouteFacts, 'route' | 'reads' | 'meanCycleMs' | 'waitedMs'> {
-  waitedMs: Latest
+  waitedMs: LatestNumbers
   totalCycleMs: number
 }
 
@@ -27,7 +24,7 @@ export class RefreshStats {
   readonly #routes = new Map<string, RouteRefreshes>()
   /** What was evicted and has not returned, the longest gone first. */
   readonly #gone = new Map<string, { readAt: number; bytes: number }>()
-  readonly #returnBytes = new Latest()
+  readonly #returnBytes = new LatestNumbers()
   #measureAt = Number.NEGATIVE_INFINITY
 
   constructor(clock: Clock) {
@@ -35,10 +32,15 @@ export class RefreshStats {
   }
 
   readonly observe: Observe = (fact) => {
-    if (fact.kind === 'filled') this.#filled(fact)
-    else if (fact.kind === 'evicted') this.#evicted(fact)
+    if (fact.kind === 'filled') this.#noteFill(fact)
+    else if (fact.kind === 'evicted') this.#noteEviction(fact)
     // What was measured of a route as it was says nothing of it as it is.
     else if (fact.kind === 'config-reloaded') for (const route of fact.changed) this.#routes.delete(route)
+  }
+
+  /** What could be tuned, as far as it was measured; `readsOf` a route are counted elsewhere. */
+  advice(readsOf: (route: string) => number, maxBytes: number): Advice[] {
+    return advise(this.routes(readsOf), this.memory(maxBytes))
   }
 
   /** What was measured so far; `readsOf` a route are counted elsewhere. */
@@ -53,20 +55,20 @@ export class RefreshStats {
     return { maxBytes, returnBytes: this.#returnBytes.values }
   }
 
-  #filled({ route, key, readAt, freshMs, before }: Filled): void {
-    const tallied = this.#of(route)
-    tallied.freshMs = freshMs
-    tallied.fills += 1
+  #noteFill({ route, key, readAt, freshMs, before }: FactOf<'filled'>): void {
+    const refreshes = this.#of(route)
+    refreshes.freshMs = freshMs
+    refreshes.fills += 1
     if (before !== undefined) {
-      tallied.compared += 1
-      if (!before.isSame) tallied.changed += 1
-      tallied.totalCycleMs += readAt - before.readAt
-      tallied.waitedMs.add(before.waitedMs)
+      refreshes.compared += 1
+      if (!before.isSame) refreshes.changed += 1
+      refreshes.totalCycleMs += readAt - before.readAt
+      refreshes.waitedMs.add(before.waitedMs)
     }
     const gone = this.#gone.get(key)
     if (gone === undefined) return
     if (readAt - gone.readAt < freshMs) {
-      tallied.returned += sampleOneIn
+      refreshes.returned += sampleOneIn
       this.#measureReturn(key)
     }
     this.#gone.delete(key)
@@ -89,36 +91,38 @@ export class RefreshStats {
     this.#returnBytes.add(bytes * sampleOneIn)
   }
 
-  #evicted({ key, bytes, readAt }: Evicted): void {
-    const tallied = this.#of(routeOf(key))
-    tallied.evictions += 1
-    if (this.#clock.now() - readAt < soonMs) tallied.evictedSoon += 1
+  #noteEviction({ key, bytes, readAt }: FactOf<'evicted'>): void {
+    const refreshes = this.#of(routeOf(key))
+    refreshes.evictions += 1
+    if (this.#clock.now() - readAt < soonMs) refreshes.evictedSoon += 1
     if (hashOf(key) % sampleOneIn !== 0) return
     // Anew, so that the oldest is the first.
     this.#gone.delete(key)
     this.#gone.set(key, { readAt, bytes })
-    if (this.#gone.size > maxRemembered) this.#gone.delete(this.#gone.keys().next().value as string)
+    if (this.#gone.size <= maxRemembered) return
+    const [oldest] = this.#gone.keys()
+    if (oldest !== undefined) this.#gone.delete(oldest)
   }
 
   #of(route: string): RouteRefreshes {
-    let tallied = this.#routes.get(route)
-    if (tallied === undefined) {
+    let refreshes = this.#routes.get(route)
+    if (refreshes === undefined) {
       const counts = { freshMs: 0, fills: 0, compared: 0, changed: 0, evictions: 0, evictedSoon: 0, returned: 0 }
-      tallied = { ...counts, totalCycleMs: 0, waitedMs: new Latest() }
-      this.#routes.set(route, tallied)
+      refreshes = { ...counts, totalCycleMs: 0, waitedMs: new LatestNumbers() }
+      this.#routes.set(route, refreshes)
     }
-    return tallied
+    return refreshes
   }
 }
 
 /** The latest numbers there were, in no order. */
-class Latest {
+class LatestNumbers {
   readonly values: number[] = []
   #next = 0
 
   add(value: number): void {
     this.values[this.#next] = value
-    this.#next = (this.#next + 1) % latest
+    this.#next = (this.#next + 1) % mostKept
   }
 }
 

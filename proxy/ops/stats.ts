@@ -1,86 +1,170 @@
-// What /stats, /events and the page show.
-
-import type { HotKeys } from '../cache/hot-keys.ts'
+// What /stats, /events and the dashboard show.
 import type { Lifetime } from '../cache/lifetime.ts'
-import type { Source } from '../observation.ts'
+import type { MemoryTier } from '../cache/memory.ts'
+import type { Changes } from '../changes/leader.ts'
+import type { Clock } from '../clock.ts'
+import type { LogFollower } from '../coherence/follower.ts'
+import type { Ledger } from '../coherence/ledger.ts'
+import type { GuardedOrigin } from '../origin/guard.ts'
+import { type AnswerSource, cacheAnswers } from '../sources.ts'
 import type { Advice } from './advice.ts'
-import type { DegradationLevel } from './degradation.ts'
+import type { AuditCounts, RouteCounts } from './counts.ts'
+import type { DegradationLevel, DegradationMonitor } from './degradation.ts'
 import type { Figures } from './figures.ts'
-import type { BreakerState } from './gauges.ts'
-import type { History, RouteColumn } from './history.ts'
-import type { Counts, RouteCounts } from './metrics.ts'
-import type { RecentEvents } from './recent-events.ts'
+import type { BreakerReading } from './gauges.ts'
+import type { History, StepGauges } from './history.ts'
+import type { Metrics } from './metrics.ts'
+import type { RecentEvent, RecentEvents, RecentInvalidation } from './recent-events.ts'
+import type { RefreshStats } from './refresh-stats.ts'
 
-/** A route, or all, as /stats shows it: what was counted since the start, and what it comes to. */
-export interface Shown extends RouteCounts {
-  hitRatio: number | null
-  /** What has just happened, a second. */
-  now: Figures | null
-}
+/** How many of the latest changes, and of the latest invalidations, are shown. */
+const mostRecent = 20
 
-/** The counts since the start and the figures of now, what happened lately, and how many steps of the past there are. */
-export function statsOf(
-  { total, routes, invalidations, evictions }: Counts,
-  history: History,
-  recentEvents: RecentEvents,
-) {
-  const now = history.now()
-  const shown = (counts: RouteCounts, figures: Figures | undefined): Shown => {
-    const answered = counts.memory + counts.redis + counts.origin
-    const hitRatio = answered === 0 ? null : (counts.memory + counts.redis) / answered
-    return { ...counts, hitRatio, now: figures ?? null }
-  }
-  return {
-    nowSeconds: now.overSeconds,
-    total: shown(total, now.total),
-    routes: Object.fromEntries(Object.entries(routes).map(([name, counts]) => [name, shown(counts, now.routes[name])])),
-    invalidations,
-    evictions,
-    recentEvents: {
-      changes: recentEvents.changes().slice(0, 20),
-      invalidations: recentEvents.invalidations().slice(0, 20),
-    },
-    historySteps: history.steps,
-  }
-}
-
-// What the dashboard reads: the browser files take their types from here.
-
-/** A place that answers come from, in the order in which it is asked. `isHit`: an answer from there is one of the cache. */
-export interface ShownSource {
-  name: Source
-  label: string
-  isHit: boolean
-}
-
-/** `/stats`, and each message of `/events`. */
-export interface Stats extends ReturnType<typeof statsOf> {
-  version: string
-  needsToken: boolean
+/** How the process is at the moment: what /ready shows too. */
+export interface ProcessState {
   uptimeSeconds: number
   degradationLevel: DegradationLevel
   degradationSeconds: number
-  memory: { bytes: number; maxBytes: number; entries: number }
-  postgres: { total: number; idle: number; waiting: number }
-  breakers: { name: string; state: BreakerState }[]
+  memory: Pick<MemoryTier, 'bytes' | 'maxBytes' | 'entries'>
+  /** Where there is one. */
+  redis?: { connected: boolean }
+  coherence: LogFollower['state'] & { follow: Pick<Changes, 'mode' | 'state' | 'why'> }
+  postgres: GuardedOrigin['connections']
+  breakers: BreakerReading[]
+  /** Connections of clients that are open. */
   clients: number
+  /** Fills under way. */
   flights: number
+  /** Where there is one. */
+  upstream?: { underWay: number }
+}
+
+/** A route, or all: what was counted since the start, and what has just happened. */
+export interface RouteStats extends Omit<RouteCounts, 'bySource'> {
+  hitRatio: number | null
+  /** What has just happened, a second; of a route that has just been called for the first time, nothing yet. */
+  now: Figures | null
+  /** By the name of a source: how many responses came from there. */
+  [source: string]: number | null | Figures | AuditCounts | undefined
+}
+
+/** All that /stats shows, and /events each second. */
+export interface Stats extends ProcessState {
+  version: string
+  /** Whether a purge needs the admin token. */
+  needsToken: boolean
+  sources: readonly AnswerSource[]
+  /** `now` is over so many seconds. */
+  nowSeconds: number
+  total: RouteStats & { now: Figures }
+  routes: Record<string, RouteStats>
+  invalidations: number
+  evictions: number
+  recentEvents: { changes: RecentEvent[]; invalidations: RecentInvalidation[] }
+  /** How many steps of the past there have been. */
+  historySteps: number
   advice: Advice[]
-  sources?: readonly ShownSource[]
 }
 
-/** `/dashboard/history`: the steps since the one that was asked for, by columns. */
-export interface Past<Column extends string> {
-  /** The number of steps so far. */
-  steps: number
-  agoSeconds: number[]
-  columns: { [name in Column]?: (number | null)[] }
+/** What the process is made of, as far as its state is shown. */
+export interface StateParts {
+  clock: Clock
+  degradation: DegradationMonitor
+  memory: MemoryTier
+  /** The tiers behind memory. */
+  farther: readonly { readonly name: string; readonly isOpen: boolean }[]
+  redis: { readonly isConnected: boolean } | undefined
+  ledger: Pick<Ledger, 'position'>
+  logFollower: Pick<LogFollower, 'state'>
+  changes: Pick<Changes, 'mode' | 'state' | 'why'>
+  origin: Pick<GuardedOrigin, 'connections' | 'breakers'>
+  listener: { readonly clients: number }
+  cache: { readonly flights: number }
+  upstream: { readonly underWay: number } | undefined
 }
 
-/** `/dashboard/route`. */
-export interface RoutePast extends Past<RouteColumn> {
-  hotKeys: ReturnType<HotKeys['of']>
-  slowest: ReturnType<RecentEvents['slowest']>
+export interface StatsParts extends StateParts {
+  version: string
+  needsToken: boolean
+  sources: readonly AnswerSource[]
+  metrics: Metrics
+  history: History
+  recentEvents: RecentEvents
+  refreshStats: RefreshStats
+}
+
+export function stateOf(parts: StateParts): ProcessState {
+  const { clock, degradation, memory, redis, logFollower, changes, origin, cache, upstream } = parts
+  return {
+    uptimeSeconds: clock.now() / 1000,
+    degradationLevel: degradation.level,
+    degradationSeconds: degradation.forMs / 1000,
+    memory: { bytes: memory.bytes, maxBytes: memory.maxBytes, entries: memory.entries },
+    ...(redis && { redis: { connected: redis.isConnected } }),
+    coherence: { ...logFollower.state, follow: { mode: changes.mode, state: changes.state, why: changes.why } },
+    postgres: origin.connections,
+    breakers: breakersOf(parts),
+    clients: parts.listener.clients,
+    flights: cache.flights,
+    ...(upstream && { upstream: { underWay: upstream.underWay } }),
+  }
+}
+
+/** The circuit breakers of the tiers behind memory, of the database and of routes. */
+export function breakersOf({ farther, origin }: Pick<StateParts, 'farther' | 'origin'>): BreakerReading[] {
+  return [
+    ...farther.map(({ name, isOpen }): BreakerReading => ({ name, state: isOpen ? 'open' : 'closed' })),
+    ...origin.breakers,
+  ]
+}
+
+/** How things stand, for the history: read at the end of each step. */
+export function stepGaugesOf({ origin, memory, listener }: StateParts): StepGauges {
+  const { total, idle, waiting } = origin.connections
+  const { bytes, entries } = memory
+  return { poolActive: total - idle, poolWaiting: waiting, memoryBytes: bytes, entries, clients: listener.clients }
+}
+
+export function statsOf(parts: StatsParts): Stats {
+  const { version, needsToken, sources, metrics, history, recentEvents, refreshStats, memory } = parts
+  const { total, routes, invalidations, evictions } = metrics.counts()
+  const latest = history.latest()
+  const ofRoutes = [...routes].map(([name, counts]) => [
+    name,
+    routeStats(counts, latest.routes.get(name) ?? null, sources),
+  ])
+  return {
+    version,
+    needsToken,
+    ...stateOf(parts),
+    sources,
+    nowSeconds: latest.overSeconds,
+    total: routeStats(total, latest.total, sources),
+    routes: Object.fromEntries(ofRoutes),
+    invalidations,
+    evictions,
+    recentEvents: {
+      changes: recentEvents.changes().slice(0, mostRecent),
+      invalidations: recentEvents.invalidations().slice(0, mostRecent),
+    },
+    historySteps: history.steps,
+    advice: refreshStats.advice((route) => routes.get(route)?.requests ?? 0, memory.maxBytes),
+  }
+}
+
+function routeStats<Now extends Figures | null>(
+  { bySource, ...counts }: RouteCounts,
+  now: Now,
+  sources: readonly AnswerSource[],
+): RouteStats & { now: Now } {
+  const countOf = (source: string) => bySource.get(source) ?? 0
+  const { hits, answered } = cacheAnswers(sources, countOf)
+  return {
+    ...Object.fromEntries(sources.map(({ name }) => [name, countOf(name)])),
+    ...counts,
+    hitRatio: answered === 0 ? null : hits / answered,
+    now,
+  }
 }
 
 /** Of a route in `/routes`, what the page shows. */

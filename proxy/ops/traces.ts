@@ -53,7 +53,9 @@ export class Traces {
     this.#provider = new TracerProvider({
       resource: ours.merge(detectResources({ detectors: [envDetector] })),
       sampler: new ParentBasedSampler({ root: atMost(newTracesASecond, clock) }),
-      spanProcessors: [new BatchSpanProcessor({ exporter: telling(exporter, observe), scheduledDelayMillis: 1000 })],
+      spanProcessors: [
+        new BatchSpanProcessor({ exporter: observedExporter(exporter, observe), scheduledDelayMillis: 1000 }),
+      ],
     })
   }
 
@@ -75,7 +77,7 @@ export class Traces {
   }
 
   cache(cache: ReadThrough): Pick<ReadThrough, 'fromMemory' | 'fetch'> {
-    const held = (read: Read) => {
+    const fromMemory = (read: Read) => {
       const answer = cache.fromMemory(read)
       const { source, state } = answer ?? {}
       if (answer) this.#current.getStore()?.edge.setAttributes({ 'onramp.source': source, 'onramp.state': state })
@@ -92,12 +94,13 @@ export class Traces {
         traced.wait?.end()
       }
     }
-    return { fromMemory: held, fetch }
+    return { fromMemory, fetch }
   }
 
   tier(tier: Tier): Tier {
     return {
       name: tier.name,
+      label: tier.label,
       set: (...all) => tier.set(...all),
       get: async (key) => this.#look(tier, () => tier.get(key)),
     }
@@ -126,7 +129,8 @@ export class Traces {
 
   #begin(request: IncomingMessage, response: ServerResponse): void {
     const { method = '', url = '', rawHeaders } = request
-    const attributes = { 'http.request.method': method, 'url.path': url.split('?', 1)[0] as string }
+    const [path = ''] = url.split('?', 1)
+    const attributes = { 'http.request.method': method, 'url.path': path }
     const parent = parentOf(rawHeaders)
     const context = parent === undefined ? ROOT_CONTEXT : trace.setSpanContext(ROOT_CONTEXT, parent)
     const edge = this.#tracer.startSpan(method, { kind: SpanKind.SERVER, attributes }, context)
@@ -153,8 +157,8 @@ export class Traces {
 
   /** The fill begins with the wait for its turn, the statement when it is sent. */
   async #fill(edge: Span, read: Read, sent: () => void) {
-    const fill = this.#child(edge, 'fill') as Span
-    fill.setAttribute('onramp.route', read.route)
+    const fill = this.#child(edge, 'fill')
+    fill?.setAttribute('onramp.route', read.route)
     let statement: Span | undefined
     try {
       return await read.load(() => {
@@ -166,7 +170,7 @@ export class Traces {
       throw error
     } finally {
       statement?.end()
-      fill.end()
+      fill?.end()
     }
   }
 
@@ -184,7 +188,8 @@ const traceparent = /^(?!ff)[\da-f]{2}-([\da-f]{32})-([\da-f]{16})-([\da-f]{2})(
 /** What `rawHeaders` say of the trace a request belongs to; nothing, if they say it twice or not as it should be. */
 function parentOf(rawHeaders: readonly string[]) {
   const given = rawHeaders.filter((_, i) => i % 2 === 1 && rawHeaders[i - 1]?.toLowerCase() === 'traceparent')
-  const [, traceId = '', spanId = '', flags = ''] = (given.length === 1 && traceparent.exec(given[0] as string)) || []
+  const [only = '', ...others] = given
+  const [, traceId = '', spanId = '', flags = ''] = (others.length === 0 && traceparent.exec(only)) || []
   const context = { traceId, spanId, traceFlags: Number.parseInt(flags, 16) & 1, isRemote: true }
   return isSpanContextValid(context) ? context : undefined
 }
@@ -213,7 +218,7 @@ function atMost(most: number, clock: Clock): Sampler {
 }
 
 /** `exporter`, whose first failure after a success, and first success after a failure, are told. */
-function telling(exporter: SpanExporter, observe: Observe): SpanExporter {
+function observedExporter(exporter: SpanExporter, observe: Observe): SpanExporter {
   let isLost = false
   return {
     export(spans, done) {

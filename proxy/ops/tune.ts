@@ -1,20 +1,30 @@
 // Asks a running onramp for its advice.
 import { request } from 'node:http'
+import { z } from 'zod'
 import { httpAddress, isSocketPath, isWildcard } from '../address.ts'
 import { messageOf, Refusal } from '../errors.ts'
-import type { Advice } from './advice.ts'
+import { type Advice, adviceKinds } from './advice.ts'
 
 /** Where the admin listener is, as the configuration has it. */
-interface Admin {
+interface AdminAddress {
   host: string
   port: number
 }
 
+type SpokenAdvice = Pick<Advice, 'route' | 'kind' | 'text'>
+
+/** As much of /stats as is shown. */
+const tunedStats = z.object({
+  advice: z.array(z.object({ route: z.string(), kind: z.enum(adviceKinds), text: z.string() })),
+  uptimeSeconds: z.number(),
+})
+type TunedStats = z.infer<typeof tunedStats>
+
 /** The most the running onramp may take to answer, in milliseconds. */
-const patienceMs = 5000
+const timeoutMs = 5000
 
 /** Asks the onramp that runs with this admin listener what could be tuned; sentences for the terminal. Throws a {@link Refusal}. */
-export async function tune(admin: Admin): Promise<string> {
+export async function tune(admin: AdminAddress): Promise<string> {
   if (admin.port === 0 && !isSocketPath(admin.host))
     throw new Refusal(
       'admin.port is 0, any free port: which one cannot be known. Set ADMIN_PORT to the one it printed.',
@@ -23,19 +33,19 @@ export async function tune(admin: Admin): Promise<string> {
   const text = await get(admin, '/stats').catch((cause) => {
     throw new Refusal(`No onramp answers on ${where} (the admin listener): ${messageOf(cause)}`, { cause })
   })
-  const stats = parsed(text)
+  const stats = parseStats(text)
   if (stats === undefined) throw new Refusal(`What answers on ${where} is no onramp.`)
-  return inWords(stats.advice, stats.uptimeSeconds)
+  return adviceInWords(stats.advice, stats.uptimeSeconds)
 }
 
 /** What is to be done first, then what is fine as it is, then what nobody can tell yet. */
-export function inWords(advice: readonly Advice[], uptimeSeconds: number): string {
+export function adviceInWords(advice: readonly SpokenAdvice[], uptimeSeconds: number): string {
   const measured = advice.filter(({ kind }) => kind !== 'unmeasured')
   const toDo = measured.filter(({ kind }) => kind !== 'keep')
   const unmeasured = advice.filter(({ kind }) => kind === 'unmeasured')
   if (advice.length === 0)
     return `Nothing was measured in the ${Math.round(uptimeSeconds)} s since the start: no route has asked the database.`
-  const lines = (some: readonly Advice[]) => some.map(({ route, text }) => `  ${route}: ${text}`)
+  const lines = (some: readonly SpokenAdvice[]) => some.map(({ route, text }) => `  ${route}: ${text}`)
   return [
     ...(toDo.length > 0 ? ['To do:', ...lines(toDo)] : ['Nothing to do.']),
     ...(measured.length > toDo.length
@@ -45,25 +55,24 @@ export function inWords(advice: readonly Advice[], uptimeSeconds: number): strin
   ].join('\n')
 }
 
-function get({ host, port }: Admin, path: string): Promise<string> {
+function get({ host, port }: AdminAddress, path: string): Promise<string> {
   const target = isSocketPath(host) ? { socketPath: host.slice('unix:'.length) } : { host: reachable(host), port }
   return new Promise((resolve, reject) => {
-    const asking = request({ ...target, path, timeout: patienceMs }, (response) => {
+    const asking = request({ ...target, path, timeout: timeoutMs }, (response) => {
       const pieces: Buffer[] = []
       response.on('data', (piece) => pieces.push(piece))
       response.on('error', reject)
       response.on('end', () => resolve(Buffer.concat(pieces).toString()))
     })
-    asking.on('timeout', () => asking.destroy(new Error(`no answer within ${patienceMs / 1000} s`)))
+    asking.on('timeout', () => asking.destroy(new Error(`no answer within ${timeoutMs / 1000} s`)))
     asking.on('error', reject)
     asking.end()
   })
 }
 
-function parsed(text: string): { advice: Advice[]; uptimeSeconds: number } | undefined {
+function parseStats(text: string): TunedStats | undefined {
   try {
-    const stats = JSON.parse(text)
-    return Array.isArray(stats.advice) ? stats : undefined
+    return tunedStats.safeParse(JSON.parse(text)).data
   } catch {
     return undefined // said by the caller
   }

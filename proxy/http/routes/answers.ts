@@ -1,5 +1,5 @@
 // Answers requests for routes, whatever their method: what memory holds in the same tick.
-import type { IncomingHttpHeaders } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage, Server } from 'node:http'
 import type { Answer, Read } from '../../cache/answer.ts'
 import type { Audit } from '../../cache/audit.ts'
 import type { ReadThrough } from '../../cache/read-through.ts'
@@ -18,6 +18,14 @@ import { RouteReads } from './reads.ts'
 import type { Route, RouteTable } from './route.ts'
 import { TargetCache } from './target-cache.ts'
 
+/** Who watches requests, where somebody does. */
+export interface RequestTraces {
+  /** Sees every request that `server` gets. */
+  follow(server: Server): void
+  /** Runs what is done for `request`, whose route has the path `path`. */
+  within(request: IncomingMessage, path: string | undefined, run: () => void): void
+}
+
 export interface RouteAnswersDependencies {
   /** The table of the moment: a reload replaces it between two requests. */
   routes(): RouteTable
@@ -25,8 +33,7 @@ export interface RouteAnswersDependencies {
   audit: Audit
   variants: Pick<VariantBuilder, 'want'>
   origin: Pick<GuardedOrigin, 'query' | 'admit' | 'isIdleFor'>
-  /** Runs what is done for a request to the route of a path, which somebody may want to watch. */
-  within?: ((request: RequestContext['request'], path: string | undefined, run: () => void) => void) | undefined
+  traces?: RequestTraces | undefined
   cors: Cors
   /** Of a POST. */
   maxBodyBytes: number
@@ -69,9 +76,9 @@ export class RouteAnswers {
 
   /** Answers a request. What memory holds for a GET or a HEAD is written before this returns: nothing is awaited. */
   answer(context: RequestContext): void {
-    const { within } = this.#deps
-    if (within === undefined) return void this.#answer(context)
-    within(context.request, context.match?.route.path, () => this.#answer(context))
+    const { traces } = this.#deps
+    if (traces === undefined) return void this.#answer(context)
+    traces.within(context.request, context.match?.route.path, () => this.#answer(context))
   }
 
   #answer(context: RequestContext): void {

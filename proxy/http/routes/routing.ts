@@ -1,5 +1,5 @@
 // The routes being served, replaced while running.
-import type { Invalidation } from '../../coherence/ledger.ts'
+import type { LogFollower } from '../../coherence/follower.ts'
 import type { Config } from '../../config/schema.ts'
 import { Refusal } from '../../errors.ts'
 import type { Observe } from '../../observation.ts'
@@ -14,7 +14,7 @@ export interface RoutingDependencies {
   prepared: Prepared
   origin: Origin
   /** Has every process forget what its answers were made of. */
-  publish(invalidation: Invalidation): Promise<unknown>
+  logFollower: Pick<LogFollower, 'publish'>
   observe: Observe
 }
 
@@ -64,7 +64,7 @@ export class Routing {
   async inspectAgain(): Promise<void> {
     const changed = await this.#inTurn(() => this.#inspectAgain())
     if (changed.length === 0) return
-    await this.#deps.publish({ tags: changed.map(routeTag), soft: false, cause: 'change' })
+    await this.#deps.logFollower.publish({ tags: changed.map(routeTag), soft: false, cause: 'change' })
     await this.#tellSources()
   }
 

@@ -1,5 +1,7 @@
 // Where the upstream is, and what can go wrong with it.
 import type { BlockList } from 'node:net'
+import { networks } from '../../address.ts'
+import type { Config } from '../../config/schema.ts'
 import { Problem } from '../../errors.ts'
 
 /** Where the web tier is, and how long it is waited for. Times in milliseconds. */
@@ -15,6 +17,21 @@ export interface UpstreamOptions {
   idleTimeoutMs: number
   trusted: BlockList
   maxHeaderBytes: number
+}
+
+/** Where the upstream is, by the configuration; nothing where there is none. */
+export function upstreamOptions({ upstream, limits }: Config): UpstreamOptions | undefined {
+  const { url } = upstream
+  if (url === undefined) return undefined
+  return {
+    url,
+    maxRequests: upstream.maxRequests,
+    connectTimeoutMs: upstream.connectTimeout,
+    firstByteTimeoutMs: upstream.firstByteTimeout,
+    idleTimeoutMs: limits.idleTimeout,
+    trusted: networks(upstream.trustedProxies),
+    maxHeaderBytes: limits.maxHeader,
+  }
 }
 
 /** Where the web tier is, in the words of those who connect to it. */

@@ -30,7 +30,7 @@ export class RecentEventsPanel {
     this.#changes.show(changes.length > 0 ? changes : nothing)
     const invalidations = recentEvents.invalidations.slice(0, 5).map(({ agoSeconds, cause, tags, lagSeconds }) => ({
       ago: agoSeconds,
-      text: `${tags.slice(0, 4).map(tagName).join(', ')}${tags.length > 4 ? ` and ${tags.length - 4} more` : ''}`,
+      text: `${tags.slice(0, 4).join(', ')}${tags.length > 4 ? ` and ${tags.length - 4} more` : ''}`,
       note: lagSeconds === undefined ? cause : `${cause}, heard after ${seconds(lagSeconds)}`,
     }))
     this.#invalidations.show(invalidations.length > 0 ? invalidations : nothing)
@@ -58,13 +58,6 @@ function adviceLines(advice) {
   const who = unmeasured === 1 ? '1 route' : `${unmeasured} routes`
   return [...lines, { text: `${who}: too few refreshes yet to say anything.`, className: 'nothing' }]
 }
-
-/**
- * A tag as it is, but for the one that all entries have.
- *
- * @param {string} tag
- */
-const tagName = (tag) => (tag === '*' ? 'everything' : tag)
 
 /** A list whose elements stay as they are while its lines change: what is selected stays selected. */
 class LineList {

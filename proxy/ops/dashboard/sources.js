@@ -12,16 +12,8 @@
  * @returns {readonly ShownSource[]}
  */
 export function sourcesOf(stats) {
-  // REPLACE with `return stats.sources` as soon as every /stats has it; then the list below goes.
-  return stats.sources ?? withoutServer
+  return stats.sources
 }
-
-/** @type {readonly ShownSource[]} */
-const withoutServer = [
-  { name: 'memory', label: 'Memory', isHit: true },
-  { name: 'redis', label: 'Redis', isHit: true },
-  { name: 'origin', label: 'Database', isHit: false },
-]
 
 /**
  * The share of what the cache answers now that comes from `source`; `null` when it answers nothing.

@@ -1,0 +1,22 @@
+// How late the timers of this process are.
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+
+export interface EventLoopLag {
+  /** The 99th percentile since the last time it was read, in seconds. */
+  read(): number
+  stop(): void
+}
+
+/** Measures how late this process' timers are, every 10 ms, until stopped. */
+export function measureEventLoopLag(): EventLoopLag {
+  const histogram = monitorEventLoopDelay({ resolution: 10 })
+  histogram.enable()
+  return {
+    read() {
+      const seconds = histogram.count === 0 ? 0 : histogram.percentile(99) / 1e9
+      histogram.reset()
+      return seconds
+    },
+    stop: () => histogram.disable(),
+  }
+}

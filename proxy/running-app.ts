@@ -1,0 +1,72 @@
+// The program, running: what the process may ask of it until its end.
+import type { FastifyInstance } from 'fastify'
+import type { Clock } from './clock.ts'
+import type { Config } from './config/schema.ts'
+import { handOver } from './http/listener.ts'
+import type { PublicServer } from './http/server.ts'
+import type { Passthrough } from './http/upstream/passthrough.ts'
+import type { Readiness } from './ops/readiness.ts'
+
+export interface RunningParts {
+  config: Config
+  clock: Clock
+  server: PublicServer
+  admin: FastifyInstance
+  upstream: Passthrough | undefined
+  readiness: Readiness
+  redis: { readonly isConnected: boolean } | undefined
+  warnings: readonly string[]
+  /** Everything that was opened on the way here. */
+  closing: AsyncDisposableStack
+}
+
+export class RunningApp {
+  readonly #parts: RunningParts
+
+  constructor(parts: RunningParts) {
+    this.#parts = parts
+  }
+
+  get public(): PublicServer {
+    return this.#parts.server
+  }
+
+  get admin(): FastifyInstance {
+    return this.#parts.admin
+  }
+
+  /** What the database, or Redis, could not show or do, in sentences. */
+  get warnings(): readonly string[] {
+    return this.#parts.warnings
+  }
+
+  /** The tiers, nearest first, and how they are, for people. */
+  get tiers(): readonly string[] {
+    const { redis } = this.#parts
+    return ['memory', ...(redis ? [redis.isConnected ? 'redis' : 'redis (not reachable now)'] : [])]
+  }
+
+  /** From here on /ready says no; `signal` is what asked for it. */
+  drain(signal: string): void {
+    this.#parts.readiness.drain(signal)
+    this.#parts.upstream?.drain()
+  }
+
+  /** Takes no more connections; those there are end with their answers, little by little. Resolves when all of them are to. */
+  handOver(): Promise<void> {
+    const { server, clock, config } = this.#parts
+    return handOver(server.server, clock, config.limits.drainTimeout)
+  }
+
+  /** Cuts every connection, whatever is under way on it. */
+  cut(): void {
+    const { server, admin, upstream } = this.#parts
+    for (const listener of [server.server, admin.server]) listener.closeAllConnections()
+    void upstream?.close()
+  }
+
+  /** Ends what was opened, the last first; to be called when both listeners are closed. */
+  close(): Promise<void> {
+    return this.#parts.closing.disposeAsync()
+  }
+}
