@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { Parameter, RouteConfig } from '../proxy/config/schema.ts'
+import type { Parameter } from '../proxy/config/parameter-types.ts'
+import type { RouteConfig } from '../proxy/config/schema.ts'
 import { readQuery } from '../proxy/http/routes/input.ts'
 import { compileRoute, routeTable } from '../proxy/http/routes/route.ts'
 

@@ -1,7 +1,8 @@
 // A configured route, compiled; the table that finds one by its path.
 import { createHash } from 'node:crypto'
 import { type Key, type Params, spellKey } from '../../cache/key.ts'
-import type { Parameter, RouteConfig } from '../../config/schema.ts'
+import type { Parameter } from '../../config/parameter-types.ts'
+import type { RouteConfig } from '../../config/schema.ts'
 import type { Fault } from '../../errors.ts'
 import type { Query, RowRule } from '../../origin/origin.ts'
 import { parseStatement } from '../../statement.ts'
