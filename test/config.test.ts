@@ -8,7 +8,8 @@ import { readConfig } from '../proxy/config/load.ts'
 import { anyOf, parameterTypes } from '../proxy/config/parameter-types.ts'
 import type { Config } from '../proxy/config/schema.ts'
 import { Refusal } from '../proxy/errors.ts'
-import { compileRoute, routeTable } from '../proxy/http/routes/route.ts'
+import { compileRoute } from '../proxy/http/routes/route.ts'
+import { routeTable } from '../proxy/http/routes/table.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'onramp-config-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -845,7 +846,7 @@ describe('config/onramp.yaml', () => {
     const taken = found?.route.read(given)
     expect(found?.route.name).toBe(name)
     expect(taken).toHaveProperty('params')
-    if (found?.route.parameters.year !== undefined) expect(taken).toHaveProperty('params.year', 2014)
+    if (found?.route.config.parameters.year !== undefined) expect(taken).toHaveProperty('params.year', 2014)
   })
 
   test('has its SQL in files beside it', () => {

@@ -12,7 +12,8 @@ import { Problem } from '../proxy/errors.ts'
 import { cacheStatus, chooseEncoding, replyWith } from '../proxy/http/reply.ts'
 import { readBody, readQuery } from '../proxy/http/routes/input.ts'
 import { undecodable } from '../proxy/http/routes/parameters.ts'
-import { compileRoute, routeTable } from '../proxy/http/routes/route.ts'
+import { compileRoute } from '../proxy/http/routes/route.ts'
+import { routeTable } from '../proxy/http/routes/table.ts'
 import { entryOf } from './support.ts'
 
 /*

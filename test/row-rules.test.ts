@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { compileRoute, routeTable } from '../proxy/http/routes/route.ts'
+import { compileRoute } from '../proxy/http/routes/route.ts'
 import { purgedTags, sourcesOf } from '../proxy/http/routes/routing.ts'
+import { routeTable } from '../proxy/http/routes/table.ts'
 import { conjuncts, isBound, type PlanNode } from '../proxy/origin/row-rules.ts'
 
 describe('a condition is cut at the ANDs outside of parentheses, strings and names', () => {

@@ -22,7 +22,7 @@ import {
 import { problemReply } from './reply.ts'
 import { type Arriving, forClient, type RequestContext, type RouteMatch, routeAnswers } from './routes/answers.ts'
 import { readBody } from './routes/input.ts'
-import type { RouteTable } from './routes/route.ts'
+import type { RouteTable } from './routes/table.ts'
 import type { Passthrough } from './upstream/passthrough.ts'
 import { asksForWebSocket } from './upstream/tunnel.ts'
 

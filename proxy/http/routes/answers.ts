@@ -12,7 +12,8 @@ import { replyToError, requestIds } from '../framework.ts'
 import type { RequestHead } from '../head.ts'
 import { type Reply, replyWith } from '../reply.ts'
 import { readQuery } from './input.ts'
-import type { Route, RouteTable } from './route.ts'
+import type { Route } from './route.ts'
+import type { RouteTable } from './table.ts'
 import { TargetCache } from './target-cache.ts'
 
 /** The route of a request, and what its path gives; what a GET for this very target asks of the cache, where that is known. */

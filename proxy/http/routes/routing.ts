@@ -7,7 +7,8 @@ import type { Observe } from '../../observation.ts'
 import type { Inspection, Origin } from '../../origin/origin.ts'
 import { suggest } from '../../suggest.ts'
 import { everything, expandTags, type FollowedTable, routeTag, type Sources } from '../../tags.ts'
-import { compileRoute, type Route, type RouteTable, routeTable } from './route.ts'
+import { compileRoute, type Route } from './route.ts'
+import { type RouteTable, routeTable } from './table.ts'
 
 /** A configuration's routes, ready to be served: compiled, and seen by the database. */
 export interface Prepared {
@@ -159,21 +160,7 @@ export class Routing {
 export function changedRoutes(before: RouteTable, after: RouteTable): string[] {
   const looks = ({ byName }: RouteTable, name: string) => {
     const route = byName.get(name)
-    return (
-      route &&
-      JSON.stringify([
-        route.path,
-        route.methods,
-        route.query.version,
-        route.lifetime,
-        route.cacheControl,
-        route.query.share,
-        route.audit,
-        route.tables,
-        route.functions,
-        route.closed,
-      ])
-    )
+    return route && JSON.stringify([describeRoute(route), route.closed])
   }
   const names = new Set([...before.byName.keys(), ...after.byName.keys()])
   return [...names].filter((name) => looks(before, name) !== looks(after, name))
@@ -182,11 +169,11 @@ export function changedRoutes(before: RouteTable, after: RouteTable): string[] {
 /** Every table a route of `table` reads, with the columns rows are told by. */
 function followedTables({ routes }: RouteTable): FollowedTable[] {
   const columns = new Map<string, Set<string>>()
-  for (const { tables, rows } of routes) {
+  for (const { tables, query } of routes) {
     for (const table of tables) {
       const known = columns.get(table) ?? new Set()
       columns.set(table, known)
-      const rule = rows[table]
+      const rule = query.rows[table]
       if (rule !== undefined) known.add(rule.column)
     }
   }
@@ -211,7 +198,7 @@ export function purgedTags(table: RouteTable, request: PurgeRequest): string[] {
     throw new Problem('bad-parameters', `There is no route named ${quote(request.route)}${meant || '.'}`)
   }
   if (request.params === undefined) return [routeTag(route.name)]
-  const unknown = Object.keys(request.params).filter((name) => !Object.hasOwn(route.parameters, name))
+  const unknown = Object.keys(request.params).filter((name) => !Object.hasOwn(route.config.parameters, name))
   const faults = unknown.map((parameter) => ({ parameter, detail: 'is not a parameter of this route' }))
   const read = route.read(new Map(Object.entries(request.params).map(([name, value]) => [name, [value]])))
   if ('faults' in read) faults.push(...read.faults)
@@ -221,37 +208,8 @@ export function purgedTags(table: RouteTable, request: PurgeRequest): string[] {
 }
 
 /** A route as people look at it: everything its configuration and the database say of it. Durations in milliseconds. */
-export function describeRoute({
-  name,
-  path,
-  methods,
-  parameters,
-  query,
-  lifetime,
-  cacheControl,
-  audit,
-  tagTemplates,
-  tables,
-  functions,
-  rows,
-}: Route) {
-  const { returns, version, share } = query
-  const sql = query.statement.render((parameter) => `:${parameter}`)
-  return {
-    name,
-    path,
-    methods,
-    parameters,
-    returns,
-    lifetime,
-    cacheControl,
-    share,
-    audit,
-    tags: tagTemplates,
-    tables,
-    functions,
-    rows,
-    version,
-    sql,
-  }
+export function describeRoute({ config, methods, query, tables, functions }: Route) {
+  const { statement, version, rows } = query
+  const sql = statement.render((parameter) => `:${parameter}`)
+  return { ...config, methods, tables, functions, rows, version, sql }
 }
