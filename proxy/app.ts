@@ -36,8 +36,8 @@ import { eventLoopLag, metrics } from './ops/metrics.ts'
 import { RecentEvents } from './ops/recent-events.ts'
 import { RefreshStats } from './ops/refresh-stats.ts'
 import { statsOf } from './ops/stats.ts'
-import { guard } from './origin/guard.ts'
-import { postgresOrigin } from './origin/postgres.ts'
+import { GuardedOrigin } from './origin/guard.ts'
+import { PostgresOrigin } from './origin/postgres.ts'
 import { detectOverload } from './overload/detector.ts'
 import { Scheduler } from './overload/scheduler.ts'
 import { routeTag } from './tags.ts'
@@ -136,7 +136,7 @@ export async function createApp({
     statementMs: statementTimeout,
     isOverloaded: () => overload.isOverloaded,
   }
-  const origin = guard(postgresOrigin(database, clock, observe), guards, clock, observe)
+  const origin = new GuardedOrigin(new PostgresOrigin(database, clock, observe), guards, clock, observe)
   const ledger = new Ledger()
 
   const hotKeys = new HotKeys(random)

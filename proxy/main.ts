@@ -18,7 +18,8 @@ import { prepare, sourcesOf } from './http/routes/routing.ts'
 import { banner } from './ops/banner.ts'
 import { prettyLine } from './ops/pretty.ts'
 import { tune } from './ops/tune.ts'
-import { checkServer, postgresOrigin } from './origin/postgres.ts'
+import { PostgresOrigin } from './origin/postgres.ts'
+import { checkServer } from './origin/server-check.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const { version } = JSON.parse(readFileSync(`${root}package.json`, 'utf8')) as { version: string }
@@ -47,7 +48,7 @@ async function check({ config: file, db, printSql }: Command): Promise<void> {
   const verdict = `${file}: ${length} route${length === 1 ? '' : 's'}, no fault.`
   if (!db) return print(verdict)
   const database = await openDatabase(config)
-  const origin = postgresOrigin(
+  const origin = new PostgresOrigin(
     { ...config.postgres, url: database.url, connections: 1, statementTimeoutMs: 10_000 },
     systemClock,
     () => {},

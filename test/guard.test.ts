@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { Problem, type ProblemCode } from '../proxy/errors.ts'
-import { guard } from '../proxy/origin/guard.ts'
+import { GuardedOrigin } from '../proxy/origin/guard.ts'
 import type { Origin, Query } from '../proxy/origin/origin.ts'
 import { gate, ManualClock, recorder, settled } from './support.ts'
 
@@ -18,7 +18,7 @@ function setup(slots = 10) {
   } as unknown as Origin
   const load = { isBusy: false }
   const guards = { slots, waitMs: 3000, statementMs: 2000, isOverloaded: () => load.isBusy }
-  const guarded = guard(origin, guards, clock, seen.observe)
+  const guarded = new GuardedOrigin(origin, guards, clock, seen.observe)
   const ask = (route = 'plans', share: Partial<Query['share']> = {}) =>
     guarded.query({ route, share: { reserve: 0, queue: 100, ...share } } as Query, {}).then(
       () => 'answered',

@@ -18,7 +18,7 @@ const owners: Record<string, RegExp> = {
   fastify: /^(app|http\/.*|ops\/(admin|dashboard))$/,
   ioredis: /^(cache\/(redis|redis-time)|coherence\/log)$/,
   undici: /^http\/upstream\/pool$/,
-  pg: /^(origin\/(postgres|inspection|row-rules)|changes\/session|example\/marketplace)$/,
+  pg: /^(origin\/(postgres|cancel|sql-errors|server-check|inspection|referenced-objects|row-rules)|changes\/session|example\/marketplace)$/,
   'prom-client': /^ops\/(metrics|gauges)$/,
   '@opentelemetry': /^ops\/traces$/,
   'lru-cache': /^cache\/memory$/,

@@ -2,7 +2,8 @@ import { describe, expect, test } from 'vitest'
 import { compileRoute } from '../proxy/http/routes/route.ts'
 import { purgedTags, sourcesOf } from '../proxy/http/routes/routing.ts'
 import { routeTable } from '../proxy/http/routes/table.ts'
-import { conjuncts, isBound, type PlanNode } from '../proxy/origin/row-rules.ts'
+import type { PlanNode } from '../proxy/origin/plan.ts'
+import { conjuncts, isBound } from '../proxy/origin/row-rules.ts'
 
 describe('a condition is cut at the ANDs outside of parentheses, strings and names', () => {
   test.each([
