@@ -13,6 +13,9 @@ export type State = 'fresh' | 'stale' | 'miss' | 'bypass' | 'error'
 
 export type TierName = 'memory' | 'redis'
 
+/** Of a circuit breaker. Closed: in use. Open: passed by. Half-open: one is let through to try. */
+export type BreakerState = 'closed' | 'open' | 'half-open'
+
 /**
  * What came of an audit: the same bytes; others, though nothing has told of a change; others, and a change was told of; the
  * statement failed; or it was not run, since the database had enough to do or an audit of the route was under way.
@@ -77,7 +80,7 @@ export type Observation =
   /** The degradation level (ops/degradation) has changed. */
   | { kind: 'degradation'; level: string; before: string }
   /** `why`: what made it open. */
-  | { kind: 'breaker'; name: string; state: 'closed' | 'open' | 'half-open'; why?: string | undefined }
+  | { kind: 'breaker'; name: string; state: BreakerState; why?: string | undefined }
   | { kind: 'fill-raced'; route: string }
   | { kind: 'refresh-failed'; route: string; error: unknown }
   | { kind: 'variant-failed'; error: unknown }

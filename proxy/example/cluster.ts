@@ -6,7 +6,7 @@ import { createServer } from 'node:net'
 import { dirname, join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { codeOf, messageOf, Refusal } from '../errors.ts'
-import { connect } from './marketplace.ts'
+import { openConnection } from './marketplace.ts'
 import { nobody, runTool, type Tools } from './tools.ts'
 
 /** A folder of PostgreSQL's files, and what runs a server on them. */
@@ -101,10 +101,10 @@ export async function runningPort({ path, tools }: Cluster): Promise<number | un
 }
 
 /** Connects to a server that somebody else may have started a moment ago: it runs before it accepts connections. */
-export async function connectWhenReady(cluster: Cluster, url: string): ReturnType<typeof connect> {
+export async function connectWhenReady(cluster: Cluster, url: string): ReturnType<typeof openConnection> {
   for (const until = Date.now() + startSeconds * 1000; ; await pause(50)) {
     try {
-      return await connect(url)
+      return await openConnection(url)
     } catch (error) {
       const isStarting = ['ECONNREFUSED', startingUp].includes(codeOf(error) ?? '')
       if (!isStarting || Date.now() > until || (await runningPort(cluster)) === undefined) throw error

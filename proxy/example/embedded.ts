@@ -13,7 +13,7 @@ import {
   stopServer,
   superuserPassword,
 } from './cluster.ts'
-import { type connect, type Loading, load, marketplaceDatabase } from './marketplace.ts'
+import { type Loading, load, marketplaceDatabase, type openConnection } from './marketplace.ts'
 import { findTools } from './tools.ts'
 
 /** The example database, running. */
@@ -85,7 +85,7 @@ async function run(cluster: Cluster, { dataDir, settings = [], progress }: Embed
 }
 
 /** The connection whose lock says whose the server is. Throws a {@link Refusal} when it is somebody else's. */
-async function own(cluster: Cluster, url: string, dataDir: string): ReturnType<typeof connect> {
+async function own(cluster: Cluster, url: string, dataDir: string): ReturnType<typeof openConnection> {
   const owner = await connectWhenReady(cluster, url)
   const { rows } = await owner.query<{ mine: boolean }>('select pg_try_advisory_lock($1) as mine', [ownerLock])
   if (rows[0]?.mine) return owner

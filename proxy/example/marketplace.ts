@@ -46,7 +46,7 @@ export async function load(
     await superuser.query(`do $$ begin create role ${role} login; exception when duplicate_object then null; end $$`)
   await superuser.query(replication)
   await superuser.query(`create database ${unfinished} owner dba`)
-  const client = await connect(urlOf(unfinished))
+  const client = await openConnection(urlOf(unfinished))
   try {
     // What a crash would take is not there yet.
     await client.query('set synchronous_commit = off')
@@ -81,7 +81,7 @@ export function stepsOf(seed: string): [step: string, sql: string][] {
 }
 
 /** A connection whose loss is told by the query that meets it. */
-export async function connect(url: string): Promise<pg.Client> {
+export async function openConnection(url: string): Promise<pg.Client> {
   const client = new pg.Client({
     connectionString: url,
     connectionTimeoutMillis: 10_000,

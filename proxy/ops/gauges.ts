@@ -1,5 +1,6 @@
 // What is read when metrics are, rather than counted.
 import { Gauge, type Registry } from 'prom-client'
+import type { BreakerState } from '../observation.ts'
 import { type DegradationLevel, degradationLevels } from './degradation.ts'
 
 /** What is read when metrics are, rather than counted as it happens. */
@@ -18,8 +19,6 @@ export interface Gauges {
   eventLoopLagSeconds(): number
 }
 
-/** Closed: in use. Open: passed by. Half-open: one is let through to try. */
-export type BreakerState = 'closed' | 'open' | 'half-open'
 const breakerValues: Record<BreakerState, number> = { closed: 0, open: 1, 'half-open': 2 }
 
 /** Adds what is read when somebody looks, rather than counted as it happens, to `registry`. */

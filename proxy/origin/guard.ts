@@ -1,9 +1,9 @@
 // Protects it: breakers, then the bulkhead.
 import type { Clock } from '../clock.ts'
 import { Problem } from '../errors.ts'
-import type { Observe } from '../observation.ts'
+import type { BreakerState, Observe } from '../observation.ts'
 import { routeTag } from '../tags.ts'
-import { Breaker, type BreakerLimits, type BreakerState, type Outcome } from './breaker.ts'
+import { Breaker, type BreakerLimits, type BreakerOutcome } from './breaker.ts'
 import { Bulkhead, type Share } from './bulkhead.ts'
 import type { Inspection, Origin, OriginAnswer, Query, Values } from './origin.ts'
 
@@ -114,7 +114,7 @@ export class GuardedOrigin implements Origin {
       throw this.#refusal(query.route)
     }
     const began = this.#clock.now()
-    const tell = (ofDatabase: Outcome, ofRoute: Outcome) => {
+    const tell = (ofDatabase: BreakerOutcome, ofRoute: BreakerOutcome) => {
       this.#database.leave(term, ofDatabase)
       breaker.leave(routeTerm, ofRoute)
     }

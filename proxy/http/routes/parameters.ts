@@ -9,9 +9,9 @@ export type Given = ReadonlyMap<string, readonly unknown[]>
 /** A name with its value that could not be decoded: percent signs that are no UTF-8. Fits no parameter. */
 export const undecodable = Symbol('undecodable')
 
-export type Outcome<T> = { value: T } | { fault: string }
-export type Reader = (value: unknown) => Outcome<Params[string]>
-type ScalarReader = (value: unknown) => Outcome<Scalar>
+export type ReadOutcome<T> = { value: T } | { fault: string }
+export type Reader = (value: unknown) => ReadOutcome<Params[string]>
+type ScalarReader = (value: unknown) => ReadOutcome<Scalar>
 
 /** How the reader of a declared parameter is made, for each type of `Declared`. */
 type Readers<Declared extends Parameter, Made> = {
