@@ -3,7 +3,7 @@ import { z } from 'zod'
 
 export const day = 86_400_000
 
-interface Unit {
+interface Quantity {
   noun: string
   examples: string
   /** How much of the smallest unit each one is. */
@@ -12,13 +12,13 @@ interface Unit {
   likely: readonly string[]
 }
 
-const durations: Unit = {
+const durations: Quantity = {
   noun: 'a duration',
   examples: '250ms, 30s, 10m, 1h or 7d',
   units: { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: day },
   likely: ['s', 'ms'],
 }
-const sizes: Unit = {
+const sizes: Quantity = {
   noun: 'a size',
   examples: '512B, 64KiB, 256MiB or 2GiB',
   units: { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 },
@@ -32,7 +32,7 @@ interface Bound {
 }
 
 /** A number with its unit; an amount of the smallest unit once read. */
-function amount({ noun, examples, units, likely }: Unit, bounds: readonly Bound[]) {
+function amount({ noun, examples, units, likely }: Quantity, bounds: readonly Bound[]) {
   const read = (text: string) =>
     Math.round(Number.parseFloat(text) * (units[text.replace(/^[\d.]+/, '')] ?? Number.NaN))
   const error = ({ input }: { input?: unknown }) => {

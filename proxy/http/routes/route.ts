@@ -10,7 +10,7 @@ import { type Given, readerOf } from './parameters.ts'
 
 /** A configured read, compiled: everything a request needs of it, nothing left to look up. */
 export interface Route {
-  /** All that the file says of it. What is read for each request is beside it, at the first hand. */
+  /** All that the file says of it. Only what each request reads is repeated beside it. */
   readonly config: RouteConfig
   readonly name: string
   readonly path: string
