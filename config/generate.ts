@@ -2,7 +2,7 @@ import { globSync, readFileSync, writeFileSync } from 'node:fs'
 import { posix } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Results, readmeTable } from '../bench/report.ts'
-import { jsonSchema } from '../proxy/config/schema.ts'
+import { jsonSchema } from '../proxy/config/json-schema.ts'
 import { type Results as FaultResults, readResults } from '../test/faults/results.ts'
 import type { Share } from '../test/faults/run.ts'
 

@@ -27,8 +27,8 @@ import { upstreamOptions } from './http/upstream/address.ts'
 import { passthrough } from './http/upstream/passthrough.ts'
 import { adminListener } from './ops/admin-listener.ts'
 import { type Observers, startObservers } from './ops/observers.ts'
-import { guard } from './origin/guard.ts'
-import { postgresOrigin } from './origin/postgres.ts'
+import { GuardedOrigin } from './origin/guard.ts'
+import { PostgresOrigin } from './origin/postgres.ts'
 import { detectOverload } from './overload/detector.ts'
 import { Scheduler } from './overload/scheduler.ts'
 import { RunningApp } from './running-app.ts'
@@ -98,7 +98,7 @@ function readDatabase({ config, databaseUrl, clock, observe, opened }: Base) {
     statementMs: statementTimeoutMs,
     isOverloaded: () => overload.isOverloaded,
   }
-  const origin = guard(postgresOrigin(settings, clock, observe), guards, clock, observe)
+  const origin = new GuardedOrigin(new PostgresOrigin(settings, clock, observe), guards, clock, observe)
   opened.defer(() => origin.close())
   return { scheduler, overload, origin }
 }

@@ -56,7 +56,7 @@ function parse(args: string[]) {
   try {
     return parseArgs({ args, options, allowPositionals: true })
   } catch (error) {
-    const [sentence] = messageOf(error).split('. ') as [string]
+    const [sentence = ''] = messageOf(error).split('. ')
     const known = Object.keys(options).map((option) => `--${option}`)
     const unknown = /^Unknown option '([^']+)'/.exec(sentence)?.[1]
     throw new WrongUsage(`${sentence}${unknown === undefined ? '' : suggest(unknown, known)}`)

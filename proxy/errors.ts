@@ -67,6 +67,11 @@ export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message || error.name : String(error)
 }
 
+/** The code that Node or a driver gives an error, such as ECONNREFUSED. */
+export function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
+}
+
 /** `value` as a sentence can quote it: JSON, cut after 60 characters. */
 export function quote(value: unknown): string {
   const text = JSON.stringify(value) ?? String(value)

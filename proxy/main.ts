@@ -1,28 +1,26 @@
 #!/usr/bin/env node
 // The process: environment, signals, listen, drain, exit codes.
-import { readFileSync, statSync, unlinkSync } from 'node:fs'
-import type { Server } from 'node:http'
-import { type AddressInfo, connect } from 'node:net'
+import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { type Logger, pino } from 'pino'
-import { httpAddress, isSocketPath, isWildcard, withoutSecrets } from './address.ts'
-import { type App, createApp } from './app.ts'
-import { checkCapabilities, psqlOf } from './changes/capabilities.ts'
+import { z } from 'zod'
+import { isWildcard, withoutSecrets } from './address.ts'
+import { createApp } from './app.ts'
+import { databaseReport, missingSql, verdictOf } from './check.ts'
 import { type Command, readArguments, usage } from './cli.ts'
 import { systemClock } from './clock.ts'
 import { readConfig } from './config/load.ts'
 import type { Config } from './config/schema.ts'
+import { type Database, openDatabase } from './database.ts'
 import { messageOf, Refusal, WrongUsage } from './errors.ts'
-import { type Embedded, startEmbedded } from './example/embedded.ts'
-import { backlog, claim, shareSockets } from './http/listener.ts'
-import { prepare, sourcesOf } from './http/routes/prepare.ts'
+import { listen, listeningAddress } from './http/listen.ts'
 import { banner } from './ops/banner.ts'
 import { prettyLine } from './ops/pretty.ts'
+import type { RunningApp } from './running-app.ts'
 import { tune } from './ops/tune.ts'
-import { checkServer, postgresOrigin } from './origin/postgres.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
-const { version } = JSON.parse(readFileSync(`${root}package.json`, 'utf8')) as { version: string }
+const { version } = z.object({ version: z.string() }).parse(JSON.parse(readFileSync(`${root}package.json`, 'utf8')))
 
 async function main(): Promise<void> {
   const command = readArguments(process.argv.slice(2), `${root}config/onramp.yaml`)
@@ -44,32 +42,14 @@ async function main(): Promise<void> {
 
 async function check({ config: file, db, printSql }: Command): Promise<void> {
   const config = readConfig(file, process.env)
-  const { length } = config.routes
-  const verdict = `${file}: ${length} route${length === 1 ? '' : 's'}, no fault.`
+  const verdict = verdictOf(config, file)
   if (!db) return print(verdict)
-  const database = await openDatabase(config)
-  const origin = postgresOrigin(
-    { ...config.postgres, url: database.url, connections: 1, statementTimeoutMs: 10_000 },
-    systemClock,
-    () => {},
-  )
+  const database = await open(config)
   try {
-    const { table, inspection } = await prepare(config, origin)
-    const means = await checkCapabilities(database.url, config.postgres.follow, sourcesOf(table))
-    if (printSql) return print(psqlOf(means))
-    for (const { name, query } of table.routes) {
-      const { parameterTypes = {}, tables = [], functions = [] } = inspection.routes.get(name) ?? {}
-      const typed = query.statement.names.map((parameter) => `:${parameter} ${parameterTypes[parameter]}`)
-      print(
-        `  ${name}\n    parameters  ${typed.join(', ') || 'none'}\n    reads       ${tables.join(', ') || 'no table'}`,
-      )
-      if (functions.length > 0) print(`    calls       ${functions.join(', ')}`)
-    }
-    for (const warning of [...inspection.warnings, ...means.warnings]) print(`warning: ${warning}`)
-    print(`The database is followed ${means.mode === 'off' ? `not at all: ${means.why}` : means.why}.`)
+    if (printSql) return print(await missingSql(config, database.url, systemClock))
+    print(await databaseReport(config, database.url, systemClock))
     print(`${verdict} ${database.shown}: every statement is accepted.`)
   } finally {
-    await origin.close()
     await database.stop()
   }
 }
@@ -77,7 +57,7 @@ async function check({ config: file, db, printSql }: Command): Promise<void> {
 async function serve({ config: file }: Command): Promise<void> {
   const config = readConfig(file, process.env)
   const stopping = stopSignal()
-  const database = await openDatabase(config, () => stopping.isAsked)
+  const database = await open(config, () => stopping.isAsked)
   try {
     const app = await createApp({
       config,
@@ -90,7 +70,7 @@ async function serve({ config: file }: Command): Promise<void> {
       nodeVersion: process.version,
     })
     try {
-      await listen(app, config)
+      await listenAsConfigured(app, config)
       print(started(app, config, database))
       const signal = await stopping.signal
       print(`\n${signal}: finishing what is under way.`)
@@ -111,53 +91,15 @@ function newLogger({ log }: Config): Logger {
   return isForPeople ? pino(options, { write: (line) => process.stdout.write(prettyLine(line)) }) : pino(options)
 }
 
-async function listen(app: App, { listen, admin }: Config): Promise<void> {
-  for (const [server, { host, port }, variable, reusePort = false] of [
-    [app.public, listen, 'PORT', listen.reusePort],
-    [app.admin, admin, 'ADMIN_PORT', false],
-  ] as const) {
-    const isSocket = isSocketPath(host)
-    const path = host.slice('unix:'.length)
-    if (isSocket) await removeStaleSocket(path)
-    // Elsewhere sockets cannot share a port, or do not share its connections.
-    const isShared = server === app.public && !isSocket && process.platform === 'linux'
-    const begin = async () => {
-      // For port 0 the system finds one that nobody has.
-      if (isShared && !reusePort && port !== 0) await claim(host, port)
-      const where = isSocket ? { path } : { host, port, reusePort: reusePort || isShared }
-      await server.listen({ ...where, backlog })
-      if (isShared) await shareSockets(server.server, host)
-    }
-    await begin().catch((error: NodeJS.ErrnoException) => {
-      const advice = isSocket ? 'Another process serves it.' : `Set ${variable} to another port.`
-      const why = {
-        EADDRINUSE: `it is in use. ${advice}`,
-        EACCES: `this user may not. ${isSocket ? '' : advice}`,
-        EADDRNOTAVAIL: 'this machine has no such address.',
-        ENOENT: 'its folder is not there.',
-      }[error.code ?? '']
-      const where = isSocket ? host : `${host}:${port}`
-      throw new Refusal(`onramp cannot listen on ${where}: ${(why ?? messageOf(error)).trim()}`, { cause: error })
-    })
-  }
-}
-
-/** Removes the socket a process has left that ended without a chance to: nobody answers on it. */
-async function removeStaleSocket(path: string): Promise<void> {
-  const there = statSync(path, { throwIfNoEntry: false })
-  if (there === undefined) return
-  if (!there.isSocket())
-    throw new Refusal(`onramp cannot listen on unix:${path}: something is there that is no socket.`)
-  const answers = await new Promise<boolean>((resolve) => {
-    const socket = connect(path, () => resolve(true)).on('error', () => resolve(false))
-    socket.unref()
-    socket.on('connect', () => socket.destroy())
-  })
-  if (!answers) unlinkSync(path)
+async function listenAsConfigured(app: RunningApp, { listen: clients, admin }: Config): Promise<void> {
+  // Elsewhere sockets cannot share a port, or do not share its connections.
+  const mayShare = process.platform === 'linux'
+  await listen(app.public, { ...clients, reusePort: clients.reusePort ?? false, variable: 'PORT', mayShare })
+  await listen(app.admin, { ...admin, reusePort: false, variable: 'ADMIN_PORT', mayShare: false })
 }
 
 /** Lets every request under way have its answer; what is still open after `graceMs` is cut. */
-async function closeListeners(app: App, graceMs: number): Promise<void> {
+async function closeListeners(app: RunningApp, graceMs: number): Promise<void> {
   const cut = setTimeout(() => app.cut(), graceMs)
   await app.handOver()
   // The admin listener last: /ready says that it is draining.
@@ -166,47 +108,19 @@ async function closeListeners(app: App, graceMs: number): Promise<void> {
   clearTimeout(cut)
 }
 
-interface Database {
-  url: string
-  /** The address without its password. */
-  shown: string
-  ownerUrl?: string
-  stop(): Promise<void>
+function open({ postgres }: Config, isAskedToStop = () => false): Promise<Database> {
+  const folders = { dataDir: `${root}.data`, marketplaceDir: `${root}config/marketplace` }
+  return openDatabase(postgres.url, { ...folders, print, isAskedToStop })
 }
 
-async function openDatabase({ postgres }: Config, isAskedToStop = () => false): Promise<Database> {
-  if (postgres.url !== 'embedded') {
-    const shown = withoutSecrets(postgres.url)
-    await checkServer(postgres.url, shown)
-    return { url: postgres.url, shown, stop: async () => {} }
-  }
-  const began = performance.now()
-  let isBusy = false
-  const progress = (step: string) => {
-    if (isAskedToStop())
-      throw new Refusal('Stopped before the example database was ready; the next start begins where it has to.')
-    if (!isBusy) print('Preparing the embedded database; the next start takes a second or two.')
-    isBusy = true
-    print(`  ${((performance.now() - began) / 1000).toFixed(1).padStart(4)} s  ${step}`)
-  }
-  const embedded: Embedded = await startEmbedded({
-    dataDir: `${root}.data`,
-    marketplaceDir: `${root}config/marketplace`,
-    progress,
-  })
-  return { ...embedded, shown: `embedded, ${withoutSecrets(embedded.url)}` }
-}
-
-function started(app: App, { routes, listen, admin, upstream }: Config, { shown, ownerUrl }: Database): string {
-  const address = ({ server }: { server: Server }, host: string, scheme?: string) =>
-    isSocketPath(host) ? host : httpAddress(host, (server.address() as AddressInfo).port, scheme)
+function started(app: RunningApp, { routes, listen, admin, upstream }: Config, { shown, ownerUrl }: Database): string {
   const scheme = listen.tls === undefined ? 'http' : 'https'
   return banner({
     version,
     routes,
-    clients: address(app.public, listen.host, scheme),
-    here: address(app.public, isWildcard(listen.host) ? '127.0.0.1' : listen.host, scheme),
-    admin: address(app.admin, admin.host),
+    clients: listeningAddress(app.public, listen.host, scheme),
+    here: listeningAddress(app.public, isWildcard(listen.host) ? '127.0.0.1' : listen.host, scheme),
+    admin: listeningAddress(app.admin, admin.host),
     needsToken: admin.token !== undefined,
     tiers: app.tiers,
     database: shown,

@@ -8,6 +8,9 @@ export type Coherence = 'starting' | 'synchronized' | 'degraded'
 /** What the cache made of a request. */
 export type State = 'fresh' | 'stale' | 'miss' | 'bypass' | 'error'
 
+/** Of a circuit breaker. Closed: in use. Open: passed by. Half-open: one is let through to try. */
+export type BreakerState = 'closed' | 'open' | 'half-open'
+
 /**
  * What came of an audit: the same bytes; others, though nothing has told of a change; others, and a change was told of; the
  * statement failed; or it was not run, since the database had enough to do or an audit of the route was under way.
@@ -74,7 +77,7 @@ export type Observation =
   /** The degradation level (ops/degradation) has changed; `reason`: why it is not the best one. */
   | { kind: 'degradation'; level: string; before: string; reason?: string | undefined }
   /** `why`: what made it open. */
-  | { kind: 'breaker'; name: string; state: 'closed' | 'open' | 'half-open'; why?: string | undefined }
+  | { kind: 'breaker'; name: string; state: BreakerState; why?: string | undefined }
   | { kind: 'fill-raced'; route: string }
   | { kind: 'refresh-failed'; route: string; error: unknown }
   | { kind: 'variant-failed'; error: unknown }

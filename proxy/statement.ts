@@ -38,8 +38,7 @@ const onlyEnd = /(?:[;\s]|--[^\n\r]*|\/\*[\s\S]*?\*\/)*$/y
  * A semicolon at the end is dropped; PostgreSQL itself refuses a second statement, because every statement is prepared.
  */
 export function parseStatement(sql: string): Statement {
-  const pieces: string[] = []
-  const used: string[] = []
+  const uses: { before: string; name: string }[] = []
   let from = 0
   let end = sql.length
   token.lastIndex = 0
@@ -52,18 +51,15 @@ export function parseStatement(sql: string): Statement {
       break
     }
     if (name === undefined) continue
-    pieces.push(sql.slice(from, match.index))
-    used.push(name)
+    uses.push({ before: sql.slice(from, match.index), name })
     from = token.lastIndex
   }
-  pieces.push(sql.slice(from, end).trimEnd())
-  const names = [...new Set(used)]
+  const rest = sql.slice(from, end).trimEnd()
+  const names = [...new Set(uses.map(({ name }) => name))]
   return {
     names,
     render(placeholder) {
-      let text = pieces[0] as string
-      for (const [i, name] of used.entries()) text += placeholder(name, names.indexOf(name)) + pieces[i + 1]
-      return text
+      return uses.map(({ before, name }) => before + placeholder(name, names.indexOf(name))).join('') + rest
     },
   }
 }

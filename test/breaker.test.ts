@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { Breaker, type BreakerLimits, type Outcome } from '../proxy/origin/breaker.ts'
+import { Breaker, type BreakerLimits, type BreakerOutcome } from '../proxy/origin/breaker.ts'
 import { ManualClock } from './support.ts'
 
 const limits: BreakerLimits = {
@@ -16,7 +16,7 @@ function setup(over: Partial<BreakerLimits> = {}) {
   const clock = new ManualClock()
   const states: string[] = []
   const breaker = new Breaker({ ...limits, ...over }, clock, (state) => states.push(state))
-  const tell = (...outcomes: Outcome[]) => {
+  const tell = (...outcomes: BreakerOutcome[]) => {
     for (const outcome of outcomes) {
       const term = breaker.enter()
       if (term === undefined) return false
@@ -24,7 +24,7 @@ function setup(over: Partial<BreakerLimits> = {}) {
     }
     return true
   }
-  const many = (outcome: Outcome, times: number) => tell(...Array.from({ length: times }, () => outcome))
+  const many = (outcome: BreakerOutcome, times: number) => tell(...Array.from({ length: times }, () => outcome))
   return { clock, breaker, states, tell, many }
 }
 

@@ -1,9 +1,9 @@
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { systemClock } from '../proxy/clock.ts'
-import { guard } from '../proxy/origin/guard.ts'
+import { GuardedOrigin } from '../proxy/origin/guard.ts'
 import type { Origin, Query } from '../proxy/origin/origin.ts'
-import { postgresOrigin } from '../proxy/origin/postgres.ts'
+import { PostgresOrigin } from '../proxy/origin/postgres.ts'
 import { parseStatement } from '../proxy/statement.ts'
 import { isFull, keepResults } from './faults/results.ts'
 
@@ -22,7 +22,7 @@ afterAll(() => Promise.all(origins.map((origin) => origin.close())))
 
 function bare(): Origin {
   const settings = { connections, statementTimeoutMs: statementMs, maxRows: 100, maxBytes: 10_000 }
-  const origin = postgresOrigin({ url: inject('databaseUrl'), ...settings }, systemClock, () => {})
+  const origin = new PostgresOrigin({ url: inject('databaseUrl'), ...settings }, systemClock, () => {})
   origins.push(origin)
   return origin
 }
@@ -91,7 +91,7 @@ describe('a quick statement beside one of five seconds', () => {
   test('takes as long as alone, and none of them fails', async () => {
     const guards = { slots: connections, waitMs: 1000, statementMs, isOverloaded: () => false }
     const { median, p90, p99, answered, asked, failed } = await compare(
-      guard(bare(), guards, systemClock, () => {}),
+      new GuardedOrigin(bare(), guards, systemClock, () => {}),
       isFull ? 20 : 3,
     )
     keepResults({ beside: { asked, failed, p50Ratio: median, p99Ratio: p99 } })

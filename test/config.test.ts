@@ -3,10 +3,13 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
+import { z } from 'zod'
 import { readConfig } from '../proxy/config/load.ts'
+import { anyOf, parameterTypes } from '../proxy/config/parameter-types.ts'
 import type { Config } from '../proxy/config/schema.ts'
 import { Refusal } from '../proxy/errors.ts'
-import { compileRoute, routeTable } from '../proxy/http/routes/route.ts'
+import { compileRoute } from '../proxy/http/routes/route.ts'
+import { routeTable } from '../proxy/http/routes/table.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'onramp-config-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -397,6 +400,120 @@ describe('durations and sizes', () => {
   })
 })
 
+describe('a number without its unit', () => {
+  const durations = [
+    'log.slow',
+    'redis.timeout',
+    'request.softTimeout',
+    'limits.drainTimeout',
+    'upstream.connectTimeout',
+  ]
+  const lifetimes = ['fresh', 'stale', 'staleIfError', 'negative', 'noCache']
+  /** The faults of a file with this value, as YAML, at `path`. */
+  const faultsAt = (path: string, value: string, environment: Environment = {}) =>
+    faults(
+      withSection(`${path.replaceAll('.', ': { ')}: ${value}${' }'.repeat(path.split('.').length - 1)}`),
+      environment,
+    )
+
+  test.each([...durations, ...lifetimes.map((name) => `defaults.lifetime.${name}`)])(
+    'is refused for %s with the spelling in seconds',
+    (path) => {
+      for (const [value, spelled] of [
+        ['10', '10s'],
+        ['"10"', '10s'],
+        ['10.5', '10.5s'],
+        ['"0.5"', '0.5s'],
+        ['10.0', '10s'],
+      ] as const)
+        expect(faultsAt(path, value).join('\n')).toMatch(
+          new RegExp(`^onramp\\.yaml:1 ${path}: "?[\\d.]+"? is not a duration: write ${spelled}$`),
+        )
+    },
+  )
+
+  test.each(lifetimes)('is refused for %s of a route as well', (name) => {
+    expect(faults(withRoute(`lifetime: { ${name}: 10 }`))).toEqual([
+      `onramp.yaml:6 routes.one.lifetime.${name}: 10 is not a duration: write 10s`,
+    ])
+  })
+
+  test('is refused where it comes from the environment, by the name of the variable', () => {
+    expect(faultsAt('log.slow', '"${SLOW}"', { SLOW: '10' })).toEqual([
+      'onramp.yaml:1 log.slow: "10" is not a duration: write 10s (it comes from SLOW)',
+    ])
+  })
+
+  test('is refused in the longer form of staleIfError', () => {
+    expect(faultsAt('defaults.lifetime.staleIfError', '{ for: 10, afterInvalidation: true }').join()).toMatch(
+      /for is not a duration: write 10s$/,
+    )
+  })
+
+  test('is never spelled in a way that the setting refuses', () => {
+    // 3000 s are more than a timer holds; no time at all is none for `fresh`, but is for `stale`.
+    expect(faultsAt('log.slow', '3000').join()).toMatch(/write 3000ms$/)
+    expect(faultsAt('log.slow', '0').join()).toMatch(/is not a duration: write 250ms, 30s, 10m, 1h or 7d$/)
+    expect(faultsAt('defaults.lifetime.fresh', '0').join()).toMatch(
+      /is not a duration: write 250ms, 30s, 10m, 1h or 7d$/,
+    )
+    expect(faultsAt('defaults.lifetime.stale', '0').join()).toMatch(/is not a duration: write 0s$/)
+    expect(faultsAt('memory.maxBytes', '256').join()).toMatch(/is not a size: write 256MiB$/)
+    expect(faultsAt('memory.maxBytes', '268435456').join()).toMatch(/is not a size: write 268435456B$/)
+    for (const [path, spelled] of [
+      ['log.slow', '3000ms'],
+      ['defaults.lifetime.stale', '0s'],
+      ['memory.maxBytes', '256MiB'],
+    ] as const)
+      expect(faultsAt(path, spelled)).toEqual([])
+  })
+
+  test.each(['-10', '"-10"', '1e30', '.inf', '.nan', '[10]', 'true', '"10 "', '"10,5"'])(
+    'is not found in %s: the sentence shows how a duration is written',
+    (value) => {
+      expect(faultsAt('log.slow', value).join('\n')).toMatch(/is not a duration: write 250ms, 30s, 10m, 1h or 7d$/)
+    },
+  )
+
+  test('is refused for a size and a percentage too', () => {
+    expect(faultsAt('request.maxBody', '16384').join()).toMatch(/is not a size: write 16384B$/)
+    expect(faultsAt('request.maxBody', '"16384"').join()).toMatch(/is not a size: write 16384B$/)
+    expect(faultsAt('request.maxBody', '-1').join()).toMatch(/is not a size: write 512B, 64KiB, 256MiB or 2GiB$/)
+    expect(faults(withRoute('audit: 5')).join()).toMatch(/is not a percentage: write 0.1%, 5% or 100%$/)
+  })
+})
+
+describe('the types of parameters', () => {
+  const listed = (message: string | undefined) => message?.replace('is none of the types ', '').split(', ')
+  const toldOf = (settings: string) =>
+    listed(/is none of the types .*$/.exec(faults(withParameter(settings)).join('\n'))?.[0])
+
+  test('are all named where a type is none of them', () => {
+    expect(toldOf('type: sting')).toEqual(Object.keys(parameterTypes))
+    expect(toldOf('min: 1')).toEqual(Object.keys(parameterTypes))
+  })
+
+  test('are named without lists where an item has none of them: a list of lists is refused', () => {
+    const scalars = Object.keys(parameterTypes).filter((name) => name !== 'list')
+    expect(toldOf('type: list, items: { type: list, items: { type: string } }')).toEqual(scalars)
+  })
+
+  test('are named with one that is added to their table', () => {
+    const date = { settings: z.strictObject({ type: z.literal('date') }) }
+    const read = anyOf([...Object.values(parameterTypes), date])
+    expect(read.safeParse({ type: 'date' }).success).toBe(true)
+    expect(listed(read.safeParse({ type: 'sting' }).error?.issues[0]?.message)).toEqual([
+      ...Object.keys(parameterTypes),
+      'date',
+    ])
+  })
+
+  test('have the name they are declared by', () => {
+    for (const [name, { settings }] of Object.entries(parameterTypes))
+      expect([...settings.shape.type.values]).toEqual([name])
+  })
+})
+
 test('ports may be 0 to 65535', () => {
   expect([0, 65_535].map((port) => read(withSection(`listen: { port: ${port} }`)).listen.port)).toEqual([0, 65_535])
   for (const port of ['-1', '65536', '80.5', '"80x"', '0x50z', 'true', '[]', '" 80"'])
@@ -729,7 +846,7 @@ describe('config/onramp.yaml', () => {
     const taken = found?.route.read(given)
     expect(found?.route.name).toBe(name)
     expect(taken).toHaveProperty('params')
-    if (found?.route.parameters.year !== undefined) expect(taken).toHaveProperty('params.year', 2014)
+    if (found?.route.config.parameters.year !== undefined) expect(taken).toHaveProperty('params.year', 2014)
   })
 
   test('has its SQL in files beside it', () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { Problem, type ProblemCode } from '../proxy/errors.ts'
-import { guard } from '../proxy/origin/guard.ts'
+import { GuardedOrigin } from '../proxy/origin/guard.ts'
 import type { Origin, Query } from '../proxy/origin/origin.ts'
 import { gate, ManualClock, recorder, settled } from './support.ts'
 
@@ -16,9 +16,9 @@ function setup(slots = 10) {
     },
     connections: { total: 2, idle: 1, waiting: 3 },
   } as unknown as Origin
-  const load = { isBusy: false }
-  const guards = { slots, waitMs: 3000, statementMs: 2000, isOverloaded: () => load.isBusy }
-  const guarded = guard(origin, guards, clock, seen.observe)
+  const load = { isOverloaded: false }
+  const guards = { slots, waitMs: 3000, statementMs: 2000, isOverloaded: () => load.isOverloaded }
+  const guarded = new GuardedOrigin(origin, guards, clock, seen.observe)
   const ask = (route = 'plans', share: Partial<Query['share']> = {}) =>
     guarded.query({ route, share: { reserve: 0, queue: 100, ...share } } as Query, {}).then(
       () => 'answered',
@@ -97,9 +97,9 @@ describe('what there is no room for', () => {
     expect([admitted(), shed()]).toEqual(['shed', ['queue-full']])
     busy.open()
     expect([await running, await waiting, admitted()]).toEqual(['answered', 'answered', 'admitted'])
-    load.isBusy = true
+    load.isOverloaded = true
     expect([admitted(), shed()]).toEqual(['shed', ['queue-full', 'overloaded']])
-    load.isBusy = false
+    load.isOverloaded = false
     database.answer = failing('origin-unavailable')
     for (let i = 0; i < 3; i += 1) await ask()
     expect([admitted(), shed().at(-1)]).toEqual(['origin-unavailable', 'breaker-open'])
@@ -142,9 +142,9 @@ describe('a route that has gone bad', () => {
 describe('a process that has more to do than it can', () => {
   test('asks the database for nothing, until it has less', async () => {
     const { ask, asked, load, shed } = setup()
-    load.isBusy = true
+    load.isOverloaded = true
     expect([await ask(), await ask(), asked.length, shed()]).toEqual(['shed', 'shed', 0, ['overloaded', 'overloaded']])
-    load.isBusy = false
+    load.isOverloaded = false
     expect(await ask()).toBe('answered')
   })
 })

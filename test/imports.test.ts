@@ -5,7 +5,7 @@ import { expect, test } from 'vitest'
 /** The layers of proxy/, top first. A file may import from its own folder, and from layers below its own. */
 const layers = [
   ['main'],
-  ['app'],
+  ['app', 'check', 'database'],
   ['http', 'ops'],
   ['cache', 'coherence', 'changes', 'origin', 'overload', 'example'],
   ['config'],
@@ -18,7 +18,7 @@ const owners: Record<string, RegExp> = {
   fastify: /^(app|ops\/(admin|admin-server|dashboard))$/,
   ioredis: /^(cache\/(redis|redis-time)|coherence\/log)$/,
   undici: /^http\/upstream\/pool$/,
-  pg: /^(origin\/(postgres|inspection|row-rules)|changes\/session|example\/marketplace)$/,
+  pg: /^(origin\/(postgres|cancel|sql-errors|server-check|inspection|referenced-objects|row-rules)|changes\/session|example\/marketplace)$/,
   'prom-client': /^ops\/(metrics|gauges|histogram-metric)$/,
   '@opentelemetry': /^ops\/traces$/,
   'lru-cache': /^cache\/memory$/,
@@ -67,7 +67,7 @@ function mayImport(file: string, target: string): boolean {
 const layerOf = (folder: string) => layers.findIndex((names) => names.includes(folder))
 
 function folderOf(file: string): string {
-  if (file === 'main' || file === 'app') return file
+  if (layers.slice(0, 2).flat().includes(file)) return file
   return file.includes('/') ? file.slice(0, file.indexOf('/')) : 'base'
 }
 

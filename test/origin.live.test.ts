@@ -2,7 +2,7 @@ import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { systemClock } from '../proxy/clock.ts'
 import type { Origin, Query } from '../proxy/origin/origin.ts'
-import { type PostgresSettings, postgresOrigin } from '../proxy/origin/postgres.ts'
+import { PostgresOrigin, type PostgresSettings } from '../proxy/origin/postgres.ts'
 import { parseStatement } from '../proxy/statement.ts'
 import { type FaultProxy, faultProxy } from './fault-proxy.ts'
 import { recorder } from './support.ts'
@@ -16,7 +16,7 @@ afterAll(() => Promise.all(origins.map((origin) => origin.close())))
 
 function open(over: Partial<PostgresSettings> = {}): Origin {
   const settings = { connections: 4, statementTimeoutMs: 2000, maxRows: 100, maxBytes: 10_000, ...over }
-  const origin = postgresOrigin({ url: inject('databaseUrl'), ...settings }, systemClock, recorder().observe)
+  const origin = new PostgresOrigin({ url: inject('databaseUrl'), ...settings }, systemClock, recorder().observe)
   origins.push(origin)
   return origin
 }

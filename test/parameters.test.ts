@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { Parameter } from '../proxy/config/schema.ts'
+import type { Parameter } from '../proxy/config/parameter-types.ts'
 import { decode, readerOf, undecodable } from '../proxy/http/routes/parameters.ts'
 
 // Lone surrogates too. Not fast-check's own unit of this: that takes a second to make.

@@ -7,7 +7,8 @@ import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { systemClock } from '../proxy/clock.ts'
 import type { Origin, Query } from '../proxy/origin/origin.ts'
-import { checkServer, type PostgresSettings, postgresOrigin } from '../proxy/origin/postgres.ts'
+import { PostgresOrigin, type PostgresSettings } from '../proxy/origin/postgres.ts'
+import { checkServer } from '../proxy/origin/server-check.ts'
 import { parseStatement } from '../proxy/statement.ts'
 import { faultProxy } from './fault-proxy.ts'
 import { startApp } from './live.ts'
@@ -87,7 +88,7 @@ afterAll(async () => {
 
 function open(url: string, over: Partial<PostgresSettings> = {}): Origin {
   const settings = { connections: 20, statementTimeoutMs: 2000, maxRows: 1000, maxBytes: 100_000, ...over }
-  const origin = postgresOrigin({ url, ...settings }, systemClock, recorder().observe)
+  const origin = new PostgresOrigin({ url, ...settings }, systemClock, recorder().observe)
   origins.push(origin)
   return origin
 }

@@ -1,7 +1,7 @@
 import { Redis } from 'ioredis'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest'
-import type { Lifetime } from '../proxy/config/schema.ts'
+import type { RouteLifetime } from '../proxy/config/schema.ts'
 import { type Running, startApp } from './live.ts'
 
 /*
@@ -33,7 +33,7 @@ afterEach(async () => {
 
 interface Wanted {
   shared?: string
-  lifetime?: Partial<Lifetime>
+  lifetime?: Partial<RouteLifetime>
   /** For statements and requests, in milliseconds. */
   patience?: number
 }

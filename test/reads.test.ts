@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { RouteReads } from '../proxy/http/routes/reads.ts'
-import { compileRoute, type Route, routeTable } from '../proxy/http/routes/route.ts'
+import { compileRoute, type Route } from '../proxy/http/routes/route.ts'
+import { routeTable } from '../proxy/http/routes/table.ts'
 import type { Origin } from '../proxy/origin/origin.ts'
 
 const route = compileRoute({

@@ -1,9 +1,12 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { Parameter, RouteConfig } from '../proxy/config/schema.ts'
+import type { Parameter } from '../proxy/config/parameter-types.ts'
+import type { RouteConfig } from '../proxy/config/schema.ts'
+import { describeRoute } from '../proxy/http/routes/description.ts'
 import { readQuery } from '../proxy/http/routes/input.ts'
-import { compileRoute, routeTable } from '../proxy/http/routes/route.ts'
-import { describeRoute } from '../proxy/http/routes/routing.ts'
+import { compileRoute, type Route } from '../proxy/http/routes/route.ts'
+import { changedRoutes } from '../proxy/http/routes/routing.ts'
+import { routeTable } from '../proxy/http/routes/table.ts'
 
 // Not fast-check's own unit of this: that takes a second to make.
 const character = fc
@@ -474,4 +477,79 @@ test('a described route has the tags by which a purge can name its answers: tabl
   const route = compileRoute({ ...search, tags: ['county:{county}', 'plan:{ids}', 'season'] })
   const described = describeRoute({ ...route, tables: ['plans', 'public."Rates"'] })
   expect(described.purgeTags).toEqual(['table:plans', 'table:public."Rates"', 'county:', 'plan:', 'season'])
+})
+
+describe('a route as people look at it', () => {
+  test('has all that its configuration and the database say, and nothing else', () => {
+    const tables = ['plans']
+    expect(JSON.parse(JSON.stringify(describeRoute({ ...route, tables })))).toEqual({
+      name: 'plan-search',
+      path: '/api/plans/search',
+      methods: ['GET', 'HEAD', 'POST'],
+      parameters: JSON.parse(JSON.stringify(search.parameters)),
+      returns: 'rows',
+      lifetime: { fresh: 60_000, stale: 600_000, staleIfError: 86_400_000, negative: 10_000 },
+      cacheControl: 'max-age=0',
+      share: { reserve: 0, queue: 100 },
+      audit: 0,
+      tags: ['county:{county}', 'plan:{ids}'],
+      purgeTags: ['table:plans', 'county:', 'plan:'],
+      tables,
+      functions: [],
+      rows: {},
+      version: route.query.version,
+      sql: 'select :county, :ages, :ids, :metal, :limit',
+    })
+  })
+
+  test('has its rows as the rules they make, and its SQL without what ends it', () => {
+    const told = compileRoute({ ...search, rows: { plans: { plan_id: 'ids' } }, sql: `${search.sql};\n` })
+    expect(describeRoute(told)).toMatchObject({
+      rows: { plans: { column: 'plan_id', parameter: 'ids', holds: 'texts' } },
+      sql: search.sql,
+    })
+  })
+
+  test('has an option that is added to the schema, and is another route when that changes', () => {
+    const withOption = (priority: number) => {
+      const config = { ...search, priority }
+      return compileRoute(config)
+    }
+    expect(describeRoute(withOption(1))).toHaveProperty('priority', 1)
+    const tableOf = (priority: number) => routeTable([withOption(priority)])
+    expect(changedRoutes(tableOf(1), tableOf(2))).toEqual(['plan-search'])
+    expect(changedRoutes(tableOf(1), tableOf(1))).toEqual([])
+  })
+})
+
+describe('routes that changed', () => {
+  const changed = (options: Partial<RouteConfig>, seen: Partial<Route> = {}) =>
+    changedRoutes(routeTable([route]), routeTable([{ ...compileRoute({ ...search, ...options }), ...seen }]))
+
+  test.each<[string, Partial<RouteConfig>, Partial<Route>?]>([
+    ['path', { path: '/api/plans' }],
+    ['methods', { methods: ['GET'] }],
+    ['SQL', { sql: `${search.sql}, 1` }],
+    ['lifetime', { lifetime: { ...search.lifetime, noCache: 1 } }],
+    ['Cache-Control', { cacheControl: 'no-cache' }],
+    ['share', { share: { reserve: 1, queue: 100 } }],
+    ['audit', { audit: 0.1 }],
+    ['tags', { tags: [] }],
+    ['rows', { rows: { plans: { plan_id: 'ids' } } }],
+    ['tables', {}, { tables: ['plans'] }],
+    ['functions', {}, { functions: ['f(integer)'] }],
+    ['being closed', {}, { closed: 'private' }],
+  ])('are told by their %s', (_what, options, seen) => {
+    expect(changed(options, seen)).toEqual(['plan-search'])
+  })
+
+  test('are not those whose SQL is only ended otherwise', () => {
+    expect(changed({ sql: `${search.sql};\n` })).toEqual([])
+  })
+
+  test('are also those that are new, or gone', () => {
+    const none = routeTable([])
+    expect(changedRoutes(none, routeTable([route]))).toEqual(['plan-search'])
+    expect(changedRoutes(routeTable([route]), none)).toEqual(['plan-search'])
+  })
 })

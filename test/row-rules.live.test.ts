@@ -4,7 +4,7 @@ import { systemClock } from '../proxy/clock.ts'
 import { readConfig } from '../proxy/config/load.ts'
 import type { Config } from '../proxy/config/schema.ts'
 import { prepare } from '../proxy/http/routes/prepare.ts'
-import { postgresOrigin } from '../proxy/origin/postgres.ts'
+import { PostgresOrigin } from '../proxy/origin/postgres.ts'
 import { newDatabase } from './changes.ts'
 
 /*
@@ -30,7 +30,7 @@ const shipped = () => readConfig(new URL('../config/onramp.yaml', import.meta.ur
 
 /** What the database says of one route: its faults, or its warnings. */
 async function said(sql: string, rows: Record<string, Record<string, string>>, url = database.url): Promise<string> {
-  const origin = postgresOrigin(
+  const origin = new PostgresOrigin(
     { url, connections: 1, statementTimeoutMs: 10_000, maxRows: 10, maxBytes: 1000 },
     systemClock,
     () => {},
@@ -151,7 +151,7 @@ test('what the shipped routes say of rows is true, as far as the plans show', as
   const config = shipped()
   expect(config.routes.filter(({ rows }) => Object.keys(rows).length > 0).length).toBeGreaterThan(1)
   const { connections, maxRows, maxBytes } = config.postgres
-  const origin = postgresOrigin(
+  const origin = new PostgresOrigin(
     { url: inject('databaseUrl'), connections, maxRows, maxBytes, statementTimeoutMs: 10_000 },
     systemClock,
     () => {},

@@ -1,8 +1,10 @@
 import { describe, expect, test } from 'vitest'
 import { sourcesOf } from '../proxy/http/routes/prepare.ts'
 import { purgedTags } from '../proxy/http/routes/purged-tags.ts'
-import { compileRoute, routeTable } from '../proxy/http/routes/route.ts'
-import { conjuncts, isBound, type PlanNode } from '../proxy/origin/row-rules.ts'
+import { compileRoute } from '../proxy/http/routes/route.ts'
+import { routeTable } from '../proxy/http/routes/table.ts'
+import type { PlanNode } from '../proxy/origin/plan.ts'
+import { conjuncts, isBound } from '../proxy/origin/row-rules.ts'
 
 describe('a condition is cut at the ANDs outside of parentheses, strings and names', () => {
   test.each([

@@ -1,11 +1,12 @@
 // A file read: environment, YAML, every fault with its line.
 import { readFileSync } from 'node:fs'
 import { basename, dirname, resolve } from 'node:path'
-import { type Document, isMap, isScalar, LineCounter, parseDocument, visit } from 'yaml'
-import type { z } from 'zod'
+import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument, visit } from 'yaml'
+import { z } from 'zod'
 import { messageOf, quote, Refusal } from '../errors.ts'
 import { suggest } from '../suggest.ts'
-import { crossCheck, type Path, valueAt } from './check.ts'
+import { crossCheck } from './check.ts'
+import { type Path, valueAt } from './raw.ts'
 import { type Config, complete, schema } from './schema.ts'
 
 type Environment = Readonly<Record<string, string | undefined>>
@@ -24,20 +25,23 @@ export function readConfig(file: string, environment: Environment): Config {
   const raw = withoutNotGiven(document.toJS() ?? {})
 
   const checked = schema.safeParse(raw, { error: sentence })
-  for (const issue of checked.error?.issues ?? []) {
-    const unknown = issue.code === 'unrecognized_keys' ? issue.keys : [undefined]
-    for (const [i, key] of unknown.entries()) {
-      const path = [...issue.path, ...(key === undefined ? [] : [key])] as Path
-      faults.add(path, issue.message.split('\n')[i] as string, key === undefined ? valueAt(raw, path) : undefined)
-    }
-  }
-  const sql = new Map<string, string>()
-  crossCheck(raw, dirname(file), sql, (...fault) => faults.add(...fault))
+  for (const issue of checked.error?.issues ?? []) addIssue(issue, raw, faults)
+  const sqlOf = crossCheck(raw, dirname(file), (...fault) => faults.add(...fault))
   faults.throwIfAny()
-  const read = checked.data as z.output<typeof schema>
+  if (!checked.success) throw checked.error // none of its issues was a fault
+  const read = checked.data
   const { tls } = read.listen
   if (tls !== undefined) read.listen.tls = { cert: beside(file, tls.cert), key: beside(file, tls.key) }
-  return complete(read, (name) => sql.get(name) as string)
+  return complete(read, sqlOf)
+}
+
+/** Adds what the schema says of `raw`: for unknown keys one fault each, in the lines of the message. */
+function addIssue(issue: z.core.$ZodIssue, raw: unknown, faults: Faults): void {
+  const at = issue.path.filter((part) => typeof part !== 'symbol') // YAML has none
+  if (issue.code === 'unrecognized_keys') {
+    const sentences = issue.message.split('\n')
+    for (const [i, key] of issue.keys.entries()) faults.add([...at, key], sentences[i] ?? issue.message)
+  } else faults.add(at, issue.message, valueAt(raw, at))
 }
 
 function beside(file: string, path: string): string {
@@ -91,8 +95,8 @@ function parseYaml(file: string, faults: Faults): Document {
   const lineCounter = new LineCounter()
   const document = parseDocument(source, { lineCounter, prettyErrors: false })
   const lineAt = (node: unknown) => {
-    const range = (node as { range?: [number, number, number] } | undefined)?.range
-    return range && lineCounter.linePos(range[0]).line
+    const start = isNode(node) ? node.range?.[0] : undefined
+    return start === undefined ? undefined : lineCounter.linePos(start).line
   }
   faults.lineAt = lineAt
   faults.lineOf = (path) => {
@@ -162,7 +166,7 @@ function substitute(document: Document, environment: Environment, faults: Faults
 function sentence(issue: z.core.$ZodRawIssue): string | undefined {
   switch (issue.code) {
     case 'unrecognized_keys': {
-      const known = Object.keys((issue.inst?._zod.def as unknown as { shape?: object })?.shape ?? {})
+      const known = issue.inst instanceof z.ZodObject ? Object.keys(issue.inst.shape) : []
       return issue.keys
         .map((key) => `is not a setting here${suggest(key, known) || `; there are ${known.join(', ')}`}`)
         .join('\n')
@@ -171,8 +175,6 @@ function sentence(issue: z.core.$ZodRawIssue): string | undefined {
       return issue.input === undefined ? 'is missing' : `is not ${article(issue.expected)}`
     case 'invalid_value':
       return `is none of ${issue.values.join(', ')}${typeof issue.input === 'string' ? suggest(issue.input, issue.values.map(String)) : ''}`
-    case 'invalid_union':
-      return issue.note === 'No matching discriminator' ? 'is none of the types string, integer, enum, list' : undefined
     case 'too_small':
       return issue.origin === 'number' || issue.origin === 'int' ? `must be at least ${issue.minimum}` : 'is too short'
     case 'too_big':

@@ -1,103 +1,44 @@
-// The one schema: types, validation, defaults, JSON Schema.
+// The one schema: types, validation, defaults.
 import { z } from 'zod'
+import { parameter } from './parameter-types.ts'
+import { valueAt } from './raw.ts'
+import { day, duration, flag, integer, isBareNumber, percentage, size, wait } from './scalars.ts'
 
 /**
  * The one description of the configuration: it validates the file, gives the types and the defaults, and is printed as
- * config/schema.json (for editors) and as the settings table of README.md. Reading a file is `config-file.ts`.
+ * config/schema.json (for editors) and as the settings table of README.md. The types of parameters have a file of their own.
  */
-
-const millisecondsIn = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
-const bytesIn = { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 } as const
-
-function scaled(units: Record<string, number>) {
-  return (text: string): number => {
-    const [, amount, unit] = /^([\d.]+)(.*)$/.exec(text) as unknown as [string, string, string]
-    return Math.round(Number(amount) * (units[unit] as number))
-  }
-}
-
-/** A duration as people write it; milliseconds once read. */
-const duration = z
-  .string()
-  .regex(/^\d+(\.\d+)?(ms|s|m|h|d)$/, { error: 'is not a duration: write 250ms, 30s, 10m, 1h or 7d' })
-  .transform(scaled(millisecondsIn))
-
-/** A duration that a timer must be able to hold (RFC 9111 has no such limit; Node's timers do, at 24.8 days). */
-const wait = duration.refine((ms) => ms >= 1 && ms <= 600_000, { error: 'must lie between 1ms and 10m' })
-
-/** A size as people write it; bytes once read. */
-const size = z
-  .string()
-  .regex(/^\d+(\.\d+)?(B|KiB|MiB|GiB)$/, { error: 'is not a size: write 512B, 64KiB, 256MiB or 2GiB' })
-  .transform(scaled(bytesIn))
-
-/** A percentage as people write it; a share of 1 once read. */
-const share = z
-  .string()
-  .regex(/^(100|\d{1,2}(\.\d+)?)%$/, { error: 'is not a percentage: write 0.1%, 5% or 100%' })
-  .transform((text) => Number.parseFloat(text) / 100)
-
-/** An integer, also as the text an environment variable gives. */
-function integer(min: number, max: number) {
-  return z.preprocess(
-    (value) => (typeof value === 'string' && /^-?\d{1,15}$/.test(value) ? Number(value) : value),
-    z.int().min(min).max(max),
-  )
-}
-
-/** True or false, also as the text an environment variable gives. */
-const flag = z.preprocess((value) => (value === 'true' ? true : value === 'false' ? false : value), z.boolean())
 
 const port = integer(0, 65_535)
 const host = z
   .string()
   .min(1)
   .regex(/^(?!unix:)|^unix:\/./, { error: 'is not a host, nor unix: and the path of a socket' })
-const absent = z.null().optional()
 const secretUrl = (scheme: RegExp, example: string) =>
   z.string().regex(scheme, { error: `is not an address like ${example}` })
 
-const text = z.strictObject({
-  type: z.literal('string'),
-  pattern: z.string().optional().describe('A regular expression the whole value must match'),
-  minLength: integer(0, 1000).prefault(1),
-  maxLength: integer(1, 1000).prefault(100),
-  lowercase: flag.prefault(false).describe('Fold the value to lower case first, so that case makes no other key'),
-  default: z.string().nullish().describe('Taken when the value is not given; `null` binds NULL'),
-})
-const whole = z.strictObject({
-  type: z.literal('integer'),
-  min: integer(-2_147_483_648, 2_147_483_647).prefault(0),
-  max: integer(-2_147_483_648, 2_147_483_647).prefault(2_147_483_647),
-  default: integer(-2_147_483_648, 2_147_483_647).nullish(),
-})
-const choice = z.strictObject({
-  type: z.literal('enum'),
-  values: z.array(z.string().min(1)).min(1),
-  default: z.string().nullish(),
-})
-const list = z.strictObject({
-  type: z.literal('list'),
-  items: z.discriminatedUnion('type', [text, whole, choice]),
-  minItems: integer(1, 1000).prefault(1),
-  maxItems: integer(1, 1000).prefault(20),
-  sorted: flag.prefault(false).describe('Order means nothing: sort, so that it makes no other key'),
-  unique: flag.prefault(false).describe('A repeated item means nothing: keep one'),
-  default: absent,
-})
-const parameter = z.discriminatedUnion('type', [text, whole, choice, list])
-
 /** How long something is kept: ten years are as good as for ever, and their milliseconds still exact. */
-const age = duration.refine((ms) => ms <= 3650 * millisecondsIn.d, { error: 'must be at most 3650d' })
+const longest = { allows: (ms: number) => ms <= 3650 * day, error: 'must be at most 3650d' }
+const age = duration(longest)
 const lifetime = {
-  fresh: age.refine((ms) => ms >= 1, { error: 'must be at least 1ms' }),
+  fresh: duration(longest, { allows: (ms) => ms >= 1, error: 'must be at least 1ms' }),
   stale: age,
   staleIfError: z.union([age, z.strictObject({ for: age, afterInvalidation: flag })], {
-    error: 'is not a duration like 1d, nor { for: 1d, afterInvalidation: true }',
+    error: ({ input }) =>
+      unitMissing(input) ??
+      unitMissing(valueAt(input, ['for']), 'for ') ??
+      'is not a duration like 1d, nor { for: 1d, afterInvalidation: true }',
   }),
   negative: age,
   noCache: age,
 }
+
+/** What an age says of a number without a unit; nothing of what else a setting may be. */
+function unitMissing(value: unknown, name = ''): string | undefined {
+  const [fault] = isBareNumber(value) ? (age.safeParse(value).error?.issues ?? []) : []
+  return fault && `${name}${fault.message}`
+}
+
 const cacheControl = z
   .string()
   .regex(/^[a-z][a-z0-9=", -]*$/i, { error: 'is not a Cache-Control field value' })
@@ -139,7 +80,7 @@ const route = z.strictObject({
     .describe(
       'Of postgres.connections: `limit`, the most of its statements at once (default 60 %); `reserve`, kept free for it; `queue`, the most that wait',
     ),
-  audit: share
+  audit: percentage
     .prefault('0%')
     .describe('Of its hits, how many have their statement run again, when the database has time, and compared'),
   tags: z
@@ -201,8 +142,7 @@ export const schema = z.strictObject({
     .prefault({}),
   memory: z
     .strictObject({
-      maxBytes: size
-        .refine((bytes) => bytes >= 1024 ** 2, { error: 'must be at least 1MiB' })
+      maxBytes: size({ allows: (bytes) => bytes >= 1024 ** 2, error: 'must be at least 1MiB' })
         .prefault('256MiB')
         .describe('Bound of the memory tier, keys and overhead counted; one entry may take an eighth'),
     })
@@ -238,8 +178,7 @@ export const schema = z.strictObject({
       maxRows: integer(1, 10_000_000)
         .prefault(10_000)
         .describe('Of one answer; a statement with more is stopped there'),
-      maxBytes: size
-        .refine((bytes) => bytes <= 1024 ** 3, { error: 'must be at most 1GiB' })
+      maxBytes: size({ allows: (bytes) => bytes <= 1024 ** 3, error: 'must be at most 1GiB' })
         .prefault('8MiB')
         .describe('Of the JSON of one answer; a larger one is not sent'),
       privateTables: z
@@ -260,7 +199,7 @@ export const schema = z.strictObject({
       softTimeout: wait
         .prefault('150ms')
         .describe('The most it waits where there is something to serve if the database fails; the fill goes on'),
-      maxBody: size.prefault('16KiB').describe('Of a POST to a route'),
+      maxBody: size().prefault('16KiB').describe('Of a POST to a route'),
       maxParameters: integer(1, 10_000).prefault(100).describe('Of a query or a body for a route, unknown ones too'),
     })
     .prefault({}),
@@ -268,8 +207,10 @@ export const schema = z.strictObject({
     .strictObject({
       maxConnections: integer(1, 1_000_000).prefault(10_000).describe('Further ones are closed at once'),
       maxRequests: integer(0, 1_000_000).prefault(10_000).describe('Of one connection, then it ends; 0 is no limit'),
-      maxHeader: size
-        .refine((bytes) => bytes >= 1024 && bytes <= 1024 ** 2, { error: 'must lie between 1KiB and 1MiB' })
+      maxHeader: size({
+        allows: (bytes) => bytes >= 1024 && bytes <= 1024 ** 2,
+        error: 'must lie between 1KiB and 1MiB',
+      })
         .prefault('16KiB')
         .describe('Of a request, and of an answer of the web tier: the target and all fields'),
       headerTimeout: wait.prefault('10s').describe('The most a header section takes to come, or a POST to a route'),
@@ -344,11 +285,8 @@ export const schema = z.strictObject({
   routes: z.record(z.string(), route),
 })
 
-export type ScalarParameter = z.output<typeof text> | z.output<typeof whole> | z.output<typeof choice>
-export type Parameter = z.output<typeof parameter>
-
 /** How long an entry of a route lives, in milliseconds; `stale` and `staleIfError` count from the end of `fresh` (RFC 5861). */
-export interface Lifetime {
+export interface RouteLifetime {
   fresh: number
   stale: number
   staleIfError: number
@@ -357,13 +295,14 @@ export interface Lifetime {
   noCache?: number | undefined
 }
 
-type ParsedFile = z.output<typeof schema>
+export type ParsedFile = z.output<typeof schema>
+type ParsedRoute = z.output<typeof route>
 
 /** A route with nothing left to look up: defaults filled in, SQL read. */
-export interface RouteConfig extends Omit<z.output<typeof route>, 'sql' | 'lifetime' | 'cacheControl'> {
+export interface RouteConfig extends Omit<ParsedRoute, 'sql' | 'lifetime' | 'cacheControl'> {
   name: string
   sql: string
-  lifetime: Lifetime
+  lifetime: RouteLifetime
   cacheControl: string
 }
 
@@ -371,43 +310,34 @@ export interface Config extends Omit<ParsedFile, 'routes' | 'defaults'> {
   routes: RouteConfig[]
 }
 
-/** `read` with the defaults in every route, and `sqlOf` it. */
-export function complete(read: ParsedFile, sqlOf: (routeName: string) => string): Config {
+/** `read` with the defaults in every route, and the SQL of each. */
+export function complete(read: ParsedFile, sqlOf: ReadonlyMap<string, string>): Config {
   const { routes, defaults, ...rest } = read
   return {
     ...rest,
-    routes: Object.entries(routes).map(([name, { cacheControl, lifetime, ...own }]) => ({
-      ...own,
-      name,
-      sql: sqlOf(name),
-      cacheControl: cacheControl ?? defaults.cacheControl,
-      lifetime: lifetimeOf({ ...defaults.lifetime, ...lifetime } as ParsedFile['defaults']['lifetime']),
-    })),
+    routes: Object.entries(routes).map(([name, route]) => {
+      const sql = sqlOf.get(name)
+      if (sql === undefined) throw new Error(`The SQL of route ${name} was not read.`)
+      return {
+        name,
+        ...route,
+        sql,
+        lifetime: lifetimeOf(route.lifetime, defaults.lifetime),
+        cacheControl: route.cacheControl ?? defaults.cacheControl,
+      }
+    }),
   }
 }
 
-function lifetimeOf({ staleIfError, ...rest }: ParsedFile['defaults']['lifetime']): Lifetime {
-  if (typeof staleIfError === 'number') return { ...rest, staleIfError }
-  return { ...rest, staleIfError: staleIfError.for, afterInvalidation: staleIfError.afterInvalidation }
-}
-
-/** The configuration as JSON Schema, as editors read it: every scalar may also be a `${NAME:-default}`. */
-export function jsonSchema(): Record<string, unknown> {
-  const fromEnvironment = { type: 'string', pattern: '\\$\\{[A-Z_][A-Z0-9_]*(:-[^}]*)?\\}' }
-  return z.toJSONSchema(schema, {
-    io: 'input',
-    override({ jsonSchema: at }) {
-      const { description, default: preset, ...kind } = at
-      const scalar =
-        kind.type === 'integer' || kind.type === 'boolean' || kind.enum !== undefined || kind.pattern !== undefined
-      if (!scalar || kind.const !== undefined) return
-      for (const key of Object.keys(at)) delete at[key]
-      Object.assign(
-        at,
-        { anyOf: [kind, fromEnvironment] },
-        description && { description },
-        preset !== undefined && { default: preset },
-      )
-    },
-  }) as Record<string, unknown>
+function lifetimeOf(own: ParsedRoute['lifetime'], defaults: ParsedFile['defaults']['lifetime']): RouteLifetime {
+  const staleIfError = own.staleIfError ?? defaults.staleIfError
+  const { for: forMs, ...options } = typeof staleIfError === 'number' ? { for: staleIfError } : staleIfError
+  return {
+    fresh: own.fresh ?? defaults.fresh,
+    stale: own.stale ?? defaults.stale,
+    staleIfError: forMs,
+    ...options,
+    negative: own.negative ?? defaults.negative,
+    noCache: own.noCache ?? defaults.noCache,
+  }
 }

@@ -12,7 +12,7 @@ export interface Loading {
 }
 
 /** The database the example marketplace lives in. */
-export const database = 'marketplace'
+export const marketplaceDatabase = 'marketplace'
 
 /** Whose tables they are, and who may read them. */
 const roles = ['dba', 'onramp']
@@ -36,17 +36,17 @@ export async function load(
   const identity = `onramp ${createHash('sha256').update(`${schema}\0${seed}\0${grants}\0${replication}`).digest('hex').slice(0, 16)}`
   const { rows } = await superuser.query<{ identity: string }>(
     `select shobj_description(oid, 'pg_database') as identity from pg_database where datname = $1`,
-    [database],
+    [marketplaceDatabase],
   )
   if (rows[0]?.identity === identity) return
 
-  const unfinished = `${database}_unfinished`
+  const unfinished = `${marketplaceDatabase}_unfinished`
   await superuser.query(`drop database if exists ${unfinished} with (force)`)
   for (const role of roles)
     await superuser.query(`do $$ begin create role ${role} login; exception when duplicate_object then null; end $$`)
   await superuser.query(replication)
   await superuser.query(`create database ${unfinished} owner dba`)
-  const client = await connect(urlOf(unfinished))
+  const client = await openConnection(urlOf(unfinished))
   try {
     // What a crash would take is not there yet.
     await client.query('set synchronous_commit = off')
@@ -64,21 +64,24 @@ export async function load(
     await client.end()
   }
   await superuser.query(`comment on database ${unfinished} is '${identity}'`)
-  await superuser.query(`drop database if exists ${database} with (force)`)
-  await superuser.query(`alter database ${unfinished} rename to ${database}`)
+  await superuser.query(`drop database if exists ${marketplaceDatabase} with (force)`)
+  await superuser.query(`alter database ${unfinished} rename to ${marketplaceDatabase}`)
 }
 
 /** The seed cut at its `-- step: ...` lines. */
 export function stepsOf(seed: string): [step: string, sql: string][] {
-  const pieces = seed.split(/^-- step: (.*)$/m)
+  const [preparations = '', ...pieces] = seed.split(/^-- step: (.*)$/m)
   const steps: [string, string][] = []
-  if ((pieces[0] as string).trim() !== '') steps.push(['preparations', pieces[0] as string])
-  for (let i = 1; i < pieces.length; i += 2) steps.push([pieces[i] as string, pieces[i + 1] as string])
+  if (preparations.trim() !== '') steps.push(['preparations', preparations])
+  for (let i = 0; i < pieces.length; i += 2) {
+    const [step = '', sql = ''] = pieces.slice(i, i + 2)
+    steps.push([step, sql])
+  }
   return steps
 }
 
 /** A connection whose loss is told by the query that meets it. */
-export async function connect(url: string): Promise<pg.Client> {
+export async function openConnection(url: string): Promise<pg.Client> {
   const client = new pg.Client({
     connectionString: url,
     connectionTimeoutMillis: 10_000,

@@ -2,7 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Answer, Read } from '../cache/answer.ts'
 import type { RequestHead } from './head.ts'
-import type { RouteTable } from './routes/route.ts'
+import type { RouteTable } from './routes/table.ts'
 
 /** The route of a request, and what its path gives; what a GET for this very target asks of the cache, where that is known. */
 export type RouteMatch = NonNullable<ReturnType<RouteTable['find']>> & { read?: Read }

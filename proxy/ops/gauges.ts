@@ -1,5 +1,6 @@
 // What is read when metrics are, rather than counted.
 import { Gauge, type Registry } from 'prom-client'
+import type { BreakerState } from '../observation.ts'
 import { type DegradationLevel, degradationLevels } from './degradation.ts'
 import { breakersOf, type StateParts } from './stats.ts'
 
@@ -19,8 +20,6 @@ export interface GaugeReadings {
   eventLoopLagSeconds(): number
 }
 
-/** Closed: in use. Open: passed by. Half-open: one is let through to try. */
-export type BreakerState = 'closed' | 'open' | 'half-open'
 export interface BreakerReading {
   name: string
   state: BreakerState

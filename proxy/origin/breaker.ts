@@ -1,11 +1,9 @@
 // A circuit breaker: pure.
 import type { Clock } from '../clock.ts'
-
-/** Closed: in use. Open: passed by. Half-open: one is let through to try. */
-export type BreakerState = 'closed' | 'open' | 'half-open'
+import type { BreakerState } from '../observation.ts'
 
 /** What came of one piece of work. `ignored`: it says nothing of the one it was asked of. */
-export type Outcome = 'ok' | 'slow' | 'failed' | 'ignored'
+export type BreakerOutcome = 'ok' | 'slow' | 'failed' | 'ignored'
 
 export interface BreakerLimits {
   /** Outcomes within `windowMs` before any of them is judged. */
@@ -21,7 +19,7 @@ export interface BreakerLimits {
   tryMs: number
 }
 
-const none: Readonly<Record<Outcome, number>> = { ok: 0, failed: 0, slow: 0, ignored: 0 }
+const none: Readonly<Record<BreakerOutcome, number>> = { ok: 0, failed: 0, slow: 0, ignored: 0 }
 
 /**
  * Leaves alone what fails, or is slow, most of the time.
@@ -39,7 +37,7 @@ export class Breaker {
   readonly #changed: (state: BreakerState, why?: string) => void
   #state: BreakerState = 'closed'
   /** The latest, oldest first, and how many there are of each kind. */
-  #outcomes: { at: number; outcome: Outcome }[] = []
+  #outcomes: { at: number; outcome: BreakerOutcome }[] = []
   #counts = { ...none }
   #openUntil = 0
   #openMs: number
@@ -80,7 +78,7 @@ export class Breaker {
     return this.#term
   }
 
-  leave(term: number, outcome: Outcome): void {
+  leave(term: number, outcome: BreakerOutcome): void {
     if (term !== this.#term) return
     if (this.#state === 'half-open') return void this.#judgeTry(outcome)
     if (outcome === 'ignored') return
@@ -100,7 +98,7 @@ export class Breaker {
       this.#open(this.#limits.openMs, `${failed} of ${all} failed, ${slow} were slow`)
   }
 
-  #judgeTry(outcome: Outcome): void {
+  #judgeTry(outcome: BreakerOutcome): void {
     this.#cancelTry()
     if (outcome === 'ignored') {
       // It told nothing: the next may try at once.

@@ -26,12 +26,12 @@ interface Lane {
   waiting: Waiting[]
   /** Smoothed length of its statements, in milliseconds. */
   typicalMs: number
-  /** Time of the database it has had, in milliseconds, as far as it counts: the lane with the least goes next. */
-  had: number
+  /** Time of the database it has used, as far as it counts: the lane with the least goes next. */
+  usedMs: number
 }
 
 /** How much the newest statement says of the next one's length. */
-const newest = 0.2
+const newestWeight = 0.2
 
 /**
  * Decides whose statement runs next, so that one slow route leaves the others alone. Pure but for its clock.
@@ -47,8 +47,8 @@ export class Bulkhead {
   readonly #shed: (route: string, reason: ShedReason) => void
   readonly #lanes = new Map<string, Lane>()
   #running = 0
-  /** What the lane that went last had had: one that comes new, or after a pause, begins there and has nothing to make up for. */
-  #hadLast = 0
+  /** `usedMs` of the lane that went last: one that comes new, or after a pause, begins there and has nothing to make up for. */
+  #lastUsedMs = 0
 
   constructor(slots: number, clock: Clock, shed: (route: string, reason: ShedReason) => void) {
     this.#slots = slots
@@ -81,7 +81,7 @@ export class Bulkhead {
   async enter(route: string, share: Share, deadlineAt: number): Promise<() => void> {
     this.admit(route, share, deadlineAt)
     const lane = this.#laneOf(route, share)
-    if (lane.running === 0 && lane.waiting.length === 0) lane.had = Math.max(lane.had, this.#hadLast)
+    if (lane.running === 0 && lane.waiting.length === 0) lane.usedMs = Math.max(lane.usedMs, this.#lastUsedMs)
     if (this.#isNext(lane)) return this.#start(lane)
     const { promise, resolve, reject } = Promise.withResolvers<() => void>()
     const shed = (reason: ShedReason) => reject(this.#refused(route, reason))
@@ -110,7 +110,7 @@ export class Bulkhead {
       known.share = share // a reload may have changed it
       return known
     }
-    const lane: Lane = { share, running: 0, waiting: [], typicalMs: 0, had: this.#hadLast }
+    const lane: Lane = { share, running: 0, waiting: [], typicalMs: 0, usedMs: this.#lastUsedMs }
     this.#lanes.set(route, lane)
     return lane
   }
@@ -150,15 +150,15 @@ export class Bulkhead {
 
   #start(lane: Lane): () => void {
     const startedAt = this.#clock.now()
-    this.#hadLast = Math.max(this.#hadLast, lane.had)
-    lane.had += lane.typicalMs
+    this.#lastUsedMs = Math.max(this.#lastUsedMs, lane.usedMs)
+    lane.usedMs += lane.typicalMs
     lane.running += 1
     this.#running += 1
     const charged = lane.typicalMs
     return () => {
       const tookMs = this.#clock.now() - startedAt
-      lane.had += tookMs - charged
-      lane.typicalMs = lane.typicalMs === 0 ? tookMs : lane.typicalMs + (tookMs - lane.typicalMs) * newest
+      lane.usedMs += tookMs - charged
+      lane.typicalMs = lane.typicalMs === 0 ? tookMs : lane.typicalMs + (tookMs - lane.typicalMs) * newestWeight
       lane.running -= 1
       this.#running -= 1
       this.#startNext()
@@ -169,7 +169,8 @@ export class Bulkhead {
     for (;;) {
       let next: Lane | undefined
       for (const lane of this.#lanes.values()) {
-        if (lane.waiting.length > 0 && this.#mayStart(lane) && (next === undefined || lane.had < next.had)) next = lane
+        if (lane.waiting.length > 0 && this.#mayStart(lane) && (next === undefined || lane.usedMs < next.usedMs))
+          next = lane
       }
       if (next === undefined) return
       next.waiting.shift()?.start()

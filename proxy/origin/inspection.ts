@@ -1,10 +1,12 @@
 // What the database says of a statement before it is served.
 import type { PoolClient } from 'pg'
 import { messageOf } from '../errors.ts'
+import { jsonSql } from './answer-sql.ts'
 import type { Inspection, Query } from './origin.ts'
+import { type PlanNode, planNodes } from './plan.ts'
+import { type ReferencedObject, referencedObjects, relationsOf, single, viewOf } from './referenced-objects.ts'
 import { inspectRows } from './row-rules.ts'
-
-type Wrap = (query: Query, placeholder?: (name: string, index: number) => string) => string
+import { kindOf } from './sql-errors.ts'
 
 /**
  * Asks the server what each route's statement is, without running it: the types of its parameters, the tables it reads, and
@@ -21,65 +23,151 @@ type Wrap = (query: Query, placeholder?: (name: string, index: number) => string
  * seen; a warning names each that may read anything. That nothing is written is the server's doing: a statement in a FROM
  * cannot write, and every session is read-only.
  *
- * `client` is not to be used any more: statements it has prepared outlive the transaction. Rejects when it is the connection
- * that fails, as `kindOf` says. `known` remembers by their oids what has been private: it stays so if it is renamed.
+ * Its client is not to be used any more: statements it has prepared outlive the transaction.
  */
-export async function inspect(
-  client: PoolClient,
-  queries: readonly Query[],
-  privateTables: readonly string[],
-  wrap: Wrap,
-  kindOf: (error: unknown) => 'of the connection' | 'of the moment' | 'of the statement',
-  known: Map<string, string>,
-): Promise<Inspection> {
-  const inspection: Inspection = {
+export class Inspector {
+  readonly #client: PoolClient
+  /** What has been private, by its oid: it stays so if it is renamed. */
+  readonly #known: Map<string, string>
+  /** What is private now, by its oid. */
+  #forbidden = new Map<string, string>()
+  #mayMakeViews = false
+  readonly #inspection: Inspection = {
     faults: [],
     warnings: [],
     routes: new Map(),
     exposing: new Set(),
     isOfMoment: false,
   }
-  const attempt = async (subject: string, run: () => Promise<void>) => {
-    await client.query('savepoint attempt')
+
+  constructor(client: PoolClient, known: Map<string, string>) {
+    this.#client = client
+    this.#known = known
+  }
+
+  /** Inspects `queries`, once. Rejects when it is the connection that fails. */
+  async inspect(queries: readonly Query[], privateTables: readonly string[]): Promise<Inspection> {
+    await this.#begin()
+    await this.#forbid(privateTables)
+    // Every generic plan, so that none is made for the NULLs it is explained with.
+    await this.#client.query('set local plan_cache_mode = force_generic_plan')
+    for (const [i, query] of queries.entries()) {
+      await this.#attempt(`Route ${query.route}: the database refuses its statement`, () =>
+        this.#inspectRoute(query, `onramp_inspected_${i}`),
+      )
+    }
+    await forgetStatements(this.#client)
+    await this.#client.query('rollback')
+    for (const [oid, name] of this.#forbidden) this.#known.set(oid, name)
+    return this.#inspection
+  }
+
+  async #begin(): Promise<void> {
+    const isStandby = await isTrue(this.#client, 'pg_is_in_recovery()')
+    await this.#client.query(isStandby ? 'begin' : 'begin read write')
+    await forgetStatements(this.#client)
+    this.#mayMakeViews =
+      !isStandby && (await isTrue(this.#client, `has_database_privilege(current_database(), 'TEMPORARY')`))
+    if (this.#mayMakeViews) return
+    const why = isStandby ? 'the server is a standby' : 'the role lacks TEMPORARY on the database'
+    this.#inspection.warnings.push(
+      `Volatile functions are not looked for, tables inside functions are not seen, and a view or function that is defined anew is not noticed: ${why}.`,
+    )
+  }
+
+  async #forbid(privateTables: readonly string[]): Promise<void> {
+    this.#forbidden = new Map([...this.#known].filter(([, name]) => privateTables.includes(name)))
+    for (const name of privateTables) {
+      const subject = `postgres.privateTables names ${name}`
+      await this.#attempt(subject, async () => {
+        const isThere = await addPrivate(this.#client, name, this.#forbidden)
+        if (!isThere) this.#inspection.faults.push(`${subject}: the database has no relation of that name.`)
+      })
+    }
+  }
+
+  /** Runs one step and undoes what it did in the database. What the server says against it is a fault of `subject`. */
+  async #attempt(subject: string, run: () => Promise<void>): Promise<void> {
+    await this.#client.query('savepoint attempt')
     try {
       await run()
     } catch (error) {
       const kind = kindOf(error)
       if (kind === 'of the connection') throw error
-      if (kind === 'of the moment') inspection.isOfMoment = true
-      inspection.faults.push(`${subject}: ${messageOf(error)}.`)
+      if (kind === 'of the moment') this.#inspection.isOfMoment = true
+      this.#inspection.faults.push(`${subject}: ${messageOf(error)}.`)
     }
-    await client.query('rollback to savepoint attempt')
+    await this.#client.query('rollback to savepoint attempt')
   }
-  const isStandby = await isTrue(client, 'pg_is_in_recovery()')
-  await client.query(isStandby ? 'begin' : 'begin read write')
-  await forgetStatements(client)
-  const mayMakeViews = !isStandby && (await isTrue(client, `has_database_privilege(current_database(), 'TEMPORARY')`))
-  if (!mayMakeViews) {
-    const why = isStandby ? 'the server is a standby' : 'the role lacks TEMPORARY on the database'
-    inspection.warnings.push(
-      `Volatile functions are not looked for, tables inside functions are not seen, and a view or function that is defined anew is not noticed: ${why}.`,
-    )
-  }
-  const forbidden = new Map([...known].filter(([, name]) => privateTables.includes(name)))
-  for (const name of privateTables) {
-    const subject = `postgres.privateTables names ${name}`
-    await attempt(subject, async () => {
-      const isThere = await addPrivate(client, name, forbidden)
-      if (!isThere) inspection.faults.push(`${subject}: the database has no relation of that name.`)
+
+  async #inspectRoute(query: Query, name: string): Promise<void> {
+    const { names } = query.statement
+    const { types, plan } = await this.#prepare(query, name)
+    const referenced = await this.#referencedBy(query, types, plan)
+    this.#judgeTables(query.route, referenced)
+    if (this.#mayMakeViews) this.#judgeFunctions(query.route, referenced)
+    const tables = this.#followedTables(referenced)
+    await this.#judgeRows(query, tables, plan)
+    this.#inspection.routes.set(query.route, {
+      parameterTypes: Object.fromEntries(names.map((parameter, i) => [parameter, types[i] ?? 'unknown'])),
+      tables,
+      functions: referenced.flatMap(({ kind, name }) => (kind === 'function' ? [name] : [])),
     })
   }
-  // Every generic plan, so that none is made for the NULLs it is explained with.
-  await client.query('set local plan_cache_mode = force_generic_plan')
-  for (const [i, query] of queries.entries()) {
-    await attempt(`Route ${query.route}: the database refuses its statement`, () =>
-      inspectOne(client, `onramp_inspected_${i}`, query, forbidden, mayMakeViews, wrap, inspection),
+
+  /** Prepares the statement, and explains it, which checks privileges too. */
+  async #prepare(query: Query, name: string): Promise<{ types: string[]; plan: PlanNode[] }> {
+    await this.#client.query(single(`prepare ${name} as ${jsonSql(query)}`))
+    const { rows } = await this.#client.query<{ types: string[] }>(
+      `select parameter_types::text[] as types from pg_prepared_statements where name = '${name}'`,
+    )
+    const nulls = query.statement.names.map(() => 'null').join(', ')
+    const explain = `explain (verbose, format json) execute ${name}${nulls === '' ? '' : `(${nulls})`}`
+    const explained = await this.#client.query(single(explain))
+    return { types: rows.flatMap(({ types }) => types), plan: planNodes(explained.rows) }
+  }
+
+  async #referencedBy(query: Query, types: readonly string[], plan: readonly PlanNode[]): Promise<ReferencedObject[]> {
+    const typedNull = (_name: string, i: number) => `null::${types[i] ?? 'unknown'}`
+    const start = this.#mayMakeViews
+      ? await viewOf(this.#client, query.statement.render(typedNull), jsonSql(query, typedNull))
+      : await relationsOf(this.#client, plan)
+    return referencedObjects(this.#client, start)
+  }
+
+  #judgeTables(route: string, referenced: readonly ReferencedObject[]): void {
+    const touched = referenced.flatMap(({ kind, oid }) => (kind === 'table' ? (this.#forbidden.get(oid) ?? []) : []))
+    for (const table of new Set(touched)) {
+      this.#inspection.faults.push(`Route ${route}: its statement reads ${table}, which is private.`)
+      this.#inspection.exposing.add(route)
+    }
+  }
+
+  #judgeFunctions(route: string, referenced: readonly ReferencedObject[]): void {
+    const { faults, warnings } = this.#inspection
+    const says = (kind: ReferencedObject['kind'], sentence: (name: string) => string) =>
+      referenced.filter((found) => found.kind === kind).map(({ name }) => `Route ${route}: ${sentence(name)}`)
+    faults.push(
+      ...says('volatile', (called) => `its statement calls ${called}, which is volatile: its answer cannot be kept.`),
+      ...says('any-table', (called) => `its statement calls ${called}, which reads whatever table it is given.`),
+      ...says('sample', () => 'its statement takes a random sample: its answer cannot be kept.'),
+      ...says('lock', () => 'its statement locks rows (FOR UPDATE or FOR SHARE).'),
+    )
+    warnings.push(...says('opaque', (called) => `tables that ${called} reads are not seen.`))
+  }
+
+  /** The names of the tables to be followed: not our own views, nor what is private, which is not read. */
+  #followedTables(referenced: readonly ReferencedObject[]): string[] {
+    return referenced.flatMap(({ kind, oid, name }) =>
+      kind === 'table' && !name.includes('onramp_inspected') && !this.#forbidden.has(oid) ? [name] : [],
     )
   }
-  await forgetStatements(client)
-  await client.query('rollback')
-  for (const [oid, name] of forbidden) known.set(oid, name)
-  return inspection
+
+  async #judgeRows(query: Query, tables: readonly string[], plan: readonly PlanNode[]): Promise<void> {
+    const { faults, warnings } = await inspectRows(this.#client, query, tables, plan)
+    this.#inspection.faults.push(...faults.map((fault) => `Route ${query.route}: ${fault}`))
+    this.#inspection.warnings.push(...warnings.map((warning) => `Route ${query.route}: ${warning}`))
+  }
 }
 
 /** A prepared statement outlives its transaction, and behind a pooler also the client: of this inspection, or of one that was cut off. */
@@ -88,153 +176,6 @@ async function forgetStatements(client: PoolClient): Promise<void> {
     `select format('deallocate %I', name) as text from pg_prepared_statements where name like 'onramp\\_inspected\\_%'`,
   )
   for (const { text } of rows) await client.query(text)
-}
-
-async function inspectOne(
-  client: PoolClient,
-  name: string,
-  query: Query,
-  forbidden: Map<string, string>,
-  mayMakeViews: boolean,
-  wrap: Wrap,
-  { faults, warnings, routes, exposing }: Inspection,
-): Promise<void> {
-  const { names } = query.statement
-  await one(client, `prepare ${name} as ${wrap(query)}`)
-  const { rows } = await client.query<{ types: string[] }>(
-    `select parameter_types::text[] as types from pg_prepared_statements where name = '${name}'`,
-  )
-  const types = rows[0]?.types ?? []
-  const values = names.length === 0 ? '' : `(${names.map(() => 'null').join(', ')})`
-  const explained = await one(client, `explain (verbose, format json) execute ${name}${values}`)
-  const typedNull = (_name: string, i: number) => `null::${types[i]}`
-  const start = mayMakeViews
-    ? await viewOf(client, query.statement.render(typedNull), wrap(query, typedNull))
-    : await relationsOf(client, JSON.stringify(explained.rows[0]))
-  const seen = await follow(client, start)
-
-  const says = (kind: ReferencedObject['kind'], sentence: (name: string) => string) =>
-    seen.filter((found) => found.kind === kind).map((found) => `Route ${query.route}: ${sentence(found.name)}`)
-  const touched = seen.flatMap(({ kind, oid }) => (kind === 'table' ? (forbidden.get(oid) ?? []) : []))
-  for (const table of new Set(touched)) {
-    faults.push(`Route ${query.route}: its statement reads ${table}, which is private.`)
-    exposing.add(query.route)
-  }
-  if (mayMakeViews) {
-    faults.push(
-      ...says('volatile', (called) => `its statement calls ${called}, which is volatile: its answer cannot be kept.`),
-    )
-    faults.push(
-      ...says('any-table', (called) => `its statement calls ${called}, which reads whatever table it is given.`),
-    )
-    faults.push(...says('sample', () => 'its statement takes a random sample: its answer cannot be kept.'))
-    faults.push(...says('lock', () => 'its statement locks rows (FOR UPDATE or FOR SHARE).'))
-    warnings.push(...says('opaque', (called) => `tables that ${called} reads are not seen.`))
-  }
-  const isOurs = (name: string) => name.includes('onramp_inspected')
-  // What is private is not read, so it is not followed either.
-  const tables = seen.filter(({ kind, oid, name }) => kind === 'table' && !isOurs(name) && !forbidden.has(oid))
-  const rules = await inspectRows(
-    client,
-    query,
-    tables.map(({ name }) => name),
-    explained.rows[0]?.['QUERY PLAN'],
-  )
-  faults.push(...rules.faults.map((fault) => `Route ${query.route}: ${fault}`))
-  warnings.push(...rules.warnings.map((warning) => `Route ${query.route}: ${warning}`))
-  const parameterTypes = Object.fromEntries(names.map((parameter, i) => [parameter, types[i] as string]))
-  const namesOf = (found: ReferencedObject[]) => found.map(({ name }) => name)
-  const functions = namesOf(seen.filter(({ kind }) => kind === 'function'))
-  routes.set(query.route, { parameterTypes, tables: namesOf(tables), functions })
-}
-
-interface ReferencedObject {
-  kind: 'table' | 'function' | 'volatile' | 'any-table' | 'sample' | 'lock' | 'opaque'
-  /** As text: an oid may be larger than an int4. */
-  oid: string
-  name: string
-}
-
-/** Makes views of a statement; their oids. */
-async function viewOf(client: PoolClient, sql: string, wrapped: string): Promise<string[]> {
-  // The statement itself first: a view refuses two columns of one name, as JSON should; then as it is really run.
-  await one(client, `create temporary view onramp_inspected_columns as\n${sql}`)
-  await one(client, `create temporary view onramp_inspected (a, b) as ${wrapped}`)
-  const { rows } = await client.query<{ oid: string }>(`select 'onramp_inspected'::regclass::oid::text as oid`)
-  return rows.map(({ oid }) => oid)
-}
-
-/** The oids of the relations in a plan; views are expanded in it. */
-async function relationsOf(client: PoolClient, plan: string): Promise<string[]> {
-  const named = [...plan.matchAll(/"Relation Name":"((?:[^"\\]|\\.)*)","Schema":"((?:[^"\\]|\\.)*)"/g)]
-  const text = (json: string | undefined): string => JSON.parse(`"${json}"`)
-  const { rows } = await client.query<{ oid: string }>(
-    `select c.oid::text as oid from pg_class c join pg_namespace n on n.oid = relnamespace
-      join unnest($1::text[], $2::text[]) as r (schema, name) on (nspname, relname) = (r.schema, r.name)`,
-    [named.map(([, , schema]) => text(schema)), named.map(([, table]) => text(table))],
-  )
-  return rows.map(({ oid }) => oid)
-}
-
-const aggregateParts = 'array[aggtransfn, aggfinalfn, aggmtransfn, aggminvtransfn, aggmfinalfn]::oid[]'
-
-/**
- * What the relations `start` are made of, all the way down. What lies below a materialized view is read when that is
- * refreshed, not when it is queried: its tables count, its volatile functions do not.
- *
- * `:relid`, `:funcid`, `:opfuncid`, `:aggfnoid` and `:winfnoid` are PostgreSQL's own field names (src/include/nodes) in the
- * text form of a tree, from 14 to 18.
- */
-async function follow(client: PoolClient, start: readonly string[]): Promise<ReferencedObject[]> {
-  const { rows } = await client.query<ReferencedObject>(
-    `
-    with recursive reached (tree, is_live) as (
-        select ev_action::text, relkind <> 'm' from pg_rewrite join pg_class c on c.oid = ev_class
-          where ev_type = '1' and c.oid = any ($1::oid[])
-      union
-        select next.tree, reached.is_live and next.is_live from reached, lateral (
-          select ev_action::text as tree, relkind <> 'm' as is_live from pg_rewrite join pg_class c on c.oid = ev_class
-            where ev_type = '1' and c.oid in (select m[1]::oid from regexp_matches(reached.tree, ':relid (\\d+)', 'g') m)
-          union all
-          select prosqlbody::text, true from pg_proc where prosqlbody is not null and oid in (
-            select made_of.oid from regexp_matches(reached.tree, ':(?:funcid|opfuncid|aggfnoid|winfnoid) (\\d+)', 'g') m, lateral (
-              select m[1]::oid as oid union all
-              select unnest(${aggregateParts}) from pg_aggregate where aggfnoid = m[1]::oid
-            ) made_of)
-        ) next
-    ),
-    relations as (
-      select unnest($1::oid[]) as oid union
-      select m[1]::oid from reached, regexp_matches(tree, ':relid (\\d+)', 'g') m
-    ),
-    called as (
-      select m[1]::oid as oid, bool_or(is_live) as is_live
-        from reached, regexp_matches(tree, ':(?:funcid|opfuncid|aggfnoid|winfnoid) (\\d+)', 'g') m group by 1
-    ),
-    functions as (
-      select oid, is_live from called union
-      select made_of, is_live from called join pg_aggregate on aggfnoid = called.oid,
-        lateral unnest(${aggregateParts}) as made_of
-    )
-    select 'table' as kind, c.oid::text as oid, c.oid::regclass::text as name from pg_class c join relations using (oid)
-    union
-    select 'function', p.oid::text, p.oid::regprocedure::text from pg_proc p join functions using (oid)
-      where pronamespace <> 'pg_catalog'::regnamespace
-    union
-    select case when provolatile = 'v' then 'volatile' when proname ~ '^(table|schema|database)_to_xml' then 'any-table' else 'opaque' end,
-        p.oid::text, p.oid::regprocedure::text
-      from pg_proc p join functions f on f.oid = p.oid and f.is_live join pg_language l on l.oid = prolang
-      where provolatile = 'v'
-        or (pronamespace = 'pg_catalog'::regnamespace and proname ~ '^(table|schema|database)_to_xml')
-        or (provolatile = 's' and prosqlbody is null and lanname <> 'internal' and pronamespace <> 'pg_catalog'::regnamespace)
-    union
-    select 'lock', '', '' from reached where is_live and tree ~ ':rowMarks \\('
-    union
-    select 'sample', '', '' from reached where is_live and tree ~ ':tablesample \\{' and tree ~ ':repeatable <>'
-    order by 1, 3`,
-    [start],
-  )
-  return rows
 }
 
 /**
@@ -255,11 +196,6 @@ async function addPrivate(client: PoolClient, name: string, forbidden: Map<strin
   )
   for (const { oid, name: table } of statistics.rows) forbidden.set(oid, table)
   return rows.length > 0
-}
-
-/** Runs one statement: the extended protocol takes no second one. */
-function one(client: PoolClient, text: string) {
-  return client.query<Record<string, unknown>>({ text, queryMode: 'extended' } as { text: string })
 }
 
 async function isTrue(client: PoolClient, condition: string): Promise<boolean> {

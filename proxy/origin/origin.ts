@@ -24,14 +24,20 @@ export interface RowRule {
 /** Bound by name; a list becomes a PostgreSQL array, `null` a NULL. */
 export type Values = Readonly<Record<string, string | number | readonly (string | number)[] | null>>
 
+/** The JSON as PostgreSQL wrote it (empty for no row), and how many rows it holds. */
+export interface OriginAnswer {
+  json: string
+  rows: number
+}
+
 /** The database, seen from the cache. */
 export interface Origin {
   /**
-   * Runs one read. `json` is what PostgreSQL wrote (empty for no row), `rows` how many rows it holds. Rejects with a Problem: `origin-unavailable` when there is no
-   * connection to be had, `origin-timeout` when the answer took too long, `origin-failed` when the statement failed, `shed` when it is
-   * not even tried. `sent` is called in the tick the statement is sent, which may be a while after this call.
+   * Runs one read. Rejects with a Problem: `origin-unavailable` when there is no connection to be had, `origin-timeout` when the
+   * answer took too long, `origin-failed` when the statement failed, `shed` when it is not even tried. `sent` is called in the
+   * tick the statement is sent, which may be a while after this call.
    */
-  query(query: Query, values: Values, sent?: () => void): Promise<{ json: string; rows: number }>
+  query(query: Query, values: Values, sent?: () => void): Promise<OriginAnswer>
   /** What the server says of `queries` before they are served. See `origin/inspection`. */
   inspect(queries: readonly Query[], privateTables: readonly string[]): Promise<Inspection>
   /** Opens connections ahead of the first that need them; as many as it can. */

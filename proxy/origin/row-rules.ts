@@ -2,17 +2,7 @@
 import type { PoolClient } from 'pg'
 import { suggest } from '../suggest.ts'
 import type { Query, RowRule } from './origin.ts'
-
-/** A plan's node, as EXPLAIN (VERBOSE, FORMAT JSON) has it. */
-export interface PlanNode {
-  'Relation Name'?: string
-  Schema?: string
-  Alias?: string
-  'Index Cond'?: string
-  'Recheck Cond'?: string
-  Filter?: string
-  Plans?: PlanNode[]
-}
+import type { PlanNode } from './plan.ts'
 
 /**
  * Checks what a route says of rows: that the table has the column, that its text is the parameter's, and, as far as the plan
@@ -25,7 +15,7 @@ export async function inspectRows(
   client: PoolClient,
   query: Query,
   tables: readonly string[],
-  explained: unknown,
+  plan: readonly PlanNode[],
 ): Promise<{ faults: string[]; warnings: string[] }> {
   const [faults, warnings]: [string[], string[]] = [[], []]
   for (const [table, rule] of Object.entries(query.rows)) {
@@ -33,29 +23,10 @@ export async function inspectRows(
       faults.push(`rows names ${table}, which its statement does not read${suggest(table, [...tables])}`)
       continue
     }
-    const { rows: columns } = await client.query<{ type: string; isExact: boolean }>(
-      `select format_type(atttypid, null) as type, coalesce(collisdeterministic, true) as "isExact"
-         from pg_attribute left join pg_collation c on c.oid = attcollation
-         where attrelid = to_regclass($1) and attname = $2 and attnum > 0 and not attisdropped`,
-      [table, rule.column],
-    )
-    const [column] = columns
-    if (column === undefined) faults.push(`rows names ${rule.column}, which ${table} does not have.`)
-    else if (!column.isExact || !types[rule.holds].includes(column.type))
-      faults.push(
-        `rows cannot tell rows of ${table} by ${rule.column}: it is ${column.type}${column.isExact ? '' : ' that takes different texts for equal'}, the parameter holds ${rule.holds}.`,
-      )
-    const { rows: parts } = await client.query<{ schema: string; name: string }>(
-      `with recursive part (oid) as (
-         select to_regclass($1)::oid union select inhrelid from pg_inherits join part on inhparent = oid)
-       select nspname as schema, relname as name from part join pg_class using (oid) join pg_namespace n on n.oid = relnamespace`,
-      [table],
-    )
-    const isPart = (node: PlanNode) =>
-      parts.some(({ schema, name }) => schema === node.Schema && name === node['Relation Name'])
+    faults.push(...(await columnFaults(client, table, rule)))
+    const isPart = await partsOf(client, table)
     const number = query.statement.names.indexOf(rule.parameter) + 1
-    const unbound = nodesOf(planOf(explained)).filter((node) => isPart(node) && !isBound(node, rule, number))
-    if (unbound.length > 0)
+    if (plan.some((node) => isPart(node) && !isBound(node, rule, number)))
       warnings.push(
         `rows says that of ${table} only rows matter whose ${rule.column} is :${rule.parameter}, but the plan reads it otherwise; changes of other rows would be missed.`,
       )
@@ -65,12 +36,31 @@ export async function inspectRows(
 
 const types = { texts: ['text', 'character varying'], integers: ['smallint', 'integer', 'bigint'] }
 
-function planOf(explained: unknown): PlanNode {
-  return (explained as [{ Plan: PlanNode }] | undefined)?.[0]?.Plan ?? {}
+async function columnFaults(client: PoolClient, table: string, { column, holds }: RowRule): Promise<string[]> {
+  const { rows } = await client.query<{ type: string; isExact: boolean }>(
+    `select format_type(atttypid, null) as type, coalesce(collisdeterministic, true) as "isExact"
+       from pg_attribute left join pg_collation c on c.oid = attcollation
+       where attrelid = to_regclass($1) and attname = $2 and attnum > 0 and not attisdropped`,
+    [table, column],
+  )
+  const [found] = rows
+  if (found === undefined) return [`rows names ${column}, which ${table} does not have.`]
+  const { type, isExact } = found
+  if (isExact && types[holds].includes(type)) return []
+  return [
+    `rows cannot tell rows of ${table} by ${column}: it is ${type}${isExact ? '' : ' that takes different texts for equal'}, the parameter holds ${holds}.`,
+  ]
 }
 
-function nodesOf(node: PlanNode): PlanNode[] {
-  return [node, ...(node.Plans ?? []).flatMap(nodesOf)]
+/** Resolves to whether a node reads `table`, or a partition or child of it. */
+async function partsOf(client: PoolClient, table: string): Promise<(node: PlanNode) => boolean> {
+  const { rows } = await client.query<{ schema: string; name: string }>(
+    `with recursive part (oid) as (
+       select to_regclass($1)::oid union select inhrelid from pg_inherits join part on inhparent = oid)
+     select nspname as schema, relname as name from part join pg_class using (oid) join pg_namespace n on n.oid = relnamespace`,
+    [table],
+  )
+  return (node) => rows.some(({ schema, name }) => schema === node.Schema && name === node['Relation Name'])
 }
 
 /** Whether every row this node reads has the value of parameter `number` in the rule's column, or one of its items. */

@@ -5,7 +5,7 @@ import { Redis } from 'ioredis'
 import type pg from 'pg'
 import { processes } from '../../bench/processes.ts'
 import { startEmbedded } from '../../proxy/example/embedded.ts'
-import { connect } from '../../proxy/example/marketplace.ts'
+import { openConnection } from '../../proxy/example/marketplace.ts'
 import { type FaultProxy, faultProxy } from '../fault-proxy.ts'
 import { freePort, type RedisServer, startRedis } from '../servers.ts'
 
@@ -93,7 +93,7 @@ async function startPostgres() {
     const master = Number(readFileSync(join(cluster, 'postmaster.pid'), 'utf8').split('\n')[0])
     return [master, ...childrenOf(master)]
   }
-  const superuser = () => connect(running.superuserUrl)
+  const superuser = () => openConnection(running.superuserUrl)
   const thaw = () => signal(pids(), 'SIGCONT')
   const kill = async () => {
     const all = pids()

@@ -15,7 +15,8 @@ import type { RequestContext, RouteMatch } from '../request-context.ts'
 import { readJsonContent } from './content.ts'
 import { readBody, readQuery } from './input.ts'
 import { RouteReads } from './reads.ts'
-import type { Route, RouteTable } from './route.ts'
+import type { Route } from './route.ts'
+import type { RouteTable } from './table.ts'
 import { TargetCache } from './target-cache.ts'
 
 /** Who watches requests, where somebody does. */

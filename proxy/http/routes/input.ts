@@ -43,7 +43,8 @@ export function readBody(text: unknown, max = Number.POSITIVE_INFINITY): Sent {
   const sent: Sent = new Map()
   const names = memberNames(text)
   if (names.length > max) throw tooMany(max)
-  for (const name of names) add(sent, name, body[name])
+  const members = new Map<string, unknown>(Object.entries(body))
+  for (const name of names) add(sent, name, members.get(name))
   return sent
 }
 

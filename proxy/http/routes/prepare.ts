@@ -4,7 +4,8 @@ import type { Config } from '../../config/schema.ts'
 import { Refusal } from '../../errors.ts'
 import type { Inspection, Origin } from '../../origin/origin.ts'
 import type { FollowedTable, Sources } from '../../tags.ts'
-import { compileRoute, type Route, type RouteTable, routeTable } from './route.ts'
+import { compileRoute, type Route } from './route.ts'
+import { type RouteTable, routeTable } from './table.ts'
 
 /** A configuration's routes, ready to be served: compiled, and seen by the database. */
 export interface Prepared {
@@ -62,11 +63,11 @@ function warmReads({ warm }: Config, { byName }: RouteTable): Warmed[] {
 /** Every table a route of `table` reads, with the columns rows are told by. */
 export function followedTables({ routes }: RouteTable): FollowedTable[] {
   const columns = new Map<string, Set<string>>()
-  for (const { tables, rows } of routes) {
+  for (const { tables, query } of routes) {
     for (const table of tables) {
       const known = columns.get(table) ?? new Set()
       columns.set(table, known)
-      const rule = rows[table]
+      const rule = query.rows[table]
       if (rule !== undefined) known.add(rule.column)
     }
   }

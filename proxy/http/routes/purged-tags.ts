@@ -4,7 +4,7 @@ import { Problem, quote } from '../../errors.ts'
 import { suggest } from '../../suggest.ts'
 import { everything, expandTags, routeTag } from '../../tags.ts'
 import { followedTables } from './prepare.ts'
-import type { RouteTable } from './route.ts'
+import type { RouteTable } from './table.ts'
 
 /** The tags that `request` means. Throws `bad-parameters` for a route, or parameters of it, that do not exist. */
 export function purgedTags(table: RouteTable, request: PurgeRequest): string[] {
@@ -16,7 +16,7 @@ export function purgedTags(table: RouteTable, request: PurgeRequest): string[] {
     throw new Problem('bad-parameters', `There is no route named ${quote(request.route)}${meant || '.'}`)
   }
   if (request.params === undefined) return [routeTag(route.name)]
-  const unknown = Object.keys(request.params).filter((name) => !Object.hasOwn(route.parameters, name))
+  const unknown = Object.keys(request.params).filter((name) => !Object.hasOwn(route.config.parameters, name))
   const faults = unknown.map((parameter) => ({ parameter, detail: 'is not a parameter of this route' }))
   const read = route.read(new Map(Object.entries(request.params).map(([name, value]) => [name, [value]])))
   if ('faults' in read) faults.push(...read.faults)

@@ -3,7 +3,8 @@ import type { Read } from '../../cache/answer.ts'
 import type { Params } from '../../cache/key.ts'
 import { Problem } from '../../errors.ts'
 import type { GuardedOrigin } from '../../origin/guard.ts'
-import type { Route, RouteTable } from './route.ts'
+import type { Route } from './route.ts'
+import type { RouteTable } from './table.ts'
 
 /**
  * Makes every Read there is. A route may be looked at again between a Read's making and its fill: then its tags are those of what the route

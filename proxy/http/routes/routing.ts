@@ -5,8 +5,10 @@ import { Refusal } from '../../errors.ts'
 import type { Observe } from '../../observation.ts'
 import type { Origin } from '../../origin/origin.ts'
 import { routeTag, type Sources } from '../../tags.ts'
+import { describeRoute } from './description.ts'
 import { inspectRoutes, type Prepared, prepare, sourcesOf } from './prepare.ts'
-import { type Route, type RouteTable, routeTable } from './route.ts'
+import type { Route } from './route.ts'
+import { type RouteTable, routeTable } from './table.ts'
 
 export interface RoutingDependencies {
   /** Of the start: what of it is not taken while running. */
@@ -129,21 +131,7 @@ function changedSections(before: Config, after: Config): string[] {
 export function changedRoutes(before: RouteTable, after: RouteTable): string[] {
   const looks = ({ byName }: RouteTable, name: string) => {
     const route = byName.get(name)
-    return (
-      route &&
-      JSON.stringify([
-        route.path,
-        route.methods,
-        route.query.version,
-        route.lifetime,
-        route.cacheControl,
-        route.query.share,
-        route.audit,
-        route.tables,
-        route.functions,
-        route.closed,
-      ])
-    )
+    return route && JSON.stringify([describeRoute(route), route.closed])
   }
   const names = new Set([...before.byName.keys(), ...after.byName.keys()])
   return [...names].filter((name) => looks(before, name) !== looks(after, name))

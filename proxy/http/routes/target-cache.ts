@@ -2,11 +2,11 @@
 /**
  * What was found for names of late: a map of the last `size` to twice as many, that forgets by dropping its older half at once.
  *
- * Nothing is deleted one by one, and a name asked for often is moved to the younger half once in `size` others.
+ * Nothing is deleted one by one, and a name asked for often is moved to the newer half once in `size` others.
  */
 export class TargetCache<T> {
   readonly #size: number
-  #younger = new Map<string, T>()
+  #newer = new Map<string, T>()
   #older = new Map<string, T>()
 
   constructor(size: number) {
@@ -14,18 +14,18 @@ export class TargetCache<T> {
   }
 
   get(name: string): T | undefined {
-    const younger = this.#younger.get(name)
-    if (younger !== undefined) return younger
+    const newer = this.#newer.get(name)
+    if (newer !== undefined) return newer
     const older = this.#older.get(name)
     if (older !== undefined) this.set(name, older)
     return older
   }
 
   set(name: string, value: T): void {
-    if (this.#younger.size >= this.#size) {
-      this.#older = this.#younger
-      this.#younger = new Map()
+    if (this.#newer.size >= this.#size) {
+      this.#older = this.#newer
+      this.#newer = new Map()
     }
-    this.#younger.set(name, value)
+    this.#newer.set(name, value)
   }
 }

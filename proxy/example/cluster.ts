@@ -1,0 +1,164 @@
+// The files of the example database, and the server that runs on them.
+import { randomBytes } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { chown, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { dirname, join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { codeOf, messageOf, Refusal } from '../errors.ts'
+import { openConnection } from './marketplace.ts'
+import { nobody, runTool, type Tools } from './tools.ts'
+
+/** A folder of PostgreSQL's files, and what runs a server on them. */
+export interface Cluster {
+  path: string
+  tools: Tools
+}
+
+const preferredPort = 54_329
+const startSeconds = 60
+/** SQLSTATE cannot_connect_now. */
+const startingUp = '57P03'
+
+// Its changes are followed as those of any database are: by logical replication.
+const configuration = [
+  `listen_addresses = '127.0.0.1'`,
+  `unix_socket_directories = ''`,
+  'shared_buffers = 256MB',
+  'maintenance_work_mem = 128MB',
+  'max_wal_size = 2GB',
+  'wal_level = logical',
+  `timezone = 'UTC'`,
+]
+
+// Two roles that can do nothing but read, or change, the example come in as they are; everybody else needs a password.
+const hostBasedAuthentication = `
+host  all  onramp,dba  127.0.0.1/32  trust
+host  all  all         127.0.0.1/32  scram-sha-256
+`
+
+const passwordFile = 'superuser-password'
+const unfinished = 'unfinished-'
+
+export function isMade({ path }: Cluster): boolean {
+  return existsSync(join(path, 'PG_VERSION'))
+}
+
+/** Makes the files under a name of their own, which they lose when complete. Of several that do so at once, one wins. */
+export async function makeCluster(cluster: Cluster): Promise<void> {
+  const making = await mkdtemp(join(dirname(cluster.path), unfinished))
+  try {
+    const [files, password] = [join(making, 'postgres'), join(making, passwordFile)]
+    await mkdir(files, { mode: 0o700 })
+    if (cluster.tools.prefix.length > 0) await chown(files, nobody, nobody)
+    await writeFile(password, `${randomBytes(24).toString('base64url')}\n`, { mode: 0o600 })
+    const access = ['-U', 'postgres', '-A', 'scram-sha-256', `--pwfile=${password}`]
+    const locale = ['-E', 'UTF8', '--locale-provider=builtin', '--locale=C.UTF-8']
+    await runTool(cluster.tools, 'initdb', ['-D', files, ...access, ...locale])
+    await rename(password, join(files, passwordFile))
+    await writeFile(join(files, 'pg_hba.conf'), hostBasedAuthentication)
+    await writeFile(join(files, 'postgresql.conf'), `include 'onramp.conf'\n`, { flag: 'a' })
+    await rename(files, cluster.path)
+  } catch (error) {
+    if (!isMade(cluster)) throw error // else somebody else was first
+  } finally {
+    await rm(making, { recursive: true, force: true })
+  }
+}
+
+/** Removes what starts that crashed have left in `folder`; nobody takes an hour to make the files. */
+export async function removeUnfinished(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) {
+    const path = join(folder, name)
+    if (name.startsWith(unfinished) && Date.now() - (await stat(path)).mtimeMs > 3_600_000) {
+      await rm(path, { recursive: true, force: true })
+    }
+  }
+}
+
+export async function superuserPassword({ path }: Cluster): Promise<string> {
+  return (await readFile(join(path, passwordFile), 'utf8')).trim()
+}
+
+/** The port of a server that runs on these files already: another onramp's, or one that a crash left behind. */
+export async function runningPort({ path, tools }: Cluster): Promise<number | undefined> {
+  const pidFile = join(path, 'postmaster.pid')
+  const [pid, , , port] = await readFile(pidFile, 'utf8').then(
+    (text) => text.split('\n'),
+    () => [],
+  )
+  if (pid === undefined) return undefined
+  // Its number may belong to some other process by now, and then PostgreSQL itself would not dare to start.
+  const command = await readFile(`/proc/${pid.trim()}/cmdline`, 'utf8').catch(() => undefined)
+  if (existsSync('/proc/self') && command?.includes('postgres') !== true) {
+    await rm(pidFile, { force: true })
+    return undefined
+  }
+  return runTool(tools, 'pg_ctl', ['status', '-D', path]).then(
+    () => Number(port),
+    () => undefined,
+  )
+}
+
+/** Connects to a server that somebody else may have started a moment ago: it runs before it accepts connections. */
+export async function connectWhenReady(cluster: Cluster, url: string): ReturnType<typeof openConnection> {
+  for (const until = Date.now() + startSeconds * 1000; ; await pause(50)) {
+    try {
+      return await openConnection(url)
+    } catch (error) {
+      const isStarting = ['ECONNREFUSED', startingUp].includes(codeOf(error) ?? '')
+      if (!isStarting || Date.now() > until || (await runningPort(cluster)) === undefined) throw error
+    }
+  }
+}
+
+/**
+ * Starts the server in a session of its own, as pg_ctl does: a Ctrl-C that ends onramp leaves it to be stopped after the drain.
+ * Resolves to its port. `settings` are further ones, as postgresql.conf has them.
+ */
+export async function startServer(cluster: Cluster, settings: readonly string[]): Promise<number> {
+  const { path, tools } = cluster
+  const file = join(path, 'onramp.conf')
+  const before = /^port = (\d+)$/m.exec(await readFile(file, 'utf8').catch(() => ''))?.[1]
+  const port = await freePort(before === undefined ? preferredPort : Number(before))
+  await writeFile(file, [`port = ${port}`, ...configuration, ...settings, ''].join('\n'))
+  const log = join(path, 'server.log')
+  try {
+    await runTool(tools, 'pg_ctl', ['start', '-D', path, '-l', log, '-w', '-t', `${startSeconds}`])
+  } catch (error) {
+    // Started by somebody else in this moment: whose it is, the lock will say.
+    const running = await runningPort(cluster)
+    if (running !== undefined) return running
+    const said = await readFile(log, 'utf8').then(
+      (text) => text.trim().split('\n').at(-1),
+      () => messageOf(error),
+    )
+    throw new Refusal(`The embedded database does not start: ${said} (${log} says more)`, { cause: error })
+  }
+  return port
+}
+
+export async function stopServer(cluster: Cluster): Promise<void> {
+  const args = ['stop', '-D', cluster.path, '-m', 'fast', '-w']
+  await runTool(cluster.tools, 'pg_ctl', args).catch(async (error) => {
+    const isGone = (await runningPort(cluster)) === undefined
+    if (!isGone) throw new Refusal(`The embedded database did not stop: ${messageOf(error)}`, { cause: error })
+  })
+}
+
+/** The port of last time, so that a note of it stays true, or any free one. */
+async function freePort(wanted: number): Promise<number> {
+  return (await portTaken(wanted)) ?? (await portTaken(0)) ?? wanted // which the server then says is not free
+}
+
+/** Listens for a moment on `port`, 0 for any. Resolves to the port it was, or to nothing if it is not free. */
+function portTaken(port: number): Promise<number | undefined> {
+  return new Promise((resolve) => {
+    const server = createServer()
+    server.once('error', () => resolve(undefined))
+    server.listen(port, '127.0.0.1', () => {
+      const address = server.address()
+      server.close(() => resolve(typeof address === 'object' ? address?.port : undefined))
+    })
+  })
+}
