@@ -1,6 +1,6 @@
 // What both listeners share.
 import { isUtf8 } from 'node:buffer'
-import { type IncomingHttpHeaders, STATUS_CODES } from 'node:http'
+import { STATUS_CODES } from 'node:http'
 import Fastify, {
   type FastifyInstance,
   type FastifyReply,
@@ -10,7 +10,7 @@ import Fastify, {
 import { messageOf, Problem, type ProblemCode } from '../errors.ts'
 import type { HttpSocket } from './listener.ts'
 import { problemReply, type Reply } from './reply.ts'
-import { isRequestId } from './upstream/fields.ts'
+import { requestIds } from './request-id.ts'
 
 /** A server with what both listeners share: problems as JSON, JSON bodies as text, nothing logged by the framework. */
 export function newServer(
@@ -60,18 +60,6 @@ export function newServer(
     },
   )
   return server
-}
-
-/** The id of each request: the one it came with, where that can be written into a log as it is; else one of this process's own. */
-export function requestIds(random: () => number): (request: { headers: IncomingHttpHeaders }) => string {
-  const prefix = Math.floor(random() * 36 ** 6).toString(36)
-  let made = 0
-  return ({ headers }) => {
-    const given = headers['x-request-id']
-    if (given !== undefined && isRequestId(given)) return given
-    made += 1
-    return `${prefix}-${made.toString(36)}`
-  }
 }
 
 /** What Node's parser gives up on, by its code; everything else is a bad request. */

@@ -4,7 +4,8 @@ import { request as httpsRequest } from 'node:https'
 import type { Socket } from 'node:net'
 import type { Clock } from '../../clock.ts'
 import { Problem } from '../../errors.ts'
-import { problemOf, type UpstreamAddress, type UpstreamOptions } from './address.ts'
+import type { UpstreamAddress, UpstreamOptions } from './address.ts'
+import { problemOf } from './errors.ts'
 import type { UpstreamExchange } from './exchange.ts'
 
 /** Asks the web tier over a connection of its own. `upgraded` says whether a 101 was wanted and taken. */
@@ -29,7 +30,7 @@ export function dedicatedConnections(
     const headers = [...(head.host === undefined ? ['Host', place.host] : []), ...fields, ...framing]
     const outgoing = (place.isEncrypted ? httpsRequest : httpRequest)({
       ...place.connect,
-      ...place.address,
+      ...place.hostAndPort,
       agent: false,
       method: head.method,
       path: head.target,

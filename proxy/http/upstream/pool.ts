@@ -1,6 +1,7 @@
 // Asks the upstream over connections kept open.
 import { buildConnector, type Dispatcher, Pool } from 'undici'
-import { isConnectionClosed, problemOf, type UpstreamAddress, type UpstreamOptions } from './address.ts'
+import type { UpstreamAddress, UpstreamOptions } from './address.ts'
+import { isConnectionClosed, problemOf } from './errors.ts'
 import type { UpstreamExchange, UpstreamRequest } from './exchange.ts'
 import { isFramedByTrailers } from './fields.ts'
 
