@@ -20,10 +20,10 @@ import { Publisher } from './coherence/publisher.ts'
 import { purger } from './coherence/purge.ts'
 import type { Config } from './config/schema.ts'
 import { newServer } from './http/framework.ts'
-import { handOver, othersClosed } from './http/listener.ts'
+import { PublicListener } from './http/listener.ts'
 import { describeRoute, prepare, purgedTags, Routing, sourcesOf } from './http/routes/routing.ts'
 import { type PublicServerLimits, publicServer } from './http/server.ts'
-import { type Passthrough, passthrough } from './http/upstream/passthrough.ts'
+import { Passthrough } from './http/upstream/passthrough.ts'
 import { type Observe, observers } from './observation.ts'
 import { adminRoutes } from './ops/admin.ts'
 import { advise } from './ops/advice.ts'
@@ -61,6 +61,8 @@ export interface Surroundings {
 
 export interface App {
   public: FastifyInstance
+  /** What `public` listens with. */
+  listener: PublicListener
   admin: FastifyInstance
   /** What the database could not show of the routes, in sentences. */
   warnings: readonly string[]
@@ -105,10 +107,9 @@ export async function createApp({
       degradedSeconds: logFollower.state.degradedSeconds,
     }),
     following: () => ({ mode: changes.mode, state: changes.state }),
-    clients: () => clients,
+    clients: () => listener.clients,
     eventLoopLagSeconds: lag.read,
   }
-  let clients = 0
   const counts = metrics(gauges, version, nodeVersion)
   const write = logger(pino, config.log.slow / 1000, clock)
   const recentEvents = new RecentEvents(clock)
@@ -126,6 +127,7 @@ export async function createApp({
     ...(traces ? [traces.observe] : []),
   ]
   const observe = observers(...watching)
+  const listener = new PublicListener(limitsOf(config), config.listen.tls, clock, observe)
   const { connections, statementTimeout, maxRows, maxBytes } = config.postgres
   const database = { url: databaseUrl, connections, statementTimeoutMs: statementTimeout, maxRows, maxBytes }
   const scheduler = new Scheduler(clock)
@@ -193,7 +195,7 @@ export async function createApp({
     poolWaiting: origin.connections.waiting,
     memoryBytes: memory.bytes,
     entries: memory.entries,
-    clients,
+    clients: listener.clients,
   }))
   let drainingSince: number | undefined
   const close = async () => {
@@ -235,7 +237,7 @@ export async function createApp({
       coherence: { ...logFollower.state, follow: { mode: changes.mode, state: changes.state, why: changes.why } },
       postgres: origin.connections,
       breakers: gauges.breakers(),
-      clients,
+      clients: listener.clients,
       flights: cache.flights,
       ...(upstream && { upstream: { underWay: upstream.underWay } }),
     })
@@ -256,7 +258,7 @@ export async function createApp({
       clock,
       observe,
       limits: limitsOf(config),
-      certificate: config.listen.tls,
+      listener,
       random,
       within: traces && ((...all) => traces.within(...all)),
     })
@@ -266,13 +268,7 @@ export async function createApp({
         traces.within(request.raw, request.road.found?.route.path, done),
       )
     }
-    server.server.on('connection', (socket) => {
-      clients += 1
-      socket.once('close', () => {
-        clients -= 1
-      })
-    })
-    server.addHook('onClose', () => othersClosed(server.server))
+    server.addHook('onClose', () => listener.closeExtraSockets())
     const needsToken = config.admin.token !== undefined
     const advice = () => {
       const { routes } = counts.counts()
@@ -316,6 +312,7 @@ export async function createApp({
     })
     return {
       public: server,
+      listener,
       admin,
       warnings: [...prepared.inspection.warnings, ...changes.warnings, ...(evictionWarning ? [evictionWarning] : [])],
       tiers: ['memory', ...(redis ? [isRedisReady ? 'redis' : 'redis (not reachable now)'] : [])],
@@ -324,7 +321,7 @@ export async function createApp({
         observe({ kind: 'draining', signal })
         upstream?.drain()
       },
-      handOver: () => handOver(server.server, clock, config.limits.drainTimeout),
+      handOver: () => listener.handOver(config.limits.drainTimeout),
       cut: () => {
         for (const { server: listener } of [server, admin]) listener.closeAllConnections()
         void upstream?.close()
@@ -344,7 +341,7 @@ function upstreamOf(
   observe: Observe,
 ): Passthrough | undefined {
   if (upstream.url === undefined) return undefined
-  return passthrough(
+  return new Passthrough(
     {
       url: upstream.url,
       maxRequests: upstream.maxRequests,

@@ -13,7 +13,7 @@ import { readConfig } from './config/load.ts'
 import type { Config } from './config/schema.ts'
 import { messageOf, Refusal, WrongUsage } from './errors.ts'
 import { type Embedded, startEmbedded } from './example/embedded.ts'
-import { backlog, claim, shareSockets } from './http/listener.ts'
+import { backlog, claim } from './http/listener.ts'
 import { prepare, sourcesOf } from './http/routes/routing.ts'
 import { banner } from './ops/banner.ts'
 import { prettyLine } from './ops/pretty.ts'
@@ -125,7 +125,7 @@ async function listen(app: App, { listen, admin }: Config): Promise<void> {
       if (isShared && !reusePort && port !== 0) await claim(host, port)
       const where = isSocket ? { path } : { host, port, reusePort: reusePort || isShared }
       await server.listen({ ...where, backlog })
-      if (isShared) await shareSockets(server.server, host)
+      if (isShared) await app.listener.shareSockets(host)
     }
     await begin().catch((error: NodeJS.ErrnoException) => {
       const advice = isSocket ? 'Another process serves it.' : `Set ${variable} to another port.`

@@ -9,8 +9,9 @@ import { memoryTier } from '../proxy/cache/memory.ts'
 import { ReadThrough } from '../proxy/cache/read-through.ts'
 import { Ledger } from '../proxy/coherence/ledger.ts'
 import { Problem } from '../proxy/errors.ts'
+import { PublicListener } from '../proxy/http/listener.ts'
 import { compileRoute, type Route, routeTable } from '../proxy/http/routes/route.ts'
-import { publicServer } from '../proxy/http/server.ts'
+import { type PublicServerLimits, publicServer } from '../proxy/http/server.ts'
 import type { GuardedOrigin } from '../proxy/origin/guard.ts'
 import type { Values } from '../proxy/origin/origin.ts'
 import { Scheduler } from '../proxy/overload/scheduler.ts'
@@ -26,6 +27,17 @@ const common = {
   rows: {},
 }
 const string = { type: 'string', minLength: 1, maxLength: 20, lowercase: false } as const
+
+const limits: PublicServerLimits = {
+  maxConnections: 10,
+  maxRequests: 0,
+  maxHeaderBytes: 16_384,
+  headerTimeoutMs: 10_000,
+  quietMs: 10_000,
+  keepAliveTimeoutMs: 10_000,
+  maxBodyBytes: 200,
+  maxParameters: 5,
+}
 
 /** The public listener over real parts, with an origin that answers what it was asked. */
 function setup({
@@ -109,17 +121,8 @@ function setup({
     random: () => 0.5,
     passthrough: undefined,
     cors,
-    certificate: undefined,
-    limits: {
-      maxConnections: 10,
-      maxRequests: 0,
-      maxHeaderBytes: 16_384,
-      headerTimeoutMs: 10_000,
-      quietMs: 10_000,
-      keepAliveTimeoutMs: 10_000,
-      maxBodyBytes: 200,
-      maxParameters: 5,
-    },
+    listener: new PublicListener(limits, undefined, clock, seen.observe),
+    limits,
   })
   const askServer = async (request: string | Asked) => {
     await server.ready()

@@ -8,7 +8,7 @@ import Fastify, {
   type FastifyServerOptions,
 } from 'fastify'
 import { messageOf, Problem, type ProblemCode } from '../errors.ts'
-import type { HttpSocket } from './listener.ts'
+import type { HttpSocket } from './connection.ts'
 import { problemReply, type Reply } from './reply.ts'
 import { requestIds } from './request-id.ts'
 

@@ -9,16 +9,11 @@ import { Problem } from '../errors.ts'
 import type { Observe } from '../observation.ts'
 import type { GuardedOrigin } from '../origin/guard.ts'
 import type { Scheduler } from '../overload/scheduler.ts'
+import { connectionStateOf, type HttpSocket } from './connection.ts'
 import { corsFor, isPreflight, preflightFields, withCors } from './cors.ts'
 import { newServer, send } from './framework.ts'
 import { readRequestHead, safeMethods } from './head.ts'
-import {
-  type Certificate,
-  type ConnectionLimits,
-  connectionStateOf,
-  type HttpSocket,
-  limitedServer,
-} from './listener.ts'
+import type { ConnectionLimits, PublicListener } from './listener.ts'
 import { problemReply } from './reply.ts'
 import { type Arriving, forClient, type RequestContext, type RouteMatch, routeAnswers } from './routes/answers.ts'
 import { readBody } from './routes/input.ts'
@@ -42,7 +37,7 @@ export interface PublicServerDependencies {
   clock: Clock
   observe: Observe
   limits: PublicServerLimits
-  certificate: Certificate | undefined
+  listener: PublicListener
   /** 0 to 1, evenly spread. */
   random(): number
 }
@@ -202,7 +197,7 @@ export function publicServer(parts: PublicServerDependencies): FastifyInstance {
   const server = newServer(limits.maxBodyBytes, parts.random, {
     rewriteUrl: () => '/',
     serverFactory(handle) {
-      return limitedServer(limits, parts.certificate, parts.observe, {
+      return parts.listener.serve({
         request: (request, response) => receive(request, response, handle),
         mayUpgrade(request: Arriving) {
           if (passthrough === undefined || !asksForWebSocket(request)) return false

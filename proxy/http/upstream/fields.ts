@@ -195,3 +195,11 @@ export function trailerFields(rawTrailers: readonly string[]): [string, string][
 export function isFramedByTrailers(rawTrailers: readonly string[]): boolean {
   return rawTrailers.some((name, i) => i % 2 === 0 && /^(content-length|transfer-encoding)$/i.test(name))
 }
+
+/**
+ * Whether a head with `fields` may be written before its content is there: Node writes a head without content as UTF-8, and one in front
+ * of content, or of the end, as the bytes there are.
+ */
+export function isAscii(fields: readonly string[]): boolean {
+  return fields.every((text) => !/[\x80-\xff]/.test(text))
+}
