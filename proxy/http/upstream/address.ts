@@ -1,7 +1,7 @@
 // Where the upstream is, and the timeouts and limits of asking it.
 import type { BlockList } from 'node:net'
 
-/** Where the web tier is, and how long it is waited for. Times in milliseconds. */
+/** Where the upstream is, and how long it is waited for. Times in milliseconds. */
 export interface UpstreamOptions {
   /** http, https, or unix: and a path. */
   url: string
@@ -16,7 +16,7 @@ export interface UpstreamOptions {
   maxHeaderBytes: number
 }
 
-/** Where the web tier is, in the words of those who connect to it. */
+/** Where the upstream is, in the terms of those who connect to it. */
 export interface UpstreamAddress {
   /** For the connections kept open. */
   origin: string

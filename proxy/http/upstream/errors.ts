@@ -8,7 +8,7 @@ export function isConnectionClosed(error: Error): boolean {
   return code === 'UND_ERR_SOCKET' && /^(other side )?closed$/.test(error.message)
 }
 
-/** What went wrong with the web tier, in the words a client gets. */
+/** What went wrong with the upstream, in the words a client gets. */
 export function problemOf(error: Error): Problem {
   if (error instanceof Problem) return error
   const isTimeout = /_TIMEOUT$|^ETIMEDOUT$/.test(codeOf(error))

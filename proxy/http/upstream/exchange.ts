@@ -26,7 +26,7 @@ interface ContentSource {
 }
 
 /** Called once for each request, when its status is known: the upstream's, or of what went wrong. */
-export type ExchangeAnswered = (exchange: UpstreamExchange, status: number, error?: unknown) => void
+export type ReportOutcome = (exchange: UpstreamExchange, status: number, error?: unknown) => void
 
 /**
  * One request on its way to the upstream, seen from its client's side: the one way an answer, or a failure, gets to it.
@@ -42,7 +42,7 @@ export class UpstreamExchange {
   /** When the upstream's time began, on the clock. */
   began: number
   readonly #collector: LargeBodyCollector
-  readonly #answered: ExchangeAnswered
+  readonly #reportOutcome: ReportOutcome
   #isReported = false
   /** The head of the answer, not written yet, and what content has come with it. */
   #pendingHead: { status: number; reason: string | undefined; fields: string[] } | undefined
@@ -59,14 +59,14 @@ export class UpstreamExchange {
     fields: string[],
     began: number,
     collector: LargeBodyCollector,
-    answered: ExchangeAnswered,
+    reportOutcome: ReportOutcome,
   ) {
     this.response = response
     this.head = head
     this.fields = fields
     this.began = began
     this.#collector = collector
-    this.#answered = answered
+    this.#reportOutcome = reportOutcome
   }
 
   /** Nobody waits for an answer any more: the client has left, or has it. */
@@ -130,28 +130,28 @@ export class UpstreamExchange {
     const head = this.#pendingHead
     if (head === undefined) return
     const hasContent = this.#pendingContent !== undefined
-    if (this.#begin() && !hasContent && isAscii(head.fields)) this.response.flushHeaders()
+    if (this.#writePending() && !hasContent && isAscii(head.fields)) this.response.flushHeaders()
   }
 
   /** Passes content on, no faster than the client takes it. */
   write(chunk: Buffer, source: ContentSource): void {
     this.#carriedBytes = this.#collector.note(this.#carriedBytes, chunk.length)
     if (this.#pendingHead !== undefined && this.#pendingContent === undefined) this.#pendingContent = { chunk, source }
-    else if (this.#begin()) this.#write(chunk, source)
+    else if (this.#writePending()) this.#writeChunk(chunk, source)
   }
 
-  #write(chunk: Buffer, source: ContentSource): void {
+  #writeChunk(chunk: Buffer, source: ContentSource): void {
     if (this.response.write(chunk)) return
     source.pause()
     this.response.once('drain', () => source.resume())
   }
 
   /** Sees to it that what waits is written, before more is. Says whether the response can go on. */
-  #begin(): boolean {
+  #writePending(): boolean {
     if (!this.#writeHead()) return false
     const content = this.#pendingContent
     this.#pendingContent = undefined
-    if (content !== undefined) this.#write(content.chunk, content.source)
+    if (content !== undefined) this.#writeChunk(content.chunk, content.source)
     return true
   }
 
@@ -197,7 +197,7 @@ export class UpstreamExchange {
   #report(status: number, error?: unknown): void {
     if (this.#isReported) return
     this.#isReported = true
-    this.#answered(this, status, error)
+    this.#reportOutcome(this, status, error)
   }
 }
 

@@ -9,7 +9,7 @@ import { type RequestHead, safeMethods } from '../head.ts'
 import { isRequestId } from '../request-id.ts'
 import { type UpstreamOptions, upstreamAddressOf } from './address.ts'
 import { type AskOverDedicatedConnection, dedicatedConnections } from './dedicated-connection.ts'
-import { clientClosedRequest, type ExchangeAnswered, UpstreamExchange } from './exchange.ts'
+import { clientClosedRequest, type ReportOutcome, UpstreamExchange } from './exchange.ts'
 import { isLooping, type Sender, trailerFields, upstreamFields } from './fields.ts'
 import { LargeBodyCollector } from './gc.ts'
 import { UpstreamPool } from './pool.ts'
@@ -131,14 +131,21 @@ export class Passthrough {
     const connection = connectionStateOf(request)
     connection.sender ??= senderOf(request, this.#options.trusted)
     const fields = upstreamFields(head, connection.sender)
-    const exchange = new UpstreamExchange(response, head, fields, this.#clock.now(), this.#collector, this.#answered)
+    const exchange = new UpstreamExchange(
+      response,
+      head,
+      fields,
+      this.#clock.now(),
+      this.#collector,
+      this.#observeOutcome,
+    )
     // How long a client takes to send its content says nothing of the upstream.
     if (head.content) request.once('end', () => (exchange.began = this.#clock.now()))
     this.#underWay += 1
     return exchange
   }
 
-  readonly #answered: ExchangeAnswered = ({ head, began }, status, error) => {
+  readonly #observeOutcome: ReportOutcome = ({ head, began }, status, error) => {
     const isFailed = error !== undefined || status === clientClosedRequest
     this.#observe({
       kind: 'response',
