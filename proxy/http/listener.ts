@@ -56,7 +56,7 @@ export class PublicListener {
 
   constructor(limits: ConnectionLimits, certificate: Certificate | undefined, clock: Clock, observe: Observe) {
     this.#clock = clock
-    this.server = newServer(limits, certificate, observe, (request) => this.#mayUpgrade(request))
+    this.server = limitedServer(limits, certificate, observe, (request) => this.#mayUpgrade(request))
     // Not the server's own limit, which knows only its own socket.
     this.server.prependListener('connection', (socket) => {
       this.#clients += 1
@@ -151,7 +151,7 @@ export async function claim(host: string, port: number): Promise<void> {
  * Makes a server with Node's strict parser and every limit set: its own defaults let a header section trickle in for a minute, drop fields
  * past the two thousandth without a word, and know no bound on connections.
  */
-function newServer(
+function limitedServer(
   limits: ConnectionLimits,
   certificate: Certificate | undefined,
   observe: Observe,
@@ -169,14 +169,14 @@ function newServer(
     requireHostHeader: false,
     shouldUpgradeCallback,
   }
-  const server = certificate === undefined ? createServer(options) : newSecureServer(options, certificate, observe)
+  const server = certificate === undefined ? createServer(options) : secureServer(options, certificate, observe)
   server.maxHeadersCount = 0
   server.timeout = limits.quietMs
   server.on('connect', (_request, socket) => refuseTunnel(socket))
   return server
 }
 
-function newSecureServer(options: ServerOptions, certificate: Certificate, observe: Observe): Server {
+function secureServer(options: ServerOptions, certificate: Certificate, observe: Observe): Server {
   const server = createSecureServer({ ...options, ...secureOptions(certificate) })
   followCertificate(server, certificate, observe)
   return server
