@@ -17,14 +17,15 @@ import { ownLog, redisLog } from './coherence/log.ts'
 import { Publisher } from './coherence/publisher.ts'
 import { purger } from './coherence/purge.ts'
 import type { Config } from './config/schema.ts'
+import { Dispatcher, publicLimits } from './http/dispatch.ts'
+import { PublicListener } from './http/listener.ts'
 import { describeRoute } from './http/routes/description.ts'
 import { prepare } from './http/routes/prepare.ts'
 import { purgedTags } from './http/routes/purged-tags.ts'
 import { RouteReads } from './http/routes/reads.ts'
 import { Routing } from './http/routes/routing.ts'
-import { PublicServer, publicLimits } from './http/server.ts'
 import { upstreamOptions } from './http/upstream/address.ts'
-import { passthrough } from './http/upstream/passthrough.ts'
+import { Passthrough } from './http/upstream/passthrough.ts'
 import { adminListener } from './ops/admin-listener.ts'
 import { type Observers, startObservers } from './ops/observers.ts'
 import { GuardedOrigin } from './origin/guard.ts'
@@ -71,9 +72,9 @@ export async function createApp(given: Surroundings): Promise<RunningApp> {
   const coherence = keepCoherent(base)
   const caching = cacheAnswers(base, reading, coherence)
   const serving = await serveRoutes(base, reading, coherence, caching)
-  const { routing, server } = serving
+  const { routing } = serving
   const purge = purger(coherence.logFollower, coherence.redis !== undefined)
-  const parts = { ...base, ...reading, ...coherence, ...caching, ...serving, listener: server }
+  const parts = { ...base, ...reading, ...coherence, ...caching, ...serving }
   const admin = adminListener({
     ...parts,
     token: given.config.admin.token,
@@ -169,25 +170,28 @@ async function serveRoutes(
   const listed = prepared.warm.map(({ route, params }) => reads.of(route, params))
   void warm(listed, cache, longestWarmMs, clock, observe).then(() => base.readiness.warmed())
   const options = upstreamOptions(config)
-  const upstream = options && passthrough(options, clock, random, observe)
+  const upstream = options && new Passthrough(options, clock, random, observe)
   opened.defer(() => upstream?.close())
-  const server = new PublicServer({
-    ...{ origin, scheduler, clock, observe, random, traces },
+  const limits = publicLimits(config)
+  const listener = new PublicListener(limits, config.listen.tls, clock, observe)
+  const dispatcher = new Dispatcher({
+    ...{ listener, limits, origin, scheduler, clock, observe, random },
+    traces,
     routes: () => routing.table,
     cache: traces?.cache(cache) ?? cache,
     audit: new Audit({ ledger, clock, observe, random }),
     variants: new VariantBuilder(memory, observe),
     passthrough: upstream,
     cors: config.cors.origins,
-    limits: publicLimits(config),
-    certificate: config.listen.tls,
   })
+  listener.serve(dispatcher)
+  traces?.follow(listener.server)
   const evictions = redis?.isConnected ? await evictionFaults(redis.client) : []
   return {
     routing,
     changes,
     upstream,
-    server,
+    listener,
     warnings: [...prepared.inspection.warnings, ...changes.warnings, ...evictions],
   }
 }

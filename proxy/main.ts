@@ -16,8 +16,8 @@ import { messageOf, Refusal, WrongUsage } from './errors.ts'
 import { listen, listeningAddress } from './http/listen.ts'
 import { banner } from './ops/banner.ts'
 import { prettyLine } from './ops/pretty.ts'
-import type { RunningApp } from './running-app.ts'
 import { tune } from './ops/tune.ts'
+import type { RunningApp } from './running-app.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const { version } = z.object({ version: z.string() }).parse(JSON.parse(readFileSync(`${root}package.json`, 'utf8')))

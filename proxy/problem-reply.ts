@@ -1,5 +1,5 @@
 // An error as a response: problem details (RFC 9457), and when to try again: pure.
-import { type IncomingHttpHeaders, STATUS_CODES } from 'node:http'
+import { STATUS_CODES } from 'node:http'
 import { Problem } from './errors.ts'
 
 /** A response, whole, before anything is written. */
@@ -41,21 +41,4 @@ export function errorReply(problem: Problem, random: () => number, requestId: st
 export function asProblem(error: unknown): Problem {
   if (error instanceof Problem) return error
   return new Problem('internal', 'It is the fault of this server, whose log says more.', { cause: error })
-}
-
-/** Whether what came as X-Request-Id can be written into logs and fields as it is. */
-export function isRequestId(given: unknown): given is string {
-  return typeof given === 'string' && /^[\w.:/+=@~-]{1,128}$/.test(given)
-}
-
-/** The id of each request: the one it came with, where that can be written into a log as it is; else one of this process's own. */
-export function requestIds(random: () => number): (request: { headers: IncomingHttpHeaders }) => string {
-  const prefix = Math.floor(random() * 36 ** 6).toString(36)
-  let made = 0
-  return ({ headers }) => {
-    const given = headers['x-request-id']
-    if (given !== undefined && isRequestId(given)) return given
-    made += 1
-    return `${prefix}-${made.toString(36)}`
-  }
 }

@@ -1,16 +1,13 @@
 // The program, running: what the process may ask of it until its end.
 import type { FastifyInstance } from 'fastify'
-import type { Clock } from './clock.ts'
 import type { Config } from './config/schema.ts'
-import { handOver } from './http/listener.ts'
-import type { PublicServer } from './http/server.ts'
+import type { PublicListener } from './http/listener.ts'
 import type { Passthrough } from './http/upstream/passthrough.ts'
 import type { Readiness } from './ops/readiness.ts'
 
 export interface RunningParts {
   config: Config
-  clock: Clock
-  server: PublicServer
+  listener: PublicListener
   admin: FastifyInstance
   upstream: Passthrough | undefined
   readiness: Readiness
@@ -27,8 +24,8 @@ export class RunningApp {
     this.#parts = parts
   }
 
-  get public(): PublicServer {
-    return this.#parts.server
+  get public(): PublicListener {
+    return this.#parts.listener
   }
 
   get admin(): FastifyInstance {
@@ -54,14 +51,15 @@ export class RunningApp {
 
   /** Takes no more connections; those there are end with their answers, little by little. Resolves when all of them are to. */
   handOver(): Promise<void> {
-    const { server, clock, config } = this.#parts
-    return handOver(server.server, clock, config.limits.drainTimeout)
+    const { listener, config } = this.#parts
+    return listener.handOver(config.limits.drainTimeout)
   }
 
   /** Cuts every connection, whatever is under way on it. */
   cut(): void {
-    const { server, admin, upstream } = this.#parts
-    for (const listener of [server.server, admin.server]) listener.closeAllConnections()
+    const { listener, admin, upstream } = this.#parts
+    listener.cut()
+    admin.server.closeAllConnections()
     void upstream?.close()
   }
 

@@ -4,13 +4,8 @@ import type { Duplex } from 'node:stream'
 import { Problem, type ProblemCode } from './errors.ts'
 import { problemReply } from './problem-reply.ts'
 
-/** What a connection of Node's server keeps: the response being written on it. */
-export type HttpSocket = Duplex & { _httpMessage?: (ServerResponse & { req: IncomingMessage }) | null }
-
-/** The response that is being written on the connection of `request`, where there is one. */
-export function currentResponse({ socket }: IncomingMessage): ServerResponse | undefined {
-  return (socket as HttpSocket)._httpMessage ?? undefined // what @types/node leaves out of a server's socket
-}
+/** A connection of Node's server: with the response that is being written on it, which @types/node leaves out. */
+export type ServerSocket = Duplex & { _httpMessage?: (ServerResponse & { req: IncomingMessage }) | null }
 
 /** Node's codes; everything else is a bad request. */
 const codes: Record<string, ProblemCode> = {
@@ -24,7 +19,7 @@ const codes: Record<string, ProblemCode> = {
  * Takes a server's `clientError`. The answer must not be mistaken for the one to an earlier request, which still gets its own: the
  * connection then ends with that one. A response that has begun can only be cut off.
  */
-export function answerUnreadable(error: Error & { code?: string }, socket: HttpSocket): void {
+export function answerUnreadable(error: Error & { code?: string }, socket: ServerSocket): void {
   if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
   const answering = socket._httpMessage
   if (answering != null && (answering.req.complete || answering.writableEnded)) {

@@ -5,20 +5,8 @@ import { Refusal } from '../proxy/errors.ts'
 import { adminRoutes } from '../proxy/ops/admin.ts'
 import { adminServer } from '../proxy/ops/admin-server.ts'
 import { stateOf, statsOf } from '../proxy/ops/stats.ts'
-import { statsParts } from './stats-parts.ts'
+import { described, statsParts } from './stats-parts.ts'
 import { entryOf } from './support.ts'
-
-const described = (name: string) => ({
-  name,
-  path: `/api/${name}`,
-  methods: ['GET'],
-  lifetime: { fresh: 1000, stale: 0, staleIfError: 0, negative: 1000 },
-  cacheControl: 'max-age=0',
-  tags: [],
-  purgeTags: [],
-  tables: [],
-  sql: 'select 1',
-})
 
 function setup({ token }: { token?: string } = {}) {
   const parts = statsParts()

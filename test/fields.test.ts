@@ -1,25 +1,24 @@
 import { describe, expect, test } from 'vitest'
+import { Problem } from '../proxy/errors.ts'
 import { corsFor, isPreflight, preflightFields } from '../proxy/http/cors.ts'
 import { type RequestHead, readRequestHead } from '../proxy/http/head.ts'
 import { downstreamFields, isLooping, trailerFields, upstreamFields } from '../proxy/http/upstream/fields.ts'
 
 const stranger = { address: '192.0.2.1', isEncrypted: false, isTrusted: false }
 const trusted = { ...stranger, isTrusted: true }
-const headOf = (fields: string[], httpVersion = '1.1') =>
-  readRequestHead({
-    method: 'POST',
-    url: '/',
-    httpVersion,
-    rawHeaders: ['Host', 'a.example:80', ...fields],
-  }) as RequestHead
+function headOf(fields: string[], httpVersion = '1.1', method = 'POST', host = 'a.example:80'): RequestHead {
+  const head = readRequestHead({ method, url: '/', httpVersion, rawHeaders: ['Host', host, ...fields] })
+  if (head instanceof Problem) throw head
+  return head
+}
 /** The fields sent on, one value a name in lower case; several joined by `|`. */
 const sent = (fields: string[], sender: Parameters<typeof upstreamFields>[1] = { ...stranger }, httpVersion = '1.1') =>
   joined(upstreamFields(headOf(fields, httpVersion), sender))
 function joined(fields: readonly string[]): Record<string, string> {
   const values: Record<string, string> = {}
   for (let i = 0; i < fields.length; i += 2) {
-    const name = (fields[i] as string).toLowerCase()
-    values[name] = name in values ? `${values[name]}|${fields[i + 1]}` : (fields[i + 1] as string)
+    const name = String(fields[i]).toLowerCase()
+    values[name] = name in values ? `${values[name]}|${fields[i + 1]}` : String(fields[i + 1])
   }
   return values
 }
@@ -96,13 +95,7 @@ describe('to the web tier', () => {
 
   test('what is said of a connection for one Host is not said for another', () => {
     const sender = { ...stranger }
-    const of = (host: string) =>
-      joined(
-        upstreamFields(
-          readRequestHead({ method: 'GET', url: '/', httpVersion: '1.1', rawHeaders: ['Host', host] }) as RequestHead,
-          sender,
-        ),
-      )['x-forwarded-host']
+    const of = (host: string) => joined(upstreamFields(headOf([], '1.1', 'GET', host), sender))['x-forwarded-host']
     expect(['a', 'a', 'b', 'a'].map(of)).toEqual(['a', 'a', 'b', 'a'])
   })
 
@@ -119,17 +112,7 @@ describe('to the web tier', () => {
 
   test('an OPTIONS may pass one intermediary less; of other methods Max-Forwards means nothing', () => {
     const of = (method: string) =>
-      joined(
-        upstreamFields(
-          readRequestHead({
-            method,
-            url: '/',
-            httpVersion: '1.1',
-            rawHeaders: ['Host', 'a', 'Max-Forwards', '3'],
-          }) as RequestHead,
-          { ...stranger },
-        ),
-      )['max-forwards']
+      joined(upstreamFields(headOf(['Max-Forwards', '3'], '1.1', method), { ...stranger }))['max-forwards']
     expect([of('OPTIONS'), of('TRACE'), of('GET')]).toEqual(['2', '2', '3'])
   })
 

@@ -20,7 +20,7 @@ const owners: Record<string, RegExp> = {
   undici: /^http\/upstream\/pool$/,
   pg: /^(origin\/(postgres|cancel|sql-errors|server-check|inspection|referenced-objects|row-rules)|changes\/session|example\/marketplace)$/,
   'prom-client': /^ops\/(metrics|gauges|histogram-metric)$/,
-  '@opentelemetry': /^ops\/traces$/,
+  '@opentelemetry': /^ops\/(traces|trace-context)$/,
   'lru-cache': /^cache\/memory$/,
   pino: /^(main|app|ops\/log)$/,
 }

@@ -1,18 +1,18 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 import type { Read } from '../proxy/cache/answer.ts'
 import type { Entry } from '../proxy/cache/entry.ts'
-import { failOpen } from '../proxy/cache/fail-open.ts'
+import { FailOpenTier } from '../proxy/cache/fail-open.ts'
 import type { Key } from '../proxy/cache/key.ts'
 import { noLeases } from '../proxy/cache/lease.ts'
 import { ReadThrough } from '../proxy/cache/read-through.ts'
 import { redisTierNames } from '../proxy/cache/redis.ts'
 import type { Tier } from '../proxy/cache/tier.ts'
 import { Ledger } from '../proxy/coherence/ledger.ts'
-import { newServer } from '../proxy/http/framework.ts'
 import { adminRoutes } from '../proxy/ops/admin.ts'
+import { adminServer } from '../proxy/ops/admin-server.ts'
 import { stateOf, statsOf } from '../proxy/ops/stats.ts'
 import { answerSources } from '../proxy/sources.ts'
-import { statsParts } from './stats-parts.ts'
+import { described, statsParts } from './stats-parts.ts'
 import { entryOf, settled } from './support.ts'
 
 /*
@@ -49,7 +49,7 @@ function setup() {
   const parts = statsParts([redisTierNames, file.tier])
   const { clock, bus, memory } = parts
   const limits = { deadlineMs: 50, failuresToOpen: 2, openMs: 1000, isLate: () => false }
-  const tier = failOpen(file.tier, limits, clock, bus.observe)
+  const tier = new FailOpenTier(file.tier, limits, clock, bus.observe)
   const ledger = new Ledger()
   ledger.join(start)
   const cache = new ReadThrough({
@@ -81,7 +81,7 @@ function setup() {
       `plans@1?id=${id}` as Key,
       entryOf(`[${id}]`, { readAt: clock.now() - 2000, stamp: { seq: 0, ...start } }),
     )
-  const admin = newServer(10_000, () => 0.5)
+  const admin = adminServer(() => 0.5)
   adminRoutes(admin, {
     ...parts,
     token: undefined,
@@ -89,7 +89,7 @@ function setup() {
     readiness: { why: undefined },
     state: () => stateOf(parts),
     stats: () => statsOf(parts),
-    routes: () => [{ name: route }],
+    routes: () => [described(route)],
     purge: () => Promise.reject(new Error('not here')),
     reload: () => Promise.reject(new Error('not here')),
   })

@@ -66,3 +66,16 @@ export function statsParts(farther: readonly Pick<Tier, 'name' | 'label'>[] = [r
   } satisfies StatsParts
   return { ...parts, bus, gauges }
 }
+
+/** A route as /routes has it. */
+export const described = (name: string) => ({
+  name,
+  path: `/api/${name}`,
+  methods: ['GET'],
+  lifetime: { fresh: 1000, stale: 0, staleIfError: 0, negative: 1000 },
+  cacheControl: 'max-age=0',
+  tags: [],
+  purgeTags: [],
+  tables: [],
+  sql: 'select 1',
+})

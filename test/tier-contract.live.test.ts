@@ -3,7 +3,7 @@ import { type Entry, etagOf, ownBytes } from '../proxy/cache/entry.ts'
 import { FailOpenTier } from '../proxy/cache/fail-open.ts'
 import type { Key } from '../proxy/cache/key.ts'
 import { memoryTier } from '../proxy/cache/memory.ts'
-import { connectRedis, evictionFault, type RedisClient, redisTier, untilReady } from '../proxy/cache/redis.ts'
+import { connectRedis, evictionFaults, type RedisClient, redisTier, untilReady } from '../proxy/cache/redis.ts'
 import type { Tier } from '../proxy/cache/tier.ts'
 import { systemClock } from '../proxy/clock.ts'
 import { nowhere } from '../proxy/coherence/ledger.ts'
@@ -205,9 +205,9 @@ test('a Redis that may drop what has no lifetime is warned of, and no other', as
   const server = await startRedis(['--maxmemory', '50mb', '--maxmemory-policy', 'allkeys-lru'])
   const connection = connectRedis(server.url, seen.observe)
   await untilReady(connection.client, systemClock, 5000)
-  expect(await evictionFault(connection.client)).toContain('maxmemory-policy allkeys-lru')
+  expect(await evictionFaults(connection.client)).toEqual([expect.stringContaining('maxmemory-policy allkeys-lru')])
   await connection.client.config('SET', 'maxmemory-policy', 'volatile-lru')
-  expect(await evictionFault(connection.client)).toBeUndefined()
+  expect(await evictionFaults(connection.client)).toEqual([])
   connection.close()
   server.stop()
 })

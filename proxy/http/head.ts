@@ -58,77 +58,90 @@ export function readRequestHead({ method = '', url = '', httpVersion, rawHeaders
   if (!methods.has(method) || method === 'CONNECT')
     return new Problem('not-implemented', `${method} is not carried here.`)
   const names: string[] = []
-  let host: string | undefined
-  let content: RequestHead['content']
-  let connection = ''
-  let expectsContinue = false
-  let maxForwards: number | undefined
-  for (let i = 0; i < rawHeaders.length; i += 2) {
-    const name = (rawHeaders[i] as string).toLowerCase()
-    const value = rawHeaders[i + 1] as string
-    names.push(name)
-    switch (name) {
-      case 'host':
-        if (host !== undefined) return refused('It has two Host fields.')
-        if (!hostPattern.test(value)) return refused('Its Host is not one.')
-        host = value
-        break
-      case 'transfer-encoding':
-        if (content !== undefined) return refused('Its length is given twice.')
-        if (value.toLowerCase() !== 'chunked')
-          return new Problem('not-implemented', 'No transfer coding but chunked is taken.')
-        if (httpVersion === '1.0') return refused('HTTP/1.0 has no transfer codings.')
-        content = 'chunked'
-        break
-      case 'content-length':
-        if (content !== undefined) return refused('Its length is given twice.')
-        if (!/^\d{1,16}$/.test(value) || !Number.isSafeInteger(Number(value))) return refused('Its length is not one.')
-        content = Number(value)
-        break
-      case 'connection':
-        connection += `,${value}`
-        break
-      case 'expect':
-        if (value.toLowerCase() !== '100-continue')
-          return new Problem('expectation-failed', 'Only 100-continue can be expected.')
-        expectsContinue = true
-        break
-      case 'max-forwards':
-        if ((method === 'OPTIONS' || method === 'TRACE') && /^\d{1,9}$/.test(value)) maxForwards = Number(value)
-        break
-      default:
-        if (name.includes('_') && lookalike.test(name)) return refused('A field looks like its length and is none.')
-    }
-  }
-  if (host === undefined && httpVersion === '1.1') return refused('It has no Host field.')
-  if (method === 'TRACE' && content !== undefined && content !== 0) return refused('TRACE has no content.')
-  const origin = originForm(url, method, host)
-  if (origin instanceof Problem) return origin
-  const mark = origin.indexOf('?')
-  return {
+  const head: RequestHead = {
     method,
     httpVersion,
     target: url,
-    path: mark === -1 ? origin : origin.slice(0, mark),
-    query: mark === -1 ? '' : origin.slice(mark + 1),
+    path: '',
+    query: '',
     rawHeaders,
     names,
-    host,
-    content,
-    connection: options(connection),
-    expectsContinue,
-    maxForwards,
+    host: undefined,
+    content: undefined,
+    connection: noOptions,
+    expectsContinue: false,
+    maxForwards: undefined,
+  }
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = (rawHeaders[i] ?? '').toLowerCase()
+    names.push(name)
+    const problem = readField(head, name, rawHeaders[i + 1] ?? '')
+    if (problem !== undefined) return problem
+  }
+  if (head.host === undefined && httpVersion === '1.1') return refused('It has no Host field.')
+  if (method === 'TRACE' && head.content !== undefined && head.content !== 0) return refused('TRACE has no content.')
+  return readTarget(head) ?? head
+}
+
+/** Takes one field into `head`, or says why the whole request is refused for it. */
+function readField(head: RequestHead, name: string, value: string): Problem | undefined {
+  switch (name) {
+    case 'host':
+      if (head.host !== undefined) return refused('It has two Host fields.')
+      if (!hostPattern.test(value)) return refused('Its Host is not one.')
+      head.host = value
+      return undefined
+    case 'transfer-encoding':
+      return readTransferEncoding(head, value)
+    case 'content-length':
+      if (head.content !== undefined) return refused('Its length is given twice.')
+      if (!/^\d{1,16}$/.test(value) || !Number.isSafeInteger(Number(value))) return refused('Its length is not one.')
+      head.content = Number(value)
+      return undefined
+    case 'connection':
+      head.connection = withOptions(head.connection, value)
+      return undefined
+    case 'expect':
+      if (value.toLowerCase() !== '100-continue')
+        return new Problem('expectation-failed', 'Only 100-continue can be expected.')
+      head.expectsContinue = true
+      return undefined
+    case 'max-forwards':
+      if ((head.method === 'OPTIONS' || head.method === 'TRACE') && /^\d{1,9}$/.test(value))
+        head.maxForwards = Number(value)
+      return undefined
+    default:
+      if (name.includes('_') && lookalike.test(name)) return refused('A field looks like its length and is none.')
+      return undefined
   }
 }
 
+function readTransferEncoding(head: RequestHead, value: string): Problem | undefined {
+  if (head.content !== undefined) return refused('Its length is given twice.')
+  if (value.toLowerCase() !== 'chunked')
+    return new Problem('not-implemented', 'No transfer coding but chunked is taken.')
+  if (head.httpVersion === '1.0') return refused('HTTP/1.0 has no transfer codings.')
+  head.content = 'chunked'
+  return undefined
+}
+
+function readTarget(head: RequestHead): Problem | undefined {
+  const origin = originForm(head)
+  if (origin instanceof Problem) return origin
+  const mark = origin.indexOf('?')
+  head.path = mark === -1 ? origin : origin.slice(0, mark)
+  if (mark !== -1) head.query = origin.slice(mark + 1)
+  return undefined
+}
+
 /** Path and query of a target in origin form, in absolute form for this very Host, or `*` (RFC 9112, 3.2). */
-function originForm(target: string, method: string, host: string | undefined): string | Problem {
+function originForm({ target, method, host }: RequestHead): string | Problem {
   if (target.includes('#')) return refused('Its target holds a fragment.')
   if (target.startsWith('/')) return target
   if (target === '*') return method === 'OPTIONS' ? target : refused('Only OPTIONS can have the target *.')
   const absolute = absoluteForm.exec(target)
   if (absolute === null) return refused('Its target is not one of HTTP.')
-  const [prefix, authority] = absolute as unknown as [string, string]
+  const [prefix, authority = ''] = absolute
   if (authority.toLowerCase() !== host?.toLowerCase())
     return refused('Its target names another authority than its Host.')
   const rest = target.slice(prefix.length)
@@ -137,14 +150,12 @@ function originForm(target: string, method: string, host: string | undefined): s
 
 const noOptions: readonly string[] = []
 
-function options(connection: string): readonly string[] {
+/** `options` and those that one more Connection field has. */
+function withOptions(options: readonly string[], value: string): readonly string[] {
   // What nearly every client says, and what names no field.
-  if (connection === '' || connection === ',keep-alive') return noOptions
-  return connection
-    .toLowerCase()
-    .split(',')
-    .map((option) => option.trim())
-    .filter((option) => option !== '')
+  if (value === '' || value === 'keep-alive') return options
+  const more = value.toLowerCase().split(',')
+  return [...options, ...more.map((option) => option.trim()).filter((option) => option !== '')]
 }
 
 function refused(detail: string): Problem {

@@ -1,10 +1,11 @@
 // Has a listener begin: ports and sockets, the sockets that others have left, and what to do when it cannot.
 import { statSync, unlinkSync } from 'node:fs'
+import type { Server } from 'node:http'
+import type { ListenOptions as SystemOptions } from 'node:net'
 import { connect } from 'node:net'
-import type { FastifyInstance } from 'fastify'
 import { httpAddress, isSocketPath } from '../address.ts'
 import { codeOf, messageOf, Refusal } from '../errors.ts'
-import { backlog, claim, shareSockets } from './listener.ts'
+import { backlog, claim, PublicListener } from './listener.ts'
 
 /** Where to listen, and what to say where that cannot be. */
 export interface ListenOptions {
@@ -20,8 +21,14 @@ export interface ListenOptions {
   mayShare: boolean
 }
 
-/** Has `server` listen. Throws a {@link Refusal} that says why it cannot. */
-export async function listen(server: FastifyInstance, options: ListenOptions): Promise<void> {
+/** What can be told to listen: either of the two listeners. */
+interface Listener {
+  readonly server: Server
+  listen(options: SystemOptions): Promise<unknown>
+}
+
+/** Has `listener` listen. Throws a {@link Refusal} that says why it cannot. */
+export async function listen(listener: Listener, options: ListenOptions): Promise<void> {
   const { host, port, reusePort } = options
   const isSocket = isSocketPath(host)
   const path = host.slice('unix:'.length)
@@ -31,8 +38,8 @@ export async function listen(server: FastifyInstance, options: ListenOptions): P
     // For port 0 the system finds one that nobody has.
     if (isShared && !reusePort && port !== 0) await claim(host, port)
     const where = isSocket ? { path } : { host, port, reusePort: reusePort || isShared }
-    await server.listen({ ...where, backlog })
-    if (isShared) await shareSockets(server.server, host)
+    await listener.listen({ ...where, backlog })
+    if (isShared && listener instanceof PublicListener) await listener.shareSockets(host)
   } catch (error) {
     throw refusal(error, options)
   }
@@ -65,8 +72,8 @@ async function removeStaleSocket(path: string): Promise<void> {
   if (!answers) unlinkSync(path)
 }
 
-/** The address on which `server` listens, shown as of `host`; a socket's is its path. */
-export function listeningAddress({ server }: FastifyInstance, host: string, scheme?: string): string {
+/** The address on which a listener listens, shown as of `host`; a socket's is its path. */
+export function listeningAddress({ server }: Pick<Listener, 'server'>, host: string, scheme?: string): string {
   const address = server.address()
   return typeof address === 'object' && address !== null ? httpAddress(host, address.port, scheme) : host
 }

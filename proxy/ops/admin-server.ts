@@ -2,7 +2,8 @@
 import { isUtf8 } from 'node:buffer'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { messageOf, Problem } from '../errors.ts'
-import { asProblem, errorReply, type ProblemReply, problemReply, requestIds } from '../problem-reply.ts'
+import { asProblem, errorReply, type ProblemReply, problemReply } from '../problem-reply.ts'
+import { requestIds } from '../request-id.ts'
 import { answerUnreadable } from '../unreadable-request.ts'
 
 const maxBodyBytes = 1024 ** 2

@@ -1,7 +1,7 @@
 // OpenTelemetry spans; loaded only where they are wanted.
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
-import { isSpanContextValid, ROOT_CONTEXT, type Span, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api'
+import { ROOT_CONTEXT, type Span, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api'
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http'
 import { detectResources, envDetector, resourceFromAttributes } from '@opentelemetry/resources'
 import {
@@ -12,12 +12,14 @@ import {
   type SpanExporter,
   TracerProvider,
 } from '@opentelemetry/sdk-trace'
-import type { Read } from '../cache/answer.ts'
+import type { Answer, Read } from '../cache/answer.ts'
+import type { Key } from '../cache/key.ts'
 import type { MemoryTier } from '../cache/memory.ts'
 import type { ReadThrough } from '../cache/read-through.ts'
 import type { Tier } from '../cache/tier.ts'
 import type { Clock } from '../clock.ts'
 import type { Observe } from '../observation.ts'
+import { parentOf, setTraceparent } from './trace-context.ts'
 
 /** Of requests that belong to no trace yet: how many of a second begin one. Those that belong to one follow what it says. */
 const newTracesASecond = 100
@@ -26,35 +28,35 @@ const sendMs = 3000
 /** The most the end of the process waits for the last spans to be taken. */
 const closeMs = 2000
 
-/** A request that is traced, and the span of its waiting for another's fill. */
-interface Traced {
-  edge: Span
+/** The spans of a request that is traced: its own, and that of its waiting for another's fill. */
+interface TracedRequest {
+  server: Span
   wait?: Span | undefined
 }
 
 /**
- * Makes OpenTelemetry spans: of each request (the edge), of looking into the tiers, of waiting for another reader's fill, of a fill and of
+ * Makes OpenTelemetry spans: of each request, of looking into the tiers, of waiting for another reader's fill, of a fill and of
  * its statement. Loaded only where `traces.url` is set; nothing else in the program knows of it.
  *
  * It puts itself around what it watches (`cache`, `tier`, `memory`) and before it (`follow`). Which request something is done for, an
- * AsyncLocalStorage knows. Spans are sent in batches behind everybody's back; what does not fit into the queue of 2048 is dropped.
+ * AsyncLocalStorage knows. Spans are sent in batches in the background; what does not fit into the queue of 2048 is dropped.
  */
 export class Traces {
   readonly #provider: TracerProvider
   readonly #clock: Clock
-  readonly #current = new AsyncLocalStorage<Traced>()
-  readonly #edges = new WeakMap<IncomingMessage, Span>()
+  readonly #current = new AsyncLocalStorage<TracedRequest>()
+  readonly #serverSpans = new WeakMap<IncomingMessage, Span>()
 
   /** `url`: a receiver of OTLP over HTTP, without `/v1/traces`. Its headers are in OTEL_EXPORTER_OTLP_HEADERS, read by the exporter. */
   constructor(url: string, version: string, clock: Clock, observe: Observe) {
     this.#clock = clock
-    const ours = resourceFromAttributes({ 'service.name': 'onramp', 'service.version': version })
+    const resource = resourceFromAttributes({ 'service.name': 'onramp', 'service.version': version })
     const exporter = new OTLPTraceExporter({ url: `${url.replace(/\/$/, '')}/v1/traces`, timeoutMillis: sendMs })
     this.#provider = new TracerProvider({
-      resource: ours.merge(detectResources({ detectors: [envDetector] })),
-      sampler: new ParentBasedSampler({ root: atMost(newTracesASecond, clock) }),
+      resource: resource.merge(detectResources({ detectors: [envDetector] })),
+      sampler: new ParentBasedSampler({ root: firstOfEachSecond(newTracesASecond, clock) }),
       spanProcessors: [
-        new BatchSpanProcessor({ exporter: observedExporter(exporter, observe), scheduledDelayMillis: 1000 }),
+        new BatchSpanProcessor({ exporter: observingOutages(exporter, observe), scheduledDelayMillis: 1000 }),
       ],
     })
   }
@@ -70,25 +72,24 @@ export class Traces {
 
   /** Runs what is done for `request`, whose route has the path `path`. */
   within(request: IncomingMessage, path: string | undefined, run: () => void): void {
-    const edge = this.#edges.get(request)
-    if (edge === undefined || !edge.isRecording()) return void run()
-    if (path !== undefined) edge.updateName(`${request.method} ${path}`).setAttribute('http.route', path)
-    this.#current.run({ edge }, run)
+    const server = this.#serverSpans.get(request)
+    if (server === undefined || !server.isRecording()) return void run()
+    if (path !== undefined) server.updateName(`${request.method} ${path}`).setAttribute('http.route', path)
+    this.#current.run({ server }, run)
   }
 
   cache(cache: ReadThrough): Pick<ReadThrough, 'fromMemory' | 'fetch'> {
     const fromMemory = (read: Read) => {
       const answer = cache.fromMemory(read)
-      const { source, state } = answer ?? {}
-      if (answer) this.#current.getStore()?.edge.setAttributes({ 'onramp.source': source, 'onramp.state': state })
+      if (answer) describeAnswer(this.#current.getStore()?.server, answer)
       return answer
     }
     const fetch = async (read: Read) => {
       const traced = this.#current.getStore()
       if (traced === undefined) return cache.fetch(read)
       try {
-        const answer = await cache.fetch({ ...read, load: (sent) => this.#fill(traced.edge, read, sent) })
-        traced.edge.setAttributes({ 'onramp.source': answer.source, 'onramp.state': answer.state })
+        const answer = await cache.fetch({ ...read, load: (sent) => this.#fill(traced.server, read, sent) })
+        describeAnswer(traced.server, answer)
         return answer
       } finally {
         traced.wait?.end()
@@ -102,23 +103,37 @@ export class Traces {
       name: tier.name,
       label: tier.label,
       set: (...all) => tier.set(...all),
-      get: async (key) => this.#look(tier, () => tier.get(key)),
+      get: async (key) => this.#lookUp(tier, key),
     }
   }
 
   memory(memory: MemoryTier): MemoryTier {
-    const get: MemoryTier['get'] = (key) => {
-      const span = this.#child(this.#current.getStore()?.edge, 'memory')
-      const entry = memory.get(key)
-      span?.setAttribute('onramp.found', entry !== undefined).end()
-      return entry
+    return {
+      name: memory.name,
+      label: memory.label,
+      maxBytes: memory.maxBytes,
+      get: (key) => {
+        const span = this.#spanOfCurrent('memory')
+        const entry = memory.get(key)
+        span?.setAttribute('onramp.found', entry !== undefined).end()
+        return entry
+      },
+      set: (...all) => memory.set(...all),
+      peek: (key) => memory.peek(key),
+      attach: (...all) => memory.attach(...all),
+      list: () => memory.list(),
+      get bytes() {
+        return memory.bytes
+      },
+      get entries() {
+        return memory.entries
+      },
     }
-    return Object.assign(Object.create(memory), { get }) // the rest of it, getters too, as it is
   }
 
   readonly observe: Observe = (fact) => {
     const traced = fact.kind === 'collapsed' ? this.#current.getStore() : undefined
-    if (traced !== undefined) traced.wait ??= this.#child(traced.edge, 'wait')
+    if (traced !== undefined) traced.wait ??= this.#child(traced.server, 'wait')
   }
 
   /** Sends what is left, for a moment. */
@@ -133,21 +148,21 @@ export class Traces {
     const attributes = { 'http.request.method': method, 'url.path': path }
     const parent = parentOf(rawHeaders)
     const context = parent === undefined ? ROOT_CONTEXT : trace.setSpanContext(ROOT_CONTEXT, parent)
-    const edge = this.#tracer.startSpan(method, { kind: SpanKind.SERVER, attributes }, context)
-    setTraceparent(rawHeaders, edge)
-    this.#edges.set(request, edge)
+    const span = this.#tracer.startSpan(method, { kind: SpanKind.SERVER, attributes }, context)
+    setTraceparent(rawHeaders, span)
+    this.#serverSpans.set(request, span)
     response.once('close', () => {
-      if (!response.headersSent) edge.setAttribute('error.type', 'client left')
-      else edge.setAttribute('http.response.status_code', response.statusCode)
-      if (response.statusCode >= 500) edge.setStatus({ code: SpanStatusCode.ERROR })
-      edge.end()
+      if (!response.headersSent) span.setAttribute('error.type', 'client left')
+      else span.setAttribute('http.response.status_code', response.statusCode)
+      if (response.statusCode >= 500) span.setStatus({ code: SpanStatusCode.ERROR })
+      span.end()
     })
   }
 
-  async #look(tier: Tier, get: () => ReturnType<Tier['get']>) {
-    const span = this.#child(this.#current.getStore()?.edge, tier.name)
+  async #lookUp(tier: Tier, key: Key) {
+    const span = this.#spanOfCurrent(tier.name)
     try {
-      const entry = await get()
+      const entry = await tier.get(key)
       span?.setAttribute('onramp.found', entry !== undefined)
       return entry
     } finally {
@@ -156,13 +171,13 @@ export class Traces {
   }
 
   /** The fill begins with the wait for its turn, the statement when it is sent. */
-  async #fill(edge: Span, read: Read, sent: () => void) {
-    const fill = this.#child(edge, 'fill')
-    fill?.setAttribute('onramp.route', read.route)
+  async #fill(server: Span, read: Read, sent: () => void) {
+    const fill = this.#child(server, 'fill')
+    fill.setAttribute('onramp.route', read.route)
     let statement: Span | undefined
     try {
       return await read.load(() => {
-        statement = this.#child(fill, 'sql', SpanKind.CLIENT)?.setAttribute('db.system.name', 'postgresql')
+        statement = this.#child(fill, 'sql', SpanKind.CLIENT).setAttribute('db.system.name', 'postgresql')
         sent()
       })
     } catch (error) {
@@ -170,12 +185,18 @@ export class Traces {
       throw error
     } finally {
       statement?.end()
-      fill?.end()
+      fill.end()
     }
   }
 
-  #child(parent: Span | undefined, name: string, kind = SpanKind.INTERNAL): Span | undefined {
-    return parent && this.#tracer.startSpan(name, { kind }, trace.setSpan(ROOT_CONTEXT, parent))
+  /** A span within the request that something is done for, if that is traced. */
+  #spanOfCurrent(name: string): Span | undefined {
+    const traced = this.#current.getStore()
+    return traced && this.#child(traced.server, name)
+  }
+
+  #child(parent: Span, name: string, kind = SpanKind.INTERNAL): Span {
+    return this.#tracer.startSpan(name, { kind }, trace.setSpan(ROOT_CONTEXT, parent))
   }
 
   get #tracer() {
@@ -183,28 +204,12 @@ export class Traces {
   }
 }
 
-const traceparent = /^(?!ff)[\da-f]{2}-([\da-f]{32})-([\da-f]{16})-([\da-f]{2})(?:$|-)/
-
-/** What `rawHeaders` say of the trace a request belongs to; nothing, if they say it twice or not as it should be. */
-function parentOf(rawHeaders: readonly string[]) {
-  const given = rawHeaders.filter((_, i) => i % 2 === 1 && rawHeaders[i - 1]?.toLowerCase() === 'traceparent')
-  const [only = '', ...others] = given
-  const [, traceId = '', spanId = '', flags = ''] = (others.length === 0 && traceparent.exec(only)) || []
-  const context = { traceId, spanId, traceFlags: Number.parseInt(flags, 16) & 1, isRemote: true }
-  return isSpanContextValid(context) ? context : undefined
-}
-
-/** Has `rawHeaders` say that `span` is the parent, and nothing else. */
-function setTraceparent(rawHeaders: string[], span: Span): void {
-  const { traceId, spanId, traceFlags } = span.spanContext()
-  for (let i = rawHeaders.length - 2; i >= 0; i -= 2) {
-    if (rawHeaders[i]?.toLowerCase() === 'traceparent') rawHeaders.splice(i, 2)
-  }
-  rawHeaders.push('traceparent', `00-${traceId}-${spanId}-0${traceFlags & 1}`)
+function describeAnswer(span: Span | undefined, { source, state }: Answer): void {
+  span?.setAttributes({ 'onramp.source': source, 'onramp.state': state })
 }
 
 /** Samples the first `most` of each second. */
-function atMost(most: number, clock: Clock): Sampler {
+function firstOfEachSecond(most: number, clock: Clock): Sampler {
   let begun = Number.NEGATIVE_INFINITY
   let left = 0
   return {
@@ -217,8 +222,8 @@ function atMost(most: number, clock: Clock): Sampler {
   }
 }
 
-/** `exporter`, whose first failure after a success, and first success after a failure, are told. */
-function observedExporter(exporter: SpanExporter, observe: Observe): SpanExporter {
+/** `exporter`, whose first failure after a success, and first success after a failure, are observed. */
+function observingOutages(exporter: SpanExporter, observe: Observe): SpanExporter {
   let isLost = false
   return {
     export(spans, done) {

@@ -1,20 +1,20 @@
 // One request on its way to the upstream, seen from its client's side.
-import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
+import { type ServerResponse, STATUS_CODES } from 'node:http'
 import { Problem } from '../../errors.ts'
 import { problemReply } from '../../problem-reply.ts'
 import type { RequestHead } from '../head.ts'
-import { downstreamFields, trailerFields } from './fields.ts'
-import { noteCarried } from './gc.ts'
+import { downstreamFields, isAscii, trailerFields } from './fields.ts'
+import type { LargeBodyCollector } from './gc.ts'
 
 /** RFC 9211: for this cache, what it passes on is bypassed. */
 export const bypassed = 'onramp; fwd=bypass; detail=upstream'
 /** Not of HTTP, but what everybody's logs call it: the client left before it had an answer. */
 export const clientClosedRequest = 499
-const hasLeft = new Error('the client has left')
+export const clientHasLeft = new Error('the client has left')
 /** Informational responses are few; a stream of them without end is none. */
 const maxInterim = 16
 
-/** The asking of the web tier, as far as it can be called off. */
+/** A request to the upstream, as far as it can be called off. */
 export interface UpstreamRequest {
   abort(why: Error): void
 }
@@ -25,50 +25,48 @@ interface ContentSource {
   resume(): void
 }
 
-/** Called once for each request, when its status is known: the web tier's, or of what went wrong. */
-export type ExchangeAnswered = (exchange: UpstreamExchange, status: number, error?: unknown) => void
+/** Called once for each request, when its status is known: the upstream's, or of what went wrong. */
+export type ReportOutcome = (exchange: UpstreamExchange, status: number, error?: unknown) => void
 
 /**
- * One request on its way to the web tier, seen from its client's side: the one way an answer, or a failure, gets to it.
+ * One request on its way to the upstream, seen from its client's side: the one way an answer, or a failure, gets to it.
  *
- * `asking` is set by whoever asks the web tier, and is called off when there is nobody left to answer.
+ * `upstreamRequest` is set by whoever asks the upstream, and is called off when there is nobody left to answer.
  */
 export class UpstreamExchange {
-  readonly request: IncomingMessage
   readonly response: ServerResponse
   readonly head: RequestHead
-  /** Fields to send to the web tier, without those that frame the message. */
-  readonly fields: readonly string[]
+  /** Fields to send to the upstream, without those that frame the message. */
+  readonly fields: string[]
   upstreamRequest: UpstreamRequest | undefined
-  /** When the web tier's time began, on the clock. */
+  /** When the upstream's time began, on the clock. */
   began: number
-  readonly #answered: ExchangeAnswered
-  #isAnswered = false
+  readonly #collector: LargeBodyCollector
+  readonly #reportOutcome: ReportOutcome
+  #isReported = false
   /** The head of the answer, not written yet, and what content has come with it. */
-  #held: { status: number; reason: string | undefined; fields: string[] } | undefined
-  #first: { chunk: Buffer; source: ContentSource } | undefined
-  /** The fields of the answer. */
-  #fields: readonly string[] = []
-  #interim = 0
-  /** Bytes of content so far. */
-  #carried = 0
+  #pendingHead: { status: number; reason: string | undefined; fields: string[] } | undefined
+  #pendingContent: { chunk: Buffer; source: ContentSource } | undefined
+  #answerFields: readonly string[] = []
+  #interimCount = 0
+  #carriedBytes = 0
   #isOver = false
   #isWhole = false
 
   constructor(
-    request: IncomingMessage,
     response: ServerResponse,
     head: RequestHead,
-    fields: readonly string[],
+    fields: string[],
     began: number,
-    answered: ExchangeAnswered,
+    collector: LargeBodyCollector,
+    reportOutcome: ReportOutcome,
   ) {
-    this.request = request
     this.response = response
     this.head = head
     this.fields = fields
     this.began = began
-    this.#answered = answered
+    this.#collector = collector
+    this.#reportOutcome = reportOutcome
   }
 
   /** Nobody waits for an answer any more: the client has left, or has it. */
@@ -76,25 +74,25 @@ export class UpstreamExchange {
     return this.#isOver
   }
 
-  /** The client's connection is done with this request; a web tier still at work on it is told. */
+  /** The client's connection is done with this request; an upstream still at work on it is told. */
   ended(): void {
     // Sent by somebody else: content that could not be read.
-    this.#tell(this.response.headersSent ? this.response.statusCode : clientClosedRequest)
+    this.#report(this.response.headersSent ? this.response.statusCode : clientClosedRequest)
     this.#isOver = true
-    if (!this.#isWhole) this.upstreamRequest?.abort(hasLeft)
+    if (!this.#isWhole) this.upstreamRequest?.abort(clientHasLeft)
   }
 
   /** The connection has changed its protocol: there is no response any more. */
   upgraded(): void {
     this.#isOver = true
     this.upstreamRequest = undefined
-    this.#tell(101)
+    this.#report(101)
   }
 
   /** Passes an informational response on: 102, 103 and what else may come. A 101 that nobody asked for is none. */
   inform(status: number, rawHeaders: readonly string[]): void {
-    this.#interim += 1
-    if (status === 101 || this.#interim > maxInterim)
+    this.#interimCount += 1
+    if (status === 101 || this.#interimCount > maxInterim)
       return void this.fail(new Problem('upstream-failed', 'The web tier does not answer.'))
     if (this.head.httpVersion === '1.0' || this.response.headersSent || this.#isOver) return
     const fields = downstreamFields({ status, rawHeaders }, false)
@@ -120,96 +118,91 @@ export class UpstreamExchange {
       return false
     }
     fields.push('Cache-Status', bypassed)
-    this.#fields = fields
+    this.#answerFields = fields
     // A reason says nothing that its status does not; one that cannot be written is left out.
-    const sayable = reason !== undefined && /^[\t\x20-\x7e]*$/.test(reason) ? reason : STATUS_CODES[status]
-    this.#held = { status, reason: sayable, fields }
+    const isWritable = reason !== undefined && /^[\t\x20-\x7e]*$/.test(reason)
+    this.#pendingHead = { status, reason: isWritable ? reason : STATUS_CODES[status], fields }
     return true
   }
 
   /** Sends a head that waits, and what content has come with it. */
   flush(): void {
-    const fields = this.#held?.fields
-    const isAlone = this.#first === undefined
-    if (fields === undefined || !this.#begin()) return
-    // Alone, Node would write the head as UTF-8; in front of content it writes the bytes there are.
-    if (isAlone && fields.every(isAscii)) this.response.flushHeaders()
+    const head = this.#pendingHead
+    if (head === undefined) return
+    const hasContent = this.#pendingContent !== undefined
+    if (this.#writePending() && !hasContent && isAscii(head.fields)) this.response.flushHeaders()
   }
 
   /** Passes content on, no faster than the client takes it. */
   write(chunk: Buffer, source: ContentSource): void {
-    this.#carried = noteCarried(this.#carried, chunk.length)
-    if (this.#held !== undefined && this.#first === undefined) this.#first = { chunk, source }
-    else if (this.#begin()) this.#write(chunk, source)
+    this.#carriedBytes = this.#collector.note(this.#carriedBytes, chunk.length)
+    if (this.#pendingHead !== undefined && this.#pendingContent === undefined) this.#pendingContent = { chunk, source }
+    else if (this.#writePending()) this.#writeChunk(chunk, source)
   }
 
-  #write(chunk: Buffer, source: ContentSource): void {
+  #writeChunk(chunk: Buffer, source: ContentSource): void {
     if (this.response.write(chunk)) return
     source.pause()
     this.response.once('drain', () => source.resume())
   }
 
   /** Sees to it that what waits is written, before more is. Says whether the response can go on. */
-  #begin(): boolean {
+  #writePending(): boolean {
     if (!this.#writeHead()) return false
-    const first = this.#first
-    this.#first = undefined
-    if (first !== undefined) this.#write(first.chunk, first.source)
+    const content = this.#pendingContent
+    this.#pendingContent = undefined
+    if (content !== undefined) this.#writeChunk(content.chunk, content.source)
     return true
   }
 
   #writeHead(): boolean {
-    const held = this.#held
-    if (held === undefined) return !this.#isOver
-    this.#held = undefined
+    const head = this.#pendingHead
+    if (head === undefined) return !this.#isOver
+    this.#pendingHead = undefined
     try {
-      this.response.writeHead(held.status, held.reason, held.fields)
+      this.response.writeHead(head.status, head.reason, head.fields)
     } catch (cause) {
       this.fail(new Problem('upstream-failed', 'The answer of the web tier cannot be sent on.', { cause }))
       return false
     }
-    this.#tell(held.status)
+    this.#report(head.status)
     return true
   }
 
   /** Ends a response whose last byte has come. */
   end(rawTrailers: readonly string[]): void {
     // An answer may come before all of the request has been sent: then there is still something to abort.
-    this.#isWhole = this.request.complete
+    this.#isWhole = this.response.req.complete
     if (!this.#writeHead()) return
     if (rawTrailers.length > 0 && this.response.chunkedEncoding) this.response.addTrailers(trailerFields(rawTrailers))
-    this.response.end(this.#first?.chunk)
-    this.#first = undefined
+    this.response.end(this.#pendingContent?.chunk)
+    this.#pendingContent = undefined
   }
 
-  /** The answer the client gets instead of the web tier's. One that has begun can only be cut off, so that nobody takes it for whole. */
+  /** The answer the client gets instead of the upstream's. One that has begun can only be cut off, so that nobody takes it for whole. */
   fail(problem: Problem, extra: Record<string, string> = {}): void {
     const { response } = this
     this.upstreamRequest?.abort(problem)
     if (this.#isOver) return
-    this.#held = undefined
-    this.#first = undefined
+    this.#pendingHead = undefined
+    this.#pendingContent = undefined
     this.#isOver = true
-    if (response.headersSent) return void cutOff(response, hasLength(this.#fields))
-    this.#tell(problem.status, problem)
+    if (response.headersSent) return void cutOff(response, hasLength(this.#answerFields))
+    this.#report(problem.status, problem)
     const { status, headers, body } = problemReply(problem, { 'Cache-Status': bypassed, ...extra })
     response.writeHead(status, STATUS_CODES[status], headers)
     response.end(body)
   }
 
-  #tell(status: number, error?: unknown): void {
-    if (this.#isAnswered) return
-    this.#isAnswered = true
-    this.#answered(this, status, error)
+  #report(status: number, error?: unknown): void {
+    if (this.#isReported) return
+    this.#isReported = true
+    this.#reportOutcome(this, status, error)
   }
 }
 
 function hasLength(fields: readonly string[]): boolean {
   return fields.some((text, i) => i % 2 === 0 && /^content-length$/i.test(text))
-}
-
-function isAscii(text: string): boolean {
-  return !/[\x80-\xff]/.test(text)
 }
 
 /**
@@ -228,8 +221,8 @@ function cutOff(response: ServerResponse, isSized: boolean): void {
 function asObject(fields: readonly string[]): Record<string, string[]> {
   const object: Record<string, string[]> = {}
   for (let i = 0; i < fields.length; i += 2) {
-    const name = fields[i] as string
-    object[name] = [...(object[name] ?? []), fields[i + 1] as string]
+    const name = fields[i] ?? ''
+    object[name] = [...(object[name] ?? []), fields[i + 1] ?? '']
   }
   return object
 }

@@ -8,8 +8,16 @@ export interface Sender {
   isEncrypted: boolean
   /** Whether the configuration trusts this peer to say whom it speaks for. */
   isTrusted: boolean
-  /** What is said of it for one Host: the same for nearly every request on its connection. */
-  said?: { host: string | undefined; fields: readonly string[] }
+  /** The fields that say who it is, for one Host: the same for nearly every request on its connection. */
+  forwarding?: { host: string | undefined; fields: readonly string[] }
+}
+
+/** What a trusted peer says of whom it speaks for; lists end with a comma, what it does not say is empty. */
+interface ForwardedClaims {
+  for: string
+  forwarded: string
+  host: string
+  proto: string
 }
 
 /** RFC 9110, 7.6.1. Trailer is not among them, but announces what is carried only where both sides are chunked. */
@@ -24,69 +32,90 @@ const hopByHop = new Set([
 ])
 /** Never dropped because Connection names them: without them a message is another message. */
 const framing = new Set(['content-length', 'host'])
+/** What may not come in a trailer section (RFC 9110, 6.5.1), beside what frames a message. */
+const notInTrailers = new Set([
+  'authorization',
+  'cache-control',
+  'content-encoding',
+  'content-range',
+  'content-type',
+  'cookie',
+  'expect',
+  'range',
+  'set-cookie',
+  'via',
+])
 /** Says what a client should not be able to say, in all the spellings that readers of variables take for one. */
 const forwarding = /^(x[-_]forwarded([-_].*)?|forwarded|x[-_]real[-_]ip|proxy)$/
+const pseudonym = '1.1 onramp'
+/** How many onramps a request may pass: more is a loop, of an upstream that leads back here. */
+const maxHops = 8
+
 /** Asked of every field of every request, so most are told by their first letter. */
 function isForwarding(name: string): boolean {
   const first = name.charCodeAt(0)
   return (first === 0x78 || first === 0x66 || first === 0x70) && forwarding.test(name)
 }
-const pseudonym = '1.1 onramp'
 
 /**
- * The fields of `head` as the web tier gets them, names and values in turn, without those that frame the message.
+ * The fields of `head` as the upstream gets them, names and values in turn, without those that frame the message.
  *
  * Hop-by-hop fields and those that Connection names are taken out. `Proxy` is too: programs that make variables of fields
  * would take it for their own proxy (CVE-2016-5387). What says whom the request came from is replaced by what is known here;
- * after a trusted peer, added to what it said (RFC 7239). `sender.said` remembers that for the next request.
+ * after a trusted peer, added to what it said (RFC 7239). `sender.forwarding` remembers that for the next request.
  */
 export function upstreamFields(head: RequestHead, sender: Sender): string[] {
-  const { isTrusted } = sender
   const { rawHeaders, names, connection, host, httpVersion, maxForwards } = head
   const fields: string[] = []
   let via = ''
   let takesTrailers = false
-  const said = { for: '', forwarded: '', host: '', proto: '' }
+  const claims: ForwardedClaims = { for: '', forwarded: '', host: '', proto: '' }
   for (let i = 0; i < names.length; i += 1) {
-    const name = names[i] as string
-    const value = rawHeaders[2 * i + 1] as string
+    const name = names[i] ?? ''
+    const value = rawHeaders[2 * i + 1] ?? ''
     if (name === 'te') takesTrailers ||= /(^|,)\s*trailers\s*(,|$)/i.test(value)
     if (hopByHop.has(name) || name === 'content-length' || name === 'expect') continue
     if (connection.length > 0 && connection.includes(name) && !framing.has(name)) continue
     if (name === 'max-forwards' && maxForwards !== undefined) fields.push('Max-Forwards', String(maxForwards - 1))
     else if (name === 'via') via += `${value}, `
-    else if (!isForwarding(name)) fields.push(rawHeaders[2 * i] as string, value)
-    else if (isTrusted) {
-      if (name === 'x-forwarded-for') said.for += `${value}, `
-      else if (name === 'forwarded') said.forwarded += `${value}, `
-      else if (name === 'x-forwarded-host') said.host = value
-      else if (name === 'x-forwarded-proto') said.proto = value
-      else if (name !== 'proxy' && !name.includes('_')) fields.push(rawHeaders[2 * i] as string, value)
-    }
+    else if (!isForwarding(name) || (sender.isTrusted && !takeClaim(claims, name, value)))
+      fields.push(rawHeaders[2 * i] ?? '', value)
   }
-  if (isTrusted) fields.push(...forwardingFields(sender, host, said))
-  else {
-    if (sender.said === undefined || sender.said.host !== host)
-      sender.said = { host, fields: forwardingFields(sender, host, said) }
-    fields.push(...sender.said.fields)
-  }
+  fields.push(...forwardingFieldsOf(sender, host, claims))
   fields.push('Via', `${via}${httpVersion} onramp`)
   if (takesTrailers) fields.push('TE', 'trailers')
   return fields
+}
+
+/** Takes a field of a trusted peer into `claims`. Says whether it is dealt with: the others go on as they came. */
+function takeClaim(claims: ForwardedClaims, name: string, value: string): boolean {
+  if (name === 'x-forwarded-for') claims.for += `${value}, `
+  else if (name === 'forwarded') claims.forwarded += `${value}, `
+  else if (name === 'x-forwarded-host') claims.host = value
+  else if (name === 'x-forwarded-proto') claims.proto = value
+  else return name === 'proxy' || name.includes('_')
+  return true
+}
+
+function forwardingFieldsOf(sender: Sender, host: string | undefined, claims: ForwardedClaims): readonly string[] {
+  if (sender.isTrusted) return forwardingFields(sender, host, claims)
+  if (sender.forwarding === undefined || sender.forwarding.host !== host)
+    sender.forwarding = { host, fields: forwardingFields(sender, host, claims) }
+  return sender.forwarding.fields
 }
 
 /** Who a request came from, in all the fields that say so; after what a trusted peer has said itself. */
 function forwardingFields(
   { address, isEncrypted }: Sender,
   host: string | undefined,
-  said: { for: string; forwarded: string; host: string; proto: string },
+  claims: ForwardedClaims,
 ): string[] {
   const proto = isEncrypted ? 'https' : 'http'
   return [
-    ...(address === undefined && said.for === '' ? [] : ['X-Forwarded-For', said.for + (address ?? 'unknown')]),
-    ...['X-Forwarded-Proto', said.proto || proto],
-    ...(host === undefined ? [] : ['X-Forwarded-Host', said.host || host]),
-    ...['Forwarded', said.forwarded + forwardedElement(address, host, proto)],
+    ...(address === undefined && claims.for === '' ? [] : ['X-Forwarded-For', claims.for + (address ?? 'unknown')]),
+    ...['X-Forwarded-Proto', claims.proto || proto],
+    ...(host === undefined ? [] : ['X-Forwarded-Host', claims.host || host]),
+    ...['Forwarded', claims.forwarded + forwardedElement(address, host, proto)],
   ]
 }
 
@@ -96,19 +125,16 @@ function forwardedElement(address: string | undefined, host: string | undefined,
   return `for=${node}${host === undefined ? '' : `;host="${host}"`};proto=${proto}`
 }
 
-/** How many onramps a request may pass: more is a loop, of an upstream that leads back here. */
-const maxHops = 8
-
 /** Whether `head` has come through here too often to be anything but going in circles. */
 export function isLooping({ rawHeaders, names }: RequestHead): boolean {
   let hops = 0
   for (let i = 0; i < names.length; i += 1) {
-    if (names[i] === 'via') hops += (rawHeaders[2 * i + 1] as string).split(' onramp').length - 1
+    if (names[i] === 'via') hops += (rawHeaders[2 * i + 1] ?? '').split(' onramp').length - 1
   }
   return hops >= maxHops
 }
 
-/** The head of a response of the web tier, as it came. */
+/** The head of a response of the upstream, as it came. */
 export interface UpstreamHead {
   status: number
   rawHeaders: readonly string[]
@@ -126,11 +152,11 @@ export function downstreamFields({ status, rawHeaders }: UpstreamHead, canChunk:
   let connection: string[] = []
   let isChunked = false
   for (let i = 0; i < rawHeaders.length; i += 2) {
-    const spelled = rawHeaders[i] as string
+    const spelled = rawHeaders[i] ?? ''
     const name = spelled.toLowerCase()
-    const value = rawHeaders[i + 1] as string
+    const value = rawHeaders[i + 1] ?? ''
     if (!hopByHop.has(name)) {
-      // RFC 9110, 8.6: neither has one, whatever the web tier says.
+      // RFC 9110, 8.6: neither has one, whatever the upstream says.
       if (name !== 'content-length' || (status !== 204 && status >= 200)) fields.push(spelled, value)
     } else if (name === 'connection') {
       if (value !== 'keep-alive' && value !== 'close')
@@ -150,16 +176,17 @@ export function downstreamFields({ status, rawHeaders }: UpstreamHead, canChunk:
 /** `fields` but those that Connection names; never the one that frames the message. */
 function without(fields: readonly string[], connection: readonly string[]): string[] {
   const isNamed = (name: string) => connection.includes(name) && name !== 'content-length'
-  return fields.filter((_text, i) => !isNamed((fields[i - (i % 2)] as string).toLowerCase()))
+  return fields.filter((_text, i) => !isNamed((fields[i - (i % 2)] ?? '').toLowerCase()))
 }
 
 /** What may come in a trailer section: nothing that frames, routes or authenticates a message (RFC 9110, 6.5.1). */
 export function trailerFields(rawTrailers: readonly string[]): [string, string][] {
   const pairs: [string, string][] = []
   for (let i = 0; i < rawTrailers.length; i += 2) {
-    const name = (rawTrailers[i] as string).toLowerCase()
+    const spelled = rawTrailers[i] ?? ''
+    const name = spelled.toLowerCase()
     if (hopByHop.has(name) || framing.has(name) || notInTrailers.has(name) || isForwarding(name)) continue
-    pairs.push([rawTrailers[i] as string, rawTrailers[i + 1] as string])
+    pairs.push([spelled, rawTrailers[i + 1] ?? ''])
   }
   return pairs
 }
@@ -169,15 +196,10 @@ export function isFramedByTrailers(rawTrailers: readonly string[]): boolean {
   return rawTrailers.some((name, i) => i % 2 === 0 && /^(content-length|transfer-encoding)$/i.test(name))
 }
 
-const notInTrailers = new Set([
-  'authorization',
-  'cache-control',
-  'content-encoding',
-  'content-range',
-  'content-type',
-  'cookie',
-  'expect',
-  'range',
-  'set-cookie',
-  'via',
-])
+/**
+ * Whether a head with `fields` may be written before its content is there: Node writes a head without content as UTF-8, and one in front
+ * of content, or of the end, as the bytes there are.
+ */
+export function isAscii(fields: readonly string[]): boolean {
+  return fields.every((text) => !/[\x80-\xff]/.test(text))
+}

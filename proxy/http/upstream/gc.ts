@@ -7,30 +7,33 @@ const largeBodyBytes = 1024 ** 2
 /** How much of large bodies is carried between two collections. */
 const everyBytes = 8 * 1024 ** 2
 
-let sinceLast = 0
-let collect: NodeJS.GCFunction | undefined
-
 /**
- * To be told of each piece of content that is passed on: `before` bytes of the same body have been, `bytes` come now. Returns their sum.
+ * Collects the garbage that large bodies leave.
  *
- * Node reads every piece into new memory of its own, and the engine lets 60 MiB of it gather before it looks for what is not needed any
- * more. For large bodies it is asked to look, among what is young only, after every 8 MiB: a millisecond each time.
+ * Node reads every piece of content into new memory of its own, and the engine lets 60 MiB of it gather before it looks for what is not
+ * needed any more. For large bodies it is asked to look, among the youngest objects only, after every 8 MiB: a millisecond each time.
  */
-export function noteCarried(before: number, bytes: number): number {
-  const sum = before + bytes
-  if (sum > largeBodyBytes) sinceLast += bytes
-  if (sinceLast >= everyBytes) {
-    sinceLast = 0
-    collect ??= collector()
-    collect({ type: 'minor', execution: 'sync' })
+export class LargeBodyCollector {
+  #bytesSinceLast = 0
+  #collect: NodeJS.GCFunction | undefined
+
+  /** Notes a piece of content: `before` bytes of the same body have been carried, `bytes` come now. Returns their sum. */
+  note(before: number, bytes: number): number {
+    const sum = before + bytes
+    if (sum > largeBodyBytes) this.#bytesSinceLast += bytes
+    if (this.#bytesSinceLast >= everyBytes) {
+      this.#bytesSinceLast = 0
+      this.#collect ??= exposedCollector()
+      this.#collect({ type: 'minor', execution: 'sync' })
+    }
+    return sum
   }
-  return sum
 }
 
 /** The engine's own function, which it gives to contexts that are made while a flag is set. */
-function collector(): NodeJS.GCFunction {
+function exposedCollector(): NodeJS.GCFunction {
   setFlagsFromString('--expose-gc')
-  const gc = runInNewContext('gc') as NodeJS.GCFunction
+  const gc: NodeJS.GCFunction = runInNewContext('gc')
   setFlagsFromString('--no-expose-gc')
   return gc
 }

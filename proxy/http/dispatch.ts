@@ -1,23 +1,22 @@
-// The public listener: each request in its turn, to the route that answers it or to the upstream.
-import { once } from 'node:events'
-import type { IncomingMessage, Server, ServerResponse } from 'node:http'
-import type { ListenOptions } from 'node:net'
+// Each request in its turn: to the route that answers it, or to the upstream.
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import type { Clock } from '../clock.ts'
 import type { Config } from '../config/schema.ts'
 import { Problem } from '../errors.ts'
 import type { Observe } from '../observation.ts'
 import type { Scheduler } from '../overload/scheduler.ts'
 import { problemReply } from '../problem-reply.ts'
-import { currentResponse } from '../unreadable-request.ts'
+import { connectionStateOf, currentResponse } from './connection.ts'
 import { corsFor, isPreflight } from './cors.ts'
 import { type RequestHead, readRequestHead, safeMethods } from './head.ts'
-import { type Certificate, type ConnectionLimits, connectionStateOf, limitedServer, othersClosed } from './listener.ts'
+import type { ConnectionLimits, Handlers, PublicListener } from './listener.ts'
 import type { RequestContext, RouteMatch } from './request-context.ts'
 import { RouteAnswers, type RouteAnswersDependencies } from './routes/answers.ts'
 import type { Passthrough } from './upstream/passthrough.ts'
 import { asksForWebSocket } from './upstream/tunnel.ts'
 
-export interface PublicServerDependencies
+export interface DispatcherDependencies
   extends Omit<RouteAnswersDependencies, 'cors' | 'maxBodyBytes' | 'maxParameters' | 'isClosing' | 'answered'> {
   /** What takes the requests that are not for a route; without it they are a 404. */
   passthrough: Passthrough | undefined
@@ -26,11 +25,11 @@ export interface PublicServerDependencies
   scheduler: Scheduler
   clock: Clock
   observe: Observe
-  limits: PublicServerLimits
-  certificate: Certificate | undefined
+  limits: PublicLimits
+  listener: Pick<PublicListener, 'isClosing'>
 }
 
-export interface PublicServerLimits extends ConnectionLimits {
+export interface PublicLimits extends ConnectionLimits {
   /** Of one connection; 0 is no limit. Node's own limit says that it closes the connection, and leaves it open. */
   maxRequests: number
   /** Of a POST to a route. */
@@ -40,7 +39,7 @@ export interface PublicServerLimits extends ConnectionLimits {
 }
 
 /** What one client may ask of the public listener, by the configuration. */
-export function publicLimits({ limits, request, upstream }: Config): PublicServerLimits {
+export function publicLimits({ limits, request, upstream }: Config): PublicLimits {
   return {
     maxConnections: limits.maxConnections,
     maxRequests: limits.maxRequests,
@@ -58,21 +57,19 @@ export function publicLimits({ limits, request, upstream }: Config): PublicServe
 type Arriving = IncomingMessage & { context?: RequestContext }
 
 /**
- * The listener clients meet. Not yet listening.
+ * Takes what arrives at the public listener.
  *
  * Every request goes through `head` first; then a route answers it, or the upstream does. Routes are matched here, on the target as it
  * came: what is served from the cache must be named exactly.
  */
-export class PublicServer {
-  readonly server: Server
-  readonly #deps: PublicServerDependencies
+export class Dispatcher implements Handlers {
+  readonly #deps: DispatcherDependencies
   readonly #answers: RouteAnswers
   readonly #hasCors: boolean
-  #isClosing = false
 
-  constructor(deps: PublicServerDependencies) {
+  constructor(deps: DispatcherDependencies) {
     this.#deps = deps
-    const { limits, certificate, observe } = deps
+    const { limits, listener } = deps
     const cors = corsFor(deps.cors)
     this.#hasCors = cors.isOn
     this.#answers = new RouteAnswers({
@@ -80,44 +77,21 @@ export class PublicServer {
       cors,
       maxBodyBytes: limits.maxBodyBytes,
       maxParameters: limits.maxParameters,
-      isClosing: () => this.#isClosing,
+      isClosing: () => listener.isClosing,
       answered: (context, status) => this.#answered(context, status),
     })
-    this.server = limitedServer(limits, certificate, observe, {
-      request: (request, response) => this.#receive(request, response),
-      mayUpgrade: (request) => this.#mayUpgrade(request),
-      upgrade: (request, socket, early) => {
-        const head = readRequestHead(request)
-        if (!(head instanceof Problem)) deps.passthrough?.tunnel(request, socket, early, head)
-      },
-    })
-    deps.traces?.follow(this.server)
   }
 
-  /** Connections that are open. */
-  get clients(): number {
-    return this.server.listenerCount('x')
-  }
-
-  /** Resolves when it listens; rejects with the system's error where it cannot. */
-  async listen(options: ListenOptions): Promise<void> {
-    this.server.listen(options)
-    await once(this.server, 'listening')
-  }
-
-  /** Takes no more connections; resolves when those there are have ended, each with its answer under way. */
-  async close(): Promise<void> {
-    this.#isClosing = true
-    const closed = new Promise<void>((resolve) => void this.server.close(() => resolve()))
-    this.server.closeIdleConnections()
-    await Promise.all([closed, othersClosed(this.server)])
+  upgrade(request: IncomingMessage, socket: Socket, early: Buffer): void {
+    const head = readRequestHead(request)
+    if (!(head instanceof Problem)) this.#deps.passthrough?.tunnel(request, socket, early, head)
   }
 
   /**
    * Begins requests as they come, a time slice at a time; but where one changes something, those behind it on the same connection wait until it
    * has its answer, and it waits for those before it (RFC 9112, 9.3.2).
    */
-  #receive(request: Arriving, response: ServerResponse): void {
+  request(request: Arriving, response: ServerResponse): void {
     const { limits, scheduler, clock } = this.#deps
     const connection = connectionStateOf(request)
     connection.requests += 1
@@ -196,7 +170,7 @@ export class PublicServer {
     if (expectsContinue && !(Number(content) > limits.maxBodyBytes)) response.writeContinue()
   }
 
-  #mayUpgrade(request: IncomingMessage): boolean {
+  mayUpgrade(request: IncomingMessage): boolean {
     if (this.#deps.passthrough === undefined || !asksForWebSocket(request)) return false
     if (currentResponse(request) !== undefined) return false // behind a response under way
     const head = readRequestHead(request)

@@ -9,9 +9,10 @@ import { memoryTier } from '../proxy/cache/memory.ts'
 import { ReadThrough } from '../proxy/cache/read-through.ts'
 import { Ledger } from '../proxy/coherence/ledger.ts'
 import { Problem } from '../proxy/errors.ts'
+import { Dispatcher, type PublicLimits } from '../proxy/http/dispatch.ts'
+import { PublicListener } from '../proxy/http/listener.ts'
 import { compileRoute, type Route } from '../proxy/http/routes/route.ts'
 import { routeTable } from '../proxy/http/routes/table.ts'
-import { PublicServer } from '../proxy/http/server.ts'
 import type { GuardedOrigin } from '../proxy/origin/guard.ts'
 import type { Values } from '../proxy/origin/origin.ts'
 import { Scheduler } from '../proxy/overload/scheduler.ts'
@@ -28,17 +29,28 @@ const common = {
 }
 const string = { type: 'string', minLength: 1, maxLength: 20, lowercase: false } as const
 
+const limits: PublicLimits = {
+  maxConnections: 10,
+  maxRequests: 0,
+  maxHeaderBytes: 16_384,
+  headerTimeoutMs: 10_000,
+  quietMs: 10_000,
+  keepAliveTimeoutMs: 10_000,
+  maxBodyBytes: 200,
+  maxParameters: 5,
+}
+
 /** The public listener over real parts, with an origin that answers what it was asked. */
 function setup({
   cors = [],
   noCache,
   clock = new ManualClock(),
-  slices = new Scheduler(clock),
+  scheduler = new Scheduler(clock),
 }: {
   cors?: string[]
   noCache?: number
   clock?: ManualClock
-  slices?: Scheduler
+  scheduler?: Scheduler
 } = {}) {
   const seen = recorder()
   const asked: Values[] = []
@@ -98,32 +110,25 @@ function setup({
   const lookAgain = (seen: Partial<Route>) => {
     table = routeTable(routes(common.cacheControl).map((route) => ({ ...route, ...seen })))
   }
-  const server = new PublicServer({
+  const listener = new PublicListener(limits, undefined, clock, seen.observe)
+  const dispatcher = new Dispatcher({
     routes: () => table,
     cache,
     audit: new Audit({ ledger, clock, observe: seen.observe, random: () => 1 }),
     variants: { want: (key, encoding) => wanted.push([key, encoding]) },
     origin: origin as unknown as GuardedOrigin,
-    scheduler: slices,
+    scheduler,
     clock,
     observe: seen.observe,
     random: () => 0.5,
     passthrough: undefined,
     cors,
-    certificate: undefined,
-    limits: {
-      maxConnections: 10,
-      maxRequests: 0,
-      maxHeaderBytes: 16_384,
-      headerTimeoutMs: 10_000,
-      quietMs: 10_000,
-      keepAliveTimeoutMs: 10_000,
-      maxBodyBytes: 200,
-      maxParameters: 5,
-    },
+    listener,
+    limits,
   })
-  const askServer = (request: string | Asked) => ask(server.server, request)
-  return { server, ask: askServer, reload, lookAgain, asked, wanted, origin, clock, seen, memory }
+  listener.serve(dispatcher)
+  const askServer = (request: string | Asked) => ask(listener.server, request)
+  return { listener, ask: askServer, reload, lookAgain, asked, wanted, origin, clock, seen, memory }
 }
 
 const json = { 'content-type': 'application/json' }
@@ -300,32 +305,32 @@ describe('a request that has to wait for its turn', () => {
   const busy = () => {
     const turns: (() => void)[] = []
     const clock = new ManualClock()
-    const slices = new Scheduler(clock, (run) => turns.push(run))
-    return { clock, slices, turn: () => turns.shift()?.() }
+    const scheduler = new Scheduler(clock, (run) => turns.push(run))
+    return { clock, scheduler, turn: () => turns.shift()?.() }
   }
 
   test('is answered in it, and its wait is told', async () => {
-    const { clock, slices, turn } = busy()
-    const { ask, asked, seen } = setup({ slices, clock })
+    const { clock, scheduler, turn } = busy()
+    const { ask, asked, seen } = setup({ scheduler, clock })
     const answer = ask('/api/counties/51059')
-    while (slices.waitedMs === 0) {
+    while (scheduler.waitedMs === 0) {
       clock.pass(100)
       await settled()
     }
     expect(asked).toEqual([])
-    const { waitedMs } = slices
+    const { waitedMs } = scheduler
     turn()
     expect((await answer).statusCode).toBe(200)
     expect(seen.of('response')).toMatchObject([{ status: 200, seconds: waitedMs / 1000 }])
   })
 
   test('is not begun when its client has left', async () => {
-    const { clock, slices, turn } = busy()
-    const { server, asked, seen } = setup({ slices, clock })
+    const { clock, scheduler, turn } = busy()
+    const { listener, asked, seen } = setup({ scheduler, clock })
     const [client, line] = duplexPair()
-    server.server.emit('connection', line)
+    listener.server.emit('connection', line)
     client.write('GET /api/counties/51059 HTTP/1.1\r\nHost: onramp\r\n\r\n')
-    while (slices.waitedMs === 0) {
+    while (scheduler.waitedMs === 0) {
       clock.pass(1)
       await settled()
     }
@@ -338,13 +343,13 @@ describe('a request that has to wait for its turn', () => {
   })
 
   test('has those behind it on its connection wait, so that they begin in the order they came', async () => {
-    const { clock, slices, turn } = busy()
-    const { server, asked } = setup({ slices, clock })
+    const { clock, scheduler, turn } = busy()
+    const { listener, asked } = setup({ scheduler, clock })
     const [client, line] = duplexPair()
-    server.server.emit('connection', line)
+    listener.server.emit('connection', line)
     const get = (fips: string, more = '') => `GET /api/counties/${fips} HTTP/1.1\r\nHost: onramp\r\n${more}\r\n`
     client.write(get('51059') + get('51013') + get('51600', 'Connection: close\r\n'))
-    while (slices.waitedMs === 0) {
+    while (scheduler.waitedMs === 0) {
       clock.pass(1)
       await settled()
     }
@@ -358,7 +363,7 @@ describe('a request that has to wait for its turn', () => {
 })
 
 test('an answer that is awaited when the server closes is given, and ends its connection', async () => {
-  const { server, ask, origin } = setup()
+  const { listener, ask, origin } = setup()
   const [sent, held] = [gate(), gate()]
   origin.query = async () => {
     sent.open()
@@ -367,7 +372,7 @@ test('an answer that is awaited when the server closes is given, and ends its co
   }
   const answer = ask('/api/counties/51059')
   await sent.opened
-  const closed = server.close()
+  const closed = listener.close()
   await settled()
   held.open()
   const { statusCode, headers } = await answer
