@@ -1,9 +1,10 @@
 // By logical replication: a temporary slot, a stream, what it tells.
 import type { Clock } from '../clock.ts'
+import { sqlState } from '../sql-state.ts'
 import { tableTags } from '../tags.ts'
 import { type CatalogSnapshot, publication } from './catalog.ts'
 import { readFrame, readMessage, standbyStatus } from './pgoutput.ts'
-import { type Client, connect, query, sqlState } from './session.ts'
+import { type Client, connect, query } from './session.ts'
 import { type Transaction, Transactions } from './transaction.ts'
 import { type AskVisible, seenBy, Unseen, UntilVisible, widen } from './visibility.ts'
 

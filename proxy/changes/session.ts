@@ -59,10 +59,6 @@ export async function query<R extends pg.QueryResultRow>(
   return rows
 }
 
-export function sqlState(error: unknown): string | undefined {
-  return error instanceof pg.DatabaseError ? error.code : undefined
-}
-
 /** The end of a session, told to whoever waits for something then. (A promise that all waits were raced against would remember them all.) */
 export class Ending {
   readonly #waiting = new Set<(error: unknown) => void>()

@@ -4,6 +4,7 @@ import { parseIntoClientConfig } from 'pg-connection-string'
 import type { Clock } from '../clock.ts'
 import { messageOf, Problem, Refusal } from '../errors.ts'
 import type { Observe } from '../observation.ts'
+import { sqlState } from '../sql-state.ts'
 import { inspect } from './inspection.ts'
 import type { Origin, Query, Values } from './origin.ts'
 
@@ -268,8 +269,4 @@ function asProblem(error: unknown): Problem {
     return new Problem('origin-unavailable', 'There is no connection to the database.', { cause: error })
   }
   return new Problem('origin-failed', 'The statement of this route failed.', { cause: error })
-}
-
-function sqlState(error: unknown): string | undefined {
-  return error instanceof pg.DatabaseError ? error.code : undefined
 }
