@@ -1,6 +1,6 @@
 // A flight: search the farther tiers, ask the origin, keep.
 import type { Clock } from '../clock.ts'
-import { isGood, type Judged, type Ledger, type Position } from '../coherence/ledger.ts'
+import { isGood, type Ledger, type Position, type Stamped } from '../coherence/ledger.ts'
 import { Problem } from '../errors.ts'
 import type { Observe } from '../observation.ts'
 import { type Answer, type Answers, fallbackReasonFor, type Read } from './answer.ts'
@@ -50,6 +50,9 @@ const pauseMs = { first: 1000, longest: 30_000, jitter: 0.25 }
 /** The longest pause between two looks for what another process is filling. */
 const longestLookMs = 100
 
+/** What a fill under way is stamped with: anew when its statement is sent. */
+export type FillStamp = { -readonly [Name in keyof Stamped]: Stamped[Name] }
+
 /**
  * One flight: looks in the farther tiers, then asks the origin, and keeps what it says.
  *
@@ -66,7 +69,7 @@ export class Filler {
   }
 
   /** Led by one process, while the others wait for what it keeps where all can see it. `under` is what the fill is stamped with. */
-  async run(read: Read, purpose: Purpose, under: Judged): Promise<Answer> {
+  async run(read: Read, purpose: Purpose, under: FillStamp): Promise<Answer> {
     const { leases, ledger, clock, deadlineMs } = this.#parts
     const resort: Resort = purpose.fallback === undefined ? {} : { entry: purpose.fallback, source: 'memory' }
     const found = await this.#look(read, purpose, resort)
@@ -102,7 +105,7 @@ export class Filler {
   }
 
   /** Whether what a fill will bring that is stamped `position` can be used here. */
-  #leads(position: Position, read: Read, { tags }: Judged): boolean {
+  #leads(position: Position, read: Read, { tags }: Stamped): boolean {
     const { ledger, clock } = this.#parts
     const judged = { stamp: { seq: 0, ...position }, tags, readAt: clock.now() }
     // One that is ahead of us knows more.
@@ -137,7 +140,7 @@ export class Filler {
     return undefined
   }
 
-  async #ask(read: Read, purpose: Purpose, under: Judged, resort: Resort, lease?: Lease): Promise<Answer> {
+  async #ask(read: Read, purpose: Purpose, under: FillStamp, resort: Resort, lease?: Lease): Promise<Answer> {
     try {
       const answer = await this.#fill(read, under, this.#reason(read, resort))
       lease?.release('done')
@@ -191,7 +194,7 @@ export class Filler {
   }
 
   /** Asks the origin and keeps the answer, if it is still true when it comes. */
-  async #fill(read: Read, under: Judged, forwarded: Answer['forwarded'] & string): Promise<Answer> {
+  async #fill(read: Read, under: FillStamp, forwarded: Answer['forwarded'] & string): Promise<Answer> {
     const { ledger, clock, random, observe } = this.#parts
     let readAt = clock.now()
     under.stamp = ledger.stamp()

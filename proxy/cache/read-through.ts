@@ -1,9 +1,9 @@
 // Serve, or wait for a flight: until it ends, the soft timeout, the deadline.
-import type { Judged, Position } from '../coherence/ledger.ts'
+import type { Position } from '../coherence/ledger.ts'
 import { Problem } from '../errors.ts'
 import { type Answer, Answers, fallbackReasonFor, type Read } from './answer.ts'
 import type { Entry } from './entry.ts'
-import { type FillDependencies, Filler, type Purpose } from './fill.ts'
+import { type FillDependencies, Filler, type FillStamp, type Purpose } from './fill.ts'
 import { isEarlyRefreshDue } from './lifetime.ts'
 import { type Flight, SingleFlight } from './single-flight.ts'
 
@@ -154,7 +154,7 @@ export class ReadThrough {
   #fly(read: Read, purpose: Purpose): Flight<Answer> {
     const { ledger, clock, deadlineMs } = this.#parts
     const began = clock.now()
-    const under: Judged = { stamp: ledger.stamp(), tags: read.tags(), readAt: began }
+    const under: FillStamp = { stamp: ledger.stamp(), tags: read.tags(), readAt: began }
     // One that is still under way when its first reader has given up may be of a process that was stopped for a while: what it brings is
     // as old as that.
     const mayJoin = () => clock.now() - began < deadlineMs && ledger.isClean(read.key, under, clock.now())
