@@ -11,7 +11,7 @@ import { ReadThrough } from './cache/read-through.ts'
 import { connectRedis, evictionFault, redisTier, untilReady } from './cache/redis.ts'
 import { VariantBuilder } from './cache/variants.ts'
 import { warm } from './cache/warm.ts'
-import { followDatabase } from './changes/leader.ts'
+import { DatabaseFollower } from './changes/database-follower.ts'
 import type { Clock } from './clock.ts'
 import { LogFollower } from './coherence/follower.ts'
 import { Ledger } from './coherence/ledger.ts'
@@ -145,15 +145,9 @@ export async function createApp({
   const { url, keyPrefix, timeout } = config.redis
   const redis = url === undefined ? undefined : connectRedis(url, observe)
   const log = redis ? redisLog(redis.client, redis.waiting(), keyPrefix) : ownLog()
-  const logFollower = new LogFollower({
-    log,
-    ledger,
-    clock,
-    observe,
-    isDatabaseFollowed: () => changes.state !== 'off',
-  })
+  const logFollower = new LogFollower({ log, ledger, clock, observe })
   let inspectAgain = async (): Promise<void> => {}
-  const changes = followDatabase({
+  const changes = new DatabaseFollower({
     url: databaseUrl,
     mode: config.postgres.follow,
     fleet: redis && keyPrefix,

@@ -266,8 +266,8 @@ describe('before it can be read, a change is not told', () => {
       const reader = new pg.Client({ connectionString: database.url })
       await reader.connect()
       // Two heartbeats, which wait for no standby, come after it in the stream; they are through, it is not.
-      const beats = following.heard.length
-      await following.until(() => following.heard.length >= beats + 2)
+      const beats = following.caughtUp.length
+      await following.until(() => following.caughtUp.length >= beats + 2)
       expect(following.said).toEqual([started])
       expect(await isThere(reader)).toBe(false)
       await release()
@@ -363,10 +363,10 @@ describe('the server', () => {
     await closed.changes.close()
     while ((await slots()).length > 0); // the server notices a moment later
     const script = `
-      import { followDatabase } from '${new URL('../proxy/changes/leader.ts', import.meta.url)}'
+      import { DatabaseFollower } from '${new URL('../proxy/changes/database-follower.ts', import.meta.url)}'
       import { systemClock } from '${new URL('../proxy/clock.ts', import.meta.url)}'
-      const sink = { changed() {}, missed() {}, heard() {} }
-      const changes = followDatabase({ url: process.env.URL, mode: 'auto', fleet: 'killed', sink, clock: systemClock, random: Math.random, observe() {}, async redefined() {} })
+      const consumer = { changed() {}, missed() {}, caughtUp() {}, followed() {} }
+      const changes = new DatabaseFollower({ url: process.env.URL, mode: 'auto', fleet: 'killed', consumer, clock: systemClock, random: Math.random, observe() {}, async redefined() {} })
       await changes.follow({ tables: [{ table: 'plans', columns: [] }], functions: [] })
       console.log(changes.state)
       setInterval(() => {}, 1000)`

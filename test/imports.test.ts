@@ -11,8 +11,8 @@ const layers = [
   ['config'],
   ['base'],
 ]
-/** Folders of one layer that may see each other; of all others none may. */
-const neighbours = ['cache coherence']
+/** Folders of one layer that may see each other, or one file of the other; of all others none may. */
+const neighbours = ['cache coherence', 'coherence changes/changes']
 /** Each client library has one owner. */
 const owners: Record<string, RegExp> = {
   fastify: /^(app|http\/.*|ops\/(admin|dashboard))$/,
@@ -61,7 +61,8 @@ function mayImport(file: string, target: string): boolean {
   if (target.startsWith('npm:')) return owners[target.slice(4).split('/')[0] as string]?.test(file) ?? true
   const [from, to] = [folderOf(file), folderOf(target)]
   if (layers[3]?.includes(from) && target.startsWith('config/')) return false
-  return from === to || neighbours.includes(`${from} ${to}`) || layerOf(from) < layerOf(to)
+  const isNeighbour = neighbours.includes(`${from} ${to}`) || neighbours.includes(`${from} ${target}`)
+  return from === to || isNeighbour || layerOf(from) < layerOf(to)
 }
 
 const layerOf = (folder: string) => layers.findIndex((names) => names.includes(folder))
@@ -114,6 +115,8 @@ const forbidden: [string, string, string][] = [
   ['ops/admin', "import { send } from '../http/server.ts'", 'ops/admin may not import http/server'],
   ['cache/key', "import type { Config } from '../config/schema.ts'", 'cache/key may not import config/schema'],
   ['coherence/log', "import { readConfig } from '../config/load.ts'", 'coherence/log may not import config/load'],
+  ['changes/leader', "import { redisLog } from '../coherence/log.ts'", 'changes/leader may not import coherence/log'],
+  ['coherence/log', "import { connect } from '../changes/session.ts'", 'coherence/log may not import changes/session'],
   ['origin/origin', "import { crossCheck } from '../config/check.ts'", 'origin/origin may not import config/check'],
   ['cache/key', "import { compile } from '../http/routes/route.ts'", 'cache/key may not import http/routes/route'],
   ['clock', "import type { Key } from './cache/key.ts'", 'clock may not import cache/key'],

@@ -21,8 +21,6 @@ export interface LogFollowerDependencies {
   ledger: Ledger
   clock: Clock
   observe: Observe
-  /** Whether somebody is to follow the database: then a log without a beat is as good as none. */
-  isDatabaseFollowed(): boolean
 }
 
 /**
@@ -41,6 +39,8 @@ export interface LogFollowerDependencies {
  */
 export class LogFollower {
   readonly #parts: LogFollowerDependencies
+  /** Whether somebody is to follow the database: then a log without a beat is as good as none. */
+  isDatabaseFollowed = false
   #isClosed = false
   #hasJoined = false
   /** Since the last connection, or gap, the log was seen to continue what was applied. */
@@ -185,9 +185,8 @@ export class LogFollower {
       this.#beat = head.beat
       this.#beatAt = asked
     }
-    const isFollowed = this.#parts.isDatabaseFollowed()
     const logUntil = log.isShared ? this.#sharedUntil : Number.POSITIVE_INFINITY
-    ledger.verifiedUntil = isFollowed ? Math.min(logUntil, this.#beatAt + trustMs + verifyMs) : logUntil
+    ledger.verifiedUntil = this.isDatabaseFollowed ? Math.min(logUntil, this.#beatAt + trustMs + verifyMs) : logUntil
   }
 
   /** Whether `head` is what was applied, once all that leads to it has been. */
