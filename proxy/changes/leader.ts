@@ -112,10 +112,12 @@ export class LeaderSession implements StreamListener {
   }
 
   /** Begins to follow, unless another process of the fleet does. */
-  #open(): Promise<ChangeStream | undefined> {
+  async #open(): Promise<ChangeStream | undefined> {
     const { capabilities, fleet, sources } = this.#options
     const name = leaderName(fleet, sources)
-    return capabilities.mode === 'notify' ? this.#openByLock(name) : this.#openBySlot(name)
+    const stream = await (capabilities.mode === 'notify' ? this.#openByLock(name) : this.#openBySlot(name))
+    if (this.#isOver) await stream?.close() // nobody waits for it any more
+    return stream
   }
 
   async #openByLock(name: string): Promise<ChangeStream | undefined> {

@@ -60,13 +60,12 @@ export class ReplicationStream implements ChangeStream {
   static async open(options: ReplicationOptions): Promise<ReplicationStream | undefined> {
     const connection = await connect(options.url, { replication: 'database', wal_sender_timeout: '10s' })
     const stream = new ReplicationStream(options, connection)
-    stream.#recentXid = await newestXid(options.control)
-    if (!(await stream.#makeSlot())) return undefined
-    await stream.#start()
-    stream.#gather()
-    const relations = options.watch.catalog.found.map(({ oid }) => oid)
-    stream.#unseen.watch(await writing(options.control, relations))
-    return stream
+    try {
+      return (await stream.#begin()) ? stream : undefined
+    } catch (error) {
+      stream.#cut() // else it would hold the slot, and follow for nobody
+      throw error
+    }
   }
 
   private constructor(options: ReplicationOptions, connection: Client) {
@@ -98,6 +97,18 @@ export class ReplicationStream implements ChangeStream {
   async close(): Promise<void> {
     this.#isOver = true
     await this.#connection.end()
+  }
+
+  /** Resolves to whether it has begun: not where another session has the slot. */
+  async #begin(): Promise<boolean> {
+    const { control, watch } = this.#options
+    this.#recentXid = await newestXid(control)
+    if (!(await this.#makeSlot())) return false
+    await this.#start()
+    this.#gather()
+    const relations = watch.catalog.found.map(({ oid }) => oid)
+    this.#unseen.watch(await writing(control, relations))
+    return true
   }
 
   /** Resolves to whether there is a slot: none where another session has it. */
@@ -202,9 +213,13 @@ export class ReplicationStream implements ChangeStream {
 
   #fail(error: unknown): void {
     if (this.#isOver) return
+    this.#cut()
+    this.#options.listener.failed(error)
+  }
+
+  #cut(): void {
     this.#isOver = true
     this.#connection.connection.stream.destroy()
-    this.#options.listener.failed(error)
   }
 }
 
