@@ -9,7 +9,7 @@ import { ReadThrough } from './cache/read-through.ts'
 import { connectRedis, evictionFaults, redisTier, redisTierNames, untilReady } from './cache/redis.ts'
 import { VariantBuilder } from './cache/variants.ts'
 import { warm } from './cache/warm.ts'
-import { followDatabase } from './changes/leader.ts'
+import { DatabaseFollower } from './changes/database-follower.ts'
 import type { Clock } from './clock.ts'
 import { LogFollower } from './coherence/follower.ts'
 import { Ledger } from './coherence/ledger.ts'
@@ -153,7 +153,7 @@ async function serveRoutes(
   const isReady = redis && untilReady(redis.client, clock, redisReadyMs)
   const [prepared] = await Promise.all([prepare(config, origin), isReady])
   const routing = new Routing({ config, prepared, origin, logFollower, observe })
-  const changes = followDatabase({
+  const changes = new DatabaseFollower({
     url: base.databaseUrl,
     mode: config.postgres.follow,
     fleet: redis && config.redis.keyPrefix,

@@ -13,7 +13,7 @@ import { readConfig } from './config/load.ts'
 import type { Config } from './config/schema.ts'
 import { type Database, openDatabase } from './database.ts'
 import { messageOf, Refusal, WrongUsage } from './errors.ts'
-import { listen, listeningAddress } from './http/listen.ts'
+import { type ListenAt, listen, listeningAddress } from './http/listen.ts'
 import { banner } from './ops/banner.ts'
 import { prettyLine } from './ops/pretty.ts'
 import { tune } from './ops/tune.ts'
@@ -95,7 +95,8 @@ async function listenAsConfigured(app: RunningApp, { listen: clients, admin }: C
   // Elsewhere sockets cannot share a port, or do not share its connections.
   const mayShare = process.platform === 'linux'
   await listen(app.public, { ...clients, reusePort: clients.reusePort ?? false, variable: 'PORT', mayShare })
-  await listen(app.admin, { ...admin, reusePort: false, variable: 'ADMIN_PORT', mayShare: false })
+  const adminListener = { server: app.admin.server, listen: (at: ListenAt) => app.admin.listen(at) }
+  await listen(adminListener, { ...admin, reusePort: false, variable: 'ADMIN_PORT', mayShare: false })
 }
 
 /** Lets every request under way have its answer; what is still open after `graceMs` is cut. */

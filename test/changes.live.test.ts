@@ -266,8 +266,8 @@ describe('before it can be read, a change is not told', () => {
       const reader = new pg.Client({ connectionString: database.url })
       await reader.connect()
       // Two heartbeats, which wait for no standby, come after it in the stream; they are through, it is not.
-      const beats = following.heard.length
-      await following.until(() => following.heard.length >= beats + 2)
+      const beats = following.caughtUp.length
+      await following.until(() => following.caughtUp.length >= beats + 2)
       expect(following.said).toEqual([started])
       expect(await isThere(reader)).toBe(false)
       await release()
@@ -358,15 +358,36 @@ describe('the server', () => {
     },
   )
 
+  test('ends the other session while the slot is made: nobody holds that slot when it is there', async () => {
+    const slow = new pg.Client({ connectionString: database.url })
+    await slow.connect()
+    await slow.query(`begin; insert into rates values ('slow', 1, 1)`) // whoever makes a slot waits for its end
+    const beginning = follow(database.url, [plans, rates])
+    while ((await slots())[0]?.active_pid === undefined);
+    await writer.query(
+      `select pg_terminate_backend(pid) from pg_stat_activity
+       where application_name = 'onramp changes' and backend_type = 'client backend'`,
+    )
+    const { changes, until, during } = await beginning
+    await until(() => changes.state === 'waiting')
+    await slow.query('rollback')
+    await slow.end()
+    await until(() => changes.state === 'leading')
+    expect(await during(() => writer.query(`insert into plans values ('a')`))).toEqual([
+      'changed row:plans.plan_id=a table:plans',
+    ])
+    await writer.query('truncate plans')
+  })
+
   test('keeps nothing for a process that is gone, killed or ended', async () => {
     const closed = await follow(database.url, [plans])
     await closed.changes.close()
     while ((await slots()).length > 0); // the server notices a moment later
     const script = `
-      import { followDatabase } from '${new URL('../proxy/changes/leader.ts', import.meta.url)}'
+      import { DatabaseFollower } from '${new URL('../proxy/changes/database-follower.ts', import.meta.url)}'
       import { systemClock } from '${new URL('../proxy/clock.ts', import.meta.url)}'
-      const sink = { changed() {}, missed() {}, heard() {} }
-      const changes = followDatabase({ url: process.env.URL, mode: 'auto', fleet: 'killed', sink, clock: systemClock, random: Math.random, observe() {}, async redefined() {} })
+      const consumer = { changed() {}, missed() {}, caughtUp() {}, followed() {} }
+      const changes = new DatabaseFollower({ url: process.env.URL, mode: 'auto', fleet: 'killed', consumer, clock: systemClock, random: Math.random, observe() {}, async redefined() {} })
       await changes.follow({ tables: [{ table: 'plans', columns: [] }], functions: [] })
       console.log(changes.state)
       setInterval(() => {}, 1000)`
@@ -402,10 +423,10 @@ describe('by notifications', () => {
     await expect(follow(elsewhere.readerUrl, followed, { mode: 'notify' })).rejects.toThrow(
       'postgres.follow is notify, but the tables have no triggers of onramp: onramp check --db --print-sql says what to run.',
     )
-    const means = await checkCapabilities(elsewhere.readerUrl, 'notify', { tables: followed, functions: [] })
-    await psql(elsewhere.url, psqlOf(means))
+    const capabilities = await checkCapabilities(elsewhere.readerUrl, 'notify', { tables: followed, functions: [] })
+    await psql(elsewhere.url, psqlOf(capabilities))
     // Run again it changes nothing, and there is nothing more to run.
-    await psql(elsewhere.url, psqlOf(means))
+    await psql(elsewhere.url, psqlOf(capabilities))
     expect((await checkCapabilities(elsewhere.readerUrl, 'notify', { tables: followed, functions: [] })).sql).toEqual(
       [],
     )
@@ -477,22 +498,25 @@ describe('what the server allows', () => {
     const url = elsewhere.url.replace(/\/\/.*@/, '//asks:asks@')
     await psql(elsewhere.url, `alter role asks password 'asks'; grant select on plans, keyless to asks;`)
     const followed = [plans, { table: 'keyless', columns: [] }]
-    const { changes, observed, during, until } = await follow(url, followed, { clock: impatient })
+    const following = await follow(url, followed, { clock: impatient })
+    const { changes, observed, during, until } = following
     expect([changes.state, changes.mode]).toEqual(['off', 'off'])
+    expect(following.followed).toEqual([])
     expect(changes.why).toMatch(
       /^the role asks lacks REPLICATION; the tables have no triggers of onramp: onramp check --db/,
     )
-    const means = await checkCapabilities(url, 'auto', { tables: followed, functions: [] })
-    expect(means.sql).toEqual([
+    const capabilities = await checkCapabilities(url, 'auto', { tables: followed, functions: [] })
+    expect(capabilities.sql).toEqual([
       'ALTER ROLE asks REPLICATION',
       'ALTER TABLE public.keyless REPLICA IDENTITY FULL',
       'ALTER TABLE public.plans REPLICA IDENTITY FULL',
       'CREATE PUBLICATION onramp FOR TABLE public.keyless, public.plans',
     ])
-    await psql(elsewhere.url, psqlOf(means))
+    await psql(elsewhere.url, psqlOf(capabilities))
     await until(() => changes.state === 'leading')
     expect([changes.mode, changes.warnings]).toEqual(['replication', []])
     expect(observed.map(({ state }) => state)).toEqual(['off', 'leading'])
+    expect(following.followed).toEqual([true])
     const owner = new pg.Client({ connectionString: elsewhere.url })
     await owner.connect()
     await during(() => owner.query(`insert into plans values (1, 'a')`))
@@ -501,6 +525,7 @@ describe('what the server allows', () => {
     ])
     await owner.end()
     await changes.close()
+    expect(following.followed).toEqual([true, false])
     expect((await checkCapabilities(url, 'auto', { tables: followed, functions: [] })).sql).toEqual([])
     await elsewhere.drop()
     await writer.query('drop role asks')
@@ -531,6 +556,7 @@ describe('what the server allows', () => {
     const away = await follow('postgres://onramp@127.0.0.1:1/none', [plans], { mode: 'replication' })
     expect(away.changes.state).toBe('lost')
     expect(away.observed).toHaveLength(1)
+    expect([off.followed, away.followed]).toEqual([[], [true]])
   })
 })
 

@@ -1,18 +1,21 @@
 import pg from 'pg'
 import { afterAll, afterEach } from 'vitest'
-import { type Changes, type DatabaseFollowerOptions, followDatabase } from '../proxy/changes/leader.ts'
+import type { Changes, DatabaseFollowerOptions } from '../proxy/changes/changes.ts'
+import { DatabaseFollower } from '../proxy/changes/database-follower.ts'
 import { systemClock } from '../proxy/clock.ts'
 import type { Observation } from '../proxy/observation.ts'
 import type { FollowedTable } from '../proxy/tags.ts'
 
-/** A follower with a sink that remembers. */
+/** A follower with a consumer that remembers. */
 export interface Following {
   changes: Changes
   /** What has been handed on, in order: `changed table:a row:…`, `missed …`. */
   said: string[]
   observed: Extract<Observation, { kind: 'changes' }>[]
-  /** Moments before which everything has been handed on, and how long each heartbeat took. */
-  heard: { sinceMs: number; lagMs: number }[]
+  /** Moments before which everything has been handed on. */
+  caughtUp: number[]
+  /** Whether the database is to be followed, as it was told each time. */
+  followed: boolean[]
   /** Resolves when something for which `holds` is said, now or later; rejects after `ms` with all that was. */
   until(holds: (said: readonly string[]) => boolean, ms?: number): Promise<void>
   /** Resolves with what is handed on between the call and the hand-on of everything `work` has committed. */
@@ -33,16 +36,17 @@ export function followers() {
   afterAll(end)
   return async (
     url: string,
-    followed: readonly FollowedTable[],
+    tables: readonly FollowedTable[],
     { functions = [], ...options }: Partial<DatabaseFollowerOptions> & { functions?: readonly string[] } = {},
   ): Promise<Following> => {
     const waiting = new Set<() => void>()
-    const [said, heard, observed]: [string[], Following['heard'], Following['observed']] = [[], [], []]
+    const [said, caughtUp, followed]: [string[], number[], boolean[]] = [[], [], []]
+    const observed: Following['observed'] = []
     const say = (text: string) => {
       said.push(text)
       for (const check of waiting) check()
     }
-    const changes = followDatabase({
+    const changes = new DatabaseFollower({
       url,
       mode: 'auto',
       fleet: undefined,
@@ -55,16 +59,17 @@ export function followers() {
       consumer: {
         changed: (tags) => say(`changed ${[...tags].sort().join(' ')}`),
         missed: (tags) => say(`missed ${[...tags].sort().join(' ')}`),
-        caughtUp: (sinceMs, lagMs) => {
-          heard.push({ sinceMs, lagMs })
+        caughtUp: (sinceMs) => {
+          caughtUp.push(sinceMs)
           for (const check of waiting) check()
         },
+        followed: (isFollowed) => followed.push(isFollowed),
       },
       redefined: async () => {},
       ...options,
     })
     open.push(changes)
-    await changes.follow({ tables: followed, functions })
+    await changes.follow({ tables, functions })
     const until = (holds: (said: readonly string[]) => boolean, ms = 15_000) =>
       new Promise<void>((resolve, reject) => {
         const check = () => {
@@ -84,14 +89,15 @@ export function followers() {
     return {
       changes,
       said,
-      heard,
+      caughtUp,
+      followed,
       observed,
       until,
       async during(work) {
         const before = said.length
         await work()
         const committed = systemClock.now()
-        await until(() => (heard.at(-1)?.sinceMs ?? 0) >= committed)
+        await until(() => (caughtUp.at(-1) ?? 0) >= committed)
         return said.slice(before)
       },
     }

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { type Browser, chromium, type Page as Tab } from 'playwright-core'
 import { afterAll, beforeAll, expect, inject, test, vi } from 'vitest'
-import type { Stats } from '../proxy/ops/stats.ts'
+import type { RouteStats, Stats } from '../proxy/ops/stats.ts'
 import { type Running, startApp } from './live.ts'
 import { programs } from './program.ts'
 import { findProgram, freePort, type RedisServer, startRedis } from './servers.ts'
@@ -208,7 +208,7 @@ test('a tier that only the server knows is in the charts, the table and the word
   await tab.route('**/events', async (route) => {
     const told = await stats()
     const { total, routes } = told
-    const county = routes.county as Shown
+    const county = routes.county as RouteStats
     const sources = [
       { name: 'memory', label: 'Memory', isHit: true },
       { name: 'disk', label: 'Disk', isHit: true },
@@ -216,7 +216,7 @@ test('a tier that only the server knows is in the charts, the table and the word
     ]
     Object.assign(total.now, { disk: 5 })
     Object.assign(county, { disk: 7 })
-    Object.assign(county.now, { memory: 1, disk: 3, origin: 0 })
+    Object.assign(county.now ?? {}, { memory: 1, disk: 3, origin: 0 })
     const body = `data: ${JSON.stringify({ ...told, sources })}\n\n`
     await route.fulfill({ contentType: 'text/event-stream', body })
   })

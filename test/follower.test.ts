@@ -64,7 +64,8 @@ async function setup({ isFollowed = false } = {}) {
   const seen = recorder()
   const ledger = new Ledger()
   const log = scriptedLog()
-  const follower = new LogFollower({ log, ledger, clock, observe: seen.observe, isDatabaseFollowed: () => isFollowed })
+  const follower = new LogFollower({ log, ledger, clock, observe: seen.observe })
+  follower.isDatabaseFollowed = isFollowed
   await follower.start()
   const pass = async (ms: number) => {
     clock.pass(ms)
@@ -87,7 +88,7 @@ test('the first of all begins the log; who comes later begins with all the log h
   log.add(hard('a'))
   const clock = new ManualClock()
   const { observe } = recorder()
-  const second = new LogFollower({ log, ledger: later, clock, observe, isDatabaseFollowed: () => false })
+  const second = new LogFollower({ log, ledger: later, clock, observe })
   await second.start()
   const written = { stamp: { seq: 0, pos: 1, id: 'e1' }, tags: ['a'], readAt: clock.now() }
   expect(later.verdictShared(key, written, clock.now())).toBe('invalid')
@@ -224,7 +225,7 @@ test('a first purge beside the first look at an empty log is no gap, and later g
   const { observe } = recorder()
   const log = scriptedLog()
   const ledger = new Ledger()
-  const follower = new LogFollower({ log, ledger, clock, observe, isDatabaseFollowed: () => false })
+  const follower = new LogFollower({ log, ledger, clock, observe })
   await Promise.all([follower.start(), follower.publish(hard('a'))])
   clock.pass(1000)
   await settled()
@@ -266,6 +267,19 @@ test('where the database is to be followed, a log without a beat is as good as n
   expect(follower.state.state).toBe('synchronized')
 })
 
+test('whether the database is to be followed may change, and counts from the next look on', async () => {
+  const { follower, pass } = await setup()
+  for (let i = 0; i < 6; i += 1) await pass(1000)
+  expect(follower.state.state).toBe('synchronized')
+  follower.isDatabaseFollowed = true
+  expect(follower.state.state).toBe('synchronized')
+  await pass(1000)
+  expect(follower.state.state).toBe('degraded')
+  follower.isDatabaseFollowed = false
+  await pass(1000)
+  expect(follower.state.state).toBe('synchronized')
+})
+
 test('a position is reached once it is applied, and not before', async () => {
   const { log, follower, ledger } = await setup()
   const event = log.add(hard('a'))
@@ -294,7 +308,7 @@ test('alone, a process follows a log of its own: never shared, never degraded, a
   const clock = new ManualClock()
   const { observe } = recorder()
   const ledger = new Ledger()
-  const follower = new LogFollower({ log: ownLog(), ledger, clock, observe, isDatabaseFollowed: () => false })
+  const follower = new LogFollower({ log: ownLog(), ledger, clock, observe })
   await follower.start()
   const [one, two] = await Promise.all([follower.publish(hard('a')), follower.publish(hard('b'))])
   expect([one && ledger.holds(one), two && ledger.holds(two)]).toEqual([true, true])

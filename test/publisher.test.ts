@@ -16,8 +16,9 @@ function setup() {
     async beat() {
       log.push('beat')
     },
+    isDatabaseFollowed: false,
   }
-  return { clock, seen, log, far, publisher: new Publisher(follower, clock, seen.observe) }
+  return { clock, seen, log, far, follower, publisher: new Publisher(follower, clock, seen.observe) }
 }
 
 const change = (...tags: string[]): Invalidation => ({ tags, soft: false, cause: 'change' })
@@ -37,12 +38,12 @@ test('the first change goes at once; what follows within 10 ms goes as one', asy
   expect(log.slice(1)).toEqual([change('table:rates', 'table:counties')])
 })
 
-test('a sign of life goes behind what was handed in before it, and says how long it took', async () => {
+test('a sign of life goes behind what was handed in before it, and its lag counts from the moment it speaks of', async () => {
   const { publisher, log, far, clock, seen } = setup()
   const answered = gate()
   far.answer = () => answered.opened.then(() => ({ pos: 1, id: 'x' }))
   publisher.changed(['table:plans'])
-  publisher.caughtUp(0, 5)
+  publisher.caughtUp(clock.now() - 5)
   await settled()
   expect(log).toEqual([change('table:plans')])
   clock.pass(7)
@@ -55,11 +56,11 @@ test('a sign of life goes behind what was handed in before it, and says how long
 })
 
 test('no sign of life is passed on while the log does not have what was handed in', async () => {
-  const { publisher, log, far } = setup()
+  const { publisher, log, far, clock } = setup()
   far.answer = async () => undefined
   publisher.changed(['table:plans'])
   publisher.missed(['table:rates'])
-  publisher.caughtUp(0, 5)
+  publisher.caughtUp(clock.now())
   await settled()
   expect(log).not.toContain('beat')
 })
@@ -76,4 +77,30 @@ test('a thousand tags make one event, and one more makes two', async () => {
   publisher.changed(Array.from({ length: 1001 }, (_, i) => `row:${i}`))
   await settled()
   expect(log.map((event) => (event as Invalidation).tags.length)).toEqual([1000, 1])
+})
+
+test('of two signs of life that come meanwhile the later one is passed on', async () => {
+  const { publisher, log, far, clock, seen } = setup()
+  const answered = gate()
+  far.answer = () => answered.opened.then(() => ({ pos: 1, id: 'x' }))
+  publisher.changed(['table:plans'])
+  await settled()
+  publisher.caughtUp(clock.now())
+  clock.pass(3)
+  publisher.caughtUp(clock.now())
+  clock.pass(4)
+  answered.open()
+  await settled()
+  clock.pass(10)
+  await settled()
+  expect(log).toEqual([change('table:plans'), 'beat'])
+  expect(seen.facts).toEqual([{ kind: 'followed', lagSeconds: 0.014 }])
+})
+
+test('whether the database is followed is known to whoever judges the log at once', () => {
+  const { publisher, follower } = setup()
+  publisher.followed(true)
+  expect(follower.isDatabaseFollowed).toBe(true)
+  publisher.followed(false)
+  expect(follower.isDatabaseFollowed).toBe(false)
 })

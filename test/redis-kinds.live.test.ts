@@ -158,7 +158,7 @@ test('twin: two chains that know nothing of each other are not taken for one', a
       const client: RedisClient = connection.client
       await new Promise((resolve) => client.once('ready', resolve))
       const ledger = new Ledger()
-      const parts = { ledger, clock: systemClock, observe: seen.observe, isDatabaseFollowed: () => false }
+      const parts = { ledger, clock: systemClock, observe: seen.observe }
       const follower = new LogFollower({ ...parts, log: redisLog(client, connection.waiting(), 'onramp:') })
       await follower.start()
       stops.push(() => {

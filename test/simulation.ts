@@ -272,7 +272,7 @@ class Process {
     this.ledger = new WatchedLedger(this, world)
     const { clock, ledger } = this
     const observe = (fact: { kind: string }) => world.say(() => `${name}: ${JSON.stringify(fact)}`)
-    this.follower = new LogFollower({ log: this.#log(), ledger, clock, observe, isDatabaseFollowed: () => false })
+    this.follower = new LogFollower({ log: this.#log(), ledger, clock, observe })
     const tier = redisTier(this.#client(), '', this.follower, clock, observe)
     const memory = memoryTier(1024 ** 2, observe)
     const parts = {

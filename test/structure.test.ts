@@ -104,7 +104,7 @@ test.each([
   ['proxy/cache/key.ts', "export type { Query } from '../origin/origin.ts'"],
   ['proxy/cache/key.ts', "import type { Config } from '../config/schema.ts'"],
   ['proxy/coherence/log.ts', "import { memoryTier } from '../cache/memory.ts'"],
-  ['proxy/http/server.ts', "const { metrics } = await import('../ops/metrics.ts')"],
+  ['proxy/http/dispatch.ts', "const { metrics } = await import('../ops/metrics.ts')"],
   ['proxy/clock.ts', "import './cache/key.ts'"],
   ['proxy/app.ts', "import {\n  main,\n} from './main.ts'"],
   ['proxy/cache/key.ts', "import '../attic/old.ts'"],
@@ -115,7 +115,7 @@ test.each([
 
 test.each([
   ['proxy/main.ts', "import './app.ts'\nimport pg from 'pg'"],
-  ['proxy/http/server.ts', "import '../cache/key.ts'\nimport './routes/route.ts'\nimport '../config/schema.ts'"],
+  ['proxy/http/dispatch.ts', "import '../cache/key.ts'\nimport './routes/route.ts'\nimport '../config/schema.ts'"],
   ['proxy/cache/fill.ts', "import '../coherence/ledger.ts'\nimport '../clock.ts'"],
   ['bench/run.ts', "import '../proxy/app.ts'"],
 ])('in %s, %j is allowed', (path, text) => {

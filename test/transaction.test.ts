@@ -155,7 +155,8 @@ describe('what is told', () => {
     ).toEqual([])
   })
   test("by our own heartbeat is its number; others' are none of ours", () => {
-    expect(transaction([message({ beat: 4, sender: 'me' }), message({ beat: 5, sender: 'you' })]).beats).toEqual([4])
+    const { heartbeats } = transaction([message({ beat: 4, sender: 'me' }), message({ beat: 5, sender: 'you' })])
+    expect(heartbeats).toEqual([4])
   })
   test.each([
     '',

@@ -2,15 +2,14 @@
 import { messageOf, Refusal } from '../errors.ts'
 import type { Sources } from '../tags.ts'
 import { type CatalogSnapshot, publication, type Relation, readCatalog } from './catalog.ts'
-import { hasTriggers, triggerSql } from './notify.ts'
+import type { FollowMode } from './changes.ts'
 import { identitySql, isFollowable, isUpdatable, publicationSql, unfollowed } from './publication.ts'
 import { type Client, connect, query } from './session.ts'
-
-export type FollowMode = 'replication' | 'notify' | 'off'
+import { hasTriggers, triggerSql } from './triggers.ts'
 
 /** What the server allows of following, and what somebody must run so that it allows more. */
 export interface Capabilities {
-  seen: CatalogSnapshot
+  catalog: CatalogSnapshot
   mode: FollowMode
   /** One sentence. */
   why: string
@@ -44,12 +43,12 @@ export async function findCapabilities(
   mayMake = true,
 ): Promise<Capabilities> {
   const server = await serverFacts(client)
-  let seen = await readCatalog(client, sources)
-  const against = standsAgainst(server)
+  let catalog = await readCatalog(client, sources)
+  const obstacles = obstaclesOf(server)
   let refused: string | undefined
   const isWanted = wanted === 'auto' || wanted === 'replication'
-  if (mayMake && isWanted && against.length === 0) {
-    const statements = publicationSql(seen, server.isPublished, false)
+  if (mayMake && isWanted && obstacles.length === 0) {
+    const statements = publicationSql(catalog, server.isPublished, false)
     try {
       for (const statement of statements) await query(client, statement)
       if (statements.length > 0) server.isPublished = true
@@ -57,9 +56,9 @@ export async function findCapabilities(
       refused = messageOf(error)
     }
     // Another process may have been quicker; what counts is what is there.
-    if (statements.length > 0) seen = await readCatalog(client, sources)
+    if (statements.length > 0) catalog = await readCatalog(client, sources)
   }
-  return choose(wanted, server, seen, against, refused)
+  return chooseMode(wanted, server, catalog, obstacles, refused)
 }
 
 /** Finds how the database at `url` could be followed, and changes nothing there. */
@@ -88,66 +87,90 @@ export function psqlOf({ mode, why, sql }: Capabilities): string {
   ].join('\n')
 }
 
-/** Decides between what is possible. Pure. */
-export function choose(
-  wanted: FollowMode | 'auto',
-  server: ServerFacts,
-  seen: CatalogSnapshot,
-  against: readonly Obstacle[],
-  refused: string | undefined,
-): Capabilities {
-  const followable = seen.found.filter(isFollowable)
-  const published = followable.filter((relation) => isCovered(relation))
-  const triggered = followable.filter((relation) => hasTriggers(seen, relation))
-  const notReplication =
-    against[0]?.sentence ??
-    (published.length === 0 && followable.length > 0
-      ? `the publication ${publication} has none of the tables${refused === undefined ? '' : ` (${refused})`}`
-      : undefined)
-  const notNotify = server.isStandby
-    ? 'the server is a standby'
-    : triggered.length === 0 && followable.length > 0
-      ? 'the tables have no triggers of onramp'
-      : undefined
-  const advice = 'onramp check --db --print-sql says what to run'
-  const replicationSql = [
-    ...against.flatMap(({ sql }) => sql),
-    ...identitySql(seen),
-    ...publicationSql(seen, server.isPublished, true),
-  ]
-  const some = (have: Relation[]) =>
-    have.length < followable.length ? `${have.length} of ${followable.length} tables; ${advice}` : 'all tables'
-  const means = (mode: FollowMode, why: string, sql: string[]): Capabilities => ({
-    seen,
-    mode,
-    why,
-    warnings: warningsOf(seen, mode),
-    sql,
-  })
-  if (wanted === 'off') return means('off', 'postgres.follow is off', [])
-  if (wanted !== 'notify' && notReplication === undefined)
-    return means(
-      'replication',
-      `by logical replication: the server allows it, and the publication ${publication} has ${some(published)}`,
-      replicationSql,
-    )
-  if (wanted !== 'replication' && notNotify === undefined) {
-    const instead = wanted === 'auto' ? `, not by replication: ${notReplication}` : ''
-    const sql = [...triggerSql(seen), ...(wanted === 'auto' ? replicationSql : [])]
-    return means('notify', `by notifications of triggers on ${some(triggered)}${instead}`, sql)
-  }
-  const reasons = {
-    replication: notReplication,
-    notify: notNotify,
-    auto: `${notReplication}; ${notNotify}`,
-  }[wanted]
-  return means('off', `${reasons}: ${advice}`, wanted === 'notify' ? triggerSql(seen) : replicationSql)
+const advice = 'onramp check --db --print-sql says what to run'
+
+/** One mode of following: why it is possible, or what is against it, and the statements that make it possible, or complete. */
+interface ModeFindings {
+  why: string
+  obstacle: string | undefined
+  sql: string[]
 }
 
+/** Decides between what is possible. Pure. */
+function chooseMode(
+  wanted: FollowMode | 'auto',
+  server: ServerFacts,
+  catalog: CatalogSnapshot,
+  obstacles: readonly Obstacle[],
+  refused: string | undefined,
+): Capabilities {
+  const chosen = (mode: FollowMode, why: string, sql: string[]): Capabilities => ({
+    catalog,
+    mode,
+    why,
+    warnings: warningsOf(catalog, mode),
+    sql,
+  })
+  if (wanted === 'off') return chosen('off', 'postgres.follow is off', [])
+  const replication = replicationFindings(server, catalog, obstacles, refused)
+  const notify = notifyFindings(server, catalog)
+  if (wanted !== 'notify' && replication.obstacle === undefined)
+    return chosen('replication', replication.why, replication.sql)
+  if (wanted !== 'replication' && notify.obstacle === undefined) {
+    const instead = wanted === 'auto' ? `, not by replication: ${replication.obstacle}` : ''
+    const sql = [...notify.sql, ...(wanted === 'auto' ? replication.sql : [])]
+    return chosen('notify', `${notify.why}${instead}`, sql)
+  }
+  const reasons = {
+    replication: replication.obstacle,
+    notify: notify.obstacle,
+    auto: `${replication.obstacle}; ${notify.obstacle}`,
+  }[wanted]
+  return chosen('off', `${reasons}: ${advice}`, wanted === 'notify' ? notify.sql : replication.sql)
+}
+
+function replicationFindings(
+  server: ServerFacts,
+  catalog: CatalogSnapshot,
+  obstacles: readonly Obstacle[],
+  refused: string | undefined,
+): ModeFindings {
+  const followable = catalog.found.filter(isFollowable)
+  const published = followable.filter((relation) => isCovered(relation))
+  const noTable =
+    published.length === 0 && followable.length > 0
+      ? `the publication ${publication} has none of the tables${refused === undefined ? '' : ` (${refused})`}`
+      : undefined
+  return {
+    why: `by logical replication: the server allows it, and the publication ${publication} has ${countOf(published, followable)}`,
+    obstacle: obstacles[0]?.sentence ?? noTable,
+    sql: [
+      ...obstacles.flatMap(({ sql }) => sql),
+      ...identitySql(catalog),
+      ...publicationSql(catalog, server.isPublished, true),
+    ],
+  }
+}
+
+function notifyFindings(server: ServerFacts, catalog: CatalogSnapshot): ModeFindings {
+  const followable = catalog.found.filter(isFollowable)
+  const triggered = followable.filter((relation) => hasTriggers(catalog, relation))
+  const noTrigger =
+    triggered.length === 0 && followable.length > 0 ? 'the tables have no triggers of onramp' : undefined
+  return {
+    why: `by notifications of triggers on ${countOf(triggered, followable)}`,
+    obstacle: server.isStandby ? 'the server is a standby' : noTrigger,
+    sql: triggerSql(catalog),
+  }
+}
+
+const countOf = (some: readonly Relation[], all: readonly Relation[]): string =>
+  some.length < all.length ? `${some.length} of ${all.length} tables; ${advice}` : 'all tables'
+
 /** What changes will not be noticed while the database is followed in this mode, a sentence each. */
-export function warningsOf(seen: CatalogSnapshot, mode: FollowMode): string[] {
+export function warningsOf(catalog: CatalogSnapshot, mode: FollowMode): string[] {
   if (mode === 'off') return []
-  return unfollowed(seen, mode === 'replication' ? isCovered : (relation) => hasTriggers(seen, relation))
+  return unfollowed(catalog, mode === 'replication' ? isCovered : (relation) => hasTriggers(catalog, relation))
 }
 
 const isCovered = (relation: Relation): boolean => relation.isPublished && isUpdatable(relation)
@@ -158,7 +181,7 @@ interface Obstacle {
 }
 
 /** What the server has against logical replication, and what a person can do about it. */
-function standsAgainst({
+function obstaclesOf({
   isStandby,
   walLevel,
   mayReplicate,
@@ -189,7 +212,7 @@ function standsAgainst({
 }
 
 async function serverFacts(client: Client): Promise<ServerFacts> {
-  const [server] = await query<ServerFacts & Record<string, unknown>>(
+  const [server] = await query<ServerFacts>(
     client,
     `select quote_ident(current_database()) as database, quote_ident(session_user) as role, pg_is_in_recovery() as "isStandby",
        current_setting('wal_level') as "walLevel", coalesce(rolreplication or rolsuper, false)
@@ -202,5 +225,6 @@ async function serverFacts(client: Client): Promise<ServerFacts> {
      from (select) one left join pg_roles on rolname = session_user`,
     [publication],
   )
-  return server as ServerFacts
+  if (server === undefined) throw new Error('the server has not answered what it allows')
+  return server
 }

@@ -62,7 +62,8 @@ export async function readCatalog(
   const shapes = new Map<string, string>()
   for (const { table, schema, name, shape, content } of found) {
     const key = relationKey(schema, name)
-    relations.set(key, [...(relations.get(key) ?? []), tables.get(table) as FollowedTable])
+    const one = tables.get(table)
+    if (one !== undefined) relations.set(key, [...(relations.get(key) ?? []), one])
     shapes.set(table, `${shapes.get(table) ?? ''} ${shape} ${content}`)
   }
   const functions = new Map(made.map(({ name, shape }) => [name, shape]))

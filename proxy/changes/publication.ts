@@ -8,8 +8,8 @@ export const isFollowable = ({ kind, isPermanent, isSystem }: Relation): boolean
 const isStored = ({ kind }: Relation): boolean => kind !== 'v'
 
 /** What lacks of the publication: tables to add, a partition by the table it is a part of. */
-export function unpublished(seen: CatalogSnapshot): Relation[] {
-  return seen.found.filter(
+export function unpublished(catalog: CatalogSnapshot): Relation[] {
+  return catalog.found.filter(
     (relation) => isFollowable(relation) && !relation.isPublished && (relation.isTop || !relation.isPartition),
   )
 }
@@ -21,11 +21,11 @@ export const isUpdatable = ({ kind, hasIdentity }: Relation): boolean => kind ==
  * The statement that completes the publication, if anything lacks. With `isAll`, tables too that need a replica identity first
  * ({@link identitySql}); a partitioned one has to give one to its future partitions.
  */
-export function publicationSql(seen: CatalogSnapshot, isThere: boolean, isAll: boolean): string[] {
-  const lacking = seen.found.filter((relation) => isFollowable(relation) && !relation.hasIdentity)
+export function publicationSql(catalog: CatalogSnapshot, isThere: boolean, isAll: boolean): string[] {
+  const lacking = catalog.found.filter((relation) => isFollowable(relation) && !relation.hasIdentity)
   const refused = new Set(isAll ? [] : lacking.map(({ table }) => table))
   const adding = new Set(
-    unpublished(seen)
+    unpublished(catalog)
       .filter(({ table }) => !refused.has(table))
       .map(({ sql }) => sql),
   )
@@ -42,11 +42,11 @@ export function publicationSql(seen: CatalogSnapshot, isThere: boolean, isAll: b
  * The statements that give tables a replica identity: those that have none, so that they can be published, and those where that of
  * a changed row does not tell its old value in a column that routes tell rows by.
  */
-export function identitySql(seen: CatalogSnapshot): string[] {
-  const statements = seen.found
+export function identitySql(catalog: CatalogSnapshot): string[] {
+  const statements = catalog.found
     .filter(isFollowable)
     .flatMap(({ table, sql, kind, hasIdentity, identity, candidates }) => {
-      const columns = seen.tables.get(table)?.columns ?? []
+      const columns = catalog.tables.get(table)?.columns ?? []
       if (kind === 'p')
         return hasIdentity
           ? []
@@ -65,11 +65,11 @@ function lastPart(name: string): string {
 }
 
 /** What will not be noticed, a sentence each, where what can be noticed is not `isCovered`. */
-export function unfollowed(seen: CatalogSnapshot, isCovered: (relation: Relation) => boolean): string[] {
-  const sentences = [...seen.tables.keys()]
-    .filter((table) => !seen.shapes.has(table))
+export function unfollowed(catalog: CatalogSnapshot, isCovered: (relation: Relation) => boolean): string[] {
+  const sentences = [...catalog.tables.keys()]
+    .filter((table) => !catalog.shapes.has(table))
     .map((table) => `${table} is not there.`)
-  for (const relation of seen.found.filter(isStored)) {
+  for (const relation of catalog.found.filter(isStored)) {
     const { table, sql } = relation
     const is = why(relation)
     if (is !== undefined) sentences.push(`Changes of ${sql} are not noticed: ${is}.`)

@@ -1,29 +1,14 @@
-// By logical replication: a temporary slot, a stream, what it tells.
+// Follows the database by logical replication: a temporary slot, a stream, what it tells.
 import type { Clock } from '../clock.ts'
+import { sqlState } from '../sql-state.ts'
 import { tableTags } from '../tags.ts'
-import { type CatalogSnapshot, publication } from './catalog.ts'
+import { publication } from './catalog.ts'
+import type { CatalogWatch } from './catalog-watch.ts'
 import { readFrame, readMessage, standbyStatus } from './pgoutput.ts'
-import { type Client, connect, query, sqlState } from './session.ts'
+import { type Client, connect, query } from './session.ts'
+import type { ChangeStream, StreamListener } from './stream.ts'
 import { type Transaction, Transactions } from './transaction.ts'
 import { type AskVisible, seenBy, Unseen, UntilVisible, widen } from './visibility.ts'
-
-/** What a follower of the database tells as it goes. */
-export interface StreamListener {
-  changed(tags: readonly string[]): void
-  /** Changes of any of the tables may have been missed. */
-  missed(): void
-  /** A heartbeat of this number has come back, with everything before it. */
-  beat(number: number): void
-  /** It is over: nothing more will be told. */
-  failed(error: unknown): void
-}
-
-/** One method of following, under way. */
-export interface ChangeStream {
-  /** Sends a heartbeat. */
-  beat(number: number): Promise<void>
-  close(): Promise<void>
-}
 
 /**
  * After something has come, this long passes until the next is read, in milliseconds: small transactions that follow closely are taken together, which
@@ -34,147 +19,208 @@ const gather = { ms: 10, belowBytes: 65_536 }
 /** SQLSTATE duplicate_object. */
 const inUse = '42710'
 
-/**
- * Follows the database by logical replication over a connection of its own, through the temporary slot `slot`: it is gone with its
- * connection, so that the server never keeps WAL for a process that is not there.
- *
- * Resolves to nothing when another session has that slot. Everything that is committed after it has resolved is told. Of what is
- * in progress at that moment, a commit may be in the WAL already, before the slot's begin, and not be visible yet: so what of
- * that ends without having been seen in the stream by the next heartbeat counts as missed.
- */
-export async function followByReplication(options: {
+export interface ReplicationOptions {
   url: string
   slot: string
+  /** Tells its heartbeats from those of others. */
   sender: string
+  /** Another session, which is asked what the stream does not tell. */
   control: Client
-  seen(): CatalogSnapshot
-  /** Looks at the catalog again. */
-  refresh(): Promise<void>
+  watch: CatalogWatch
   listener: StreamListener
   clock: Clock
   signal: AbortSignal
   visible?: AskVisible | undefined
-}): Promise<ChangeStream | undefined> {
-  const { control, listener, clock, sender, slot, signal } = options
-  const stream = await connect(options.url, { replication: 'database', wal_sender_timeout: '10s' })
-  let isOver = false
-  const failed = (error: unknown) => {
-    if (isOver) return
-    isOver = true
-    stream.connection.stream.destroy()
-    listener.failed(error)
-  }
-  stream.on('error', failed)
-  stream.on('end', () => failed(new Error('the server has ended the replication stream')))
-  let recentXid = await newestXid(control)
-  const hand = (tags: readonly string[], beats: readonly number[]) => {
-    if (tags.length > 0) listener.changed(tags)
-    for (const number of beats) {
-      if (unseen.passed(number)) listener.missed()
-      listener.beat(number)
+}
+
+/**
+ * Follows the database by logical replication over a connection of its own, through the temporary slot `slot`: it is gone with its
+ * connection, so that the server never keeps WAL for a process that is not there.
+ */
+export class ReplicationStream implements ChangeStream {
+  readonly #options: ReplicationOptions
+  readonly #connection: Client
+  readonly #transactions: Transactions
+  /** Committed, and not visible to all yet. */
+  readonly #pending: UntilVisible<Transaction>
+  readonly #unseen: Unseen
+  /** A transaction's number the server has told lately. */
+  #recentXid = 0n
+  /** Up to here in the WAL all has been taken. */
+  #position = 0n
+  /** A transaction has ended in what has been read since the last pause. */
+  #hasEnded = false
+  #isOver = false
+
+  /**
+   * Resolves to nothing when another session has the slot. Everything that is committed after it has resolved is told. Of what is
+   * in progress at that moment, a commit may be in the WAL already, before the slot's begin, and not be visible yet: so what of
+   * that ends without having been seen in the stream by the next heartbeat counts as missed.
+   */
+  static async open(options: ReplicationOptions): Promise<ReplicationStream | undefined> {
+    const connection = await connect(options.url, { replication: 'database', wal_sender_timeout: '10s' })
+    const stream = new ReplicationStream(options, connection)
+    try {
+      return (await stream.#begin()) ? stream : undefined
+    } catch (error) {
+      stream.#cut() // else it would hold the slot, and follow for nobody
+      throw error
     }
   }
-  const lookUp = async ({ tags, unknown, beats }: Transaction) => {
-    await options.refresh()
-    const ofUnknown = [...unknown].flatMap((key) => changedTags(options.seen(), key))
-    if (!isOver) hand([...tags, ...ofUnknown], beats)
+
+  private constructor(options: ReplicationOptions, connection: Client) {
+    const { control, watch, sender, clock } = options
+    this.#options = options
+    this.#connection = connection
+    this.#transactions = new Transactions(() => watch.catalog, sender)
+    this.#unseen = new Unseen(() => visibleNow(control))
+    this.#pending = new UntilVisible(
+      options.visible ?? (() => visibleNow(control)),
+      (transaction) => this.#deliver(transaction),
+      (error) => this.#fail(error),
+      clock,
+    )
+    connection.on('error', (error) => this.#fail(error))
+    connection.on('end', () => this.#fail(new Error('the server has ended the replication stream')))
+    connection.connection.on('copyData', ({ chunk }) => this.#take(chunk))
   }
-  const ask = options.visible ?? (() => visibleNow(control))
-  const waiting = new UntilVisible<Transaction>(
-    ask,
-    (transaction) => {
-      if (transaction.unknown.size > 0) return lookUp(transaction)
-      if (!isOver) hand([...transaction.tags], transaction.beats)
-      return undefined
-    },
-    failed,
-    clock,
-  )
-  const transactions = new Transactions(options.seen, sender)
-  const unseen = new Unseen(() => visibleNow(control))
-  let position = 0n
-  /** A transaction has ended in what has been read since the last pause. */
-  let hasEnded = false
-  const acknowledge = () => stream.connection.sendCopyFromChunk(standbyStatus(position))
-  const take = (chunk: Buffer) => {
+
+  async sendHeartbeat(number: number): Promise<void> {
+    await this.#unseen.expect(number)
+    const { control, sender } = this.#options
+    const text = `select pg_logical_emit_message(true, 'onramp', $1), ${newest}`
+    const [row] = await query<{ xid: string }>(control, text, [JSON.stringify({ beat: number, sender })])
+    this.#recentXid = BigInt(row?.xid ?? this.#recentXid)
+    if (!this.#isOver) this.#acknowledge()
+  }
+
+  async close(): Promise<void> {
+    this.#isOver = true
+    await this.#connection.end()
+  }
+
+  /** Resolves to whether it has begun: not where another session has the slot. */
+  async #begin(): Promise<boolean> {
+    const { control, watch } = this.#options
+    this.#recentXid = await newestXid(control)
+    if (!(await this.#makeSlot())) return false
+    await this.#start()
+    this.#gather()
+    const relations = watch.catalog.found.map(({ oid }) => oid)
+    this.#unseen.watch(await writing(control, relations))
+    return true
+  }
+
+  /** Resolves to whether there is a slot: none where another session has it. */
+  async #makeSlot(): Promise<boolean> {
+    const { control, slot, signal } = this.#options
+    // Making the slot waits for transactions in progress, and the server does not notice there that nobody waits any more.
+    const { processID } = this.#connection
+    const cancel = () => void control.query('select pg_terminate_backend($1)', [processID]).catch(() => {})
+    signal.addEventListener('abort', cancel, { once: true })
+    try {
+      await this.#connection.query(`CREATE_REPLICATION_SLOT ${slot} TEMPORARY LOGICAL pgoutput NOEXPORT_SNAPSHOT`)
+      return true
+    } catch (error) {
+      await this.close()
+      if (sqlState(error) === inUse) return false
+      throw error
+    } finally {
+      signal.removeEventListener('abort', cancel)
+    }
+  }
+
+  async #start(): Promise<void> {
+    const { connection } = this.#connection
+    const started = new Promise<void>((resolve) => connection.once('replicationStart', resolve))
+    const ended = this.#connection.query(
+      `START_REPLICATION SLOT ${this.#options.slot} LOGICAL 0/0 (proto_version '1', publication_names '${publication}', messages 'true')`,
+    )
+    ended.catch((error) => this.#fail(error))
+    await Promise.race([started, ended])
+  }
+
+  /** Lets small transactions that follow closely be read together. */
+  #gather(): void {
+    const { stream: socket } = this.#connection.connection
+    socket.on('data', ({ length }: Buffer) => {
+      // Where no transaction has ended, the rest of one may be on its way.
+      if (this.#isOver || length >= gather.belowBytes || !this.#hasEnded) return
+      this.#hasEnded = false
+      socket.pause()
+      this.#options.clock.after(gather.ms, () => socket.resume())
+    })
+  }
+
+  #take(chunk: Buffer): void {
+    if (this.#isOver) return
+    try {
+      this.#takeFrame(chunk)
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  #takeFrame(chunk: Buffer): void {
     const frame = readFrame(chunk)
     if (frame.kind === 'keepalive') {
       // With nothing half read, what has been sent is what has been taken.
-      if (frame.walEnd > position && !transactions.isInside) position = frame.walEnd
-      if (frame.isReplyWanted) acknowledge()
+      if (frame.walEnd > this.#position && !this.#transactions.isInside) this.#position = frame.walEnd
+      if (frame.isReplyWanted) this.#acknowledge()
       return
     }
     const message = readMessage(frame.data)
     if (message.kind === 'commit') {
-      position = message.end
-      hasEnded = true
+      this.#position = message.end
+      this.#hasEnded = true
     }
-    const transaction = transactions.take(message)
+    const transaction = this.#transactions.take(message)
     if (transaction === undefined) return
-    const xid = widen(transaction.xid, recentXid)
-    unseen.see(xid)
-    waiting.add(xid, transaction)
+    const xid = widen(transaction.xid, this.#recentXid)
+    this.#unseen.see(xid)
+    this.#pending.add(xid, transaction)
   }
-  stream.connection.on('copyData', ({ chunk }) => {
-    if (isOver) return
-    try {
-      take(chunk)
-    } catch (error) {
-      failed(error)
+
+  /** Tells the server what it need not keep. */
+  #acknowledge(): void {
+    this.#connection.connection.sendCopyFromChunk(standbyStatus(this.#position))
+  }
+
+  /** Tells of a transaction that every new snapshot sees. */
+  #deliver({ tags, unknown, heartbeats }: Transaction): Promise<void> | undefined {
+    if (unknown.size > 0) return this.#lookUp(tags, unknown, heartbeats)
+    this.#tell([...tags], heartbeats)
+    return undefined
+  }
+
+  /** The same, where relations were changed that the catalog had not shown. */
+  async #lookUp(tags: Set<string>, unknown: Set<string>, heartbeats: readonly number[]): Promise<void> {
+    const { watch } = this.#options
+    await watch.refresh()
+    const ofUnknown = [...unknown].flatMap((key) => (watch.catalog.relations.get(key) ?? []).flatMap(tableTags))
+    this.#tell([...tags, ...ofUnknown], heartbeats)
+  }
+
+  #tell(tags: readonly string[], heartbeats: readonly number[]): void {
+    if (this.#isOver) return
+    const { listener } = this.#options
+    if (tags.length > 0) listener.changed(tags)
+    for (const number of heartbeats) {
+      if (this.#unseen.passed(number)) listener.missed()
+      listener.heartbeatReturned(number)
     }
-  })
+  }
 
-  const close = async () => {
-    isOver = true
-    await stream.end()
+  #fail(error: unknown): void {
+    if (this.#isOver) return
+    this.#cut()
+    this.#options.listener.failed(error)
   }
-  // Making the slot waits for transactions in progress, and the server does not notice there that nobody waits any more.
-  const cancel = () => void control.query('select pg_terminate_backend($1)', [stream.processID]).catch(() => {})
-  signal.addEventListener('abort', cancel, { once: true })
-  try {
-    await stream.query(`CREATE_REPLICATION_SLOT ${slot} TEMPORARY LOGICAL pgoutput NOEXPORT_SNAPSHOT`)
-  } catch (error) {
-    await close()
-    if (sqlState(error) === inUse) return undefined
-    throw error
-  } finally {
-    signal.removeEventListener('abort', cancel)
-  }
-  const started = new Promise<void>((resolve) => stream.connection.once('replicationStart', resolve))
-  const ended = stream.query(
-    `START_REPLICATION SLOT ${slot} LOGICAL 0/0 (proto_version '1', publication_names '${publication}', messages 'true')`,
-  )
-  ended.catch(failed)
-  await Promise.race([started, ended])
-  const { stream: socket } = stream.connection
-  socket.on('data', ({ length }: Buffer) => {
-    // Where no transaction has ended, the rest of one may be on its way.
-    if (isOver || length >= gather.belowBytes || !hasEnded) return
-    hasEnded = false
-    socket.pause()
-    clock.after(gather.ms, () => socket.resume())
-  })
-  unseen.watch(
-    await writing(
-      control,
-      options.seen().found.map(({ oid }) => oid),
-    ),
-  )
-  return {
-    async beat(number) {
-      await unseen.expect(number)
-      const told = JSON.stringify({ beat: number, sender })
-      const text = `select pg_logical_emit_message(true, 'onramp', $1), ${newest}`
-      const [row] = await query<{ xid: string }>(control, text, [told])
-      recentXid = BigInt(row?.xid ?? recentXid)
-      if (!isOver) acknowledge()
-    },
-    close,
-  }
-}
 
-function changedTags(seen: CatalogSnapshot, key: string): string[] {
-  return (seen.relations.get(key) ?? []).flatMap(tableTags)
+  #cut(): void {
+    this.#isOver = true
+    this.#connection.connection.stream.destroy()
+  }
 }
 
 /** Transactions in progress that have written to `relations`, which their locks tell. */

@@ -1,4 +1,4 @@
-// The connections all that needs.
+// The sessions that following the database needs, and what ends one.
 import type { EventEmitter } from 'node:events'
 import type { Socket } from 'node:net'
 import pg from 'pg'
@@ -50,17 +50,10 @@ export async function query<R extends pg.QueryResultRow>(
   values: readonly unknown[] = [],
   name?: string,
 ): Promise<R[]> {
-  const { rows } = await client.query<R>({
-    name,
-    text,
-    values: [...values],
-    query_timeout: patienceMs,
-  } as pg.QueryConfig)
+  // Of `query_timeout` pg's types do not know.
+  const config = { text, values: [...values], query_timeout: patienceMs, ...(name !== undefined && { name }) }
+  const { rows } = await client.query<R>(config)
   return rows
-}
-
-export function sqlState(error: unknown): string | undefined {
-  return error instanceof pg.DatabaseError ? error.code : undefined
 }
 
 /** The end of a session, told to whoever waits for something then. (A promise that all waits were raced against would remember them all.) */

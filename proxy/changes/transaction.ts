@@ -20,7 +20,7 @@ export interface Transaction {
   /** Relations changed that nobody knew of: made a moment ago, or another's. */
   unknown: Set<string>
   /** Numbers of this process' own heartbeats. */
-  beats: number[]
+  heartbeats: number[]
 }
 
 /** More rows of one table than this, and their tags say less than the table's own. */
@@ -56,7 +56,7 @@ export class Transactions {
           xid: message.xid,
           tags: new Set(),
           unknown: new Set(),
-          beats: [],
+          heartbeats: [],
           rows: new Map(),
           whole: new Set(),
         }
@@ -73,7 +73,7 @@ export class Transactions {
         for (const oid of message.oids) this.#touch(this.#relation(oid).key)
         return undefined
       case 'message':
-        if (message.isTransactional && message.prefix === 'onramp') this.#told(message.content)
+        if (message.isTransactional && message.prefix === 'onramp') this.#takeNotice(message.content)
         return undefined
       case 'other':
         return undefined
@@ -155,10 +155,10 @@ export class Transactions {
     return relation
   }
 
-  #told(content: string): void {
-    const { tags, beat } = readNotice(content)
+  #takeNotice(content: string): void {
+    const { tags, heartbeat } = readNotice(content)
     for (const tag of expandTags(tags, this.#watched().tables)) this.#current?.tags.add(tag)
-    if (beat?.sender === this.#sender) this.#current?.beats.push(beat.number)
+    if (heartbeat?.sender === this.#sender) this.#current?.heartbeats.push(heartbeat.number)
   }
 }
 
@@ -167,7 +167,7 @@ export interface Notice {
   tags: string[]
   /** Tags as onramp's own triggers tell them: of a table, and of its rows that are meant. */
   changed: string[]
-  beat?: { sender: string; number: number }
+  heartbeat?: { sender: string; number: number }
 }
 
 /** Reads `{"tags":[...]}` and what onramp tells itself; nothing where it is neither, for everybody may write there. */
@@ -178,11 +178,12 @@ export function readNotice(content: string): Notice {
   } catch {
     given = undefined // not meant for us, or written wrongly: there is nobody to tell
   }
-  const { tags, changed, beat, sender } = (typeof given === 'object' && given !== null ? given : {}) as Record<
-    string,
-    unknown
-  >
-  const isBeat = typeof beat === 'number' && typeof sender === 'string'
+  const { tags, changed, beat, sender } = noticeFields(given)
+  const isHeartbeat = typeof beat === 'number' && typeof sender === 'string'
   const texts = (list: unknown) => (Array.isArray(list) ? list.filter((tag) => typeof tag === 'string') : [])
-  return { tags: texts(tags), changed: texts(changed), ...(isBeat && { beat: { sender, number: beat } }) }
+  return { tags: texts(tags), changed: texts(changed), ...(isHeartbeat && { heartbeat: { sender, number: beat } }) }
+}
+
+function noticeFields(given: unknown): { tags?: unknown; changed?: unknown; beat?: unknown; sender?: unknown } {
+  return typeof given === 'object' && given !== null ? given : {}
 }

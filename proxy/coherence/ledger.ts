@@ -39,18 +39,18 @@ export interface Event extends Position, Invalidation {
 }
 
 /** What the ledger needs to know of an entry, or of a fill under way. `readAt`: milliseconds on this host's monotonic clock. */
-export interface Judged {
-  stamp: Stamp
-  tags: readonly string[]
-  readAt: number
+export interface Stamped {
+  readonly stamp: Stamp
+  readonly tags: readonly string[]
+  readonly readAt: number
 }
 
-/** The position of who is in step with no log: it verifies nothing. */
+/** The position of who is synchronized with no log: it verifies nothing. */
 export const nowhere: Position = { pos: -1, id: '' }
 
 interface Moment {
-  seq: number
-  pos: number
+  readonly seq: number
+  readonly pos: number
 }
 
 /**
@@ -63,8 +63,8 @@ interface Moment {
  * - An entry any process may have written (`verdictShared`) is compared by the prefix its filler had applied: it must be a
  *   prefix of this log too, and no event beyond it may touch the entry.
  *
- * A gap (an event that does not continue the chain) means that something may have been missed. From then on the ledger is in
- * step with nothing, until `join` starts it anew at a barrier appended after the gap was noticed: only stamps at or beyond that
+ * A gap (an event that does not continue the chain) means that something may have been missed. From then on the ledger is
+ * synchronized with nothing, until `join` starts it anew at a barrier appended after the gap was noticed: only stamps at or beyond that
  * are believed. What was stamped here before is 'missed': good for nothing but the day the origin fails.
  *
  * Bounded: beyond `maxTags` tags, or `maxPositions` positions, the oldest is forgotten and the floor rises to it; what was
@@ -134,14 +134,14 @@ export class Ledger {
   }
 
   /**
-   * Applies an invalidation the log has not heard of (yet): for this process alone. Nothing another process wrote that can be
+   * Applies an invalidation the log does not have (yet): for this process alone. Nothing another process wrote that can be
    * judged by now is known to hold it.
    */
   applyHere(invalidation: Invalidation, now: number): void {
     this.#touch(invalidation, now, this.#position.pos + 1)
   }
 
-  /** Is in step with nothing from here on: something may have been missed. */
+  /** Is synchronized with nothing from here on: something may have been missed. */
   lose(): void {
     this.#position = nowhere
     this.#ring.clear()
@@ -160,7 +160,7 @@ export class Ledger {
   }
 
   /** Judges an entry, or a fill, of this process. Its key counts as a tag of its own. */
-  verdict(key: string, { stamp, tags, readAt }: Judged, now: number): Verdict {
+  verdict(key: string, { stamp, tags, readAt }: Stamped, now: number): Verdict {
     if (stamp.seq < this.#lastHard) {
       const { seq } = stamp
       if (seq < this.#floor.seq) return 'invalid'
@@ -173,12 +173,12 @@ export class Ledger {
   }
 
   /** Whether what a fill with this stamp brings may be kept, and be given to who comes now. */
-  isClean(key: string, fill: Judged, now: number): boolean {
+  isClean(key: string, fill: Stamped, now: number): boolean {
     return isGood(this.verdict(key, fill, now))
   }
 
   /** Judges an entry another process may have written. */
-  verdictShared(key: string, { stamp, tags, readAt }: Judged, now: number): Verdict {
+  verdictShared(key: string, { stamp, tags, readAt }: Stamped, now: number): Verdict {
     const { pos } = stamp
     if (!this.holds(stamp) || pos < this.#floor.pos) return 'invalid'
     const isSince = (tag: string) => pos < (this.#last.get(tag)?.pos ?? 0)
@@ -201,7 +201,7 @@ export class Ledger {
     this.#lastHard = this.#seq
     const moment = { seq: this.#seq, pos }
     for (const tag of tags) {
-      this.#last.delete(tag) // to be the youngest again
+      this.#last.delete(tag) // to be the latest again
       this.#last.set(tag, moment)
     }
     for (const [tag, { seq, pos }] of this.#last) {

@@ -1,6 +1,7 @@
 // The invalidation log: a stream in Redis, its events chained; or this process's own.
 import { createHash, randomUUID } from 'node:crypto'
 import type { Cluster, Redis } from 'ioredis'
+import { quote } from '../errors.ts'
 import type { Cause } from '../observation.ts'
 import type { Event, Invalidation, Position } from './ledger.ts'
 
@@ -76,20 +77,23 @@ export function redisLog(client: RedisClient, waiting: RedisClient, keyPrefix: s
     async append(invalidation) {
       const payload = JSON.stringify(invalidation)
       const reply = await client.eval(append, 2, head, events, randomUUID(), payload, keptEvents)
-      const [pos, id, prev] = reply as [number, string, string]
-      return { pos, id, prev, ...invalidation }
+      return { ...placeOf(reply), ...invalidation }
     },
     async head() {
       const [pos, id, beat] = await client.hmget(head, 'pos', 'id', 'beat')
       if (typeof pos !== 'string' || typeof id !== 'string') return undefined
+      if (!Number.isSafeInteger(Number(pos))) throw malformed(pos)
       return { pos: Number(pos), id, beat: beat ?? undefined }
     },
     async read(pos) {
       return eventsOf(await client.xrange(events, `(${pos}-1`, '+', 'COUNT', atOnce))
     },
     async next(pos) {
-      const replies = await waiting.xread('COUNT', atOnce, 'BLOCK', 1000, 'STREAMS', events, `${pos}-1`)
-      return eventsOf((replies as [string, [string, string[]][]][] | null)?.[0]?.[1] ?? [])
+      const reply = await waiting.xread('COUNT', atOnce, 'BLOCK', 1000, 'STREAMS', events, `${pos}-1`)
+      if (reply === null) return []
+      const [stream] = reply
+      if (stream === undefined) throw malformed(reply)
+      return eventsOf(stream[1])
     },
     async beat() {
       await client.eval(beat, 1, head, randomUUID())
@@ -99,28 +103,53 @@ export function redisLog(client: RedisClient, waiting: RedisClient, keyPrefix: s
   }
 }
 
+const malformed = (reply: unknown) =>
+  new Error(`Redis has answered for the invalidation log what it should not: ${quote(reply)}`)
+
+/** Where an event was appended. */
+function placeOf(reply: unknown): Pick<Event, 'pos' | 'id' | 'prev'> {
+  const [pos, id, prev]: unknown[] = Array.isArray(reply) ? reply : []
+  if (!Number.isSafeInteger(pos) || typeof pos !== 'number' || typeof id !== 'string' || typeof prev !== 'string')
+    throw malformed(reply)
+  return { pos, id, prev }
+}
+
 /** What a stream holds as events. An odd one is left out: then the next does not continue the chain, and that is a gap. */
-function eventsOf(entries: [string, string[]][]): Event[] {
-  return entries.flatMap(([at, [idName, id, prevName, prev, eventName, payload]]) => {
-    if (idName !== 'id' || prevName !== 'prev' || eventName !== 'event') return []
-    const event = invalidationOf(payload)
-    return event === undefined
-      ? []
-      : [{ pos: Number.parseInt(at, 10), id: id as string, prev: prev as string, ...event }]
+function eventsOf(entries: unknown): Event[] {
+  if (!Array.isArray(entries)) throw malformed(entries)
+  return entries.flatMap((entry: unknown) => {
+    if (!isEntry(entry)) throw malformed(entry)
+    const [at, [idName, id, prevName, prev, eventName, payload]] = entry
+    const isOdd = idName !== 'id' || prevName !== 'prev' || eventName !== 'event'
+    if (isOdd || id === undefined || prev === undefined || payload === undefined) return []
+    const invalidation = invalidationOf(payload)
+    return invalidation === undefined ? [] : [{ pos: Number.parseInt(at, 10), id, prev, ...invalidation }]
   })
 }
 
-const causes: readonly unknown[] = ['purge', 'change', 'missed', 'barrier'] satisfies Cause[]
+/** An entry of a stream: its id, which is a position and a number, and its fields and their values by turns. */
+function isEntry(entry: unknown): entry is [string, string[]] {
+  const [at, fields]: unknown[] = Array.isArray(entry) ? entry : []
+  const isPlaced = typeof at === 'string' && /^\d+-\d+$/.test(at)
+  return isPlaced && Array.isArray(fields) && fields.every((field) => typeof field === 'string')
+}
 
-function invalidationOf(payload: string | undefined): Invalidation | undefined {
+const causes: readonly Cause[] = ['purge', 'change', 'missed', 'barrier']
+
+const isCause = (value: unknown): value is Cause => causes.some((cause) => cause === value)
+
+function invalidationOf(payload: string): Invalidation | undefined {
+  let given: unknown
   try {
-    const { tags, soft, cause } = JSON.parse(payload ?? '') as Record<string, unknown>
-    const isTagList = Array.isArray(tags) && tags.every((tag) => typeof tag === 'string')
-    if (!isTagList || typeof soft !== 'boolean' || !causes.includes(cause)) return undefined
-    return { tags, soft, cause: cause as Cause }
+    given = JSON.parse(payload)
   } catch {
     return undefined
   }
+  if (typeof given !== 'object' || given === null) return undefined
+  const { tags, soft, cause }: { tags?: unknown; soft?: unknown; cause?: unknown } = given
+  const isTagList = Array.isArray(tags) && tags.every((tag) => typeof tag === 'string')
+  if (!isTagList || typeof soft !== 'boolean' || !isCause(cause)) return undefined
+  return { tags, soft, cause }
 }
 
 /** The log of a process that shares nothing. */

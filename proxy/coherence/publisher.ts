@@ -1,4 +1,5 @@
 // Puts what the database says into the log, gathered.
+import type { ChangeConsumer } from '../changes/changes.ts'
 import type { Clock } from '../clock.ts'
 import type { Observe } from '../observation.ts'
 import type { LogFollower } from './follower.ts'
@@ -8,66 +9,70 @@ const gatherMs = 10
 /** Of one event: what touches more becomes several. */
 const maxTags = 1000
 
+type PublishedTo = Pick<LogFollower, 'publish' | 'beat' | 'isDatabaseFollowed'>
+
 /**
  * Puts what the database says into the log: the first change at once, what follows closely gathered.
  *
- * Tags handed in must be of transactions that every new snapshot sees. A sign of life (`heard`) is passed on only behind all that was
- * handed in before it, and only once that is in the log: whoever sees it has missed nothing up to then.
+ * A sign of life (`caughtUp`) is passed on only behind all that was handed in before it, and only once that is in the log: whoever
+ * sees it has missed nothing up to then.
  */
-export class Publisher {
-  readonly #follower: Pick<LogFollower, 'publish' | 'beat'>
+export class Publisher implements ChangeConsumer {
+  readonly #follower: PublishedTo
   readonly #clock: Clock
   readonly #observe: Observe
-  #changed = new Set<string>()
-  #missed = new Set<string>()
-  #heard: { lagMs: number; at: number } | undefined
-  #isBusy = false
+  readonly #changed = new Set<string>()
+  readonly #missed = new Set<string>()
+  #caughtUpSinceMs: number | undefined
+  #isPublishing = false
 
-  constructor(follower: Pick<LogFollower, 'publish' | 'beat'>, clock: Clock, observe: Observe) {
+  constructor(follower: PublishedTo, clock: Clock, observe: Observe) {
     this.#follower = follower
     this.#clock = clock
     this.#observe = observe
   }
 
-  /** Something with these tags has changed. */
   changed(tags: readonly string[]): void {
     for (const tag of tags) this.#changed.add(tag)
     this.#begin()
   }
 
-  /** Something with these tags may have changed while nobody looked: it is refreshed behind the next reader. */
+  /** What may have changed is refreshed behind the next reader. */
   missed(tags: readonly string[]): void {
     for (const tag of tags) this.#missed.add(tag)
     this.#begin()
   }
 
-  /** All that was committed up to a moment ago has been handed in; `lagMs` from its commit to now. */
-  caughtUp(_sinceMs: number, lagMs: number): void {
-    this.#heard = { lagMs, at: this.#clock.now() }
+  caughtUp(sinceMs: number): void {
+    this.#caughtUpSinceMs = sinceMs
     this.#begin()
   }
 
+  followed(isFollowed: boolean): void {
+    this.#follower.isDatabaseFollowed = isFollowed
+  }
+
   #begin(): void {
-    if (this.#isBusy) return
-    this.#isBusy = true
+    if (this.#isPublishing) return
+    this.#isPublishing = true
     void this.#publishAll()
   }
 
   async #publishAll(): Promise<void> {
-    while (this.#changed.size > 0 || this.#missed.size > 0 || this.#heard !== undefined) {
-      const [changed, missed, heard] = [[...this.#changed], [...this.#missed], this.#heard]
+    while (this.#changed.size > 0 || this.#missed.size > 0 || this.#caughtUpSinceMs !== undefined) {
+      const [changed, missed, sinceMs] = [[...this.#changed], [...this.#missed], this.#caughtUpSinceMs]
       this.#changed.clear()
       this.#missed.clear()
-      this.#heard = undefined
+      this.#caughtUpSinceMs = undefined
       const isInLog = (await this.#publish(changed, false)) && (await this.#publish(missed, true))
-      if (heard !== undefined && isInLog) {
+      if (sinceMs !== undefined && isInLog) {
         await this.#follower.beat()
-        this.#observe({ kind: 'followed', lagSeconds: (heard.lagMs + this.#clock.now() - heard.at) / 1000 })
+        this.#observe({ kind: 'followed', lagSeconds: (this.#clock.now() - sinceMs) / 1000 })
       }
       if (changed.length > 0 || missed.length > 0)
         await new Promise<void>((resolve) => this.#clock.after(gatherMs, resolve))
     }
-    this.#isBusy = false
+    this.#isPublishing = false
   }
 
   /** Resolves to whether the log has it. */

@@ -26,14 +26,14 @@ export interface Purged {
 export function purger(follower: LogFollower, hasRedis: boolean) {
   return async (tags: readonly string[], soft: boolean): Promise<Purged> => {
     const position = await follower.publish({ tags, soft, cause: 'purge' })
-    const isHeard = position !== undefined
+    const isInLog = position !== undefined
     return {
       tags,
       soft,
       position: position && `${position.pos}:${position.id}`,
-      scope: isHeard ? 'fleet' : 'process',
-      reached: isHeard && hasRedis ? ['memory', 'redis'] : ['memory'],
-      missed: isHeard ? [] : ['redis'],
+      scope: isInLog ? 'fleet' : 'process',
+      reached: isInLog && hasRedis ? ['memory', 'redis'] : ['memory'],
+      missed: isInLog ? [] : ['redis'],
     }
   }
 }

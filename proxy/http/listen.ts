@@ -1,7 +1,6 @@
 // Has a listener begin: ports and sockets, the sockets that others have left, and what to do when it cannot.
 import { statSync, unlinkSync } from 'node:fs'
 import type { Server } from 'node:http'
-import type { ListenOptions as SystemOptions } from 'node:net'
 import { connect } from 'node:net'
 import { httpAddress, isSocketPath } from '../address.ts'
 import { codeOf, messageOf, Refusal } from '../errors.ts'
@@ -21,10 +20,13 @@ export interface ListenOptions {
   mayShare: boolean
 }
 
+/** Where the system is told to listen. */
+export type ListenAt = { backlog: number } & ({ path: string } | { host: string; port: number; reusePort: boolean })
+
 /** What can be told to listen: either of the two listeners. */
 interface Listener {
   readonly server: Server
-  listen(options: SystemOptions): Promise<unknown>
+  listen(at: ListenAt): Promise<unknown>
 }
 
 /** Has `listener` listen. Throws a {@link Refusal} that says why it cannot. */

@@ -1,8 +1,9 @@
 // Observations written down.
 import type { Logger } from 'pino'
 import type { Clock } from '../clock.ts'
-import { messageOf } from '../errors.ts'
+import { codeOf, messageOf } from '../errors.ts'
 import { type FactOf, type FactTable, lookUpFact, type Observe } from '../observation.ts'
+import { sqlState } from '../sql-state.ts'
 import { tagInWords } from '../tags.ts'
 
 interface LogLine {
@@ -164,17 +165,8 @@ function describeError(error: unknown): DescribedError {
   while (innermost instanceof Error && innermost.cause !== undefined) innermost = innermost.cause
   if (innermost === undefined) return {}
   const code = codeOf(innermost)
-  if (code === undefined) return { reason: messageOf(innermost) }
-  const reason = /^22\w{3}$/.test(code) ? 'a value does not fit' : messageOf(innermost)
-  return isFromPostgres(innermost, code) ? { reason, sqlState: code } : { reason, errorCode: code }
-}
-
-function codeOf(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
-}
-
-/** What PostgreSQL reports has a severity beside its SQLSTATE; `EPIPE` is five characters long as well. */
-function isFromPostgres(error: unknown, code: string): boolean {
-  const hasSeverity = error instanceof Error && 'severity' in error && typeof error.severity === 'string'
-  return hasSeverity && /^[0-9A-Z]{5}$/.test(code)
+  const reason = /^22\w{3}$/.test(code ?? '') ? 'a value does not fit' : messageOf(innermost)
+  const state = sqlState(innermost)
+  if (state !== undefined) return { reason, sqlState: state }
+  return code === undefined ? { reason } : { reason, errorCode: code }
 }

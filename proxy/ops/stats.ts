@@ -1,7 +1,7 @@
 // What /stats, /events and the dashboard show.
 import type { Lifetime } from '../cache/lifetime.ts'
 import type { MemoryTier } from '../cache/memory.ts'
-import type { Changes } from '../changes/leader.ts'
+import type { Changes } from '../changes/changes.ts'
 import type { Clock } from '../clock.ts'
 import type { LogFollower } from '../coherence/follower.ts'
 import type { Ledger } from '../coherence/ledger.ts'

@@ -8,7 +8,7 @@ import { type AnswerLimits, type AnswerRow, answerOf, limitedSql } from './answe
 import { cancel, serverProcessOf } from './cancel.ts'
 import { Inspector } from './inspection.ts'
 import type { Inspection, Origin, OriginAnswer, Query, Values } from './origin.ts'
-import { asProblem, isOfConnection } from './sql-errors.ts'
+import { isOfConnection, problemOfStatement } from './sql-errors.ts'
 
 export interface PostgresSettings extends AnswerLimits {
   url: string
@@ -80,7 +80,7 @@ export class PostgresOrigin implements Origin {
       this.#observe({ kind: 'origin-query', route, outcome: 'ok', seconds: seconds() })
       return answer
     } catch (error) {
-      const problem = asProblem(error)
+      const problem = problemOfStatement(error)
       const outcome = outcomes[problem.code] ?? 'failed'
       this.#observe({ kind: 'origin-query', route, outcome, seconds: seconds(), error })
       throw problem

@@ -1,6 +1,6 @@
 // What an error of pg says: of the connection, of the moment, or of the statement.
-import pg from 'pg'
 import { Problem } from '../errors.ts'
+import { sqlState } from '../sql-state.ts'
 
 /** Whether it was the connection that failed, rather than the statement: no SQLSTATE, class 08, or an administrator's 57P0x. */
 export function isOfConnection(error: unknown): boolean {
@@ -16,7 +16,7 @@ export function kindOf(error: unknown): 'of the connection' | 'of the moment' | 
 }
 
 /** `error` of a route's statement as the problem its reader is told. */
-export function asProblem(error: unknown): Problem {
+export function problemOfStatement(error: unknown): Problem {
   if (error instanceof Problem) return error
   const state = sqlState(error)
   // 57014 is a cancelled query: the server's statement_timeout.
@@ -28,8 +28,4 @@ export function asProblem(error: unknown): Problem {
     return new Problem('origin-unavailable', 'There is no connection to the database.', { cause: error })
   }
   return new Problem('origin-failed', 'The statement of this route failed.', { cause: error })
-}
-
-function sqlState(error: unknown): string | undefined {
-  return error instanceof pg.DatabaseError ? error.code : undefined
 }

@@ -1,0 +1,181 @@
+// Follows what changes in the database, session after session, for as long as the process lives.
+import { randomBytes } from 'node:crypto'
+import type { Clock } from '../clock.ts'
+import { Refusal } from '../errors.ts'
+import type { Sources } from '../tags.ts'
+import { type Capabilities, findCapabilities } from './capabilities.ts'
+import type { CatalogSnapshot } from './catalog.ts'
+import type { Changes, DatabaseFollowerOptions, FollowMode, FollowState } from './changes.ts'
+import { LeaderSession } from './leader.ts'
+import { pause } from './pause.ts'
+import { type Client, connect, Ending } from './session.ts'
+
+/** After a session that failed. */
+const retryMs = 1000
+/** Where nothing is allowed: how often it is looked whether somebody has run what was missing. */
+const recheckMs = 30_000
+/** The most that `follow` waits. */
+const followMs = 2000
+
+/** Follows what changes in the database, over connections of its own, and goes on trying for ever. */
+export class DatabaseFollower implements Changes {
+  readonly #options: DatabaseFollowerOptions
+  readonly #fleet: string
+  #capabilities: Pick<Capabilities, 'mode' | 'why' | 'warnings'> = {
+    mode: 'off',
+    why: 'nothing is followed yet',
+    warnings: [],
+  }
+  #state: FollowState = 'off'
+  /** What was last observed: what is as it was is not observed again. */
+  #observed = ''
+  #sources: Sources = { tables: [], functions: [] }
+  /** How what is followed was defined when the routes were last looked at. */
+  #inspected: string | undefined
+  #isInspecting = false
+  #running: Promise<void> | undefined
+  /** Ends the session under way. */
+  #session = new AbortController()
+  /** Over when the sources are followed, or cannot be for now. */
+  #attempt = Promise.withResolvers<void>()
+  #isClosed = false
+
+  constructor(options: DatabaseFollowerOptions) {
+    this.#options = options
+    this.#fleet = options.fleet ?? randomBytes(12).toString('hex')
+  }
+
+  get mode(): FollowMode {
+    return this.#capabilities.mode
+  }
+
+  get why(): string {
+    return this.#capabilities.why
+  }
+
+  get warnings(): readonly string[] {
+    return this.#capabilities.warnings
+  }
+
+  get state(): FollowState {
+    return this.#state
+  }
+
+  async follow(sources: Sources): Promise<void> {
+    const next = normalized(sources)
+    if (this.#running !== undefined && JSON.stringify(next) === JSON.stringify(this.#sources)) return
+    this.#sources = next
+    this.#attempt = Promise.withResolvers()
+    const { promise } = this.#attempt
+    this.#session.abort()
+    this.#running ??= this.#run()
+    const { promise: late, resolve } = Promise.withResolvers<void>()
+    const stop = this.#options.clock.after(followMs, resolve)
+    await Promise.race([promise, late]).finally(stop)
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+    this.#session.abort()
+    await this.#running
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#isClosed) {
+      this.#session = new AbortController()
+      const { signal } = this.#session
+      const attempt = this.#attempt
+      try {
+        await this.#runSession(signal, attempt.resolve)
+      } catch (error) {
+        if (error instanceof Refusal) attempt.reject(error)
+        if (!signal.aborted) this.#become('lost', error)
+      }
+      attempt.resolve()
+      const pauseMs = this.#state === 'off' ? recheckMs : retryMs
+      await pause(pauseMs, signal, this.#options).catch(() => {}) // aborted: at once
+    }
+    this.#enter('off')
+  }
+
+  /** One session, from finding the capabilities until something ends it; rejects with that. Calls `followed` once this or another process leads. */
+  async #runSession(signal: AbortSignal, followed: () => void): Promise<void> {
+    const { url, mode: wanted, clock } = this.#options
+    const sources = this.#sources
+    if (wanted === 'off') {
+      this.#capabilities = { mode: 'off', why: 'postgres.follow is off', warnings: [] }
+      this.#become('off')
+      return
+    }
+    const control = await connect(url)
+    const ending = new Ending()
+    control.on('end', () => ending.end(new Error('the server has closed the connection')))
+    signal.addEventListener('abort', () => ending.end(signal.reason))
+    try {
+      const capabilities = await ending.unless(findCapabilities(control, wanted, sources))
+      this.#capabilities = capabilities
+      this.#compare(capabilities.catalog)
+      if (capabilities.mode !== 'off') {
+        const became = (state: FollowState) => {
+          this.#become(state)
+          followed()
+        }
+        const looked = (catalog: CatalogSnapshot) => this.#compare(catalog)
+        const session = { control, capabilities, sources, ending, signal, became, looked }
+        return await new LeaderSession({ ...this.#options, fleet: this.#fleet, ...session }).run()
+      }
+      if (wanted !== 'auto') throw new Refusal(`postgres.follow is ${wanted}, but ${capabilities.why}.`)
+      this.#become('off')
+    } finally {
+      await hangUp(control, clock)
+    }
+  }
+
+  /** Has the routes looked at where something is not defined as it was when they last were. */
+  #compare({ definitions }: CatalogSnapshot): void {
+    if (definitions === this.#inspected || this.#isInspecting) return
+    this.#isInspecting = true
+    const inspected = () => {
+      this.#inspected = definitions
+    }
+    const over = () => {
+      this.#isInspecting = false
+    }
+    void this.#options
+      .redefined()
+      .then(inspected, () => {})
+      .finally(over)
+  }
+
+  #become(state: FollowState, error?: unknown): void {
+    const { mode, why } = this
+    const isNews = this.#state !== state || this.#observed !== `${state} ${mode} ${why}`
+    this.#enter(state)
+    this.#observed = `${state} ${mode} ${why}`
+    if (isNews) this.#options.observe({ kind: 'changes', state, mode, why, error })
+  }
+
+  #enter(state: FollowState): void {
+    const isFollowed = state !== 'off'
+    const wasFollowed = this.#state !== 'off'
+    this.#state = state
+    if (isFollowed !== wasFollowed) this.#options.consumer.followed(isFollowed)
+  }
+}
+
+/** The same whatever order the routes are in. */
+function normalized({ tables, functions }: Sources): Sources {
+  return {
+    tables: tables
+      .map(({ table, columns }) => ({ table, columns: [...new Set(columns)].sort() }))
+      .sort((a, b) => (a.table < b.table ? -1 : 1)),
+    functions: [...new Set(functions)].sort(),
+  }
+}
+
+/** Ends a session, politely if the other side still answers. */
+async function hangUp(control: Client, clock: Clock): Promise<void> {
+  const late = new Promise<void>((resolve) => void clock.after(200, resolve))
+  await Promise.race([control.end(), late]).catch(() => {}) // it may be lost already
+  control.connection.stream.destroy()
+}

@@ -1,0 +1,19 @@
+// A wait of about so long, which an abort ends.
+import type { Clock } from '../clock.ts'
+
+/** Waits about `ms`: processes that wait for the same thing should not all try in one moment. Rejects when `signal` aborts. */
+export function pause(
+  ms: number,
+  signal: AbortSignal,
+  { clock, random }: { clock: Clock; random(): number },
+): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  if (signal.aborted) return Promise.reject(signal.reason)
+  const stop = clock.after(ms * (0.8 + 0.4 * random()), resolve)
+  const abort = () => {
+    stop()
+    reject(signal.reason)
+  }
+  signal.addEventListener('abort', abort, { once: true })
+  return promise.finally(() => signal.removeEventListener('abort', abort))
+}

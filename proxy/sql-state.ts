@@ -1,0 +1,12 @@
+// The SQLSTATE of an error of PostgreSQL.
+
+/**
+ * The SQLSTATE of `error`; nothing where it is no error of PostgreSQL. It is told by its shape: the system's `EPIPE` has five characters
+ * too, but no severity.
+ */
+export function sqlState(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !('severity' in error) || !('code' in error)) return undefined
+  const { severity, code } = error
+  if (typeof severity !== 'string' || typeof code !== 'string') return undefined
+  return /^[0-9A-Z]{5}$/.test(code) ? code : undefined
+}
