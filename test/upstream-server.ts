@@ -20,7 +20,7 @@ export interface WebTier {
 }
 
 /**
- * Starts a small web tier: a page with what belongs to it, a login, an upload, events, a WebSocket that echoes, and content
+ * Starts a small upstream: a page with what belongs to it, a login, an upload, events, a WebSocket that echoes, and content
  * of any length. `at`: the path of a Unix socket to listen on.
  */
 export async function startWebTier(at?: string): Promise<WebTier> {

@@ -6,9 +6,9 @@ export interface AnswerCase {
   name: string
   says: Script
   /** The content, if this can be understood: an answer with exactly this is as good as an error. */
-  means?: string
+  content?: string
   status?: number
-  /** Nothing but what it means will do. */
+  /** Nothing but exactly this will do. */
   isFine?: true
   methods?: string[]
 }

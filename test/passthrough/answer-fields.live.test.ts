@@ -102,7 +102,7 @@ describe('what the web tier says beside its answer', () => {
       const { upstream, app } = stage
       const says = `${chunked}5\r\nhello\r\n0\r\n${trailer}\r\n\r\n`
       const carrier = { url: app.url, upstream }
-      expect(await allTroubles(stage, carrier, { name: trailer, says, means: 'hello' })).toEqual([])
+      expect(await allTroubles(stage, carrier, { name: trailer, says, content: 'hello' })).toEqual([])
       const answer = await stage.answerTo('GET', says)
       expect([valuesOf(answer.fields, 'content-length'), answer.trailers]).toEqual([[], []])
     },

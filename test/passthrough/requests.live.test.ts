@@ -244,7 +244,7 @@ describe('a request passed on', () => {
   })
 
   test('goes to a web tier on a Unix socket just so', async () => {
-    const twoAnswers = { name: 'two answers', says: responseOf('hello') + poison, means: 'hello' }
+    const twoAnswers = { name: 'two answers', says: responseOf('hello') + poison, content: 'hello' }
     const folder = mkdtempSync(join(tmpdir(), 'onramp-web-'))
     onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
     const own = await stage.pair(undefined, join(folder, 'web.sock'))

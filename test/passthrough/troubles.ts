@@ -65,10 +65,10 @@ async function canaryAfter(stage: Stage, client: WireClient, url: string): Promi
 }
 
 /** Everything that is not right about an answer to what the upstream has said. */
-function misread(answer: WireAnswer, { means, status = 200, isFine }: AnswerCase): string[] {
+function misread(answer: WireAnswer, { content, status = 200, isFine }: AnswerCase): string[] {
   const framings = [...valuesOf(answer.fields, 'content-length'), ...valuesOf(answer.fields, 'transfer-encoding')]
   if (framings.length > 1) return [`it is framed twice: ${framings.join(' and ')}`]
-  const isExact = answer.isWhole && answer.status === status && answer.content.toString('latin1') === means
+  const isExact = answer.isWhole && answer.status === status && answer.content.toString('latin1') === content
   if (isExact) return []
   const isCut = !answer.isWhole && (answer.status === status || answer.status === 0)
   if (!isFine && (isCut || notAProblem(answer, 502, 504).length === 0)) return []

@@ -1,4 +1,4 @@
-// Expect.
+// The Expect field.
 import { carried, refused, refusedOrCarried, type Subject } from '../case.ts'
 import { chunked, get, got, hello, post, posted, start } from '../messages.ts'
 

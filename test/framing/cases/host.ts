@@ -1,4 +1,4 @@
-// Host.
+// The Host field.
 import { carried, refused, refusedOrCarried, type Subject } from '../case.ts'
 import { get, got, head, host, posted, start } from '../messages.ts'
 
