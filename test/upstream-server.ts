@@ -1,9 +1,11 @@
+// A small upstream with pages for a browser, and content of any length.
 import { createHash, randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { AddressInfo, Socket } from 'node:net'
-import { Readable } from 'node:stream'
-import type { ReadableStream } from 'node:stream/web'
+import { buffer } from 'node:stream/consumers'
 import { gate } from './support.ts'
+import { echo } from './websocket-echo.ts'
+import { listening } from './wire/listening.ts'
 
 /** Answers the requests for one path. */
 export type Page = (request: IncomingMessage, response: ServerResponse, query: URLSearchParams) => unknown
@@ -18,28 +20,28 @@ export interface WebTier {
 }
 
 /**
- * Starts a small web tier: a page with what belongs to it, a login, an upload, events, a WebSocket that echoes, and content
+ * Starts a small upstream: a page with what belongs to it, a login, an upload, events, a WebSocket that echoes, and content
  * of any length. `at`: the path of a Unix socket to listen on.
  */
 export async function startWebTier(at?: string): Promise<WebTier> {
-  const pages = new Map(Object.entries(site()))
+  const pages = new Map(Object.entries({ ...site, ...accounts(), ...events(), ...contents }))
   const seen: IncomingMessage[] = []
   const server = createServer((request, response) => {
     seen.push(request)
-    const { pathname, searchParams } = new URL(request.url as string, 'http://tier')
+    const { pathname, searchParams } = new URL(request.url ?? '/', 'http://tier')
     const page = pages.get(pathname)
     if (page === undefined) return void response.writeHead(404).end('no such page')
-    Promise.resolve(page(request, response, searchParams)).catch((error: unknown) => response.destroy(error as Error))
+    Promise.resolve(page(request, response, searchParams)).catch((error: unknown) =>
+      response.destroy(error instanceof Error ? error : new Error(String(error))),
+    )
   })
   server.on('upgrade', (request: IncomingMessage, socket, early) => {
     seen.push(request)
-    echo(request, socket as Socket, early)
+    echo(request, socket, early)
   })
-  await new Promise<void>((resolve) =>
-    at === undefined ? server.listen(0, '127.0.0.1', resolve) : server.listen(at, resolve),
-  )
+  if (at !== undefined) await once(server.listen(at), 'listening')
   return {
-    url: at === undefined ? `http://127.0.0.1:${(server.address() as AddressInfo).port}` : `unix:${at}`,
+    url: at === undefined ? `http://127.0.0.1:${await listening(server)}` : `unix:${at}`,
     pages,
     seen,
     stop: () =>
@@ -50,19 +52,21 @@ export async function startWebTier(at?: string): Promise<WebTier> {
   }
 }
 
-function site(): Record<string, Page> {
-  const users = new Map<string, string>()
-  const reports = [1, 2, 3].map(gate)
-  return {
-    '/': (_request, response) => html(response, welcome),
-    '/careless': (_request, response) =>
-      html(response, '<!doctype html><link rel="icon" href="/logo.png"><script src="/no-such.js"></script>'),
-    '/style.css': (_request, response) =>
-      response.writeHead(200, { 'Content-Type': 'text/css' }).end('h1 { color: rgb(1, 2, 3) }'),
-    '/app.js': (_request, response) => response.writeHead(200, { 'Content-Type': 'text/javascript' }).end(script),
-    '/logo.png': (_request, response) => response.writeHead(200, { 'Content-Type': 'image/png' }).end(logo),
-    '/headers': (request, response) => json(response, request.headers),
+const site: Record<string, Page> = {
+  '/': (_request, response) => html(response, welcome),
+  '/careless': (_request, response) =>
+    html(response, '<!doctype html><link rel="icon" href="/logo.png"><script src="/no-such.js"></script>'),
+  '/style.css': (_request, response) =>
+    response.writeHead(200, { 'Content-Type': 'text/css' }).end('h1 { color: rgb(1, 2, 3) }'),
+  '/app.js': (_request, response) => response.writeHead(200, { 'Content-Type': 'text/javascript' }).end(script),
+  '/logo.png': (_request, response) => response.writeHead(200, { 'Content-Type': 'image/png' }).end(logo),
+  '/headers': (request, response) => json(response, request.headers),
+}
 
+/** A login, and an upload from a form. */
+function accounts(): Record<string, Page> {
+  const users = new Map<string, string>()
+  return {
     async '/login'(request, response) {
       const form = await formOf(request)
       const session = randomBytes(8).toString('hex')
@@ -72,22 +76,26 @@ function site(): Record<string, Page> {
     },
     '/account'(request, response) {
       const session = /session=(\w+)/.exec(request.headers.cookie ?? '')?.[1] ?? ''
-      html(
-        response,
-        `<!doctype html><link rel="icon" href="/logo.png"><h1>Hello ${users.get(session) ?? 'stranger'}</h1>`,
-      )
+      const name = users.get(session) ?? 'stranger'
+      html(response, `<!doctype html><link rel="icon" href="/logo.png"><h1>Hello ${name}</h1>`)
     },
     async '/attach'(request, response) {
       const form = await formOf(request)
-      const file = form.get('file') as File
+      const file = form.get('file')
+      if (!(file instanceof File)) throw new Error('The form has no file.')
       const { bytes, digest } = await digestOf(file.stream())
       html(
         response,
         `<!doctype html><link rel="icon" href="/logo.png"><h1>${form.get('title')}</h1><p>${file.name} ${bytes} ${digest}</p>`,
       )
     },
+  }
+}
 
-    // Each event is sent only when the page has said that it has the one before: held back, none but the first would come.
+/** Each event is sent only when the page has said that it has the one before: held back, none but the first would come. */
+function events(): Record<string, Page> {
+  const reports = [1, 2, 3].map(gate)
+  return {
     async '/events'(request, response) {
       if (request.headers['last-event-id'] !== undefined) return response.writeHead(204).end()
       response.writeHead(200, { 'Content-Type': 'text/event-stream' })
@@ -101,19 +109,21 @@ function site(): Record<string, Page> {
       reports[Number(query.get('id'))]?.open()
       response.writeHead(204).end()
     },
-
-    /** `bytes` of content, with its length or, with `chunked`, without. */
-    async '/download'(_request, response, query) {
-      const bytes = Number(query.get('bytes'))
-      if (!query.has('chunked')) response.setHeader('Content-Length', bytes)
-      for (const piece of content(bytes)) if (!response.write(piece)) await drained(response)
-      response.end()
-    },
-    /** Says what it has got. */
-    async '/upload'(request, response) {
-      json(response, { ...(await digestOf(request)), framing: request.headers['transfer-encoding'] ?? 'sized' })
-    },
   }
+}
+
+const contents: Record<string, Page> = {
+  /** `bytes` of content, with its length or, with `chunked`, without. */
+  async '/download'(_request, response, query) {
+    const bytes = Number(query.get('bytes'))
+    if (!query.has('chunked')) response.setHeader('Content-Length', bytes)
+    for (const piece of content(bytes)) if (!response.write(piece)) await drained(response)
+    response.end()
+  },
+  /** Says what it has got. */
+  async '/upload'(request, response) {
+    json(response, { ...(await digestOf(request)), framing: request.headers['transfer-encoding'] ?? 'sized' })
+  },
 }
 
 const logo = Buffer.from(
@@ -177,9 +187,9 @@ function json(response: ServerResponse, value: unknown): void {
   response.writeHead(200, { 'Content-Type': 'application/json' }).end(JSON.stringify(value))
 }
 
-function formOf(request: IncomingMessage): Promise<FormData> {
+async function formOf(request: IncomingMessage): Promise<FormData> {
   const headers = { 'Content-Type': request.headers['content-type'] ?? '' }
-  return new Response(Readable.toWeb(request) as ReadableStream<Uint8Array>, { headers }).formData()
+  return new Response(await buffer(request), { headers }).formData()
 }
 
 const piece = randomBytes(65_536)
@@ -222,60 +232,4 @@ export function drained(stream: NodeJS.EventEmitter): Promise<void> {
     }
     stream.on('drain', done).on('close', done)
   })
-}
-
-/** RFC 6455, server side, as far as an echo goes: every frame goes back as it came, without its mask; close closes. */
-function echo(request: IncomingMessage, socket: Socket, early: Buffer): void {
-  const accept = createHash('sha1')
-    .update(`${request.headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`)
-    .digest('base64')
-  socket.write(
-    `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`,
-  )
-  let waiting = early
-  const read = (bytes: Buffer) => {
-    waiting = Buffer.concat([waiting, bytes])
-    for (let frame = firstFrame(waiting); frame !== undefined; frame = firstFrame(waiting)) {
-      waiting = waiting.subarray(frame.size)
-      socket.write(Buffer.concat([header(frame.first, frame.payload.length), frame.payload]))
-      if ((frame.first & 0x0f) === 8) socket.end()
-    }
-  }
-  socket.on('error', () => {}) // the other side may leave without a close
-  socket.on('end', () => socket.end())
-  socket.on('data', read)
-  read(Buffer.alloc(0))
-}
-
-interface Frame {
-  /** FIN and opcode. */
-  first: number
-  payload: Buffer
-  /** With everything around it. */
-  size: number
-}
-
-function firstFrame(bytes: Buffer): Frame | undefined {
-  if (bytes.length < 2) return undefined
-  const short = bytes.readUInt8(1) & 0x7f
-  const at = short === 126 ? 4 : short === 127 ? 10 : 2
-  if (bytes.length < at + 4) return undefined
-  const length = short === 126 ? bytes.readUInt16BE(2) : short === 127 ? Number(bytes.readBigUInt64BE(2)) : short
-  const size = at + 4 + length
-  if (bytes.length < size) return undefined
-  const mask = bytes.subarray(at, at + 4)
-  const payload = Buffer.from(bytes.subarray(at + 4, size))
-  for (let i = 0; i < length; i += 1) payload[i] = (payload[i] as number) ^ (mask[i % 4] as number)
-  return { first: bytes.readUInt8(0), payload, size }
-}
-
-function header(first: number, length: number): Buffer {
-  if (length < 126) return Buffer.from([first, length])
-  const long = length > 0xffff
-  const bytes = Buffer.alloc(long ? 10 : 4)
-  bytes.writeUInt8(first, 0)
-  bytes.writeUInt8(long ? 127 : 126, 1)
-  if (long) bytes.writeBigUInt64BE(BigInt(length), 2)
-  else bytes.writeUInt16BE(length, 2)
-  return bytes
 }

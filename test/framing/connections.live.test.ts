@@ -1,0 +1,185 @@
+// What takes more than one packet: tunnels, answers held back, answers that nobody asked for.
+import { describe, expect, test } from 'vitest'
+import { gate } from '../support.ts'
+import { within } from '../wire/within.ts'
+import { carried, type FramingCase } from './case.ts'
+import { get, got, head, host, post, posted, smuggled, start, websocket, withTarget } from './messages.ts'
+import { sharingRelay, verbatimRelay } from './relays.ts'
+import { framingRunner } from './runner.ts'
+import { StrictClient } from './strict-client.ts'
+import type { StrictRequest } from './strict-http.ts'
+import { deadlineMs } from './watched.ts'
+
+const runner = framingRunner()
+
+/** Asks for a WebSocket, with bytes of it in the same packet, and has the answer held back until `check` is done. */
+async function upgrade(port: number, early: string, check: () => Promise<void>): Promise<StrictClient> {
+  const { upstream } = runner
+  upstream.forget()
+  const { opened, open } = gate()
+  upstream.pause = ({ target }) => (target.includes('accept') ? opened : undefined)
+  const client = new StrictClient(port)
+  client.send(websocket('/accept') + early)
+  await upstream.until(() => upstream.requests.length > 0)
+  await check()
+  open()
+  return client
+}
+
+describe('a WebSocket that the web tier accepts', () => {
+  test('is a tunnel for both sides from the 101 on, and not a byte passes before', async () => {
+    const { upstream, port } = runner
+    const client = await upgrade(port, smuggled, async () => {
+      expect(await runner.canaries(port)).toEqual([])
+      expect([upstream.violations, upstream.tunnelled]).toEqual([[], ''])
+    })
+    await client.until(() => client.tunnelled.length > 0)
+    client.send('\0late\r\n')
+    await client.until(() => client.tunnelled.endsWith('late\r\n'))
+    expect(client.interim).toEqual([101])
+    expect([upstream.tunnelled, client.tunnelled]).toEqual([`${smuggled}\0late\r\n`, `echo:${smuggled}echo:\0late\r\n`])
+    client.end()
+    expect(await client.until(() => client.isClosed)).toBe(true)
+    expect([await runner.canaries(port), upstream.violations, runner.strangers.length]).toEqual([[], [], 1])
+    upstream.forget()
+  })
+
+  test('twin: bytes that are passed on as they come arrive before the 101', async () => {
+    const { upstream } = runner
+    const relay = await verbatimRelay(upstream.port)
+    const client = await upgrade(relay.port, smuggled, async () => {
+      await upstream.until(() => upstream.violations.length > 0)
+      expect(upstream.violations[0]).toMatch('bytes ahead of the 101')
+    })
+    client.close()
+    await relay.stop()
+    upstream.forget()
+  })
+})
+
+test('content that waits for 100-continue is asked for by the web tier, and carried once it comes', async () => {
+  const { upstream } = runner
+  upstream.forget()
+  const client = new StrictClient(runner.port)
+  client.send(head('POST /waits HTTP/1.1', host, 'Expect: 100-continue', 'Content-Length: 5'))
+  await client.until(() => client.interim.length > 0)
+  expect([client.interim, client.answers, upstream.requests]).toEqual([[100], [], []])
+  client.send('hello')
+  await client.until(() => client.answers.length > 0)
+  expect(client.answers).toMatchObject([{ status: 200, answers: 'POST /waits' }])
+  expect(upstream.requests).toMatchObject([{ method: 'POST', target: '/waits', content: 'hello' }])
+  client.close()
+  upstream.forget()
+})
+
+describe('an answer of the web tier that nobody asked for', () => {
+  const stolen = 'HTTP/1.1 200 OK\r\nX-Answers: GET /stolen\r\nContent-Length: 6\r\n\r\nstolen'
+  const excess = ({ target }: StrictRequest) => (target.startsWith('/canary') ? '' : stolen)
+  const cases: FramingCase[] = [
+    { name: 'behind that to a GET', bytes: get(), expected: carried(got) },
+    {
+      name: 'behind that to a HEAD',
+      bytes: start('HEAD /ID HTTP/1.1'),
+      expected: carried({ ...got, method: 'HEAD' }),
+    },
+    {
+      name: 'behind that to a GET with content',
+      bytes: `${get('Content-Length: 5')}hello`,
+      expected: carried({ ...got, content: 'hello' }),
+    },
+    { name: 'behind that to a POST', bytes: `${post('Content-Length: 5')}hello`, expected: carried(posted) },
+  ]
+
+  test.for(cases)('$name, reaches nobody', async (one) => {
+    runner.upstream.excess = excess
+    expect(await runner.unsafe(one, runner.port)).toEqual([])
+  })
+
+  test('twin: over a connection that is shared as it is, the next to ask gets it', async () => {
+    const { upstream } = runner
+    const relay = await sharingRelay(upstream.port)
+    upstream.excess = excess
+    const client = new StrictClient(relay.port)
+    client.send(get())
+    await client.until(() => client.isClosed)
+    expect(await runner.canaries(relay.port, 1)).toContainEqual(expect.stringMatching(/^canary: 200 GET \/stolen/))
+    client.close()
+    await relay.stop()
+    upstream.forget()
+  })
+})
+
+/** Has the answer to /first held back until `open`. */
+function firstHeldBack(): () => void {
+  const { opened, open } = gate()
+  runner.upstream.forget()
+  runner.upstream.pause = ({ target }) => (target === '/first' ? opened : undefined)
+  return open
+}
+
+const first = `${withTarget('/first', post('Content-Length: 5'))}hello`
+
+describe('a request behind one that changes something', () => {
+  test.for([
+    { name: 'GET', second: withTarget('/second', get()) },
+    { name: 'POST', second: `${withTarget('/second', post('Content-Length: 5'))}hello` },
+  ])('waits for the answer to that (RFC 9112, 9.3.2): $name', async ({ second }) => {
+    const { upstream, port } = runner
+    const open = firstHeldBack()
+    const client = new StrictClient(port)
+    client.send(first + second)
+    await upstream.until(() => runner.strangers.length > 0)
+    expect(await runner.canaries(port)).toEqual([])
+    const seen = runner.strangers.map(({ target }) => target)
+    open()
+    await client.until(() => client.answers.length === 2)
+    client.close()
+    expect(seen).toEqual(['/first'])
+    expect(client.answers.map(({ content }) => content.replace(/.* /, ''))).toEqual(['/first', '/second'])
+    expect(runner.strangers.map(({ target }) => target)).toEqual(['/first', '/second'])
+    upstream.forget()
+  })
+})
+
+test('what is refused behind a request under way is not given out as the answer to that', async () => {
+  const { upstream, port } = runner
+  const open = firstHeldBack()
+  const client = new StrictClient(port)
+  client.send(first)
+  await upstream.until(() => runner.strangers.length > 0)
+  client.send(start('\0 /second#x HTTP/1.1'))
+  expect(await runner.canaries(port)).toEqual([])
+  open()
+  expect(await client.until(() => client.isClosed)).toBe(true)
+  expect(client.answers[0]?.status ?? 'none').toSatisfy((status) => status === 200 || status === 'none')
+  expect(runner.strangers.map(({ target }) => target)).toEqual(['/first'])
+  upstream.forget()
+})
+
+describe('a connection that was not given another protocol is gone when its client is', () => {
+  const tunnels: [name: string, asked: string][] = [
+    ['a WebSocket that the web tier refuses', websocket('/refused')],
+    ['CONNECT', start('CONNECT a.example:443 HTTP/1.1')],
+  ]
+  test.for(
+    tunnels.flatMap(([name, asked]) => [
+      { name, packets: [asked] },
+      { name: `${name}, a request behind it`, packets: [asked + smuggled] },
+      { name: `${name}, a request after the answer`, packets: [asked, smuggled] },
+    ]),
+  )('$name', async ({ packets: [asked = '', later = ''] }) => {
+    const { upstream } = runner
+    upstream.forget()
+    const own = await runner.startApp()
+    const client = new StrictClient(Number(new URL(own.url).port))
+    client.send(asked)
+    await client.until(() => client.answers.length > 0)
+    client.send(later)
+    expect(await client.until(() => client.isClosed)).toBe(true)
+    client.end()
+    // Stopping waits for every connection there is.
+    await expect(within(own.stop(), 'the end of every connection', deadlineMs)).resolves.toBeUndefined()
+    expect(runner.strangers.filter(({ target }) => target === '/smuggled')).toEqual([])
+    upstream.forget()
+  })
+})
