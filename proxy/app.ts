@@ -15,14 +15,10 @@ import { LogFollower } from './coherence/follower.ts'
 import { Ledger } from './coherence/ledger.ts'
 import { ownLog, redisLog } from './coherence/log.ts'
 import { Publisher } from './coherence/publisher.ts'
-import { purger } from './coherence/purge.ts'
 import type { Config } from './config/schema.ts'
 import { Dispatcher, publicLimits } from './http/dispatch.ts'
 import { PublicListener } from './http/listener.ts'
-import { describeRoute } from './http/routes/description.ts'
 import { prepare } from './http/routes/prepare.ts'
-import { purgedTags } from './http/routes/purged-tags.ts'
-import { RouteReads } from './http/routes/reads.ts'
 import { Routing } from './http/routes/routing.ts'
 import { upstreamOptions } from './http/upstream/address.ts'
 import { Passthrough } from './http/upstream/passthrough.ts'
@@ -50,16 +46,15 @@ export interface Surroundings {
 }
 
 type Base = Surroundings & Observers & { opened: AsyncDisposableStack }
-type Reading = ReturnType<typeof readDatabase>
-type Coherence = ReturnType<typeof keepCoherent>
-type Caching = ReturnType<typeof cacheAnswers>
+type Database = Base & ReturnType<typeof readDatabase>
+type Coherent = Database & ReturnType<typeof keepCoherent>
+type Cached = Coherent & ReturnType<typeof cacheAnswers>
+type Followed = Cached & Awaited<ReturnType<typeof followRoutes>>
 
-/** For how long at most /ready waits for what `warm` lists, and the start for Redis, in milliseconds. */
-const [longestWarmMs, redisReadyMs] = [10_000, 1000]
+/** For how long at most /ready waits for what `warm` lists, in milliseconds. */
+const longestWarmMs = 10_000
 /** The most a reader waits for a place in the invalidation log that it names, in milliseconds. */
 const positionMs = 50
-/** How much longer than a statement a lease lasts, in milliseconds: a holder that is alive has filled, or given up, by then. */
-const leaseGraceMs = 250
 
 /**
  * Opens connections, does not listen. Throws a Refusal when the database has something against the configuration; what was opened by
@@ -67,38 +62,24 @@ const leaseGraceMs = 250
  */
 export async function createApp(given: Surroundings): Promise<RunningApp> {
   await using opened = new AsyncDisposableStack()
-  const base: Base = { ...given, ...(await startObservers(given, opened)), opened }
-  const reading = readDatabase(base)
-  const coherence = keepCoherent(base)
-  const caching = cacheAnswers(base, reading, coherence)
-  const serving = await serveRoutes(base, reading, coherence, caching)
-  const { routing } = serving
-  const purge = purger(coherence.logFollower, coherence.redis !== undefined)
-  const parts = { ...base, ...reading, ...coherence, ...caching, ...serving }
-  const admin = adminListener({
-    ...parts,
-    token: given.config.admin.token,
-    routes: () => routing.table.routes.map(describeRoute),
-    purge: (request) => purge(purgedTags(routing.table, request), request.soft),
-    reload: () => routing.reload(given.readConfig),
-  })
-  return new RunningApp({ ...parts, admin, closing: opened.move() })
+  const base = { ...given, ...(await startObservers(given, opened)), opened }
+  const database = { ...base, ...readDatabase(base) }
+  const coherent = { ...database, ...keepCoherent(database) }
+  const cached = { ...coherent, ...cacheAnswers(coherent) }
+  const followed = { ...cached, ...(await followRoutes(cached)) }
+  const parts = { ...followed, ...serveClients(followed) }
+  return new RunningApp({ ...parts, admin: adminListener(parts), closing: opened.move() })
 }
 
 /** The database behind its guards, and how this process is kept from more work than it can do. */
 function readDatabase({ config, databaseUrl, clock, observe, opened }: Base) {
-  const { connections, statementTimeout: statementTimeoutMs, maxRows, maxBytes } = config.postgres
+  const { connections, statementTimeout: statementMs, maxRows, maxBytes } = config.postgres
   const scheduler = new Scheduler(clock)
   const overload = detectOverload(clock, () => scheduler.waitedMs)
   opened.defer(() => overload.stop())
-  const settings = { url: databaseUrl, connections, statementTimeoutMs, maxRows, maxBytes }
-  const waitMs = config.request.timeout - statementTimeoutMs
-  const guards = {
-    slots: connections,
-    waitMs,
-    statementMs: statementTimeoutMs,
-    isOverloaded: () => overload.isOverloaded,
-  }
+  const settings = { url: databaseUrl, connections, statementTimeoutMs: statementMs, maxRows, maxBytes }
+  const waitMs = config.request.timeout - statementMs
+  const guards = { slots: connections, waitMs, statementMs, isOverloaded: () => overload.isOverloaded }
   const origin = new GuardedOrigin(new PostgresOrigin(settings, clock, observe), guards, clock, observe)
   opened.defer(() => origin.close())
   return { scheduler, overload, origin }
@@ -117,81 +98,66 @@ function keepCoherent({ config, clock, observe, opened }: Base) {
 }
 
 /** The tiers, nearest first, and reading through them. */
-function cacheAnswers(base: Base, { overload, scheduler }: Reading, { redis, ledger, logFollower }: Coherence) {
-  const { config, clock, observe, random, traces } = base
-  const { keyPrefix, timeout } = config.redis
+function cacheAnswers(base: Coherent) {
+  const { config, clock, observe, random, traces, overload, scheduler, redis, ledger, logFollower } = base
+  const { keyPrefix, timeout: deadlineMs } = config.redis
+  const { statementTimeout, connections } = config.postgres
   const hotKeys = new HotKeys(random)
   const memory = memoryTier(config.memory.maxBytes, observe, (key) => hotKeys.note(key))
-  const limits = { deadlineMs: timeout, failuresToOpen: 5, openMs: 1000, isLate: () => overload.isLate }
   const shared = redis && redisTier(redis.client, keyPrefix, logFollower, clock, observe)
+  const limits = { deadlineMs, failuresToOpen: 5, openMs: 1000, isLate: () => overload.isLate }
   const farther = (shared ? [shared] : []).map((tier) => new FailOpenTier(tier, limits, clock, observe))
-  const leaseMs = config.postgres.statementTimeout + leaseGraceMs
   const [server] = farther
   const cache = new ReadThrough({
+    ...{ ledger, clock, observe, random, softMs: config.request.softTimeout, deadlineMs: config.request.timeout },
     memory: traces?.memory(memory) ?? memory,
     farther: traces ? farther.map((tier) => traces.tier(tier)) : farther,
-    leases:
-      redis && server ? redisLeases(redis.client, keyPrefix, leaseMs, server, () => logFollower.isShared) : noLeases,
-    ...{ ledger, clock, observe, random, softMs: config.request.softTimeout, deadlineMs: config.request.timeout },
+    leases: redis && server ? redisLeases(redis.client, keyPrefix, statementTimeout, server, logFollower) : noLeases,
     // Half of the connections are left to those who wait.
-    mayRefresh: (underWay) => underWay < Math.ceil(config.postgres.connections / 2) && !overload.isOverloaded,
+    mayRefresh: (underWay) => underWay < Math.ceil(connections / 2) && !overload.isOverloaded,
     reached: (position) => logFollower.reached(position, positionMs),
     turn: () => scheduler.turn(),
   })
-  return { hotKeys, memory, farther, cache, sources: answerSources([memory, ...(redis ? farther : [redisTierNames])]) }
+  const audit = new Audit({ ledger, clock, observe, random })
+  const variants = new VariantBuilder(memory, observe)
+  const sources = answerSources([memory, ...(redis ? farther : [redisTierNames])])
+  return { hotKeys, memory, farther, cache, audit, variants, sources }
 }
 
-/** The routes, the following of what they read, and the listener that clients meet. */
-async function serveRoutes(
-  base: Base,
-  { origin, scheduler }: Reading,
-  coherence: Coherence,
-  { memory, cache }: Caching,
-) {
-  const { config, clock, observe, random, traces, opened } = base
-  const { redis, ledger, logFollower } = coherence
-  const isReady = redis && untilReady(redis.client, clock, redisReadyMs)
-  const [prepared] = await Promise.all([prepare(config, origin), isReady])
+/** The routes, and the following of what they read in the database. */
+async function followRoutes(base: Cached) {
+  const { config, databaseUrl, clock, observe, random, opened, origin, redis, logFollower, cache, readiness } = base
+  const [prepared] = await Promise.all([prepare(config, origin), redis && untilReady(redis.client, clock)])
   const routing = new Routing({ config, prepared, origin, logFollower, observe })
+  const database = { url: databaseUrl, mode: config.postgres.follow, fleet: redis && config.redis.keyPrefix }
   const changes = new DatabaseFollower({
-    url: base.databaseUrl,
-    mode: config.postgres.follow,
-    fleet: redis && config.redis.keyPrefix,
+    ...{ ...database, clock, observe, random },
     consumer: new Publisher(logFollower, clock, observe),
     redefined: () => routing.inspectAgain(),
-    ...{ clock, observe, random },
   })
   opened.defer(() => changes.close())
   routing.onSources((sources) => changes.follow(sources))
   await logFollower.start()
   await changes.follow(routing.sources)
   await origin.warm(Math.min(config.postgres.connections, 4)) // the first requests find connections open
-  const reads = new RouteReads(() => routing.table, origin)
-  const listed = prepared.warm.map(({ route, params }) => reads.of(route, params))
-  void warm(listed, cache, longestWarmMs, clock, observe).then(() => base.readiness.warmed())
+  void warm(routing.listedReads, cache, longestWarmMs, clock, observe).then(() => readiness.warmed())
+  const warnings = [...prepared.inspection.warnings, ...changes.warnings, ...(await evictionFaults(redis))]
+  return { routing, changes, warnings }
+}
+
+/** The listener that clients meet, and the way on to the upstream. */
+function serveClients(base: Followed) {
+  const { config, clock, observe, random, traces, opened, cache } = base
   const options = upstreamOptions(config)
   const upstream = options && new Passthrough(options, clock, random, observe)
   opened.defer(() => upstream?.close())
   const limits = publicLimits(config)
   const listener = new PublicListener(limits, config.listen.tls, clock, observe)
   const dispatcher = new Dispatcher({
-    ...{ listener, limits, origin, scheduler, clock, observe, random },
-    traces,
-    routes: () => routing.table,
+    ...{ ...base, listener, limits, passthrough: upstream, cors: config.cors.origins },
     cache: traces?.cache(cache) ?? cache,
-    audit: new Audit({ ledger, clock, observe, random }),
-    variants: new VariantBuilder(memory, observe),
-    passthrough: upstream,
-    cors: config.cors.origins,
   })
   listener.serve(dispatcher)
   traces?.follow(listener.server)
-  const evictions = redis?.isConnected ? await evictionFaults(redis.client) : []
-  return {
-    routing,
-    changes,
-    upstream,
-    listener,
-    warnings: [...prepared.inspection.warnings, ...changes.warnings, ...evictions],
-  }
+  return { upstream, listener }
 }

@@ -11,6 +11,7 @@ import { Ledger } from '../proxy/coherence/ledger.ts'
 import { Problem } from '../proxy/errors.ts'
 import { Dispatcher, type PublicLimits } from '../proxy/http/dispatch.ts'
 import { PublicListener } from '../proxy/http/listener.ts'
+import { RouteReads } from '../proxy/http/routes/reads.ts'
 import { compileRoute, type Route } from '../proxy/http/routes/route.ts'
 import { routeTable } from '../proxy/http/routes/table.ts'
 import type { GuardedOrigin } from '../proxy/origin/guard.ts'
@@ -110,13 +111,20 @@ function setup({
   const lookAgain = (seen: Partial<Route>) => {
     table = routeTable(routes(common.cacheControl).map((route) => ({ ...route, ...seen })))
   }
+  const guarded = origin as unknown as GuardedOrigin
+  const routing = {
+    get table() {
+      return table
+    },
+    reads: new RouteReads(() => table, guarded),
+  }
   const listener = new PublicListener(limits, undefined, clock, seen.observe)
   const dispatcher = new Dispatcher({
-    routes: () => table,
+    routing,
     cache,
     audit: new Audit({ ledger, clock, observe: seen.observe, random: () => 1 }),
     variants: { want: (key, encoding) => wanted.push([key, encoding]) },
-    origin: origin as unknown as GuardedOrigin,
+    origin: guarded,
     scheduler,
     clock,
     observe: seen.observe,

@@ -25,6 +25,8 @@ export interface Leases {
   readonly isUsable: boolean
 }
 
+/** How much longer than a statement a lease lasts, in milliseconds. */
+const graceMs = 250
 /** For how long a failed fill is not tried again by others. */
 const failedMs = 1000
 const failed = 'failed'
@@ -40,29 +42,30 @@ redis.call('set', KEYS[1], ARGV[2], 'px', ARGV[3])
 return 1`
 
 /** Without Redis everybody leads: one fill a process and key. */
-export const noLeases: Leases = { take: async () => alone, isUsable: false }
-const alone: Lease = { state: 'led', release() {} }
+export const noLeases: Leases = { take: async () => soleLeader, isUsable: false }
+const soleLeader: Lease = { state: 'led', release() {} }
 
 /**
  * Leases kept in Redis, for efficiency only: a lease lost, expired or taken twice costs a query and never an answer.
  *
- * One is held for at most `longestMs`, which must outlast a statement: a holder that dies leaves it to the next after that. `server`
+ * One is held for a moment longer than a statement may take: a holder that is alive has filled, or given up, by then; one that dies leaves it to the next. `server`
  * is Redis under its limits.
  */
 export function redisLeases(
   client: RedisClient,
   keyPrefix: string,
-  longestMs: number,
+  statementTimeoutMs: number,
   server: Pick<FailOpenTier, 'guard' | 'isFailing'>,
-  isShared: () => boolean,
+  sharing: { readonly isShared: boolean },
 ): Leases {
+  const longestMs = statementTimeoutMs + graceMs
   const take = async (key: Key, { pos, id }: Position, leads: (holder: Position) => boolean): Promise<Lease> => {
     const name = `${keyPrefix}lease:${key}`
     const token = `${randomUUID()} ${pos} ${id}`
     // In one write: what is there if it is not ours now.
     const [taken, holder] = await Promise.all([client.set(name, token, 'PX', longestMs, 'NX'), client.get(name)])
-    const end = (outcome: string) => client.eval(release, 1, name, token, outcome, failedMs).then(() => alone)
-    const led: Lease = { state: 'led', release: (outcome) => void server.guard(() => end(outcome), alone) }
+    const end = (outcome: string) => client.eval(release, 1, name, token, outcome, failedMs).then(() => soleLeader)
+    const led: Lease = { state: 'led', release: (outcome) => void server.guard(() => end(outcome), soleLeader) }
     if (taken === 'OK') return led
     if (holder === failed) return { state: 'failed', release() {} }
     const [, holderPos, holderId] = holder?.split(' ') ?? []
@@ -71,10 +74,10 @@ export function redisLeases(
     return isOurs ? led : { state: 'held', release() {} }
   }
   return {
-    take: (key, stamp, leads) => server.guard(() => take(key, stamp, leads), alone),
+    take: (key, stamp, leads) => server.guard(() => take(key, stamp, leads), soleLeader),
     // Where nothing is kept in Redis there would be nothing to wait for.
     get isUsable() {
-      return !server.isFailing && isShared()
+      return !server.isFailing && sharing.isShared
     },
   }
 }

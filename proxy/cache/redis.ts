@@ -130,7 +130,7 @@ type Options = Pick<
 const again = (attempt: number) => Math.min(50 * 2 ** attempt, 1000)
 
 /** Waits until `client` can be used, at most `ms`. Resolves to whether it can. */
-export async function untilReady(client: RedisClient, clock: Clock, ms: number): Promise<boolean> {
+export async function untilReady(client: RedisClient, clock: Clock, ms = 1000): Promise<boolean> {
   if (client.status === 'ready') return true
   return new Promise((resolve) => {
     const cancel = clock.after(ms, () => resolve(false))
@@ -142,8 +142,9 @@ export async function untilReady(client: RedisClient, clock: Clock, ms: number):
 }
 
 /** What is wrong with how the server makes room, in sentences: the invalidation log has no lifetime, and must not be dropped. */
-export async function evictionFaults(client: RedisClient): Promise<string[]> {
-  const memory = await client.info('memory').catch(() => '') // not allowed to ask: then nothing is known
+export async function evictionFaults(redis: RedisConnection | undefined): Promise<string[]> {
+  if (!redis?.isConnected) return []
+  const memory = await redis.client.info('memory').catch(() => '') // not allowed to ask: then nothing is known
   const [limit, policy] = ['maxmemory', 'maxmemory_policy'].map(
     (name) => new RegExp(`^${name}:(\\S+)`, 'm').exec(memory)?.[1],
   )

@@ -23,7 +23,7 @@ export interface Purged {
 }
 
 /** Makes the one way a purge takes. Once it resolves, this process serves nothing older. */
-export function purger(follower: LogFollower, hasRedis: boolean) {
+export function purger(follower: Pick<LogFollower, 'publish'>, hasRedis: boolean) {
   return async (tags: readonly string[], soft: boolean): Promise<Purged> => {
     const position = await follower.publish({ tags, soft, cause: 'purge' })
     const isInLog = position !== undefined

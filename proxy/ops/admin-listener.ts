@@ -1,20 +1,35 @@
 // The listener for people and probes: its routes, the dashboard, the gauges and the history behind them.
 import type { FastifyInstance } from 'fastify'
 import type { HotKeys } from '../cache/hot-keys.ts'
+import type { LogFollower } from '../coherence/follower.ts'
+import { type PurgeRequest, purger } from '../coherence/purge.ts'
+import type { Config } from '../config/schema.ts'
 import type { AnswerSource } from '../sources.ts'
-import { type AdminDependencies, adminRoutes } from './admin.ts'
+import { adminRoutes, type Reloaded } from './admin.ts'
 import { adminServer } from './admin-server.ts'
 import { dashboardRoutes } from './dashboard.ts'
 import { measureEventLoopLag } from './event-loop-lag.ts'
 import { gaugeReadings, registerGauges } from './gauges.ts'
 import { History } from './history.ts'
 import type { Observers } from './observers.ts'
-import { type StateParts, stateOf, statsOf, stepGaugesOf } from './stats.ts'
+import { type DescribedRoute, type StateParts, stateOf, statsOf, stepGaugesOf } from './stats.ts'
+
+/** The routes, as far as people look at them and change them. */
+export interface AdministeredRoutes {
+  describe(): readonly DescribedRoute[]
+  /** Throws `bad-parameters` for a route or parameters that do not exist. */
+  tagsOf(request: PurgeRequest): string[]
+  /** Throws a Refusal with every fault of the configuration that `read` brings. */
+  reload(read: () => Config): Promise<Reloaded>
+}
 
 export interface AdminListenerParts
-  extends StateParts,
-    Pick<Observers, 'metrics' | 'recentEvents' | 'refreshStats' | 'readiness'>,
-    Pick<AdminDependencies, 'token' | 'routes' | 'purge' | 'reload'> {
+  extends Omit<StateParts, 'logFollower'>,
+    Pick<Observers, 'metrics' | 'recentEvents' | 'refreshStats' | 'readiness'> {
+  logFollower: Pick<LogFollower, 'state' | 'publish'>
+  config: Config
+  readConfig(): Config
+  routing: AdministeredRoutes
   hotKeys: HotKeys
   sources: readonly AnswerSource[]
   version: string
@@ -25,7 +40,8 @@ export interface AdminListenerParts
 
 /** Makes the admin listener. Not yet listening; what is opened is closed with `opened`. */
 export function adminListener(parts: AdminListenerParts): FastifyInstance {
-  const { token, metrics, sources, clock, hotKeys, recentEvents, routes, opened } = parts
+  const { metrics, sources, clock, hotKeys, recentEvents, routing, opened } = parts
+  const { token } = parts.config.admin
   const lag = measureEventLoopLag()
   opened.defer(() => lag.stop())
   registerGauges(metrics.registry, gaugeReadings(parts, lag.read), parts.version, parts.nodeVersion)
@@ -39,10 +55,20 @@ export function adminListener(parts: AdminListenerParts): FastifyInstance {
   dashboardRoutes(server, {
     stats,
     history,
-    isRoute: (name) => routes().some((route) => route.name === name),
+    isRoute: (name) => routing.describe().some((route) => route.name === name),
     hotKeys: (route) => hotKeys.of(route),
     slowest: (route) => recentEvents.slowest(route),
   })
-  adminRoutes(server, { ...parts, stats, state: () => stateOf(parts), now: () => clock.now() })
+  const purge = purger(parts.logFollower, parts.redis !== undefined)
+  adminRoutes(server, {
+    ...parts,
+    token,
+    stats,
+    state: () => stateOf(parts),
+    now: () => clock.now(),
+    routes: () => routing.describe(),
+    purge: (request) => purge(routing.tagsOf(request), request.soft),
+    reload: () => routing.reload(parts.readConfig),
+  })
   return server
 }

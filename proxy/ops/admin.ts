@@ -10,6 +10,12 @@ import type { Metrics } from './metrics.ts'
 import type { Readiness } from './readiness.ts'
 import type { DescribedRoute, ProcessState, Stats } from './stats.ts'
 
+/** What a reload has done: routes that are new, others, or gone; and sections that differ but are not taken. */
+export interface Reloaded {
+  changed: string[]
+  needRestart: string[]
+}
+
 export interface AdminDependencies {
   token: string | undefined
   metrics: Pick<Metrics, 'text' | 'contentType'>
@@ -22,7 +28,7 @@ export interface AdminDependencies {
   /** Throws `bad-parameters` for a route or parameters that do not exist. */
   purge(request: PurgeRequest): Promise<Purged>
   /** Throws a Refusal with every fault of the new configuration. */
-  reload(): Promise<{ changed: string[]; needRestart: string[] }>
+  reload(): Promise<Reloaded>
 }
 
 const tag = z.string().min(1).max(300)

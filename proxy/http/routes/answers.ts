@@ -15,8 +15,8 @@ import { type Reply, replyWith } from '../reply.ts'
 import type { RequestContext, RouteMatch } from '../request-context.ts'
 import { readJsonContent } from './content.ts'
 import { readBody, readQuery } from './input.ts'
-import { RouteReads } from './reads.ts'
 import type { Route } from './route.ts'
+import type { Routing } from './routing.ts'
 import type { RouteTable } from './table.ts'
 import { TargetCache } from './target-cache.ts'
 
@@ -29,12 +29,12 @@ export interface RequestTraces {
 }
 
 export interface RouteAnswersDependencies {
-  /** The table of the moment: a reload replaces it between two requests. */
-  routes(): RouteTable
+  /** Its table is that of the moment: a reload replaces it between two requests. */
+  routing: Pick<Routing, 'table' | 'reads'>
   cache: Pick<ReadThrough, 'fromMemory' | 'fetch'>
   audit: Audit
   variants: Pick<VariantBuilder, 'want'>
-  origin: Pick<GuardedOrigin, 'query' | 'admit' | 'isIdleFor'>
+  origin: Pick<GuardedOrigin, 'isIdleFor'>
   traces?: RequestTraces | undefined
   cors: Cors
   /** Of a POST. */
@@ -56,19 +56,17 @@ const longestTarget = 300
 /** The one road from a request for a route to its response: GET, HEAD and POST of a route differ only in where their parameters stand. */
 export class RouteAnswers {
   readonly #deps: RouteAnswersDependencies
-  readonly #reads: RouteReads
   readonly #idOf: ReturnType<typeof requestIds>
   #table: RouteTable | undefined
   #matches = new TargetCache<RouteMatch>(rememberedTargets)
 
   constructor(deps: RouteAnswersDependencies) {
     this.#deps = deps
-    this.#reads = new RouteReads(deps.routes, deps.origin)
     this.#idOf = requestIds(deps.random)
   }
 
   find({ target, path }: RequestHead): RouteMatch | undefined {
-    const table = this.#deps.routes()
+    const { table } = this.#deps.routing
     if (table !== this.#table) {
       this.#table = table
       this.#matches = new TargetCache(rememberedTargets)
@@ -122,7 +120,7 @@ export class RouteAnswers {
     for (const [name, values] of given) sent.set(name, values)
     const read = route.read(sent)
     if ('faults' in read) throw new Problem('bad-parameters', inWords(read.faults), { faults: read.faults })
-    return this.#reads.of(route, read.params)
+    return this.#deps.routing.reads.of(route, read.params)
   }
 
   #serve(context: RequestContext, match: RouteMatch, asked: Read): void {

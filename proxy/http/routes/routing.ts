@@ -1,12 +1,17 @@
 // The routes being served, replaced while running.
+import type { Read } from '../../cache/answer.ts'
 import type { LogFollower } from '../../coherence/follower.ts'
+import type { PurgeRequest } from '../../coherence/purge.ts'
 import type { Config } from '../../config/schema.ts'
 import { Refusal } from '../../errors.ts'
 import type { Observe } from '../../observation.ts'
+import type { GuardedOrigin } from '../../origin/guard.ts'
 import type { Origin } from '../../origin/origin.ts'
 import { routeTag, type Sources } from '../../tags.ts'
 import { describeRoute } from './description.ts'
 import { inspectRoutes, type Prepared, prepare, sourcesOf } from './prepare.ts'
+import { purgedTags } from './purged-tags.ts'
+import { RouteReads } from './reads.ts'
 import type { Route } from './route.ts'
 import { type RouteTable, routeTable } from './table.ts'
 
@@ -14,7 +19,7 @@ export interface RoutingDependencies {
   /** Of the start: what of it is not taken while running. */
   config: Config
   prepared: Prepared
-  origin: Origin
+  origin: Origin & Pick<GuardedOrigin, 'admit'>
   /** Has every process forget what its answers were made of. */
   logFollower: Pick<LogFollower, 'publish'>
   observe: Observe
@@ -24,16 +29,34 @@ export interface RoutingDependencies {
 export class Routing {
   readonly #deps: RoutingDependencies
   readonly #listeners: ((sources: Sources) => Promise<void>)[] = []
+  /** Makes what is asked of the cache, by the routes of the moment. */
+  readonly reads: RouteReads
   #prepared: Prepared
   #changing: Promise<unknown> = Promise.resolve()
 
   constructor(deps: RoutingDependencies) {
     this.#deps = deps
     this.#prepared = deps.prepared
+    this.reads = new RouteReads(() => this.table, deps.origin)
   }
 
   get table(): RouteTable {
     return this.#prepared.table
+  }
+
+  /** The routes as people look at them. */
+  describe() {
+    return this.table.routes.map(describeRoute)
+  }
+
+  /** The tags that `request` names. Throws `bad-parameters` for a route, or parameters of it, that do not exist. */
+  tagsOf(request: PurgeRequest): string[] {
+    return purgedTags(this.table, request)
+  }
+
+  /** What `warm` lists, as it was at the start. */
+  get listedReads(): Read[] {
+    return this.#deps.prepared.warm.map(({ route, params }) => this.reads.of(route, params))
   }
 
   /** All that the answers of the routes are made of. */
