@@ -35,9 +35,12 @@ beforeAll(async () => {
   both = await Promise.all([ready(['--config', file]), ready(['--config', file])])
 })
 afterAll(async () => {
-  await owner.end()
   redis.stop()
   for (const { child } of both) child.kill('SIGKILL')
+  // The server notices a moment later, and drops no database with a slot in use.
+  const slots = `select from pg_replication_slots where database = current_database()`
+  while ((await owner.query(slots)).rowCount !== 0);
+  await owner.end()
   await database.drop()
 })
 
