@@ -4,7 +4,7 @@ import { pino } from 'pino'
 import { describe, expect, test } from 'vitest'
 import { Problem } from '../proxy/errors.ts'
 import type { Observation } from '../proxy/observation.ts'
-import { LogWriter } from '../proxy/ops/log.ts'
+import { FactLogger } from '../proxy/ops/log.ts'
 import { prettyLine } from '../proxy/ops/pretty.ts'
 import { ManualClock } from './support.ts'
 
@@ -21,7 +21,7 @@ function written(...facts: Observation[]) {
 function setup() {
   const clock = new ManualClock()
   const texts: string[] = []
-  const { observe } = new LogWriter(pino({ level: 'debug' }, { write: (text) => void texts.push(text) }), 0.5, clock)
+  const { observe } = new FactLogger(pino({ level: 'debug' }, { write: (text) => void texts.push(text) }), 0.5, clock)
   return { clock, observe, lines: () => texts.map((text) => JSON.parse(text)) }
 }
 

@@ -49,19 +49,19 @@ export class Flight {
   #stamp: Stamp
   #tags: readonly string[]
 
-  /** `held`: what memory holds for `read`, whatever that is good for. */
+  /** `inMemory`: what memory holds for `read`, whatever that is good for. */
   constructor(
     deps: FlightDependencies,
     judge: Judge,
     backOff: BackOff,
-    { read, held, isRefresh }: { read: Read; held: Entry | undefined; isRefresh: boolean },
+    { read, inMemory, isRefresh }: { read: Read; inMemory: Entry | undefined; isRefresh: boolean },
   ) {
     this.#deps = deps
     this.#judge = judge
     this.#backOff = backOff
     this.#read = read
     this.#isRefresh = isRefresh
-    this.#candidate = held && judge.own(held, read)
+    this.#candidate = inMemory && judge.own(inMemory, read)
     this.#stamp = deps.ledger.stamp()
     this.#tags = read.tags()
     this.startedAt = deps.clock.now()

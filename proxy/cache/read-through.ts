@@ -149,7 +149,10 @@ export class ReadThrough {
     this.#fly(read, held, true).result.then(over, over) // a failure is observed where it happens
   }
 
-  #fly(read: Read, held: Entry | undefined, isRefresh: boolean): Flying {
-    return this.#flights.start(read.key, new Flight(this.#deps, this.#judge, this.#backOff, { read, held, isRefresh }))
+  #fly(read: Read, inMemory: Entry | undefined, isRefresh: boolean): Flying {
+    return this.#flights.start(
+      read.key,
+      new Flight(this.#deps, this.#judge, this.#backOff, { read, inMemory, isRefresh }),
+    )
   }
 }

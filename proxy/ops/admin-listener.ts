@@ -12,7 +12,8 @@ import { measureEventLoopLag } from './event-loop-lag.ts'
 import { gaugeReadings, registerGauges } from './gauges.ts'
 import { History } from './history.ts'
 import type { Observers } from './observers.ts'
-import { type DescribedRoute, type StateParts, stateOf, statsOf, stepGaugesOf } from './stats.ts'
+import { type StateParts, stateOf, stepGaugesOf } from './process-state.ts'
+import { type DescribedRoute, statsOf } from './stats.ts'
 
 /** The routes, as far as people look at them and change them. */
 export interface AdministeredRoutes {

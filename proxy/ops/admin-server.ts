@@ -20,7 +20,7 @@ export function adminServer(random: () => number): FastifyInstance {
     return503OnClosing: false,
     forceCloseConnections: 'idle',
     frameworkErrors: (error, _request, reply) => {
-      send(reply as FastifyReply, problemReply(problemOf(error)))
+      send(reply, problemReply(problemOf(error)))
     },
     clientErrorHandler: (error, socket) => answerUnreadable(error, socket),
   })
@@ -58,8 +58,10 @@ function takeJsonAsText(server: FastifyInstance): void {
 }
 
 /** Writes `reply` as it is. */
-function send(reply: FastifyReply, { status, headers, body }: ProblemReply): FastifyReply {
-  return reply.code(status).headers(headers).send(body)
+function send(reply: Pick<FastifyReply, 'code' | 'headers' | 'send'>, { status, headers, body }: ProblemReply): void {
+  reply.code(status)
+  reply.headers(headers)
+  reply.send(body)
 }
 
 /** An error of ours, or of the framework's, as one we have words for. */

@@ -7,8 +7,9 @@ import type { MemoryTier } from '../cache/memory.ts'
 import type { Purged, PurgeRequest } from '../coherence/purge.ts'
 import { Problem, Refusal } from '../errors.ts'
 import type { Metrics } from './metrics.ts'
+import type { ProcessState } from './process-state.ts'
 import type { Readiness } from './readiness.ts'
-import type { DescribedRoute, ProcessState, Stats } from './stats.ts'
+import type { DescribedRoute, Stats } from './stats.ts'
 
 /** What a reload has done: routes that are new, others, or gone; and sections that differ but are not taken. */
 export interface Reloaded {

@@ -2,7 +2,7 @@
 import { Gauge, type Registry } from 'prom-client'
 import type { BreakerState } from '../observation.ts'
 import { type DegradationLevel, degradationLevels } from './degradation.ts'
-import { breakersOf, type StateParts } from './stats.ts'
+import { type BreakerReading, breakersOf, type StateParts } from './process-state.ts'
 
 /** What is read when metrics are, rather than counted as it happens. */
 export interface GaugeReadings {
@@ -20,10 +20,6 @@ export interface GaugeReadings {
   eventLoopLagSeconds(): number
 }
 
-export interface BreakerReading {
-  name: string
-  state: BreakerState
-}
 const breakerValues: Record<BreakerState, number> = { closed: 0, open: 1, 'half-open': 2 }
 
 /** What the gauges of a process with these parts read; `lagSeconds` reads how late its event loop is. */

@@ -110,7 +110,7 @@ const newsAfterMs = 10_000
  * Nothing a client sent is written but the method and the path; of an error, its message and its code. A change of
  * state is written when it happens, and what it does to each request meanwhile is only counted: a dead Redis is one line, not thousands.
  */
-export class LogWriter {
+export class FactLogger {
   readonly #pino: Logger
   readonly #slowSeconds: number
   readonly #clock: Clock

@@ -4,7 +4,7 @@ import type { Clock } from '../clock.ts'
 import type { Config } from '../config/schema.ts'
 import { ObservationBus } from '../observation.ts'
 import { DegradationMonitor } from './degradation.ts'
-import { LogWriter } from './log.ts'
+import { FactLogger } from './log.ts'
 import { Metrics } from './metrics.ts'
 import { Readiness } from './readiness.ts'
 import { RecentEvents } from './recent-events.ts'
@@ -28,7 +28,7 @@ export async function startObservers({ config, pino, clock, version }: Observers
   const refreshStats = new RefreshStats(clock)
   const degradation = new DegradationMonitor(clock, observe)
   const readiness = new Readiness(clock, observe)
-  const log = new LogWriter(pino, config.log.slow / 1000, clock)
+  const log = new FactLogger(pino, config.log.slow / 1000, clock)
   for (const one of [metrics, log, recentEvents, degradation, refreshStats]) bus.listen(one.observe)
   opened.defer(() => readiness.drained())
   const { url } = config.traces

@@ -2,8 +2,10 @@
 import { posix } from 'node:path'
 import type { SourceFile } from './source.ts'
 
+/** The files of the layer `app`. */
+const appFiles = ['app.ts', 'check.ts', 'database.ts', 'running-app.ts']
 /**
- * The layers of proxy/, top first, by folder; `base` is the files beside main.ts and app.ts. A file may import from its own folder and
+ * The layers of proxy/, top first, by folder; `base` is the other files beside main.ts. A file may import from its own folder and
  * from layers below its own.
  */
 const layers = [
@@ -15,7 +17,7 @@ const layers = [
   ['base'],
 ]
 /** What folders of one layer may import of each other. */
-const beside = ['cache coherence']
+const beside = ['cache coherence', 'coherence changes']
 /** They take plain values, never the configuration. */
 const plain = layers[3] ?? []
 
@@ -60,7 +62,8 @@ function folderOf(path: string): string {
   const [top, first = '', second] = path.split('/')
   if (top !== 'proxy') return path
   if (second !== undefined) return first
-  return first === 'main.ts' || first === 'app.ts' ? first.slice(0, -'.ts'.length) : 'base'
+  if (appFiles.includes(first)) return 'app'
+  return first === 'main.ts' ? 'main' : 'base'
 }
 
 /** Groups of files that import each other, directly or not. Only files that mention each other are parsed. */
