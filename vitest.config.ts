@@ -2,9 +2,6 @@ import { defineConfig } from 'vitest/config'
 
 const protocol = ['test/model.test.ts', 'test/simulation.test.ts']
 
-/** A test that ran out of time on a busy machine is tried once more, which is told. A wrong answer is wrong the first time. */
-const outOfTime = { count: 1, condition: /timed out in \d+ms/ }
-
 export default defineConfig({
   test: {
     projects: [
@@ -14,6 +11,7 @@ export default defineConfig({
           isolate: false,
           include: ['test/**/*.test.ts'],
           exclude: ['test/**/*.live.test.ts', 'test/faults/**', ...protocol],
+          globalSetup: 'test/run.ts',
         },
       },
       // Many small worlds, each looked at whole or from a seed: no network and no real time, but more than a moment.
@@ -22,10 +20,10 @@ export default defineConfig({
         test: {
           name: 'live',
           include: ['test/**/*.live.test.ts'],
-          globalSetup: 'test/servers.ts',
-          testTimeout: 30_000,
-          hookTimeout: 60_000,
-          retry: outOfTime,
+          globalSetup: ['test/run.ts', 'test/servers.ts'],
+          // Only what would never end comes to these: a busy machine is not to fail a test.
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
           // They share one PostgreSQL, and measure: side by side they would disturb each other.
           fileParallelism: false,
         },
@@ -34,6 +32,7 @@ export default defineConfig({
         test: {
           name: 'faults',
           include: ['test/faults/*.test.ts'],
+          globalSetup: 'test/run.ts',
           // A machine that has other things to do is to be told by what is measured, not by a test that ran out of time.
           testTimeout: 180_000,
           hookTimeout: 180_000,

@@ -2,11 +2,11 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
+import { findProgram } from '../bench/servers/programs.ts'
 import { checkCapabilities, psqlOf } from '../proxy/changes/capabilities.ts'
 import { systemClock } from '../proxy/clock.ts'
 import type { FollowedTable } from '../proxy/tags.ts'
 import { followers, newDatabase } from './changes.ts'
-import { findProgram } from './servers.ts'
 
 /*
  * What PostgreSQL is seen to have changed, on a real server: nothing is forgotten, nothing is told before it can be read.
@@ -541,7 +541,7 @@ const impatient = {
 
 /** Runs a script as a person would. */
 async function psql(url: string, script: string): Promise<void> {
-  const child = spawn(findProgram('psql', 'postgresql-client', ''), ['-qX', '-v', 'ON_ERROR_STOP=1', url], {
+  const child = spawn(findProgram('psql', 'postgresql-client'), ['-qX', '-v', 'ON_ERROR_STOP=1', url], {
     stdio: ['pipe', 'ignore', 'pipe'],
   })
   let errors = ''

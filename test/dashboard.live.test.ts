@@ -2,9 +2,10 @@ import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { type Browser, chromium, type Page as Tab } from 'playwright-core'
 import { afterAll, beforeAll, expect, inject, test, vi } from 'vitest'
+import { findProgram, freePort } from '../bench/servers/programs.ts'
+import { type RedisServer, startRedis } from '../bench/servers/redis.ts'
 import { type Running, startApp } from './live.ts'
 import { programs } from './program.ts'
-import { findProgram, freePort, type RedisServer, startRedis } from './servers.ts'
 
 vi.setConfig({ testTimeout: 90_000 }) // a browser on a busy machine
 
@@ -41,7 +42,7 @@ beforeAll(async () => {
   redis = await startRedis()
   app = await startApp(inject('databaseUrl'), { REDIS_URL: redis.url, ADMIN_TOKEN: token })
   browser = await chromium.launch({
-    executablePath: findProgram('chromium', 'chromium', ''),
+    executablePath: findProgram('chromium', 'chromium'),
     args: ['--headless=new', '--no-sandbox', '--disable-gpu', '--disable-background-networking', '--no-first-run'],
   })
   opened = await open(app.adminUrl)

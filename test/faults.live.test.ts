@@ -4,8 +4,9 @@ import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
+import { freePort } from '../bench/servers/programs.ts'
+import { type RedisServer, startRedis } from '../bench/servers/redis.ts'
 import { type Running, startApp } from './live.ts'
-import { freePort, type RedisServer, startRedis } from './servers.ts'
 
 /** The most a request may wait for Redis here: long beside this machine's own hiccups, so that they are told apart. */
 const deadlineMs = 400

@@ -1,7 +1,7 @@
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { freePort } from '../bench/servers/programs.ts'
 import { programs, type Serving } from './program.ts'
-import { freePort } from './servers.ts'
 
 const { configuration, ready, result } = programs('ops')
 

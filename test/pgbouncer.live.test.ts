@@ -5,13 +5,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { findProgram, freePort } from '../bench/servers/programs.ts'
 import { systemClock } from '../proxy/clock.ts'
 import type { Origin, Query } from '../proxy/origin/origin.ts'
 import { checkServer, type PostgresSettings, postgresOrigin } from '../proxy/origin/postgres.ts'
 import { parseStatement } from '../proxy/statement.ts'
 import { faultProxy } from './fault-proxy.ts'
 import { startApp } from './live.ts'
-import { findProgram, freePort } from './servers.ts'
 import { recorder } from './support.ts'
 
 /*
@@ -34,7 +34,7 @@ function at(url: string, port: number): string {
 }
 
 async function startPgbouncer(): Promise<number> {
-  const binary = findProgram('pgbouncer', 'pgbouncer', '')
+  const binary = findProgram('pgbouncer', 'pgbouncer')
   const { hostname, port: serverPort, username, password } = new URL(inject('databaseUrl'))
   const port = await freePort()
   const files = { ini: join(folder, `${port}.ini`), users: join(folder, 'users.txt') }

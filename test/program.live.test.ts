@@ -4,9 +4,9 @@ import { Agent, get } from 'node:http'
 import { connect, createServer } from 'node:net'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { freePort } from '../bench/servers/programs.ts'
 import { sockets } from '../proxy/http/listener.ts'
 import { programs } from './program.ts'
-import { freePort } from './servers.ts'
 
 /*
  * The program as people run it: its own process, its arguments, its environment, its signals, its exit codes.

@@ -2,8 +2,8 @@ import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { promisify } from 'node:util'
 import { expect, inject, test } from 'vitest'
+import { findProgram } from '../bench/servers/programs.ts'
 import { startApp } from './live.ts'
-import { findProgram } from './servers.ts'
 
 const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
 
@@ -16,8 +16,8 @@ const shown = [...readme.matchAll(/^ {4}\$ (.*)\n((?: {4}.*\n)*)/gm)].map(([, co
 }))
 
 test('every command that README.md shows prints what README.md shows', async () => {
-  findProgram('curl', 'curl', '')
-  findProgram('psql', 'postgresql-client', '')
+  findProgram('curl', 'curl')
+  findProgram('psql', 'postgresql-client')
   const app = await startApp(inject('databaseUrl'), {}, (config) => ({
     ...config,
     postgres: { ...config.postgres, follow: 'replication' },

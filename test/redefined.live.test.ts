@@ -1,8 +1,8 @@
 import pg from 'pg'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { type RedisServer, startRedis } from '../bench/servers/redis.ts'
 import { newDatabase } from './changes.ts'
 import { programs, type Serving } from './program.ts'
-import { type RedisServer, startRedis } from './servers.ts'
 
 /*
  * Two processes that share a Redis, while what their routes read is defined anew.

@@ -4,13 +4,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { afterAll, afterEach, expect, inject, test } from 'vitest'
+import { findProgram, freePort } from '../bench/servers/programs.ts'
+import { type RedisServer, startRedis } from '../bench/servers/redis.ts'
 import { connectRedis, type RedisClient } from '../proxy/cache/redis.ts'
 import { systemClock } from '../proxy/clock.ts'
 import { LogFollower } from '../proxy/coherence/follower.ts'
 import { Ledger } from '../proxy/coherence/ledger.ts'
 import { redisLog } from '../proxy/coherence/log.ts'
 import { type Running, startApp } from './live.ts'
-import { findProgram, freePort, type RedisServer, startRedis } from './servers.ts'
 import { recorder } from './support.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'onramp-redis-'))
@@ -37,7 +38,7 @@ async function startCluster(): Promise<{ url: string; nodes: RedisServer[] }> {
     )
   for (const node of nodes) stops.push(() => node.stop())
   const hosts = nodes.map(({ url }) => url.slice('redis://'.length))
-  const cli = findProgram('redis-cli', 'redis-tools', '')
+  const cli = findProgram('redis-cli', 'redis-tools')
   execFileSync(cli, ['--cluster', 'create', ...hosts, '--cluster-yes'], { stdio: 'ignore', timeout: 20_000 })
   return { url: `redis+cluster://${hosts.join(',')}`, nodes }
 }
@@ -63,7 +64,7 @@ async function startSentinel(): Promise<{ url: string; master: RedisServer }> {
       '',
     ].join('\n'),
   )
-  const sentinel = spawn(findProgram('redis-server', 'redis-server', ''), [file, '--sentinel'], { stdio: 'ignore' })
+  const sentinel = spawn(findProgram('redis-server', 'redis-server'), [file, '--sentinel'], { stdio: 'ignore' })
   stops.push(() => sentinel.kill('SIGKILL'))
   return { url: `redis+sentinel://127.0.0.1:${port}/enrollment`, master }
 }

@@ -9,10 +9,10 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { TLSSocket } from 'node:tls'
 import { type Browser, chromium, type Page as Tab } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest'
+import { findProgram } from '../bench/servers/programs.ts'
 import type { Config } from '../proxy/config/schema.ts'
 import { type Running, startApp } from './live.ts'
 import { type Program, programs, type Serving } from './program.ts'
-import { findProgram } from './servers.ts'
 import { gate } from './support.ts'
 import { content, digestOf, drained, startWebTier, type WebTier } from './upstream-server.ts'
 
@@ -88,7 +88,7 @@ describe('a browser', () => {
   beforeAll(async () => {
     app = await startApp(inject('databaseUrl'), { UPSTREAM_URL: tier.url })
     browser = await chromium.launch({
-      executablePath: findProgram('chromium', 'chromium', ''),
+      executablePath: findProgram('chromium', 'chromium'),
       args: [
         '--headless=new',
         '--no-sandbox',
@@ -454,7 +454,7 @@ describe('under slow clients', () => {
       const { port } = new URL(program.url)
       let isOver = false
       const clients = Array.from({ length: normalClients }, () => ordinary(program.url, () => isOver))
-      const binary = findProgram('slowhttptest', 'slowhttptest', '')
+      const binary = findProgram('slowhttptest', 'slowhttptest')
       const lastsSeconds = 40
       const load = ['-c', '300', '-r', '150', '-l', String(lastsSeconds)]
       const attacker = spawn(binary, [...how, ...load, '-u', program.url + path], { stdio: 'ignore' })
@@ -795,7 +795,7 @@ describe('TLS', () => {
     const names = ['-subj', `/CN=${name}`, '-addext', 'subjectAltName=DNS:localhost']
     const kind = ['-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-noenc', '-days', '2']
     const files = ['-keyout', key, '-out', cert]
-    execFileSync(findProgram('openssl', 'openssl', ''), ['req', ...kind, ...names, ...files], { stdio: 'ignore' })
+    execFileSync(findProgram('openssl', 'openssl'), ['req', ...kind, ...names, ...files], { stdio: 'ignore' })
     return { cert: readFileSync(cert, 'utf8'), key: readFileSync(key, 'utf8') }
   }
 

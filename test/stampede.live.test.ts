@@ -1,8 +1,8 @@
 import { Redis } from 'ioredis'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, inject, test } from 'vitest'
+import { type RedisServer, startRedis } from '../bench/servers/redis.ts'
 import { programs, type Serving } from './program.ts'
-import { type RedisServer, startRedis } from './servers.ts'
 
 /*
  * A thousand clients over four processes on one key: what PostgreSQL itself says it was asked.

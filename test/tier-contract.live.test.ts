@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
+import { startRedis } from '../bench/servers/redis.ts'
 import { type Entry, etagOf, ownBytes } from '../proxy/cache/entry.ts'
 import { failOpen } from '../proxy/cache/fail-open.ts'
 import type { Key } from '../proxy/cache/key.ts'
@@ -7,7 +8,6 @@ import { connectRedis, evictionFault, type RedisClient, redisTier, untilReady } 
 import type { Tier } from '../proxy/cache/tier.ts'
 import { systemClock } from '../proxy/clock.ts'
 import { nowhere } from '../proxy/coherence/ledger.ts'
-import { startRedis } from './servers.ts'
 import { entryOf, recorder } from './support.ts'
 
 const prefix = `contract-${process.pid}:`

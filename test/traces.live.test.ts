@@ -3,9 +3,9 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
+import { freePort } from '../bench/servers/programs.ts'
 import { type Running, startApp } from './live.ts'
 import { programs } from './program.ts'
-import { freePort } from './servers.ts'
 import { startWebTier, type WebTier } from './upstream-server.ts'
 
 interface Span {

@@ -27,6 +27,8 @@ export interface EmbeddedOptions extends Loading {
   dataDir: string
   /** Further settings, as postgresql.conf has them. */
   settings?: readonly string[]
+  /** Where it listens if it can; a port of last time comes first. */
+  port?: number
 }
 
 const preferredPort = 54_329
@@ -60,7 +62,7 @@ async function start(place: EmbeddedOptions): Promise<Embedded> {
     place.progress('creating the database files')
     await createCluster(tools, cluster)
   }
-  const port = (await runningPort(tools, cluster)) ?? (await startServer(tools, cluster, place.settings ?? []))
+  const port = (await runningPort(tools, cluster)) ?? (await startServer(tools, cluster, place))
   const password = (await readFile(join(cluster, passwordFile), 'utf8')).trim()
   const superuserUrl = (name: string) => `postgres://postgres:${password}@127.0.0.1:${port}/${name}`
 
@@ -232,11 +234,11 @@ async function connectWhenReady(tools: Tools, cluster: string, url: string): Ret
 }
 
 /** Starts the server in a session of its own, as pg_ctl does: a Ctrl-C that ends onramp leaves it to be stopped after the drain. */
-async function startServer(tools: Tools, cluster: string, more: readonly string[]): Promise<number> {
+async function startServer(tools: Tools, cluster: string, place: EmbeddedOptions): Promise<number> {
   const configuration = join(cluster, 'onramp.conf')
   const before = /^port = (\d+)$/m.exec(await readFile(configuration, 'utf8').catch(() => ''))?.[1]
-  const port = await freePort(before === undefined ? preferredPort : Number(before))
-  await writeFile(configuration, [`port = ${port}`, ...settings, ...more, ''].join('\n'))
+  const port = await freePort(before === undefined ? (place.port ?? preferredPort) : Number(before))
+  await writeFile(configuration, [`port = ${port}`, ...settings, ...(place.settings ?? []), ''].join('\n'))
   const log = join(cluster, 'server.log')
   try {
     await run(tools, 'pg_ctl', ['start', '-D', cluster, '-l', log, '-w', '-t', `${startSeconds}`])

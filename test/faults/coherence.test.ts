@@ -1,12 +1,12 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import type { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { type Coherence, isFull, keepFaultResults } from '../../bench/fault-results.ts'
 import { percentileOf } from '../../bench/recording.ts'
 import { connectRedis } from '../../proxy/cache/redis.ts'
 import { redisLog } from '../../proxy/coherence/log.ts'
 import { programs, type Serving } from '../program.ts'
 import { ask, Checker, type Found, rows } from './checker.ts'
-import { isFull, keepResults, type Results } from './results.ts'
 import { type Stand, startStand } from './stand.ts'
 
 /*
@@ -22,7 +22,7 @@ let nodes: Serving[] = []
 let spare: Serving
 let checker: Checker
 let redis: Redis
-const results: NonNullable<Results['coherence']> = []
+const results: Coherence[] = []
 
 const settings = () => `
 listen: { port: 0 }
@@ -57,7 +57,7 @@ beforeAll(async () => {
   await converged()
 })
 afterAll(async () => {
-  keepResults({ coherence: results })
+  keepFaultResults({ coherence: results })
   await checker.stop()
   redis.disconnect()
   await stand.stop()

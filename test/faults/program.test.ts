@@ -1,10 +1,10 @@
 import { Agent, get } from 'node:http'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type Deploy, keepFaultResults, type SharedKeyCrowd } from '../../bench/fault-results.ts'
 import { programs, type Serving } from '../program.ts'
 import { newId } from './load.ts'
 import { sqlCount } from './look.ts'
-import { type Crowd, type Deploy, keepResults } from './results.ts'
 import { type Settings, type Stand, startStand } from './stand.ts'
 
 /*
@@ -100,7 +100,7 @@ describe('a deploy', () => {
   test('under load (SIGTERM) breaks no answer, and the process ends by itself', async () => {
     const result = await deploy('SIGTERM')
     expect(result).toMatchObject({ broken: 0, exitCode: 0 })
-    keepResults({ deploy: result })
+    keepFaultResults({ deploy: result })
   })
 
   test('twin: killed, it breaks what was under way', async () => {
@@ -110,12 +110,12 @@ describe('a deploy', () => {
 
 describe('a thousand clients over four processes, on one key whose time is over', () => {
   const freshMs = 5000
-  const crowds: Crowd[] = []
+  const crowds: SharedKeyCrowd[] = []
   afterAll(() => {
-    if (crowds.length === 2) keepResults({ crowds })
+    if (crowds.length === 2) keepFaultResults({ crowds })
   })
 
-  async function crowd(name: string, isRedisThere: boolean): Promise<Crowd> {
+  async function crowd(name: string, isRedisThere: boolean): Promise<SharedKeyCrowd> {
     // A deadline long beside what four busy processes take: whoever gives up on Redis asks for itself, which is the other case.
     const started = await Promise.all(
       Array.from({ length: 4 }, () => start({ redisTimeout: '10s', crowdFresh: `${freshMs}ms` })),
