@@ -1,5 +1,6 @@
 import pg from 'pg'
 import { afterAll, afterEach } from 'vitest'
+import { until } from '../bench/until.ts'
 import { type Changes, type DatabaseFollowerOptions, followDatabase } from '../proxy/changes/leader.ts'
 import { systemClock } from '../proxy/clock.ts'
 import type { Observation } from '../proxy/observation.ts'
@@ -13,8 +14,8 @@ export interface Following {
   observed: Extract<Observation, { kind: 'changes' }>[]
   /** Moments before which everything has been handed on, and how long each heartbeat took. */
   heard: { sinceMs: number; lagMs: number }[]
-  /** Resolves when something for which `holds` is said, now or later; rejects after `ms` with all that was. */
-  until(holds: (said: readonly string[]) => boolean, ms?: number): Promise<void>
+  /** Resolves when `holds` is true of what has been said; fails with all that was. */
+  untilSaid(holds: (said: readonly string[]) => boolean): Promise<unknown>
   /** Resolves with what is handed on between the call and the hand-on of everything `work` has committed. */
   during(work: () => Promise<unknown>): Promise<string[]>
 }
@@ -24,6 +25,8 @@ const hasty = {
   now: systemClock.now,
   after: (ms: number, run: () => void) => systemClock.after(ms < 2000 ? ms / 10 : ms, run),
 }
+
+const hasSome = (list: readonly unknown[]) => list.length > 0
 
 /** For one file of tests: what is started by these is ended after each test. */
 export function followers() {
@@ -36,12 +39,8 @@ export function followers() {
     followed: readonly FollowedTable[],
     { functions = [], ...options }: Partial<DatabaseFollowerOptions> & { functions?: readonly string[] } = {},
   ): Promise<Following> => {
-    const waiting = new Set<() => void>()
     const [said, heard, observed]: [string[], Following['heard'], Following['observed']] = [[], [], []]
-    const say = (text: string) => {
-      said.push(text)
-      for (const check of waiting) check()
-    }
+    const say = (text: string) => void said.push(text)
     const changes = followDatabase({
       url,
       mode: 'auto',
@@ -50,48 +49,36 @@ export function followers() {
       random: Math.random,
       observe: (fact) => {
         if (fact.kind === 'changes') observed.push(fact)
-        for (const check of waiting) check()
       },
       consumer: {
         changed: (tags) => say(`changed ${[...tags].sort().join(' ')}`),
         missed: (tags) => say(`missed ${[...tags].sort().join(' ')}`),
-        caughtUp: (sinceMs, lagMs) => {
-          heard.push({ sinceMs, lagMs })
-          for (const check of waiting) check()
-        },
+        caughtUp: (sinceMs, lagMs) => void heard.push({ sinceMs, lagMs }),
       },
       redefined: async () => {},
       ...options,
     })
     open.push(changes)
     await changes.follow({ tables: followed, functions })
-    const until = (holds: (said: readonly string[]) => boolean, ms = 15_000) =>
-      new Promise<void>((resolve, reject) => {
-        const check = () => {
-          if (!holds(said)) return
-          clearTimeout(timer)
-          waiting.delete(check)
-          resolve()
-        }
-        const timer = setTimeout(() => {
-          waiting.delete(check)
-          reject(new Error(`not within ${ms} ms; said: ${said.join(', ')}; ${changes.state}: ${changes.why}`))
-        }, ms)
-        waiting.add(check)
-        check()
-      })
-    await until(() => observed.length > 0, 25_000) // a busy machine takes longer than `follow` waits
+    await until(() => observed, hasSome) // a busy machine takes longer than `follow` waits
     return {
       changes,
       said,
       heard,
       observed,
-      until,
+      untilSaid: (holds) =>
+        until(
+          () => ({ said: [...said], state: changes.state, why: changes.why }),
+          (seen) => holds(seen.said),
+        ),
       async during(work) {
         const before = said.length
         await work()
         const committed = systemClock.now()
-        await until(() => (heard.at(-1)?.sinceMs ?? 0) >= committed)
+        await until(
+          () => heard.at(-1)?.sinceMs ?? 0,
+          (sinceMs) => sinceMs >= committed,
+        )
         return said.slice(before)
       },
     }
@@ -116,6 +103,19 @@ export async function newDatabase(superuserUrl: string, name: string, sql: strin
   return {
     url,
     readerUrl: url.replace(/\/\/.*@/, '//onramp@'),
-    drop: () => run(superuserUrl, `drop database ${name} with (force)`),
+    async drop() {
+      const superuser = new pg.Client({ connectionString: superuserUrl })
+      await superuser.connect()
+      try {
+        // Not even by force while a slot is in use: the server notices a moment later that a process was killed.
+        await until(async () => (await superuser.query(endSlots, [name])).rowCount, 0)
+        await superuser.query(`drop database ${name} with (force)`)
+      } finally {
+        await superuser.end()
+      }
+    },
   }
 }
+
+/** Ends whoever uses a slot of a database; those that there were. */
+const endSlots = `select pg_terminate_backend(active_pid) from pg_replication_slots where database = $1 and active`

@@ -16,15 +16,19 @@ declare module 'vitest' {
 
 /**
  * Starts what the live tests need, once for all of them: PostgreSQL with the marketplace (or `DATABASE_URL`, a superuser's
- * address of a marketplace that may be changed, with pg_stat_statements loaded), and Redis (or `REDIS_URL`). They end with the run.
+ * address of a marketplace that may be changed, with pg_stat_statements loaded), and Redis (or `REDIS_URL`).
  */
-export default async function setup(project: TestProject): Promise<void> {
+export default async function setup(project: TestProject): Promise<() => Promise<unknown>> {
   const given = process.env.DATABASE_URL
   const settings = [`shared_preload_libraries = 'pg_stat_statements'`, 'wal_level = logical']
-  const database = given ? { url: given, ownerUrl: given, superuserUrl: given } : await startPostgres({ settings })
-  const redisUrl = process.env.REDIS_URL || (await startRedis()).url
+  const stop = async () => {}
+  const database = given
+    ? { url: given, ownerUrl: given, superuserUrl: given, stop }
+    : await startPostgres({ settings })
+  const redis = process.env.REDIS_URL ? { url: process.env.REDIS_URL, stop } : await startRedis()
   project.provide('databaseUrl', database.url)
   project.provide('ownerUrl', database.ownerUrl)
   project.provide('superuserUrl', database.superuserUrl)
-  project.provide('redisUrl', redisUrl)
+  project.provide('redisUrl', redis.url)
+  return () => Promise.all([redis.stop(), database.stop()])
 }
