@@ -127,7 +127,7 @@ routes:
       const asking = fetch(`${program.url}/held`)
       await until(
         () => watcher.query(`select from pg_stat_activity where wait_event_type = 'Lock'`),
-        ({ rowCount }) => rowCount === 1,
+        ({ rows }) => rows.length > 0,
       )
       program.child.kill(signal)
       const refused = async () =>

@@ -35,22 +35,16 @@ afterEach(async () => {
 interface Wanted {
   shared?: string
   lifetime?: Partial<Lifetime>
-  /** For statements and requests, in milliseconds. */
-  patience?: number
 }
 
 /** Starts one process' worth of onramp; `shared` ones meet in one part of Redis. */
-async function start({ shared, lifetime, patience }: Wanted = {}): Promise<Running> {
+async function start({ shared, lifetime }: Wanted = {}): Promise<Running> {
   if (shared !== undefined) prefixes.push(shared)
   const app = await startApp(
     inject('databaseUrl'),
     shared === undefined ? {} : { REDIS_URL: inject('redisUrl') },
     (config) => ({
       ...config,
-      ...(patience && {
-        postgres: { ...config.postgres, statementTimeout: patience / 2 },
-        request: { ...config.request, timeout: patience },
-      }),
       redis: { ...config.redis, ...(shared !== undefined && { keyPrefix: `${shared}:` }) },
       routes: config.routes.map((route) => ({ ...route, lifetime: { ...route.lifetime, ...lifetime } })),
     }),
@@ -98,7 +92,7 @@ async function untilWaiting(count: number): Promise<void> {
 
 describe('one statement', () => {
   test('for a thousand requests that meet on a cold key', async () => {
-    const app = await start({ patience: 20_000 })
+    const app = await start()
     const asking = await whileLocked('plan_county', async () => {
       const asking = Array.from({ length: 1000 }, () => app.get(planSearch))
       await until(async () => collapsed(await app.admin('/stats')), 999)
@@ -111,7 +105,7 @@ describe('one statement', () => {
   })
 
   test('for a thousand requests on a stale key, none of which waits', async () => {
-    const app = await start({ lifetime: { fresh: 1, stale: 600_000 }, patience: 20_000 })
+    const app = await start({ lifetime: { fresh: 1, stale: 600_000 } })
     await app.get(planSearch)
     await superuser.query('select pg_stat_statements_reset()')
     const answered = await whileLocked('plan_county', async () => {
@@ -199,7 +193,7 @@ describe('a changed row', () => {
   })
 
   test('during a fill is not kept: the fill goes to those who waited, the next request sees the new row', async () => {
-    const app = await start({ shared: 'race', patience: 20_000 })
+    const app = await start({ shared: 'race' })
     const redis = new Redis(inject('redisUrl'))
     // The fill reads counties (old snapshot), then waits on rates; the purge comes meanwhile.
     await owner.query('begin')

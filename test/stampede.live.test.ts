@@ -37,9 +37,9 @@ async function start(processes: number, fresh = '1m'): Promise<void> {
 listen: { port: 0 }
 admin: { port: 0 }
 # Long beside what a busy machine takes: a process that gives up on Redis asks for itself, which is another test.
-redis: { url: "${redis.url}", timeout: 2s }
-request: { timeout: 20s }
-postgres: { url: "${inject('databaseUrl')}" }
+redis: { url: "${redis.url}", timeout: 10s }
+request: { timeout: 30s }
+postgres: { url: "${inject('databaseUrl')}", statementTimeout: 20s }
 routes:
   national-benchmark:
     path: /api/benchmarks

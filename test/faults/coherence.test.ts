@@ -3,6 +3,7 @@ import type { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Coherence, isFull, keepFaultResults } from '../../bench/fault-results.ts'
 import { percentileOf } from '../../bench/recording.ts'
+import { until } from '../../bench/until.ts'
 import { connectRedis } from '../../proxy/cache/redis.ts'
 import { redisLog } from '../../proxy/coherence/log.ts'
 import { programs, type Serving } from '../program.ts'
@@ -68,15 +69,16 @@ async function converged(): Promise<number> {
   const began = performance.now()
   const isSynchronized = async ({ adminUrl }: Serving) =>
     (await ask(`${adminUrl}/ready`)).body.includes('"state":"synchronized"')
-  while (!(await Promise.all(nodes.map(isSynchronized))).every(Boolean)) await pause(20)
+  const all = nodes.map(() => true)
+  await until(() => Promise.all(nodes.map(isSynchronized)), all)
   const client = await stand.postgres.superuser()
-  const n = await checker.write(client, 0)
+  const n = (await checker.write(client, 0)) ?? 0
   await client.end()
   const holds = async ({ url }: Serving) => {
     const { status, body } = await ask(`${url}/counters/0`)
-    return status === 200 && (JSON.parse(body) as { n: number }).n >= (n as number)
+    return status === 200 && (JSON.parse(body) as { n: number }).n >= n
   }
-  while (!(await Promise.all(nodes.map(holds))).every(Boolean)) await pause(5)
+  await until(() => Promise.all(nodes.map(holds)), all)
   return (performance.now() - began) / 1000
 }
 
@@ -106,11 +108,13 @@ const dropSlot = () =>
 
 /** Of the processes that are asked, the one that follows the database for all; the spare has to leave that to them. */
 async function leader(): Promise<Serving> {
-  for (;;) {
+  const found = await until(async () => {
     for (const node of nodes) if (await isLeading(node)) return node
     if (await isLeading(spare)) await dropSlot()
-    await pause(100)
-  }
+    return undefined
+  })
+  if (found === undefined) throw new Error('Nobody leads.')
+  return found
 }
 
 interface Fault {
@@ -124,8 +128,10 @@ const log = ['{onramp:log}:head', '{onramp:log}:events'] as const
 
 /** The log as it was some events ago, as a replica without the tail would have it. */
 async function loseTail(): Promise<void> {
-  const before = await Promise.all(log.map((key) => redis.dumpBuffer(key)))
-  await pause(200)
+  const position = async () => Number(await redis.hget(log[0], 'pos'))
+  const some = 10
+  const [from, ...before] = [await position(), await redis.dumpBuffer(log[0]), await redis.dumpBuffer(log[1])]
+  await until(position, (now) => now >= from + some)
   const restoring = redis.multi()
   for (const [i, key] of log.entries()) restoring.restore(key, 0, before[i] as Buffer, 'REPLACE')
   await restoring.exec()

@@ -2,6 +2,7 @@ import { Agent, get } from 'node:http'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Deploy, keepFaultResults, type SharedKeyCrowd } from '../../bench/fault-results.ts'
+import { until } from '../../bench/until.ts'
 import { programs, type Serving } from '../program.ts'
 import { newId } from './load.ts'
 import { sqlCount } from './look.ts'
@@ -41,12 +42,12 @@ describe('a client that leaves while its answer is read', () => {
     const before = await sqlCount(program)
     const paths = Array.from({ length: 5 }, () => `${program.url}/cold/${newId()}`)
     const clients = paths.map((path) => get(path).on('error', () => {}))
-    while ((await flights(program)) < clients.length) await pause(5)
+    await until(() => flights(program), clients.length)
     for (const client of clients) client.destroy()
-    while ((await flights(program)) > 0) {
+    await until(async () => {
       await meanwhile()
-      await pause(20)
-    }
+      return flights(program)
+    }, 0)
     await wellAgain()
     expect(await sqlCount(program)).toBe(before + clients.length)
     const answers = await Promise.all(paths.map((path) => fetch(path)))
@@ -76,7 +77,7 @@ describe('a deploy', () => {
     const ask = ({ url }: Serving) =>
       all.push(isWhole(`${url}/${all.length % 2 === 0 ? 'cold' : 'other'}/${newId()}`, agent))
     for (let i = 0; i < 20; i += 1) ask(old)
-    while ((await flights(old)) < 20) await pause(5)
+    await until(() => flights(old), 20)
     old.child.kill(signal)
     const asking = setInterval(() => ask(next), 100)
     const exitCode = await old.ended
