@@ -10,6 +10,8 @@ import { newFolder, recordProcess } from './run-folder.ts'
 /** PostgreSQL on loopback with the example marketplace, or another one. */
 export interface PostgresServer extends Embedded {
   port: number
+  /** Of the postmaster, as it was started. */
+  pid: number
   freeze(): void
   thaw(): void
   /** As by kill -9, or a power cut. */
@@ -28,11 +30,13 @@ export async function startPostgres(options: Partial<EmbeddedOptions> = {}): Pro
   const server = await startEmbedded({ dataDir, marketplaceDir, progress, port, settings })
   const pidFile = join(dataDir, 'postgres', 'postmaster.pid')
   const postmaster = () => Number(readFileSync(pidFile, 'utf8').split('\n')[0])
-  recordProcess(postmaster(), 'SIGQUIT')
+  const pid = postmaster()
+  recordProcess(pid, 'SIGQUIT')
   const all = () => (existsSync(pidFile) ? withDescendants(postmaster()) : [])
   return {
     ...server,
     port: Number(new URL(server.url).port),
+    pid,
     freeze: () => signal(all(), 'SIGSTOP'),
     thaw: () => signal(all(), 'SIGCONT'),
     async kill() {
