@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import { parse, stringify } from 'yaml'
-import { after, type Processes, type Served } from './processes.ts'
+import type { Processes, Served } from './processes.ts'
 import { type PostgresServer, startPostgres } from './servers/postgres.ts'
 import { type RedisServer, startRedis } from './servers/redis.ts'
 import { newFolder } from './servers/run-folder.ts'
@@ -145,16 +145,7 @@ export async function openStage(processes: Processes, note: (text: string) => vo
     killDatabase: () => database.kill(),
     async startDatabase() {
       await superuser.end()
-      for (let tries = 1; ; tries += 1) {
-        try {
-          database = await startServer()
-          break
-        } catch (error) {
-          // Its shared memory is still held by a child that has not noticed.
-          if (tries === 20) throw error
-          await after(250)
-        }
-      }
+      database = await startServer()
       superuser = connection()
       superuser.on('error', () => {})
     },

@@ -3,6 +3,7 @@ import { chmodSync, cpSync, mkdirSync, readdirSync, readFileSync, rmSync, utimes
 import { join } from 'node:path'
 import pg from 'pg'
 import { afterEach, expect, test } from 'vitest'
+import { isRunning, withDescendants } from '../bench/proc.ts'
 import { newFolder, recorded } from '../bench/servers/run-folder.ts'
 import { until } from '../bench/until.ts'
 import { type Embedded, startEmbedded } from '../proxy/example/embedded.ts'
@@ -165,7 +166,9 @@ test('a server left by a crash is taken over, not started twice', async () => {
 
 test('a killed server, and a pid file that names some other process, block nothing', async () => {
   await start()
+  const server = withDescendants(postmaster())
   process.kill(postmaster(), 'SIGKILL')
+  await until(() => server.some(isRunning), false) // its children notice
   running.length = 0
   expect(await count((await start()).url)).toBe(4)
   await running.pop()?.stop()
@@ -199,13 +202,9 @@ test('PostgreSQL gone: cached answers go on, the rest says 503 with Retry-After,
   }))
   try {
     expect((await app.get('/plans?n=0')).status).toBe(200)
+    const server = withDescendants(postmaster())
     process.kill(postmaster(), 'SIGQUIT') // at once, every session cut off
-    const answers = () =>
-      count(embedded.url).then(
-        () => true,
-        () => false,
-      )
-    await until(answers, false)
+    await until(() => server.some(isRunning), false)
     const held = await app.get('/plans?n=0')
     expect([held.status, held.cacheStatus]).toEqual([
       200,

@@ -219,7 +219,7 @@ const forbidden: [string, string, string][] = [
     'proxy/http/routes/route may not import proxy/http/upstream/pool',
   ],
   ['proxy/main', "import { until } from '../bench/until.ts'", 'proxy/main may not import bench/until'],
-  ['bench/run', "import { setup } from '../test/run.ts'", 'bench/run may not import test/run'],
+  ['bench/run', "import { setup } from '../test/servers.ts'", 'bench/run may not import test/servers'],
   [
     'bench/servers/redis',
     "import { crowd } from '../scenarios/crowd.ts'",

@@ -24,7 +24,9 @@ beforeAll(() => {
   mkdirSync(join(project, 'test'))
   writeFileSync(
     join(project, 'vitest.config.mjs'),
-    `export default { test: { include: ['test/*.mjs'], globals: true, globalSetup: ${here('run.ts')} } }`,
+    `import { openRun } from ${here('../bench/servers/run-folder.ts')}
+    await openRun()
+    export default { test: { include: ['test/*.mjs'], globals: true } }`,
   )
   writeFileSync(
     join(project, 'test', 'endless.mjs'),
