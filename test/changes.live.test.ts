@@ -552,9 +552,8 @@ const impatient = {
 
 /** Runs a script as a person would. */
 async function psql(url: string, script: string): Promise<void> {
-  const child = spawn(findProgram('psql', 'postgresql-client'), ['-qX', '-v', 'ON_ERROR_STOP=1', url], {
-    stdio: ['pipe', 'ignore', 'pipe'],
-  })
+  const program = findProgram('psql', 'postgresql-client')
+  const child = recorded(spawn(program, ['-qX', '-v', 'ON_ERROR_STOP=1', url], { stdio: ['pipe', 'ignore', 'pipe'] }))
   let errors = ''
   child.stderr.on('data', (text) => (errors += text))
   child.stdin.end(script)

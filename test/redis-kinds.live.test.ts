@@ -1,5 +1,5 @@
 import { execFileSync, spawn } from 'node:child_process'
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { afterEach, expect, inject, test } from 'vitest'
@@ -27,15 +27,7 @@ const path = '/api/states'
 async function startCluster(): Promise<{ url: string; nodes: RedisServer[] }> {
   const nodes: RedisServer[] = []
   // One after the other: a free port is only free until somebody else takes it.
-  for (const n of [0, 1, 2])
-    nodes.push(
-      await startRedis([
-        '--cluster-enabled',
-        'yes',
-        '--cluster-config-file',
-        join(mkdtempSync(join(folder, 'node-')), `${n}.conf`),
-      ]),
-    )
+  for (let n = 0; n < 3; n += 1) nodes.push(await startRedis(['--cluster-enabled', 'yes']))
   for (const node of nodes) stops.push(() => node.stop())
   const hosts = nodes.map(({ url }) => url.slice('redis://'.length))
   const cli = findProgram('redis-cli', 'redis-tools')
