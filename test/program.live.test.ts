@@ -180,7 +180,7 @@ routes:
     const askAll = (some: Agent[]) => Promise.all(some.map(ask))
     await askAll(agents)
     program.child.kill('SIGTERM')
-    while (!program.output().includes('SIGTERM: finishing')) await new Promise(setImmediate) // at once: waves follow
+    await until(program.output, (said) => said.includes('SIGTERM: finishing'))
     // Ten are told at once, and ten more each twentieth of a second.
     const waves: number[] = []
     let open = agents

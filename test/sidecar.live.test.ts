@@ -415,8 +415,8 @@ describe('under slow clients', () => {
   let program: Serving
 
   beforeAll(async () => {
-    const limits = 'limits: { headerTimeout: 1s, idleTimeout: 2s, keepAliveTimeout: 2s }\nrequest: { timeout: 30s }'
-    const upstream = `url: "${tier.url}", firstByteTimeout: 30s`
+    const limits = 'limits: { headerTimeout: 1s, idleTimeout: 2s, keepAliveTimeout: 2s }\nrequest: { timeout: 15s }'
+    const upstream = `url: "${tier.url}", firstByteTimeout: 15s`
     program = await ready(['--config', ahead('slow.yaml', `listen: { port: 0 }\n${limits}`, upstream)])
     await ask(`${program.url}/api/numbers`)
   })
