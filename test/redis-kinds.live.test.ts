@@ -26,7 +26,6 @@ const path = '/api/states'
 /** Three masters that share the slots, as `redis-cli --cluster create` makes them. */
 async function startCluster(): Promise<{ url: string; nodes: RedisServer[] }> {
   const nodes: RedisServer[] = []
-  // One after the other: a free port is only free until somebody else takes it.
   for (let n = 0; n < 3; n += 1)
     nodes.push(await startRedis(['--cluster-enabled', 'yes', '--cluster-port', String(await freePort())]))
   for (const node of nodes) stops.push(() => node.stop())

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:net'
 
 /** The path of a program: from PATH, else installed from the Debian package `from` where that is possible. */
-export function findProgram(name: string, from: string, otherwise = ''): string {
+export function findProgram(name: string, from: string): string {
   const found = onPath(name)
   if (found !== undefined) return found
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
@@ -11,7 +11,7 @@ export function findProgram(name: string, from: string, otherwise = ''): string 
     execFileSync('apt-get', ['update'], { stdio: 'ignore' })
     execFileSync('apt-get', ['install', '-y', '--no-install-recommends', from], { stdio: 'ignore', env })
   } catch (cause) {
-    throw new Error(`${name} is needed on PATH${otherwise}; apt-get could not install it.`, { cause })
+    throw new Error(`${name} is needed on PATH; apt-get could not install it.`, { cause })
   }
   const installed = onPath(name)
   if (installed === undefined) throw new Error(`${from} was installed, but ${name} is not on PATH.`)
