@@ -1,7 +1,7 @@
-import { mkdtempSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { get } from 'node:http'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { newFolder } from './servers/run-folder.ts'
 
 /** An answer as it came over the wire, for another server to give the same bytes. */
 export interface Kept {
@@ -31,7 +31,7 @@ export function keep(url: string, path: string, headers: Record<string, string> 
 
 /** Writes answers where servers/bare.ts can read them; the path of the file. */
 export function answersFile(answers: Kept[]): string {
-  const file = join(mkdtempSync(join(tmpdir(), 'onramp-bench-')), 'answers.json')
+  const file = join(newFolder('answers'), 'answers.json')
   writeFileSync(file, JSON.stringify(answers))
   return file
 }

@@ -1,4 +1,4 @@
-import { text } from './page.ts'
+import { escapeHtml } from './html.ts'
 import { type Chart, rounded } from './scenario.ts'
 
 const [width, height] = [560, 270]
@@ -45,7 +45,7 @@ function lines(chart: Chart): string {
   const marks = (chart.marks ?? []).map(
     ({ x: at, label }, i) =>
       `<line x1="${x.place(at)}" x2="${x.place(at)}" y1="${edge.top}" y2="${vertical[0]}" stroke="var(--soft)" stroke-dasharray="3 3"/>` +
-      `<text x="${x.place(at) + 4}" y="${edge.top + 10 + 13 * (i % 4)}" fill="var(--soft)">${text(label)}</text>`,
+      `<text x="${x.place(at) + 4}" y="${edge.top + 10 + 13 * (i % 4)}" fill="var(--soft)">${escapeHtml(label)}</text>`,
   )
   return frame(chart, legend(series.map(({ name }) => name)) + grid(x, y) + shapes.join('') + marks.join(''))
 }
@@ -80,14 +80,14 @@ function bars(chart: Chart): string {
         const left = edge.left + room * (group + 0.5) + thick * (i - chart.series.length / 2)
         const top = y.place(value)
         return (
-          `<rect x="${left.toFixed(1)}" y="${top.toFixed(1)}" width="${(thick - 2).toFixed(1)}" height="${Math.max(0, vertical[0] - top).toFixed(1)}" rx="2" fill="var(--c${i % 6})"><title>${text(name)}: ${rounded(value)}</title></rect>` +
+          `<rect x="${left.toFixed(1)}" y="${top.toFixed(1)}" width="${(thick - 2).toFixed(1)}" height="${Math.max(0, vertical[0] - top).toFixed(1)}" rx="2" fill="var(--c${i % 6})"><title>${escapeHtml(name)}: ${rounded(value)}</title></rect>` +
           `<text x="${(left + thick / 2 - 1).toFixed(1)}" y="${(top - 4).toFixed(1)}" text-anchor="middle" fill="var(--soft)">${rounded(value)}</text>`
         )
       }),
   )
   const names = groups.map(
     ({ x, label }) =>
-      `<text x="${edge.left + room * (x + 0.5)}" y="${height - edge.bottom + 15}" text-anchor="middle" fill="var(--soft)">${text(label)}</text>`,
+      `<text x="${edge.left + room * (x + 0.5)}" y="${height - edge.bottom + 15}" text-anchor="middle" fill="var(--soft)">${escapeHtml(label)}</text>`,
   )
   const ticks = grid({ place: () => 0, ticks: [] }, y)
   const legends = chart.series.length > 1 ? legend(chart.series.map(({ name }) => name)) : ''
@@ -96,9 +96,9 @@ function bars(chart: Chart): string {
 
 function frame({ title, x, y }: Chart, inside: string): string {
   return (
-    `<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="${text(title)}">${inside}` +
-    `<text x="${width - edge.right}" y="${height - 4}" text-anchor="end" fill="var(--soft)">${text(x)}</text>` +
-    `<text x="${edge.left}" y="${height - 4}" fill="var(--soft)">${text(y)}</text></svg>`
+    `<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="${escapeHtml(title)}">${inside}` +
+    `<text x="${width - edge.right}" y="${height - 4}" text-anchor="end" fill="var(--soft)">${escapeHtml(x)}</text>` +
+    `<text x="${edge.left}" y="${height - 4}" fill="var(--soft)">${escapeHtml(y)}</text></svg>`
   )
 }
 
@@ -108,7 +108,7 @@ function legend(names: string[]): string {
     .map((name, i) => {
       const from = at
       at += 26 + name.length * 6.2
-      return `<rect x="${from}" y="6" width="11" height="11" rx="2" fill="var(--c${i % 6})"/><text x="${from + 16}" y="15.5" fill="var(--ink)">${text(name)}</text>`
+      return `<rect x="${from}" y="6" width="11" height="11" rx="2" fill="var(--c${i % 6})"/><text x="${from + 16}" y="15.5" fill="var(--ink)">${escapeHtml(name)}</text>`
     })
     .join('')
 }

@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { Connection, requestOf } from './connection.ts'
 import { random } from './random.ts'
 import { percentileOf } from './recording.ts'
+import { recorded } from './servers/run-folder.ts'
 
 /*
  * More connections than one process may have descriptors, and more than one address has ports: a crowd is spread over processes, and comes
@@ -42,7 +43,7 @@ const mostPerAddress = 1000
 export async function bringCrowd(crowd: Crowd, held: () => void): Promise<Seen> {
   const count = Math.ceil(crowd.people / mostPerProcess)
   const children = Array.from({ length: count }, () =>
-    fork(fileURLToPath(import.meta.url), { serialization: 'advanced' }),
+    recorded(fork(fileURLToPath(import.meta.url), { serialization: 'advanced' })),
   )
   try {
     let open = 0

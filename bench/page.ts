@@ -1,4 +1,5 @@
 import { svg } from './chart.ts'
+import { escapeHtml } from './html.ts'
 import { type Finished, oneLine, type Results, verdict, verdictInWords } from './report.ts'
 import type { Claim, Table } from './scenario.ts'
 
@@ -12,7 +13,7 @@ export function page({ scenarios, ...run }: Results): string {
 <style>${style}</style>
 <header>
 <h1>onramp <span>what was measured</span></h1>
-<p>${text(oneLine(run))} ${(run.seconds / 60).toFixed(0)} minutes.</p>
+<p>${escapeHtml(oneLine(run))} ${(run.seconds / 60).toFixed(0)} minutes.</p>
 <nav>${scenarios.map(({ name }) => `<a href="#${name}">${name}</a>`).join(' ')}</nav>
 </header>
 <main>
@@ -25,11 +26,11 @@ ${scenarios.map(section).join('\n')}
 function section({ name, question, claims, tables, charts, notes }: Finished): string {
   return `<section id="${name}">
 <h2>${name}</h2>
-<p class="question">${text(question)}</p>
+<p class="question">${escapeHtml(question)}</p>
 <div class="claims">${claims.map(card).join('')}</div>
-<div class="charts">${charts.map((chart) => `<figure><figcaption>${text(chart.title)}</figcaption>${svg(chart)}</figure>`).join('')}</div>
+<div class="charts">${charts.map((chart) => `<figure><figcaption>${escapeHtml(chart.title)}</figcaption>${svg(chart)}</figure>`).join('')}</div>
 ${tables.map(table).join('\n')}
-${notes.length === 0 ? '' : `<ul class="notes">${notes.map((note) => `<li>${text(note)}</li>`).join('')}</ul>`}
+${notes.length === 0 ? '' : `<ul class="notes">${notes.map((note) => `<li>${escapeHtml(note)}</li>`).join('')}</ul>`}
 </section>`
 }
 
@@ -39,20 +40,16 @@ function card(claim: Claim): string {
   const bound =
     claim.floor === undefined
       ? ''
-      : `<small>has to be ${text(claim.floor)}: <b>${text(verdictInWords(claim))}</b></small>`
-  return `<div class="claim${kind}"><span>${text(claim.what)}</span><strong>${text(claim.measured)}</strong>${bound}</div>`
+      : `<small>has to be ${escapeHtml(claim.floor)}: <b>${escapeHtml(verdictInWords(claim))}</b></small>`
+  return `<div class="claim${kind}"><span>${escapeHtml(claim.what)}</span><strong>${escapeHtml(claim.measured)}</strong>${bound}</div>`
 }
 
 function table({ title, head, rows }: Table): string {
   const row = (cells: (string | number)[], tag: string) =>
-    `<tr>${cells.map((cell) => `<${tag}>${text(String(cell))}</${tag}>`).join('')}</tr>`
-  return `<div class="scroll"><table><caption>${text(title)}</caption><thead>${row(head, 'th')}</thead><tbody>${rows
+    `<tr>${cells.map((cell) => `<${tag}>${escapeHtml(String(cell))}</${tag}>`).join('')}</tr>`
+  return `<div class="scroll"><table><caption>${escapeHtml(title)}</caption><thead>${row(head, 'th')}</thead><tbody>${rows
     .map((cells) => row(cells, 'td'))
     .join('')}</tbody></table></div>`
-}
-
-export function text(plain: string): string {
-  return plain.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;')
 }
 
 const style = `

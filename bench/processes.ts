@@ -1,7 +1,8 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
-import { readdirSync, readFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { fileURLToPath } from 'node:url'
+import { cpuSecondsOf, memoryBytesOf } from './proc.ts'
+import { recorded } from './servers/run-folder.ts'
 
 /** A program of its own, which has said where it serves. */
 export interface Served {
@@ -32,15 +33,13 @@ export interface Starting {
   core?: number | undefined
 }
 
-/** Every process of a run: started here, ended here by its pid, whatever becomes of the run. */
+/** Processes that are ended together; those of a run that is interrupted end with it. */
 export interface Processes {
   /** Runs a file of this repository, given from here, with this Node. */
   node(file: string, args?: string[], how?: Starting): Promise<Served>
   /** Runs any program. */
   program(command: string, args: string[], how: Starting): Promise<Served>
   stopAll(): Promise<void>
-  /** At once, for when there is no time: on the way out of this process. */
-  killAll(): void
 }
 
 export function processes(): Processes {
@@ -60,18 +59,14 @@ export function processes(): Processes {
     async stopAll() {
       await Promise.all([...running].map((one) => one.stop()))
     },
-    killAll() {
-      for (const one of running) one.signal('SIGKILL')
-    },
   }
 }
 
 async function start(command: string[], how: Starting, begun: (served: Served) => void): Promise<Served> {
   const [file, ...args] = command as [string, ...string[]]
-  const child = spawn(file, args, {
-    stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, ...how.environment },
-  })
+  const child = recorded(
+    spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...how.environment } }),
+  )
   let printed = ''
   const ended = new Promise<void>((resolve) => {
     child.once('exit', () => resolve())
@@ -138,45 +133,6 @@ async function stop(child: ChildProcess, ended: Promise<void>): Promise<void> {
 /** Resolves after `ms`; holds nobody up who wants to leave. */
 export function after(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms))
-}
-
-/** User and system time of a process and its children that are there, in seconds: proc(5), in hundredths. */
-export function cpuSecondsOf(pid: number): number {
-  try {
-    const fields = fieldsOf(pid)
-    return (Number(fields[11]) + Number(fields[12])) / 100
-  } catch {
-    return 0 // it has ended
-  }
-}
-
-/** The processes whose parent is `pid`. */
-export function childrenOf(pid: number): number[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number)
-    .filter((other) => {
-      try {
-        return Number(fieldsOf(other)[1]) === pid
-      } catch {
-        return false // it has ended since
-      }
-    })
-}
-
-/** The fields of /proc/PID/stat from the third on. */
-function fieldsOf(pid: number): string[] {
-  return readFileSync(`/proc/${pid}/stat`, 'utf8')
-    .replace(/^.*\) /s, '')
-    .split(' ')
-}
-
-function memoryBytesOf(pid: number): number {
-  try {
-    return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) * 1024
-  } catch {
-    return 0 // it has ended
-  }
 }
 
 /** The path of a program, or nothing. */

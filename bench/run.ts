@@ -17,6 +17,7 @@ import { story } from './scenarios/story.ts'
 import { surge } from './scenarios/surge.ts'
 import { unflattering } from './scenarios/unflattering.ts'
 import { writes } from './scenarios/writes.ts'
+import { openRun } from './servers/run-folder.ts'
 import { openStage, type Stage } from './stage.ts'
 
 /*
@@ -53,27 +54,9 @@ if (unknown.length > 0) {
   process.exit(2)
 }
 
+await openRun()
 const children = processes()
 let stage: Stage | undefined
-let stopping: Promise<void> | undefined
-let isInterrupted = false
-function stop(): Promise<void> {
-  stopping ??= end()
-  return stopping
-}
-async function end(): Promise<void> {
-  pinThis(undefined)
-  await children.stopAll()
-  await stage?.close()
-}
-process.on('exit', () => children.killAll())
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-  process.on(signal, () => {
-    isInterrupted = true
-    process.stderr.write('\nstopping\n')
-    stop().finally(() => process.exit(130))
-  })
-}
 
 const began = performance.now()
 const here = machine()
@@ -97,18 +80,15 @@ const finished: Finished[] = []
 try {
   stage = await openStage(children, note)
   for (const scenario of scenarios) {
-    if (stopping !== undefined) break
     if (asked.length > 0 && !asked.includes(scenario.name)) continue
     note(`${scenario.name}: ${scenario.question}`)
     const from = performance.now()
     try {
       const context = { isQuick: options.quick, stage, seed, note: (text: string) => note(`  ${text}`) }
       const outcome = await inTime(scenario.run(context))
-      if (stopping !== undefined) break // its figures are of processes that were being ended
       const seconds = (performance.now() - from) / 1000
       finished.push({ name: scenario.name, question: scenario.question, seconds, ...outcome })
     } catch (error) {
-      if (stopping !== undefined) break
       process.exitCode = 1
       note(`${scenario.name} failed: ${error instanceof Error ? error.stack : error}`)
       if (error instanceof Late) break
@@ -118,12 +98,14 @@ try {
     await children.stopAll()
   }
 } finally {
-  await stop()
+  pinThis(undefined)
+  await children.stopAll()
+  await stage?.close()
 }
 const results = { ...here, quick: options.quick, seconds: (performance.now() - began) / 1000, scenarios: finished }
 process.stdout.write(summary(results))
 if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(results, null, 1)}\n`)
 const isWhole = asked.length === 0 && !options.quick && process.exitCode === undefined
-if ((options.keep ?? isWhole) && !isInterrupted) keepResults(results)
+if (options.keep ?? isWhole) keepResults(results)
 // A scenario that was given up may still be waiting for something.
 process.exit()

@@ -1,14 +1,13 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import { chromium } from 'playwright-core'
-import { startEmbedded } from '../proxy/example/embedded.ts'
-import { findProgram, startRedis } from '../test/servers.ts'
 import { processes } from './processes.ts'
+import { startPostgres } from './servers/postgres.ts'
+import { findProgram } from './servers/programs.ts'
+import { startRedis } from './servers/redis.ts'
+import { openRun } from './servers/run-folder.ts'
 import { traffic } from './traffic.ts'
 
 /*
@@ -18,17 +17,16 @@ import { traffic } from './traffic.ts'
 
 const seconds = Number(process.argv[2] ?? 240)
 const file = fileURLToPath(new URL('results/dashboard.png', import.meta.url))
-const dataDir = mkdtempSync(join(tmpdir(), 'onramp-screenshot-'))
-const marketplaceDir = fileURLToPath(new URL('../config/marketplace', import.meta.url))
+await openRun()
 const redis = await startRedis()
-const database = await startEmbedded({ dataDir, marketplaceDir, progress: () => {} })
+const database = await startPostgres()
 const environment = { PORT: '0', ADMIN_PORT: '0', REDIS_URL: redis.url, DATABASE_URL: database.url, LOG_LEVEL: 'error' }
 const children = processes()
 const start = () => children.node('../proxy/main.ts', [], { environment, says: /clients +(http:\S+)/ })
 const [neighbour, shown] = [await start(), await start()]
 const admin = /admin +(http:\S+)/.exec(shown.printed())?.[1] as string
 const browser = await chromium.launch({
-  executablePath: findProgram('chromium', 'chromium', ''),
+  executablePath: findProgram('chromium', 'chromium'),
   args: ['--headless=new', '--no-sandbox', '--disable-gpu'],
 })
 const visits = [traffic(neighbour.url, 40, Math.random), traffic(shown.url, 120, Math.random)]
@@ -62,14 +60,13 @@ try {
   await sell()
   await pause(3000)
   await page.screenshot({ path: file })
-  execFileSync(findProgram('optipng', 'optipng', ''), ['-quiet', '-o2', file])
+  execFileSync(findProgram('optipng', 'optipng'), ['-quiet', '-o2', file])
 } finally {
   clearInterval(selling)
   for (const visit of visits) visit.stop()
   await owner.end()
   await browser.close()
   await Promise.all([neighbour.stop(), shown.stop()])
-  redis.stop()
-  await database.stop()
-  rmSync(dataDir, { recursive: true, force: true })
 }
+// What is left ends with the run.
+process.exit()

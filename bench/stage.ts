@@ -1,12 +1,12 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import pg from 'pg'
 import { parse, stringify } from 'yaml'
-import { type Embedded, startEmbedded } from '../proxy/example/embedded.ts'
-import { freePort, type RedisServer, startRedis } from '../test/servers.ts'
-import { after, childrenOf, type Processes, type Served } from './processes.ts'
+import type { Processes, Served } from './processes.ts'
+import { type PostgresServer, startPostgres } from './servers/postgres.ts'
+import { type RedisServer, startRedis } from './servers/redis.ts'
+import { newFolder } from './servers/run-folder.ts'
 import { type Popularity, popularity } from './shoppers.ts'
 
 /** A configuration file as it is written, before it is read: scenarios change it in place. */
@@ -60,9 +60,9 @@ export function started(file = 'proxy/main.ts'): [command: string, ...args: stri
 
 /** Builds the stage. The database's files stay under .data/bench, so that the next run finds them. */
 export async function openStage(processes: Processes, note: (text: string) => void): Promise<Stage> {
-  const folder = mkdtempSync(join(tmpdir(), 'onramp-bench-'))
+  const folder = newFolder('bench')
   const servers: RedisServer[] = []
-  let database: Embedded = await startServer()
+  let database = await startServer()
   const connection = () => new pg.Pool({ connectionString: database.superuserUrl, max: 1 })
   let superuser = connection()
   superuser.on('error', () => {}) // a scenario kills the server
@@ -70,9 +70,9 @@ export async function openStage(processes: Processes, note: (text: string) => vo
   await superuser.query('grant create on database marketplace to dba')
   let files = 0
 
-  function startServer(): Promise<Embedded> {
+  function startServer(): Promise<PostgresServer> {
     const settings = [`shared_preload_libraries = 'pg_stat_statements'`, 'max_connections = 200']
-    return startEmbedded({ dataDir, marketplaceDir: join(root, 'config', 'marketplace'), settings, progress: note })
+    return startPostgres({ dataDir, settings, progress: note })
   }
 
   function configuration(change: OnrampOptions['change']): string {
@@ -142,50 +142,17 @@ export async function openStage(processes: Processes, note: (text: string) => vo
     async resetStatements() {
       await superuser.query('select pg_stat_statements_reset()')
     },
-    async killDatabase() {
-      const postmaster = Number(readFileSync(join(dataDir, 'postgres', 'postmaster.pid'), 'utf8').split('\n')[0])
-      for (const pid of [postmaster, ...childrenOf(postmaster)]) kill(pid)
-      while (isThere(postmaster)) await after(10)
-    },
+    killDatabase: () => database.kill(),
     async startDatabase() {
       await superuser.end()
-      for (let tries = 1; ; tries += 1) {
-        try {
-          database = await startServer()
-          break
-        } catch (error) {
-          // Its shared memory is still held by a child that has not noticed.
-          if (tries === 20) throw error
-          await after(250)
-        }
-      }
+      database = await startServer()
       superuser = connection()
       superuser.on('error', () => {})
     },
     async close() {
       await superuser.end().catch(() => {})
-      for (const server of servers) server.stop()
+      await Promise.all(servers.map((server) => server.stop()))
       await database.stop()
-      rmSync(folder, { recursive: true, force: true })
     },
   }
 }
-
-function kill(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL')
-  } catch {
-    // it has ended
-  }
-}
-
-function isThere(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch {
-    return false
-  }
-}
-
-export { freePort }

@@ -1,10 +1,9 @@
 import { globSync, readFileSync, writeFileSync } from 'node:fs'
 import { posix } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { type FaultResults, readFaultResults, type Share } from '../bench/fault-results.ts'
 import { type Results, readmeTable } from '../bench/report.ts'
 import { jsonSchema } from '../proxy/config/json-schema.ts'
-import { type Results as FaultResults, readResults } from '../test/faults/results.ts'
-import type { Share } from '../test/faults/run.ts'
 
 /*
  * Writes what is made from the configuration's schema: config/schema.json, for editors, and the tables of README.md; and the table of
@@ -36,7 +35,7 @@ export function keptResults(): Results {
 }
 
 /** `readme` with what stands between `<!-- NAME -->` and `<!-- /NAME -->` made anew, for each table there is. */
-export function withTables(readme: string, results = readResults()): string {
+export function withTables(readme: string, results = readFaultResults()): string {
   const root = jsonSchema() as Node
   const route = eachOf(child(root, 'routes'))
   const parameters = eachOf(child(route, 'parameters')).oneOf ?? []

@@ -1,11 +1,11 @@
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { isFull, keepFaultResults } from '../bench/fault-results.ts'
 import { systemClock } from '../proxy/clock.ts'
 import { GuardedOrigin } from '../proxy/origin/guard.ts'
 import type { Origin, Query } from '../proxy/origin/origin.ts'
 import { PostgresOrigin } from '../proxy/origin/postgres.ts'
 import { parseStatement } from '../proxy/statement.ts'
-import { isFull, keepResults } from './faults/results.ts'
 
 /*
  * A statement of five seconds, asked for fifty times a second, beside a quick one.
@@ -94,7 +94,7 @@ describe('a quick statement beside one of five seconds', () => {
       new GuardedOrigin(bare(), guards, systemClock, () => {}),
       isFull ? 20 : 3,
     )
-    keepResults({ beside: { asked, failed, p50Ratio: median, p99Ratio: p99 } })
+    keepFaultResults({ beside: { asked, failed, p50Ratio: median, p99Ratio: p99 } })
     process.stdout.write(
       `Beside pg_sleep(5): median ${median.toFixed(2)}, p90 ${p90.toFixed(2)}, p99 ${p99.toFixed(2)}.\n`,
     )
@@ -107,5 +107,5 @@ describe('a quick statement beside one of five seconds', () => {
   test('twin: without the bulkhead it waits for all that came before it', async () => {
     const { answered } = await compare(bare(), 2)
     expect(answered).toBeLessThan(0.5)
-  }, 60_000)
+  })
 })

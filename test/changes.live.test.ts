@@ -2,11 +2,13 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
+import { findProgram } from '../bench/servers/programs.ts'
+import { recorded } from '../bench/servers/run-folder.ts'
+import { until } from '../bench/until.ts'
 import { checkCapabilities, psqlOf } from '../proxy/changes/capabilities.ts'
 import { systemClock } from '../proxy/clock.ts'
 import type { FollowedTable } from '../proxy/tags.ts'
 import { followers, newDatabase } from './changes.ts'
-import { findProgram } from './servers.ts'
 
 /*
  * What PostgreSQL is seen to have changed, on a real server: nothing is forgotten, nothing is told before it can be read.
@@ -123,7 +125,7 @@ describe('by replication', () => {
 
   test('what is done to a table itself is told within a heartbeat, and a table made anew is followed again', async () => {
     await writer.query('create view seen as select * from plans; create materialized view kept as select * from plans')
-    const { changes, during, said, until } = await follow(database.url, [
+    const { changes, during, said, untilSaid } = await follow(database.url, [
       plans,
       rates,
       { table: 'seen', columns: [] },
@@ -140,13 +142,13 @@ describe('by replication', () => {
     for (const [statement, tags] of statements) {
       const before = said.length
       await writer.query(statement)
-      await until(() => said.slice(before).includes(tags))
+      await untilSaid(() => said.slice(before).includes(tags))
     }
     const before = said.length
     await writer.query(
       'drop table rates; create table rates (plan_id text, age int, premium numeric, primary key (plan_id, age))',
     )
-    await until(() => said.slice(before).some((text) => text.startsWith('missed')))
+    await untilSaid(() => said.slice(before).some((text) => text.startsWith('missed')))
     expect(said[before]).toBe('changed table:rates')
     expect(await during(() => writer.query(`insert into rates values ('a', 1, 1)`))).toEqual(['changed table:rates'])
     await writer.query('drop view seen; drop materialized view kept; truncate rates')
@@ -162,25 +164,28 @@ describe('by replication', () => {
       if (failure !== undefined) throw failure
     }
     const tables = ['seen', 'kept'].map((table) => ({ table, columns: [] }))
-    const { said, until } = await follow(database.url, tables, { functions: ['told()'], redefined })
+    const { said, untilSaid } = await follow(database.url, tables, { functions: ['told()'], redefined })
     expect(asked).toBe(1) // at the start: it may have been defined anew since the routes were looked at
     const run = async (statement: string, tags: string) => {
       const before = said.length
       await writer.query(statement)
-      await until(() => said.slice(before).includes(tags))
+      await untilSaid(() => said.slice(before).includes(tags))
     }
     await run('refresh materialized view kept', 'changed table:kept')
     await run('create or replace view seen as select *, 1 as one from plans', 'changed table:seen')
-    await expect.poll(() => asked, { interval: 10 }).toBe(2)
+    await until(() => asked, 2)
     failure = new Error('locked')
     await run(
       `create or replace function told() returns int language sql stable as 'select 2'`,
       'changed function:told()',
     )
-    await expect.poll(() => asked, { interval: 10 }).toBeGreaterThan(4)
+    await until(
+      () => asked,
+      (times) => times > 4,
+    )
     failure = undefined
     const failed = asked
-    await expect.poll(() => asked, { interval: 10 }).toBe(failed + 1)
+    await until(() => asked, failed + 1)
     await run('refresh materialized view kept', 'changed table:kept')
     expect(asked).toBe(failed + 1)
     await writer.query('drop view seen; drop materialized view kept; drop function told')
@@ -241,14 +246,17 @@ describe('before it can be read, a change is not told', () => {
     try {
       await setStandbys('nobody')
       // A setting takes a while to be known: it is once a commit does wait, and then for every session.
-      for (let isStuck = false; !isStuck; ) {
-        let isDone = false
+      await until(async () => {
+        let state = 'committing'
         const done = () => {
-          isDone = true
+          state = 'done'
         }
         probe.query(`select pg_logical_emit_message(true, 'probe', '')`).then(done, done)
-        while (!isDone && !isStuck) isStuck = await isWaiting(probe as { processID?: number })
-      }
+        return until(
+          async () => ((await isWaiting(probe as { processID?: number })) ? 'waiting' : state),
+          (seen) => seen !== 'committing',
+        )
+      }, 'waiting')
       await run(() => setStandbys(''))
     } finally {
       await setStandbys('')
@@ -267,12 +275,15 @@ describe('before it can be read, a change is not told', () => {
       await reader.connect()
       // Two heartbeats, which wait for no standby, come after it in the stream; they are through, it is not.
       const beats = following.caughtUp.length
-      await following.until(() => following.caughtUp.length >= beats + 2)
+      await until(
+        () => following.caughtUp.length,
+        (count) => count >= beats + 2,
+      )
       expect(following.said).toEqual([started])
       expect(await isThere(reader)).toBe(false)
       await release()
       await committing
-      await following.until((said) => said.includes('changed row:plans.plan_id=late table:plans'))
+      await following.untilSaid((said) => said.includes('changed row:plans.plan_id=late table:plans'))
       expect(await isThere(reader)).toBe(true)
       await reader.end()
     })
@@ -285,7 +296,7 @@ describe('before it can be read, a change is not told', () => {
       const committing = writer.query(`insert into plans values ('late', '')`)
       const reader = new pg.Client({ connectionString: database.url })
       await reader.connect()
-      await following.until((said) => said.includes('changed row:plans.plan_id=late table:plans'))
+      await following.untilSaid((said) => said.includes('changed row:plans.plan_id=late table:plans'))
       expect(await isThere(reader)).toBe(false)
       await release()
       await committing
@@ -305,8 +316,8 @@ describe('of a fleet', () => {
     expect(await slots()).toHaveLength(1)
     await first.changes.close()
     expect(first.changes.state).toBe('off')
-    await second.until((said) => said.includes(started), 10_000)
-    await second.until(() => second.changes.state === 'leading')
+    await second.untilSaid((said) => said.includes(started))
+    await until(() => second.changes.state, 'leading')
     expect(await second.during(() => writer.query(`insert into rates values ('a', 1, 1)`))).toEqual([
       'changed table:rates',
     ])
@@ -328,9 +339,9 @@ describe('of a fleet', () => {
   })
 
   test('following something else goes on from there', async () => {
-    const { changes, during, until } = await follow(database.url, [rates])
+    const { changes, during, untilSaid } = await follow(database.url, [rates])
     await changes.follow({ tables: [plans, rates], functions: [] })
-    await until((said) => said.includes(started))
+    await untilSaid((said) => said.includes(started))
     expect(await during(() => writer.query(`insert into plans values ('a')`))).toEqual([
       'changed row:plans.plan_id=a table:plans',
     ])
@@ -342,7 +353,7 @@ describe('the server', () => {
   test.each(['the stream', 'the other session'])(
     'ends %s: it is followed again, and what may be missed is said',
     async (which) => {
-      const { said, until, observed, changes } = await follow(database.url, [plans, rates])
+      const { said, untilSaid, observed, changes } = await follow(database.url, [plans, rates])
       const pid =
         which === 'the stream'
           ? (await slots())[0]?.active_pid
@@ -352,8 +363,8 @@ describe('the server', () => {
               )
             ).rows[0].pid
       await writer.query('select pg_terminate_backend($1)', [pid])
-      await until(() => said.filter((text) => text === started).length === 2)
-      await until(() => changes.state === 'leading')
+      await untilSaid(() => said.filter((text) => text === started).length === 2)
+      await until(() => changes.state, 'leading')
       expect(observed.map(({ state }) => state)).toEqual(['leading', 'lost', 'leading'])
     },
   )
@@ -368,11 +379,11 @@ describe('the server', () => {
       `select pg_terminate_backend(pid) from pg_stat_activity
        where application_name = 'onramp changes' and backend_type = 'client backend'`,
     )
-    const { changes, until, during } = await beginning
-    await until(() => changes.state === 'waiting')
+    const { changes, during } = await beginning
+    await until(() => changes.state, 'waiting')
     await slow.query('rollback')
     await slow.end()
-    await until(() => changes.state === 'leading')
+    await until(() => changes.state, 'leading')
     expect(await during(() => writer.query(`insert into plans values ('a')`))).toEqual([
       'changed row:plans.plan_id=a table:plans',
     ])
@@ -382,7 +393,7 @@ describe('the server', () => {
   test('keeps nothing for a process that is gone, killed or ended', async () => {
     const closed = await follow(database.url, [plans])
     await closed.changes.close()
-    while ((await slots()).length > 0); // the server notices a moment later
+    await until(slots, []) // the server notices a moment later
     const script = `
       import { DatabaseFollower } from '${new URL('../proxy/changes/database-follower.ts', import.meta.url)}'
       import { systemClock } from '${new URL('../proxy/clock.ts', import.meta.url)}'
@@ -391,16 +402,16 @@ describe('the server', () => {
       await changes.follow({ tables: [{ table: 'plans', columns: [] }], functions: [] })
       console.log(changes.state)
       setInterval(() => {}, 1000)`
-    const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
-      env: { PATH: process.env.PATH, URL: database.url },
-      stdio: ['ignore', 'pipe', 'inherit'],
-    })
+    const env = { PATH: process.env.PATH, URL: database.url }
+    const child = recorded(
+      spawn(process.execPath, ['--input-type=module', '-e', script], { env, stdio: ['ignore', 'pipe', 'inherit'] }),
+    )
     const [line] = await once(child.stdout, 'data')
     expect(String(line).trim()).toBe('leading')
     expect(await slots()).toHaveLength(1)
     child.kill('SIGKILL')
     await once(child, 'exit')
-    while ((await slots()).length > 0);
+    await until(slots, [])
   })
 })
 
@@ -476,8 +487,8 @@ describe('by notifications', () => {
     const second = await follow(database.url, [rates], options)
     expect([first.changes.state, second.changes.state]).toEqual(['leading', 'waiting'])
     await first.changes.close()
-    await second.until((said) => said.includes('missed table:rates'))
-    await second.until(() => second.changes.state === 'leading')
+    await second.untilSaid((said) => said.includes('missed table:rates'))
+    await until(() => second.changes.state, 'leading')
     expect(await second.during(() => writer.query(`insert into rates values ('n', 1, 1)`))).toEqual([
       'changed table:rates',
     ])
@@ -497,15 +508,14 @@ describe('what the server allows', () => {
     )
     const url = elsewhere.url.replace(/\/\/.*@/, '//asks:asks@')
     await psql(elsewhere.url, `alter role asks password 'asks'; grant select on plans, keyless to asks;`)
-    const followed = [plans, { table: 'keyless', columns: [] }]
-    const following = await follow(url, followed, { clock: impatient })
-    const { changes, observed, during, until } = following
+    const tables = [plans, { table: 'keyless', columns: [] }]
+    const { changes, observed, during, followed } = await follow(url, tables, { clock: impatient })
     expect([changes.state, changes.mode]).toEqual(['off', 'off'])
-    expect(following.followed).toEqual([])
+    expect(followed).toEqual([])
     expect(changes.why).toMatch(
       /^the role asks lacks REPLICATION; the tables have no triggers of onramp: onramp check --db/,
     )
-    const capabilities = await checkCapabilities(url, 'auto', { tables: followed, functions: [] })
+    const capabilities = await checkCapabilities(url, 'auto', { tables, functions: [] })
     expect(capabilities.sql).toEqual([
       'ALTER ROLE asks REPLICATION',
       'ALTER TABLE public.keyless REPLICA IDENTITY FULL',
@@ -513,10 +523,10 @@ describe('what the server allows', () => {
       'CREATE PUBLICATION onramp FOR TABLE public.keyless, public.plans',
     ])
     await psql(elsewhere.url, psqlOf(capabilities))
-    await until(() => changes.state === 'leading')
+    await until(() => changes.state, 'leading')
     expect([changes.mode, changes.warnings]).toEqual(['replication', []])
     expect(observed.map(({ state }) => state)).toEqual(['off', 'leading'])
-    expect(following.followed).toEqual([true])
+    expect(followed).toEqual([true])
     const owner = new pg.Client({ connectionString: elsewhere.url })
     await owner.connect()
     await during(() => owner.query(`insert into plans values (1, 'a')`))
@@ -525,8 +535,8 @@ describe('what the server allows', () => {
     ])
     await owner.end()
     await changes.close()
-    expect(following.followed).toEqual([true, false])
-    expect((await checkCapabilities(url, 'auto', { tables: followed, functions: [] })).sql).toEqual([])
+    expect(followed).toEqual([true, false])
+    expect((await checkCapabilities(url, 'auto', { tables, functions: [] })).sql).toEqual([])
     await elsewhere.drop()
     await writer.query('drop role asks')
   })
@@ -567,9 +577,8 @@ const impatient = {
 
 /** Runs a script as a person would. */
 async function psql(url: string, script: string): Promise<void> {
-  const child = spawn(findProgram('psql', 'postgresql-client', ''), ['-qX', '-v', 'ON_ERROR_STOP=1', url], {
-    stdio: ['pipe', 'ignore', 'pipe'],
-  })
+  const program = findProgram('psql', 'postgresql-client')
+  const child = recorded(spawn(program, ['-qX', '-v', 'ON_ERROR_STOP=1', url], { stdio: ['pipe', 'ignore', 'pipe'] }))
   let errors = ''
   child.stderr.on('data', (text) => (errors += text))
   child.stdin.end(script)

@@ -1,5 +1,6 @@
 import pg from 'pg'
 import { afterAll, afterEach } from 'vitest'
+import { until } from '../bench/until.ts'
 import type { Changes, DatabaseFollowerOptions } from '../proxy/changes/changes.ts'
 import { DatabaseFollower } from '../proxy/changes/database-follower.ts'
 import { systemClock } from '../proxy/clock.ts'
@@ -7,7 +8,7 @@ import type { Observation } from '../proxy/observation.ts'
 import type { FollowedTable } from '../proxy/tags.ts'
 
 /** A follower with a consumer that remembers. */
-export interface Following {
+export interface ObservedFollower {
   changes: Changes
   /** What has been handed on, in order: `changed table:a row:…`, `missed …`. */
   said: string[]
@@ -16,8 +17,8 @@ export interface Following {
   caughtUp: number[]
   /** Whether the database is to be followed, as it was told each time. */
   followed: boolean[]
-  /** Resolves when something for which `holds` is said, now or later; rejects after `ms` with all that was. */
-  until(holds: (said: readonly string[]) => boolean, ms?: number): Promise<void>
+  /** Resolves when `holds` is true of what has been said; fails with all that was. */
+  untilSaid(holds: (said: readonly string[]) => boolean): Promise<unknown>
   /** Resolves with what is handed on between the call and the hand-on of everything `work` has committed. */
   during(work: () => Promise<unknown>): Promise<string[]>
 }
@@ -27,6 +28,8 @@ const hasty = {
   now: systemClock.now,
   after: (ms: number, run: () => void) => systemClock.after(ms < 2000 ? ms / 10 : ms, run),
 }
+
+const hasSome = (list: readonly unknown[]) => list.length > 0
 
 /** For one file of tests: what is started by these is ended after each test. */
 export function followers() {
@@ -38,14 +41,10 @@ export function followers() {
     url: string,
     tables: readonly FollowedTable[],
     { functions = [], ...options }: Partial<DatabaseFollowerOptions> & { functions?: readonly string[] } = {},
-  ): Promise<Following> => {
-    const waiting = new Set<() => void>()
+  ): Promise<ObservedFollower> => {
     const [said, caughtUp, followed]: [string[], number[], boolean[]] = [[], [], []]
-    const observed: Following['observed'] = []
-    const say = (text: string) => {
-      said.push(text)
-      for (const check of waiting) check()
-    }
+    const observed: ObservedFollower['observed'] = []
+    const say = (text: string) => void said.push(text)
     const changes = new DatabaseFollower({
       url,
       mode: 'auto',
@@ -54,50 +53,38 @@ export function followers() {
       random: Math.random,
       observe: (fact) => {
         if (fact.kind === 'changes') observed.push(fact)
-        for (const check of waiting) check()
       },
       consumer: {
         changed: (tags) => say(`changed ${[...tags].sort().join(' ')}`),
         missed: (tags) => say(`missed ${[...tags].sort().join(' ')}`),
-        caughtUp: (sinceMs) => {
-          caughtUp.push(sinceMs)
-          for (const check of waiting) check()
-        },
-        followed: (isFollowed) => followed.push(isFollowed),
+        caughtUp: (sinceMs) => void caughtUp.push(sinceMs),
+        followed: (isFollowed) => void followed.push(isFollowed),
       },
       redefined: async () => {},
       ...options,
     })
     open.push(changes)
     await changes.follow({ tables, functions })
-    const until = (holds: (said: readonly string[]) => boolean, ms = 15_000) =>
-      new Promise<void>((resolve, reject) => {
-        const check = () => {
-          if (!holds(said)) return
-          clearTimeout(timer)
-          waiting.delete(check)
-          resolve()
-        }
-        const timer = setTimeout(() => {
-          waiting.delete(check)
-          reject(new Error(`not within ${ms} ms; said: ${said.join(', ')}; ${changes.state}: ${changes.why}`))
-        }, ms)
-        waiting.add(check)
-        check()
-      })
-    await until(() => observed.length > 0, 25_000) // a busy machine takes longer than `follow` waits
+    await until(() => observed, hasSome) // a busy machine takes longer than `follow` waits
     return {
       changes,
       said,
       caughtUp,
       followed,
       observed,
-      until,
+      untilSaid: (holds) =>
+        until(
+          () => ({ said: [...said], state: changes.state, why: changes.why }),
+          (seen) => holds(seen.said),
+        ),
       async during(work) {
         const before = said.length
         await work()
         const committed = systemClock.now()
-        await until(() => (caughtUp.at(-1) ?? 0) >= committed)
+        await until(
+          () => caughtUp.at(-1) ?? 0,
+          (sinceMs) => sinceMs >= committed,
+        )
         return said.slice(before)
       },
     }
@@ -122,6 +109,19 @@ export async function newDatabase(superuserUrl: string, name: string, sql: strin
   return {
     url,
     readerUrl: url.replace(/\/\/.*@/, '//onramp@'),
-    drop: () => run(superuserUrl, `drop database ${name} with (force)`),
+    async drop() {
+      const superuser = new pg.Client({ connectionString: superuserUrl })
+      await superuser.connect()
+      try {
+        // Not even by force while a slot is in use: the server notices a moment later that a process was killed.
+        await until(async () => (await superuser.query(endSlots, [name])).rowCount, 0)
+        await superuser.query(`drop database ${name} with (force)`)
+      } finally {
+        await superuser.end()
+      }
+    },
   }
 }
+
+/** Ends whoever uses a slot of a database; those that there were. */
+const endSlots = `select pg_terminate_backend(active_pid) from pg_replication_slots where database = $1 and active`

@@ -1,9 +1,9 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: that is how the file spells what it takes from the environment.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
+import { newFolder } from '../bench/servers/run-folder.ts'
 import { readConfig } from '../proxy/config/load.ts'
 import { anyOf, parameterTypes } from '../proxy/config/parameter-types.ts'
 import type { Config } from '../proxy/config/schema.ts'
@@ -11,8 +11,7 @@ import { Refusal } from '../proxy/errors.ts'
 import { compileRoute } from '../proxy/http/routes/route.ts'
 import { routeTable } from '../proxy/http/routes/table.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'onramp-config-'))
-afterAll(() => rmSync(folder, { recursive: true }))
+const folder = newFolder('config')
 
 type Environment = Record<string, string>
 const file = join(folder, 'onramp.yaml')

@@ -1,13 +1,13 @@
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { type Browser, chromium, type Page as Tab } from 'playwright-core'
-import { afterAll, beforeAll, expect, inject, test, vi } from 'vitest'
+import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { findProgram, freePort } from '../bench/servers/programs.ts'
+import { type RedisServer, startRedis } from '../bench/servers/redis.ts'
+import { until } from '../bench/until.ts'
 import type { RouteStats, Stats } from '../proxy/ops/stats.ts'
 import { type Running, startApp } from './live.ts'
 import { programs } from './program.ts'
-import { findProgram, freePort, type RedisServer, startRedis } from './servers.ts'
-
-vi.setConfig({ testTimeout: 90_000 }) // a browser on a busy machine
 
 /* The dashboard in a real browser, against a live onramp. The tests come in the order of a day: quiet, busy, broken. */
 
@@ -32,7 +32,7 @@ beforeAll(async () => {
   redis = await startRedis()
   app = await startApp(inject('databaseUrl'), { REDIS_URL: redis.url, ADMIN_TOKEN: token })
   browser = await chromium.launch({
-    executablePath: findProgram('chromium', 'chromium', ''),
+    executablePath: findProgram('chromium', 'chromium'),
     args: ['--headless=new', '--no-sandbox', '--disable-gpu', '--disable-background-networking', '--no-first-run'],
   })
   opened = await open(app.adminUrl)
@@ -45,7 +45,7 @@ afterAll(async () => {
 
 async function open(adminUrl: string, colorScheme: 'light' | 'dark' = 'light'): Promise<Opened> {
   const tab = await (await browser.newContext({ viewport: { width: 1600, height: 1000 }, colorScheme })).newPage()
-  tab.setDefaultTimeout(30_000)
+  tab.setDefaultTimeout(60_000)
   const complaints: string[] = []
   tab.on('console', (message) => complaints.push(`${message.type()}: ${message.text()}`))
   tab.on('pageerror', (error) => complaints.push(String(error)))
@@ -58,7 +58,7 @@ async function open(adminUrl: string, colorScheme: 'light' | 'dark' = 'light'): 
 }
 
 const textOf = (tab: Tab, selector: string) => tab.locator(selector).first().innerText()
-const eventually = <T>(look: () => Promise<T>, timeout = 20_000) => expect.poll(look, { timeout, interval: 100 })
+const many = (points: number) => points > 20
 const stats = async () => (await app.admin('/stats')).json() as Stats
 
 /** Runs `script` in the page: as text, for here there is no document to name. */
@@ -105,13 +105,13 @@ async function faultsOf(tab: Tab, part = 'html'): Promise<string[]> {
 
 test('before anybody has come it says that it is well, shows every route and claims nothing', async () => {
   const { tab, policy } = opened
-  await eventually(() => textOf(tab, '#level')).toBe('healthy')
-  await eventually(() => tab.locator('#routes tbody tr').count()).toBe(14)
+  await until(() => textOf(tab, '#level'), 'healthy')
+  await until(() => tab.locator('#routes tbody tr').count(), 14)
   expect(await textOf(tab, '#figure-hits')).toBe('–')
   expect(await textOf(tab, '#figure-p99')).toBe('–')
   expect(await textOf(tab, '#figure-requests')).toBe('0')
   expect(policy).toContain("default-src 'none'")
-  await eventually(() => painted(tab, 'chart-requests', 'memory-area')).toBe(0)
+  await until(() => painted(tab, 'chart-requests', 'memory-area'), 0)
 })
 
 test('under load its numbers are those of /stats, and those that the clients have counted', async () => {
@@ -123,14 +123,14 @@ test('under load its numbers are those of /stats, and those that the clients hav
     for (const { cacheStatus } of answers) (seen[/detail=(\w+)/.exec(cacheStatus ?? '')?.[1] ?? ''] as number) += 1
   }
   expect(seen).toEqual({ memory: 236, redis: 0, origin: 4 })
-  await eventually(() => textOf(tab, '#figures > div:first-child .note')).toBe('240 since the start')
-  await eventually(async () => (await rowOf(tab, 'county')).Requests).toBe('180')
+  await until(() => textOf(tab, '#figures > div:first-child .note'), '240 since the start')
+  await until(async () => (await rowOf(tab, 'county')).Requests, '180')
   const { total, routes } = await stats()
   expect(total).toMatchObject({ requests: 240, memory: 236, origin: 4, queries: 4, errors: 0 })
   expect(routes.county).toMatchObject({ requests: 180, memory: 177, origin: 3 })
 
   // What is of now moves each second: between two of them the page and /stats are to be one.
-  await eventually(async () => {
+  await until(async () => {
     const { total, routes } = await stats()
     const now = routes.county?.now
     if (now == null) return 'nothing yet'
@@ -163,8 +163,10 @@ test('under load its numbers are those of /stats, and those that the clients hav
       slow: row.p99,
       age: row.Age,
     }
-    return total.now.requests > 0 && JSON.stringify(shown) === JSON.stringify(wanted) ? 'as /stats' : { shown, wanted }
-  }).toBe('as /stats')
+    return total.now.requests > 0 && JSON.stringify(shown) === JSON.stringify(wanted)
+      ? 'as /stats'
+      : JSON.stringify({ shown, wanted })
+  }, 'as /stats')
 
   const { text } = await app.admin('/metrics')
   const scraped = [...text.matchAll(/^onramp_responses_total\{.*\} (\d+)$/gm)].reduce(
@@ -178,12 +180,12 @@ test('under load its numbers are those of /stats, and those that the clients hav
 
 test('its charts move, and a page opened late shows what was before', async () => {
   const { tab } = opened
-  await eventually(() => painted(tab, 'chart-requests', 'memory-area')).toBeGreaterThan(20)
+  await until(() => painted(tab, 'chart-requests', 'memory-area'), many)
   const chart = () => inPage<string>(tab, `document.querySelector('#chart-requests canvas').toDataURL()`)
   const before = await chart()
-  await eventually(chart).not.toBe(before)
+  await until(chart, (seen) => seen !== before)
   const late = await open(app.adminUrl, 'dark')
-  await eventually(() => painted(late.tab, 'chart-requests', 'memory-area')).toBeGreaterThan(20)
+  await until(() => painted(late.tab, 'chart-requests', 'memory-area'), many)
   expect(await faultsOf(late.tab)).toEqual([])
   expect(late.complaints).toEqual([])
   await late.tab.context().close()
@@ -226,34 +228,49 @@ test('a tier that only the server knows is in the charts, the table and the word
     await route.fulfill({ json: past })
   })
   await tab.goto(`${app.adminUrl}/dashboard`)
-  await eventually(() => textOf(tab, '#charts figcaption')).toMatch(/Memory [\d.]+\s+Disk 5\s+Database/)
-  await eventually(() => painted(tab, 'chart-requests', 'other-area')).toBeGreaterThan(20)
+  await until(
+    () => textOf(tab, '#charts figcaption'),
+    (text) => /Memory [\d.]+\s+Disk 5\s+Database/.test(text),
+  )
+  await until(
+    () => painted(tab, 'chart-requests', 'other-area'),
+    (count) => count > 20,
+  )
   const heads = await tab.locator('#routes thead th').allInnerTexts()
   expect(heads).toEqual(expect.arrayContaining(['Memory', 'Disk', 'Disk p50 · p99', 'Database p50 · p99']))
   expect(heads.join()).not.toContain('Redis')
   expect((await rowOf(tab, 'county')).Disk).toBe('75 %')
   await tab.getByRole('button', { name: 'county', exact: true }).click()
-  await eventually(() => textOf(tab, '#facts')).toMatch(/Memory \d+, Disk 7, Database \d+/)
+  await until(
+    () => textOf(tab, '#facts'),
+    (text) => /Memory \d+, Disk 7, Database \d+/.test(text),
+  )
   await tab.context().close()
 })
 
 test('a purge needs the token, does what it says, and leaves the token nowhere', async () => {
   const { tab, complaints } = opened
   const source = async () => /detail=(\w+)/.exec((await app.get('/api/counties/51059')).cacheStatus ?? '')?.[1]
-  await eventually(() => tab.locator('#purge-names option[value="table:counties"]').count()).toBe(1)
+  await until(() => tab.locator('#purge-names option[value="table:counties"]').count(), 1)
   expect(await tab.locator('#purge-names option[value="county:"]').count()).toBe(1)
   await tab.locator('#purge-name').fill('county:51059')
   await tab.getByRole('button', { name: 'Purge', exact: true }).first().click()
-  await eventually(() => textOf(tab, '#purged')).toMatch(/^The token is missing/)
+  await until(
+    () => textOf(tab, '#purged'),
+    (text) => /^The token is missing/.test(text),
+  )
   expect(await source()).toBe('memory')
   // The browser tells of a 401 by itself.
   expect(complaints.splice(0)).toEqual([expect.stringContaining('401')])
 
   await tab.locator('#token').fill(token)
   await tab.getByRole('button', { name: 'Purge', exact: true }).first().click()
-  await eventually(() => textOf(tab, '#purged')).toBe('Purged county:51059 in memory and redis.')
+  await until(() => textOf(tab, '#purged'), 'Purged county:51059 in memory and redis.')
   expect(await source()).toBe('origin')
-  await eventually(() => textOf(tab, '#invalidations li')).toContain('county:51059')
+  await until(
+    () => textOf(tab, '#invalidations li'),
+    (text) => text.includes('county:51059'),
+  )
   const kept = await inPage(tab, '[location.href, document.cookie, { ...localStorage }, { ...sessionStorage }]')
   expect(JSON.stringify(kept)).not.toContain(token)
 })
@@ -261,14 +278,17 @@ test('a purge needs the token, does what it says, and leaves the token nowhere',
 test('a route shows its charts, its hottest keys, its slowest fills and its SQL, and is purged from there', async () => {
   const { tab } = opened
   await tab.getByRole('button', { name: 'county', exact: true }).click()
-  await eventually(() => textOf(tab, '#hot-keys')).toMatch(/fips=51107\s+3\d\.?\d* %/)
+  await until(
+    () => textOf(tab, '#hot-keys'),
+    (text) => /fips=51107\s+3\d\.?\d* %/.test(text),
+  )
   expect(await textOf(tab, '#slowest')).toMatch(/fips=\d{5}\s+[\d.]+ (ms|µs|s)\s+\d/)
   expect(await textOf(tab, '#sql')).toMatch(/select/i)
   expect(await textOf(tab, '#facts')).toContain('county:{fips}')
-  await eventually(() => painted(tab, 'chart-route-requests', 'memory-area')).toBeGreaterThan(20)
+  await until(() => painted(tab, 'chart-route-requests', 'memory-area'), many)
   expect(await faultsOf(tab)).toEqual([])
   await tab.locator('dialog').getByRole('button', { name: 'Soft purge' }).click()
-  await eventually(() => textOf(tab, 'dialog p[role="status"]')).toBe('Soft purge of route:county.')
+  await until(() => textOf(tab, 'dialog p[role="status"]'), 'Soft purge of route:county.')
   expect((await app.get('/api/counties/51107')).cacheStatus).toMatch(/hit; ttl=-\d+; detail=memory/)
   await tab.keyboard.press('Escape')
   expect(await tab.locator('dialog').isVisible()).toBe(false)
@@ -282,30 +302,54 @@ test('what others send is shown as text', async () => {
     headers: { 'Content-Type': 'application/json', Authorization: `Bearer ${token}` },
     body: JSON.stringify({ tags: [evil] }),
   })
-  await eventually(() => textOf(tab, '#invalidations li')).toContain(evil)
+  await until(
+    () => textOf(tab, '#invalidations li'),
+    (text) => text.includes(evil),
+  )
   expect(await tab.locator('img').count()).toBe(0)
 })
 
 test('a Redis that is killed shows within two seconds', async () => {
   const { tab, complaints } = opened
   expect(await textOf(tab, '#level')).toBe('healthy')
-  redis.stop()
-  const began = performance.now()
-  await eventually(() => textOf(tab, '#level'), 4000).toBe('memory-only')
-  expect(performance.now() - began).toBeLessThan(2000)
+  // The page shows one message a second: the next one may come too early, the one after it may not.
+  const messages = await openEvents()
+  await messages.next()
+  void redis.stop()
+  const levels = [(await messages.next()).value, (await messages.next()).value].map(
+    (message) => message?.degradationLevel,
+  )
+  expect(levels).toContain('memory-only')
+  await messages.return(undefined)
+  await until(() => textOf(tab, '#level'), 'memory-only')
   expect(await textOf(tab, '#changes')).toContain('From healthy to memory-only')
   expect(await faultsOf(tab, 'header')).toEqual([])
   expect(complaints).toEqual([])
 })
 
-test('/events is /stats, once a second', async () => {
+/** What /events sends, message by message. */
+async function openEvents(): Promise<AsyncGenerator<Record<string, unknown>>> {
   const events = await fetch(`${app.adminUrl}/events`)
   expect(events.headers.get('content-type')).toContain('text/event-stream')
+  return messagesOf(events.body as ReadableStream<Uint8Array>)
+}
+
+async function* messagesOf(body: ReadableStream<Uint8Array>): AsyncGenerator<Record<string, unknown>> {
+  const decoder = new TextDecoder()
+  let text = ''
+  for await (const chunk of body) {
+    text += decoder.decode(chunk, { stream: true })
+    const whole = text.lastIndexOf('\n') + 1
+    for (const [, data = ''] of text.slice(0, whole).matchAll(/^data: (.*)$/gm)) yield JSON.parse(data)
+    text = text.slice(whole)
+  }
+}
+
+test('/events is /stats, once a second', async () => {
   const messages: Record<string, unknown>[] = []
   const began = performance.now()
-  for await (const chunk of events.body as ReadableStream<Uint8Array>) {
-    const text = new TextDecoder().decode(chunk)
-    for (const [, data] of text.matchAll(/^data: (.*)$/gm)) messages.push(JSON.parse(data as string))
+  for await (const message of await openEvents()) {
+    messages.push(message)
     if (messages.length >= 4) break
   }
   // The first comes at once, the second with the next full second.
@@ -318,14 +362,14 @@ test('an open page keeps nothing from ending; it says that it has lost contact, 
   const port = String(await freePort())
   const first = await ready([], { ADMIN_PORT: port })
   const { tab } = await open(first.adminUrl)
-  await eventually(() => textOf(tab, '#level')).toBe('healthy')
+  await until(() => textOf(tab, '#level'), 'healthy')
   await fetch(`${first.url}/api/states`)
-  await eventually(() => textOf(tab, '#figures > div:first-child .note')).toBe('1 since the start')
+  await until(() => textOf(tab, '#figures > div:first-child .note'), '1 since the start')
   first.child.kill('SIGTERM')
   expect(await first.ended).toBe(0)
-  await eventually(() => textOf(tab, '#level')).toBe('no contact')
+  await until(() => textOf(tab, '#level'), 'no contact')
   expect(await textOf(tab, '#why')).toContain('trying again')
   await ready([], { ADMIN_PORT: port })
-  await eventually(() => textOf(tab, '#level')).toBe('healthy')
-  await eventually(() => textOf(tab, '#figures > div:first-child .note')).toBe('0 since the start')
+  await until(() => textOf(tab, '#level'), 'healthy')
+  await until(() => textOf(tab, '#figures > div:first-child .note'), '0 since the start')
 })

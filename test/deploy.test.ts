@@ -1,9 +1,9 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { parse, parseAllDocuments } from 'yaml'
+import { newFolder } from '../bench/servers/run-folder.ts'
 import { readConfig } from '../proxy/config/load.ts'
 import { metricsOfEverything, type Series, seriesOf } from './scrape.ts'
 
@@ -142,8 +142,7 @@ describe('twins', () => {
 })
 
 describe('the Kubernetes manifest', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'onramp-deploy-'))
-  afterAll(() => rmSync(folder, { recursive: true, force: true }))
+  const folder = newFolder('deploy')
   const documents = parseAllDocuments(read('kubernetes.yaml'))
   const kinds = new Map(documents.map((document) => [document.toJS().kind as string, document.toJS()]))
   const pod = kinds.get('Deployment').spec.template.spec

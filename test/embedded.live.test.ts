@@ -1,19 +1,11 @@
 import { spawn } from 'node:child_process'
-import {
-  chmodSync,
-  cpSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  utimesSync,
-  writeFileSync,
-} from 'node:fs'
-import { tmpdir } from 'node:os'
+import { chmodSync, cpSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import pg from 'pg'
-import { afterAll, afterEach, expect, test } from 'vitest'
+import { afterEach, expect, test } from 'vitest'
+import { isRunning, withDescendants } from '../bench/proc.ts'
+import { newFolder, recorded } from '../bench/servers/run-folder.ts'
+import { until } from '../bench/until.ts'
 import { type Embedded, startEmbedded } from '../proxy/example/embedded.ts'
 import { stepsOf } from '../proxy/example/marketplace.ts'
 import { startApp } from './live.ts'
@@ -23,7 +15,7 @@ import { startApp } from './live.ts'
  */
 
 // As mktemp makes it: nobody but its owner may even look inside.
-const folder = mkdtempSync(join(tmpdir(), 'onramp embedded-'))
+const folder = newFolder('embedded, with a space')
 chmodSync(folder, 0o700)
 const marketplaceDir = join(folder, 'marketplace')
 const dataDir = join(folder, 'data')
@@ -63,7 +55,6 @@ const postmaster = () => Number(readFileSync(join(cluster, 'postmaster.pid'), 'u
 afterEach(async () => {
   await Promise.all(running.splice(0).map((embedded) => embedded.stop()))
 })
-afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 marketplace(3)
 
@@ -142,7 +133,8 @@ function crashAt(step: string): Promise<void> {
     await startEmbedded({ dataDir: ${JSON.stringify(dataDir)}, marketplaceDir: ${JSON.stringify(marketplaceDir)}, progress })
     console.log('ready')
     setInterval(() => {}, 1000)`
-  const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const args = ['--input-type=module', '-e', script]
+  const child = recorded(spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] }))
   return new Promise((resolve, reject) => {
     let said = ''
     child.stdout.on('data', (text) => {
@@ -174,7 +166,9 @@ test('a server left by a crash is taken over, not started twice', async () => {
 
 test('a killed server, and a pid file that names some other process, block nothing', async () => {
   await start()
+  const server = withDescendants(postmaster())
   process.kill(postmaster(), 'SIGKILL')
+  await until(() => server.some(isRunning), false) // its children notice
   running.length = 0
   expect(await count((await start()).url)).toBe(4)
   await running.pop()?.stop()
@@ -208,13 +202,9 @@ test('PostgreSQL gone: cached answers go on, the rest says 503 with Retry-After,
   }))
   try {
     expect((await app.get('/plans?n=0')).status).toBe(200)
+    const server = withDescendants(postmaster())
     process.kill(postmaster(), 'SIGQUIT') // at once, every session cut off
-    while (
-      await count(embedded.url).then(
-        () => true,
-        () => false,
-      )
-    );
+    await until(() => server.some(isRunning), false)
     const held = await app.get('/plans?n=0')
     expect([held.status, held.cacheStatus]).toEqual([
       200,
@@ -232,12 +222,10 @@ test('PostgreSQL gone: cached answers go on, the rest says 503 with Retry-After,
     const revived = await start()
     expect(Number(new URL(revived.url).port)).toBe(port)
     // The breaker lets one try in its turn: after half a second, or one or two if a try came too early.
-    const revivedAt = performance.now()
-    let healed = await app.get('/plans?n=1')
-    while (healed.status === 503) {
-      expect(performance.now() - revivedAt).toBeLessThan(5000)
-      healed = await app.get('/plans?n=1')
-    }
+    const healed = await until(
+      () => app.get('/plans?n=1'),
+      ({ status }) => status !== 503,
+    )
     expect(healed.status).toBe(200)
     const { total, degradationLevel } = (await app.admin('/stats')).json() as {
       total: { errors: number }

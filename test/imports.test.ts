@@ -2,18 +2,35 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { posix } from 'node:path'
 import { expect, test } from 'vitest'
 
-/** The layers of proxy/, top first. A file may import from its own folder, and from layers below its own. */
+/** The layers, top first. A file may import from its own folder, and from layers below its own. */
 const layers = [
-  ['main'],
-  ['app', 'check', 'database'],
-  ['http', 'ops'],
-  ['cache', 'coherence', 'changes', 'origin', 'overload', 'example'],
+  ['test', 'test/faults'],
   ['config'],
-  ['base'],
+  ['bench', 'bench/scenarios', 'bench/servers'],
+  ['proxy/main'],
+  ['proxy/app'],
+  ['proxy/http', 'proxy/http/routes', 'proxy/http/upstream', 'proxy/ops'],
+  ['proxy/cache', 'proxy/coherence', 'proxy/changes', 'proxy/origin', 'proxy/overload', 'proxy/example'],
+  ['proxy/config'],
+  ['proxy'],
 ]
-/** Folders of one layer that may see each other, or one file of the other; of all others none may. */
-const neighbours = ['cache coherence', 'coherence changes/changes']
-/** Each client library has one owner. */
+/** Folders of one layer that see each other; no others may. */
+const neighbours = [
+  'test/faults test',
+  'bench bench/scenarios',
+  'bench bench/servers',
+  'bench/scenarios bench',
+  'bench/scenarios bench/servers',
+  'bench/servers bench',
+  'proxy/http proxy/http/routes',
+  'proxy/http proxy/http/upstream',
+  'proxy/http/routes proxy/http',
+  'proxy/http/upstream proxy/http',
+  'proxy/cache proxy/coherence',
+]
+/** They take plain values, never the configuration. */
+const ofPlainValues = /^proxy\/(cache|coherence|changes|origin|overload|example)\//
+/** Each client library has one owner in proxy/. */
 const owners: Record<string, RegExp> = {
   fastify: /^(app|ops\/(admin|admin-server|dashboard))$/,
   ioredis: /^(cache\/(redis|redis-time)|coherence\/log)$/,
@@ -27,20 +44,25 @@ const owners: Record<string, RegExp> = {
 
 type Files = Readonly<Record<string, string>>
 
-/** Everything in `files` (name without .ts, source) that is against the directions of imports, a sentence each. */
+/** Everything in `files` (path without .ts, source) that is against the directions of imports, a sentence each. */
 function violations(files: Files): string[] {
   const found: string[] = []
   const imports = new Map(Object.entries(files).map(([file, source]) => [file, importsOf(file, source)]))
-  for (const [file, targets] of imports) {
-    if (/^import (?!type)[^\n]*ops\/traces\.ts'/m.test(files[file] as string))
-      found.push(`${file} may import ops/traces only when it is wanted`)
-    for (const target of targets) if (!mayImport(file, target)) found.push(`${file} may not import ${target}`)
-    const touchesProcess = /(?<![\w.])process\s*(\??\.\s*\w|\[)|\bnode:process\b/.test(
-      withoutComments(files[file] as string),
-    )
-    if (touchesProcess && file !== 'main') found.push(`${file} may not touch process`)
+  for (const [file, source] of Object.entries(files)) {
+    for (const target of imports.get(file) ?? [])
+      if (!mayImport(file, target)) found.push(`${file} may not import ${target}`)
     if (reaches(imports, file, file)) found.push(`${file} imports itself in the end`)
+    if (file.startsWith('proxy/')) found.push(...ofProxy(file, source))
   }
+  return found
+}
+
+function ofProxy(file: string, source: string): string[] {
+  const found: string[] = []
+  if (/^import (?!type)[^\n]*ops\/traces\.ts'/m.test(source))
+    found.push(`${file} may import ops/traces only when it is wanted`)
+  const touchesProcess = /(?<![\w.])process\s*(\??\.\s*\w|\[)|\bnode:process\b/.test(withoutComments(source))
+  if (touchesProcess && file !== 'proxy/main') found.push(`${file} may not touch process`)
   return found
 }
 
@@ -58,18 +80,21 @@ const withoutComments = (source: string) => source.replace(/\/\*[\s\S]*?\*\/|^\s
 
 function mayImport(file: string, target: string): boolean {
   if (target.startsWith('node:')) return true
-  if (target.startsWith('npm:')) return owners[target.slice(4).split('/')[0] as string]?.test(file) ?? true
+  if (target.startsWith('npm:')) return mayUse(file, target.slice('npm:'.length).split('/')[0] ?? '')
   const [from, to] = [folderOf(file), folderOf(target)]
-  if (layers[3]?.includes(from) && target.startsWith('config/')) return false
-  const isNeighbour = neighbours.includes(`${from} ${to}`) || neighbours.includes(`${from} ${target}`)
-  return from === to || isNeighbour || layerOf(from) < layerOf(to)
+  if (ofPlainValues.test(file) && to === 'proxy/config') return false
+  return from === to || neighbours.includes(`${from} ${to}`) || layerOf(from) < layerOf(to)
 }
+
+const mayUse = (file: string, library: string) =>
+  !file.startsWith('proxy/') || (owners[library]?.test(file.slice('proxy/'.length)) ?? true)
 
 const layerOf = (folder: string) => layers.findIndex((names) => names.includes(folder))
 
+/** The folder of a file; main and app are each for themselves, and what is in a folder of ops belongs to ops. */
 function folderOf(file: string): string {
-  if (layers.slice(0, 2).flat().includes(file)) return file
-  return file.includes('/') ? file.slice(0, file.indexOf('/')) : 'base'
+  if (file === 'proxy/main' || file === 'proxy/app') return file
+  return posix.dirname(file).replace(/^proxy\/ops\/.*/, 'proxy/ops')
 }
 
 function reaches(imports: Map<string, string[]>, from: string, to: string, seen = new Set<string>()): boolean {
@@ -82,9 +107,10 @@ function reaches(imports: Map<string, string[]>, from: string, to: string, seen 
 }
 
 const files: Files = Object.fromEntries(
-  readdirSync('proxy', { recursive: true, encoding: 'utf8' })
-    .filter((file) => file.endsWith('.ts'))
-    .map((file) => [file.replaceAll('\\', '/').replace(/\.ts$/, ''), readFileSync(`proxy/${file}`, 'utf8')]),
+  ['proxy', 'bench', 'config', 'test']
+    .flatMap((root) => readdirSync(root, { recursive: true, encoding: 'utf8' }).map((file) => posix.join(root, file)))
+    .filter((file) => file.endsWith('.ts') && file !== 'test/imports.test.ts') // its cases are imports too
+    .map((file) => [file.replace(/\.ts$/, ''), readFileSync(file, 'utf8')]),
 )
 
 test('imports go downward only, and each client library has one owner', () => {
@@ -92,13 +118,29 @@ test('imports go downward only, and each client library has one owner', () => {
 })
 
 test('every file is in a layer, and every file that is imported is there', () => {
-  expect(Object.keys(files)).toEqual(expect.arrayContaining(['main', 'app', 'http/dispatch', 'cache/memory']))
+  const some = [
+    'proxy/main',
+    'proxy/http/dispatch',
+    'proxy/cache/memory',
+    'bench/run',
+    'config/generate',
+    'test/servers',
+  ]
+  expect(Object.keys(files)).toEqual(expect.arrayContaining(some))
   for (const [file, source] of Object.entries(files)) {
     expect(layerOf(folderOf(file)), file).toBeGreaterThanOrEqual(0)
     for (const target of importsOf(file, source)) {
       if (!/^(node|npm):/.test(target)) expect(Object.keys(files)).toContain(target)
     }
   }
+})
+
+test('folders of one layer that may see each other do', () => {
+  const pairs = Object.entries(files).flatMap(([file, source]) =>
+    importsOf(file, source).map((target) => [folderOf(file), folderOf(target)] as const),
+  )
+  const seen = pairs.filter(([from, to]) => from !== to && layerOf(from) === layerOf(to)).map((pair) => pair.join(' '))
+  expect([...new Set(seen)].sort()).toEqual([...neighbours].sort())
 })
 
 test('every import line of every file is read', () => {
@@ -109,33 +151,93 @@ test('every import line of every file is read', () => {
 })
 
 const forbidden: [string, string, string][] = [
-  ['cache/memory', "import { query } from '../origin/postgres.ts'", 'cache/memory may not import origin/postgres'],
-  ['origin/postgres', "import type { Key } from '../cache/key.ts'", 'origin/postgres may not import cache/key'],
-  ['http/dispatch', "import { metrics } from '../ops/metrics.ts'", 'http/dispatch may not import ops/metrics'],
-  ['ops/admin', "import { send } from '../http/dispatch.ts'", 'ops/admin may not import http/server'],
-  ['cache/key', "import type { Config } from '../config/schema.ts'", 'cache/key may not import config/schema'],
-  ['coherence/log', "import { readConfig } from '../config/load.ts'", 'coherence/log may not import config/load'],
-  ['changes/leader', "import { redisLog } from '../coherence/log.ts'", 'changes/leader may not import coherence/log'],
-  ['coherence/log', "import { connect } from '../changes/session.ts'", 'coherence/log may not import changes/session'],
-  ['origin/origin', "import { crossCheck } from '../config/check.ts'", 'origin/origin may not import config/check'],
-  ['cache/key', "import { compile } from '../http/routes/route.ts'", 'cache/key may not import http/routes/route'],
-  ['clock', "import type { Key } from './cache/key.ts'", 'clock may not import cache/key'],
-  ['http/route', "import { createApp } from '../app.ts'", 'http/route may not import app'],
-  ['errors', "export { main } from './main.ts'", 'errors may not import main'],
-  ['app', "import { main } from './main.ts'", 'app may not import main'],
-  ['cache/key', "const { query } = await import('../origin/postgres.ts')", 'cache/key may not import origin/postgres'],
-  ['cache/key', "import {\n  a,\n  b,\n} from '../origin/postgres.ts'", 'cache/key may not import origin/postgres'],
-  ['cache/read-through', "import { Redis } from 'ioredis'", 'cache/read-through may not import npm:ioredis'],
-  ['app', "import { Redis } from 'ioredis'", 'app may not import npm:ioredis'],
-  ['http/dispatch', "import pg from 'pg'", 'http/dispatch may not import npm:pg'],
-  ['ops/metrics', "import type { FastifyInstance } from 'fastify'", 'ops/metrics may not import npm:fastify'],
-  ['app', "import { Counter } from 'prom-client'", 'app may not import npm:prom-client'],
-  ['app', "import { trace } from '@opentelemetry/api'", 'app may not import npm:@opentelemetry/api'],
-  ['app', "import { Traces } from './ops/traces.ts'", 'app may import ops/traces only when it is wanted'],
-  ['cache/redis', "import { LRUCache } from 'lru-cache'", 'cache/redis may not import npm:lru-cache'],
-  ['http/dispatch', "import { pino } from 'pino'", 'http/dispatch may not import npm:pino'],
-  ['app', 'const { PORT } = process.env', 'app may not touch process'],
-  ['app', "import { env } from 'node:process'", 'app may not touch process'],
+  [
+    'proxy/cache/memory',
+    "import { query } from '../origin/postgres.ts'",
+    'proxy/cache/memory may not import proxy/origin/postgres',
+  ],
+  [
+    'proxy/origin/postgres',
+    "import type { Key } from '../cache/key.ts'",
+    'proxy/origin/postgres may not import proxy/cache/key',
+  ],
+  [
+    'proxy/http/dispatch',
+    "import { metrics } from '../ops/metrics.ts'",
+    'proxy/http/dispatch may not import proxy/ops/metrics',
+  ],
+  [
+    'proxy/ops/admin',
+    "import { send } from '../http/dispatch.ts'",
+    'proxy/ops/admin may not import proxy/http/dispatch',
+  ],
+  [
+    'proxy/cache/key',
+    "import type { Config } from '../config/schema.ts'",
+    'proxy/cache/key may not import proxy/config/schema',
+  ],
+  [
+    'proxy/coherence/log',
+    "import { readConfig } from '../config/load.ts'",
+    'proxy/coherence/log may not import proxy/config/load',
+  ],
+  [
+    'proxy/origin/origin',
+    "import { crossCheck } from '../config/check.ts'",
+    'proxy/origin/origin may not import proxy/config/check',
+  ],
+  [
+    'proxy/cache/key',
+    "import { compile } from '../http/routes/route.ts'",
+    'proxy/cache/key may not import proxy/http/routes/route',
+  ],
+  ['proxy/clock', "import type { Key } from './cache/key.ts'", 'proxy/clock may not import proxy/cache/key'],
+  ['proxy/http/route', "import { createApp } from '../app.ts'", 'proxy/http/route may not import proxy/app'],
+  ['proxy/errors', "export { main } from './main.ts'", 'proxy/errors may not import proxy/main'],
+  ['proxy/app', "import { main } from './main.ts'", 'proxy/app may not import proxy/main'],
+  [
+    'proxy/cache/key',
+    "const { query } = await import('../origin/postgres.ts')",
+    'proxy/cache/key may not import proxy/origin/postgres',
+  ],
+  [
+    'proxy/cache/key',
+    "import {\n  a,\n  b,\n} from '../origin/postgres.ts'",
+    'proxy/cache/key may not import proxy/origin/postgres',
+  ],
+  [
+    'proxy/cache/read-through',
+    "import { Redis } from 'ioredis'",
+    'proxy/cache/read-through may not import npm:ioredis',
+  ],
+  ['proxy/app', "import { Redis } from 'ioredis'", 'proxy/app may not import npm:ioredis'],
+  ['proxy/http/dispatch', "import pg from 'pg'", 'proxy/http/dispatch may not import npm:pg'],
+  [
+    'proxy/ops/metrics',
+    "import type { FastifyInstance } from 'fastify'",
+    'proxy/ops/metrics may not import npm:fastify',
+  ],
+  ['proxy/app', "import { Counter } from 'prom-client'", 'proxy/app may not import npm:prom-client'],
+  ['proxy/app', "import { trace } from '@opentelemetry/api'", 'proxy/app may not import npm:@opentelemetry/api'],
+  ['proxy/app', "import { Traces } from './ops/traces.ts'", 'proxy/app may import ops/traces only when it is wanted'],
+  ['proxy/cache/redis', "import { LRUCache } from 'lru-cache'", 'proxy/cache/redis may not import npm:lru-cache'],
+  ['proxy/http/dispatch', "import { pino } from 'pino'", 'proxy/http/dispatch may not import npm:pino'],
+  ['proxy/app', 'const { PORT } = process.env', 'proxy/app may not touch process'],
+  ['proxy/app', "import { env } from 'node:process'", 'proxy/app may not touch process'],
+  [
+    'proxy/http/routes/route',
+    "import { pass } from '../upstream/pool.ts'",
+    'proxy/http/routes/route may not import proxy/http/upstream/pool',
+  ],
+  ['proxy/main', "import { until } from '../bench/until.ts'", 'proxy/main may not import bench/until'],
+  ['bench/run', "import { setup } from '../test/servers.ts'", 'bench/run may not import test/servers'],
+  [
+    'bench/servers/redis',
+    "import { crowd } from '../scenarios/crowd.ts'",
+    'bench/servers/redis may not import bench/scenarios/crowd',
+  ],
+  ['config/generate', "import { run } from '../test/faults/run.ts'", 'config/generate may not import test/faults/run'],
+  ['test/live', "import { run } from './faults/run.ts'", 'test/live may not import test/faults/run'],
 ]
 test.each(forbidden)('in %s, %j would be found out', (file, line, sentence) => {
   expect(violations({ [file]: line })).toContain(sentence)
@@ -143,19 +245,19 @@ test.each(forbidden)('in %s, %j would be found out', (file, line, sentence) => {
 
 test('a cycle would be found out', () => {
   const cycle = {
-    'cache/a': "import './b.ts'",
-    'cache/b': "import type { C } from './c.ts'",
-    'cache/c': "import './a.ts'",
+    'bench/a': "import './b.ts'",
+    'bench/b': "import type { C } from './c.ts'",
+    'bench/c': "import './a.ts'",
   }
   expect(violations(cycle)).toHaveLength(3)
 })
 
 test('what is allowed is not found out', () => {
   const allowed = {
-    main: "import { pino } from 'pino'\nimport './app.ts'\nprocess.exit(0)",
-    app: "import './ops/metrics.ts'\n// The only file to touch process.env is main.\n/* process.exit */",
-    'ops/metrics': "import { Counter } from 'prom-client'\nimport '../cache/key.ts'",
-    'cache/key': "import { z } from 'zod'\nimport '../errors.ts'\nconst text = 'this process.'",
+    'proxy/main': "import { pino } from 'pino'\nimport './app.ts'\nprocess.exit(0)",
+    'proxy/app': "import './ops/metrics.ts'\n// The only file to touch process.env is main.\n/* process.exit */",
+    'proxy/ops/metrics': "import { Counter } from 'prom-client'\nimport '../cache/key.ts'",
+    'proxy/cache/key': "import { z } from 'zod'\nimport '../errors.ts'\nconst text = 'this process.'",
   }
   expect(violations(allowed)).toEqual([])
 })

@@ -26,7 +26,7 @@ export interface Answered {
 
 /**
  * Starts the program in this process, on free ports, as config/onramp.yaml has it but for what `change` makes of it. It does not follow
- * the database: what a test finds invalidated, the test has purged.
+ * the database: what a test finds invalidated, the test has purged. And it waits long for the database, as long as a busy machine may take.
  */
 export async function startApp(
   databaseUrl: string,
@@ -36,7 +36,11 @@ export async function startApp(
   const file = new URL('../config/onramp.yaml', import.meta.url).pathname
   const read = () => {
     const config = readConfig(file, { PORT: '0', ADMIN_PORT: '0', ...environment })
-    return change({ ...config, postgres: { ...config.postgres, follow: 'off' } })
+    return change({
+      ...config,
+      postgres: { ...config.postgres, follow: 'off', statementTimeout: 20_000 },
+      request: { ...config.request, timeout: 30_000 },
+    })
   }
   const app = await createApp({
     config: read(),

@@ -30,7 +30,7 @@ function theRealFirstYear() {
       )
     })
     app = await startApp(urlOf(inject('databaseUrl')))
-  }, 120_000)
+  })
   afterAll(async () => {
     await app?.stop()
     await onServer(`drop database if exists ${database} with (force)`)

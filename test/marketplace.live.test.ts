@@ -140,7 +140,7 @@ test('loaded again, in another locale and planned otherwise, it is the same to t
     await second.end()
     await database.query(`drop database ${again} with (force)`)
   }
-}, 120_000)
+})
 
 const examples = {
   states: '/api/states',

@@ -1,8 +1,9 @@
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { freePort } from '../bench/servers/programs.ts'
+import { until } from '../bench/until.ts'
 import type { Stats } from '../proxy/ops/stats.ts'
 import { programs, type Serving } from './program.ts'
-import { freePort } from './servers.ts'
 
 const { configuration, ready, result } = programs('ops')
 
@@ -64,11 +65,6 @@ afterAll(async () => {
 const statsOf = async ({ adminUrl }: Serving): Promise<Stats> =>
   (await fetch(`${adminUrl}/stats`)).json() as Promise<Stats>
 
-/** Looks until `what` is so. */
-async function until(what: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await what())) await new Promise((resolve) => setTimeout(resolve, 50))
-}
-
 describe('onramp tune', () => {
   test('where nothing runs says so: 1', async () => {
     const nowhere = { ADMIN_PORT: String(await freePort()) }
@@ -92,14 +88,14 @@ describe('onramp tune', () => {
   test('tells the table that never changes from the one that changes each second', async () => {
     const changing = setInterval(() => void owner.query('update ops_busy set version = version + 1'), 1000)
     try {
-      const isMeasured = async () => {
+      const kinds = async () => {
         for (const route of ['still', 'busy'])
           for (let i = 1; i <= 20; i += 1) await (await fetch(`${program.url}/${route}/${i}`)).text()
         const { advice } = await statsOf(program)
         const kindOf = (name: string) => advice.find(({ route }) => route === name)?.kind
-        return kindOf('still') === 'lengthen' && kindOf('busy') === 'shorten'
+        return [kindOf('still'), kindOf('busy')]
       }
-      await until(isMeasured)
+      await until(kinds, ['lengthen', 'shorten'])
     } finally {
       clearInterval(changing)
     }
@@ -118,7 +114,7 @@ describe('onramp tune', () => {
     expect(Number(saved)).toBeGreaterThan(20)
     expect(number(changed)).toBeGreaterThan(number(ofAll) * 0.6)
     expect(output).toMatch(/^To do:\n/)
-  }, 60_000)
+  })
 })
 
 describe('an audited route', () => {
@@ -131,12 +127,12 @@ describe('an audited route', () => {
     const before = await get('/audited/1')
     const hit = await get('/audited/1')
     expect(hit.cacheStatus).toContain('hit')
-    await until(async () => (await audits())?.match === 1)
+    await until(async () => (await audits())?.match, 1)
 
     await owner.query('update ops_audited set version = 1 where n = 1')
     const stale = await get('/audited/1')
     expect([stale.body, stale.cacheStatus]).toEqual([before.body, expect.stringContaining('hit')])
-    await until(async () => (await audits())?.mismatch === 1)
+    await until(async () => (await audits())?.mismatch, 1)
     expect(await audits()).toMatchObject({ match: 1, mismatch: 1, overtaken: 0, failed: 0 })
     expect((await audits())?.worstStaleSeconds).toBeGreaterThan(0)
     const metrics = await (await fetch(`${program.adminUrl}/metrics`)).text()
@@ -148,9 +144,12 @@ describe('an audited route', () => {
     const headers = { 'Content-Type': 'application/json' }
     await fetch(`${program.adminUrl}/purge`, { method: 'POST', headers, body: '{"route":"audited"}' })
     expect((await get('/audited/1')).body).toContain('"version":2')
-    const matches = (await audits())?.match as number
+    const matches = (await audits())?.match ?? 0
     await get('/audited/1')
-    await until(async () => ((await audits())?.match as number) > matches)
+    await until(
+      async () => (await audits())?.match ?? 0,
+      (count) => count > matches,
+    )
     expect((await audits())?.mismatch).toBe(1)
   })
 

@@ -1,10 +1,12 @@
 import { spawn } from 'node:child_process'
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { findProgram, freePort } from '../bench/servers/programs.ts'
+import { newFolder, recorded } from '../bench/servers/run-folder.ts'
+import { until } from '../bench/until.ts'
 import { systemClock } from '../proxy/clock.ts'
 import type { Origin, Query } from '../proxy/origin/origin.ts'
 import { PostgresOrigin, type PostgresSettings } from '../proxy/origin/postgres.ts'
@@ -12,14 +14,13 @@ import { checkServer } from '../proxy/origin/server-check.ts'
 import { parseStatement } from '../proxy/statement.ts'
 import { faultProxy } from './fault-proxy.ts'
 import { startApp } from './live.ts'
-import { findProgram, freePort } from './servers.ts'
 import { recorder } from './support.ts'
 
 /*
  * DATABASE_URL through PgBouncer in transaction mode, with two connections to the server for everybody; the same without it.
  */
 
-const folder = mkdtempSync(join(tmpdir(), 'onramp-pgbouncer-'))
+const folder = newFolder('pgbouncer')
 const superuser = new pg.Client({ connectionString: inject('superuserUrl') })
 const serverConnections = 2
 const urls = { directly: inject('databaseUrl'), 'through PgBouncer': '' }
@@ -35,7 +36,7 @@ function at(url: string, port: number): string {
 }
 
 async function startPgbouncer(): Promise<number> {
-  const binary = findProgram('pgbouncer', 'pgbouncer', '')
+  const binary = findProgram('pgbouncer', 'pgbouncer')
   const { hostname, port: serverPort, username, password } = new URL(inject('databaseUrl'))
   const port = await freePort()
   const files = { ini: join(folder, `${port}.ini`), users: join(folder, 'users.txt') }
@@ -58,14 +59,16 @@ max_client_conn = 200
   // It refuses to be root, and drops the rights it would have as root only if told to.
   chmodSync(folder, 0o755)
   const asNobody = process.getuid?.() === 0 ? ['-u', 'nobody'] : []
-  const server = spawn(binary, ['-q', ...asNobody, files.ini], { stdio: 'ignore' })
+  const server = recorded(spawn(binary, ['-q', ...asNobody, files.ini], { stdio: 'ignore' }))
   stops.push(() => server.kill('SIGKILL'))
   const answers = () =>
     new Promise<boolean>((resolve) => {
       const socket = connect(port, '127.0.0.1', () => resolve(true)).on('error', () => resolve(false))
       socket.on('connect', () => socket.destroy())
     })
-  while (!(await answers())) if (server.exitCode !== null) throw new Error(`pgbouncer ended with ${server.exitCode}`)
+  const state = async () =>
+    server.exitCode !== null ? `ended with ${server.exitCode}` : (await answers()) && 'answers'
+  expect(await until(state)).toBe('answers')
   return port
 }
 
@@ -83,7 +86,6 @@ afterAll(async () => {
   for (const stop of stops) stop()
   await superuser.query('drop function if exists pooled_write; drop table if exists pooled_writes')
   await superuser.end()
-  rmSync(folder, { recursive: true, force: true })
 })
 
 function open(url: string, over: Partial<PostgresSettings> = {}): Origin {
@@ -112,12 +114,6 @@ async function running(text: string): Promise<number> {
     [`%${text}%`],
   )
   return rows[0].n
-}
-
-async function isSoonIdle(text: string, withinMs: number): Promise<boolean> {
-  const began = performance.now()
-  while (performance.now() - began < withinMs) if ((await running(text)) === 0) return true
-  return false
 }
 
 /** What somebody else finds who gets a connection of the pooler's next: on every one of them. */
@@ -191,7 +187,7 @@ describe.each(ways)('%s', (way) => {
     const proxy = await faultProxy({ host: '127.0.0.1', port: await portToCancelOn(way) }, ignored)
     const origin = open(at(urls[way], proxy.port), { statementTimeoutMs: 1000 })
     await expect(origin.query(query('select pg_sleep(42)'), {})).rejects.toMatchObject({ code: 'origin-timeout' })
-    expect(await isSoonIdle('pg_sleep(42)', 3000)).toBe(true)
+    await until(() => running('pg_sleep(42)'), 0, 30_000) // by itself it would end after 42 s
     proxy.close()
   })
 
@@ -204,7 +200,7 @@ describe.each(ways)('%s', (way) => {
     const proxy = await faultProxy({ host: '127.0.0.1', port: await portToCancelOn(way) }, without)
     const origin = open(at(urls[way], proxy.port), { statementTimeoutMs: 1000 })
     await expect(origin.query(query('select pg_sleep(43)'), {})).rejects.toMatchObject({ code: 'origin-timeout' })
-    expect(await isSoonIdle('pg_sleep(43)', 1500)).toBe(false)
+    await expect(until(() => running('pg_sleep(43)'), 0, 1500)).rejects.toThrow('last seen: 1')
     proxy.close()
     await superuser.query(
       `select pg_terminate_backend(pid) from pg_stat_activity where query like '%pg_sleep(43)%' and pid <> pg_backend_pid()`,
@@ -227,7 +223,7 @@ describe.each(ways)('%s', (way) => {
     const origin = open(at(urls[way], proxy.port), { connections: 1 })
     const simple = query('select 1 as x')
     await origin.query(simple, {})
-    const delayMs = 150
+    const delayMs = 500
     proxy.set({ kind: 'latency', ms: delayMs })
     const began = performance.now()
     await origin.query(simple, {})

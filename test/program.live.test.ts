@@ -4,9 +4,11 @@ import { Agent, get } from 'node:http'
 import { connect, createServer } from 'node:net'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
+import { freePort } from '../bench/servers/programs.ts'
+import { recorded } from '../bench/servers/run-folder.ts'
+import { until } from '../bench/until.ts'
 import { sockets } from '../proxy/http/listener.ts'
 import { programs } from './program.ts'
-import { freePort } from './servers.ts'
 
 /*
  * The program as people run it: its own process, its arguments, its environment, its signals, its exit codes.
@@ -91,16 +93,14 @@ routes:
         socket.on('error', () => {}) // closed at once
         socket.on('close', () => closed.add(i))
       }
-      await expect.poll(() => closed.size).toBe(20)
+      await until(() => closed.size, 20)
       for (const socket of opened) socket.destroy()
-      await expect
-        .poll(() =>
-          fetch(program.url).then(
-            ({ status }) => status,
-            () => 0,
-          ),
+      const status = () =>
+        fetch(program.url).then(
+          (response) => response.status,
+          () => 0,
         )
-        .toBe(404)
+      await until(status, 404)
       program.child.kill('SIGTERM')
       await program.ended
       expect(listening()).toBe(0)
@@ -125,19 +125,17 @@ routes:
       await superuser.query('begin')
       await superuser.query('lock table plan_county in access exclusive mode')
       const asking = fetch(`${program.url}/held`)
-      for (;;) {
-        const { rows } = await watcher.query(
-          `select count(*)::int as n from pg_stat_activity where wait_event_type = 'Lock'`,
-        )
-        if (rows[0].n > 0) break
-      }
+      await until(
+        () => watcher.query(`select from pg_stat_activity where wait_event_type = 'Lock'`),
+        ({ rows }) => rows.length > 0,
+      )
       program.child.kill(signal)
       const refused = async () =>
         fetch(`${program.url}/nowhere`).then(
           () => false,
           () => true,
         )
-      while (!(await refused()));
+      await until(refused)
       await superuser.query('commit')
       const answer = await asking
       expect([answer.status, Array.isArray(await answer.json())]).toEqual([200, true])
@@ -147,28 +145,24 @@ routes:
   )
 
   test('run by npm, ends when npm is told to', async () => {
-    const child = spawn('npm', ['start'], {
-      cwd: new URL('..', import.meta.url).pathname,
-      stdio: ['ignore', 'pipe', 'ignore'],
-      env: { ...process.env, DATABASE_URL: inject('databaseUrl'), REDIS_URL: '', PORT: '0', ADMIN_PORT: '0' },
-    })
+    const env = { ...process.env, DATABASE_URL: inject('databaseUrl'), REDIS_URL: '', PORT: '0', ADMIN_PORT: '0' }
+    const cwd = new URL('..', import.meta.url).pathname
+    const child = recorded(spawn('npm', ['start'], { cwd, stdio: ['ignore', 'pipe', 'ignore'], env }))
     let output = ''
-    const said = (text: string) =>
-      new Promise<void>((resolve) => child.stdout.on('data', () => output.includes(text) && resolve()))
     child.stdout.on('data', (text) => {
       output += text
     })
-    await said('\nTry:')
+    const saying = (text: string) => (said: string) => said.includes(text)
+    await until(() => output, saying('\nTry:'))
     const url = /clients +(http:\S+)/.exec(output)?.[1]
-    const gone = said('SIGTERM: finishing')
     child.kill('SIGTERM')
-    await gone
-    while (
-      await fetch(`${url}/nowhere`).then(
+    await until(() => output, saying('SIGTERM: finishing'))
+    const serves = () =>
+      fetch(`${url}/nowhere`).then(
         () => true,
         () => false,
       )
-    );
+    await until(serves, false)
   })
 
   test('hands its clients over little by little: each has its answers, and not all connections end at once', async () => {
@@ -186,7 +180,7 @@ routes:
     const askAll = (some: Agent[]) => Promise.all(some.map(ask))
     await askAll(agents)
     program.child.kill('SIGTERM')
-    while (!program.output().includes('SIGTERM: finishing')) await new Promise(setImmediate)
+    await until(program.output, (said) => said.includes('SIGTERM: finishing'))
     // Ten are told at once, and ten more each twentieth of a second.
     const waves: number[] = []
     let open = agents

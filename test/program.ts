@@ -1,9 +1,9 @@
 import { type ChildProcessByStdio, spawn } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { afterAll, afterEach, beforeEach, inject } from 'vitest'
+import { newFolder, recorded } from '../bench/servers/run-folder.ts'
 
 const main = new URL('../proxy/main.ts', import.meta.url).pathname
 
@@ -39,27 +39,25 @@ export interface Programs {
 
 /** For one file of tests, called at its top: what a test has started is killed after it, what a `beforeAll` has at the end. */
 export function programs(name: string): Programs {
-  const folder = mkdtempSync(join(tmpdir(), `onramp-${name}-`))
+  const folder = newFolder(name)
   const started: Program[] = []
   /** How many were there before the test. */
   let shared = 0
-  const killFrom = (index: number) => {
-    for (const { child } of started.splice(index)) child.kill('SIGKILL')
+  const killFrom = async (index: number) => {
+    const killed = started.splice(index)
+    for (const { child } of killed) child.kill('SIGKILL')
+    await Promise.all(killed.map(({ ended }) => ended))
   }
   beforeEach(() => {
     shared = started.length
   })
   afterEach(() => killFrom(shared))
-  afterAll(() => {
-    killFrom(0)
-    rmSync(folder, { recursive: true, force: true })
-  })
+  afterAll(() => killFrom(0))
 
   function run(args: string[], environment: Record<string, string> = {}): Program {
-    const child = spawn(process.execPath, [main, ...args], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: { PATH: process.env.PATH, DATABASE_URL: inject('databaseUrl'), PORT: '0', ADMIN_PORT: '0', ...environment },
-    })
+    const usual = { PATH: process.env.PATH, DATABASE_URL: inject('databaseUrl'), PORT: '0', ADMIN_PORT: '0' }
+    const env = { ...usual, ...environment }
+    const child = recorded(spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'pipe', 'pipe'], env }))
     let [output, errors] = ['', '']
     child.stdout.on('data', (text) => (output += text))
     child.stderr.on('data', (text) => (errors += text))
@@ -87,9 +85,11 @@ export function programs(name: string): Programs {
         program.child.stdout.on('data', () => program.output().includes('\nTry:') && resolve()),
       )
       await Promise.race([told, program.ended])
-      const address = (name: string) =>
-        new RegExp(`^ +${name} +(\\S+)`, 'm').exec(program.output())?.[1] ??
-        `${name}: ${program.output()}${program.errors()}`
+      const address = (name: string) => {
+        const [, found] = new RegExp(`^ +${name} +(\\S+)`, 'm').exec(program.output()) ?? []
+        if (found === undefined) throw new Error(`It does not serve: ${program.output()}${program.errors()}`)
+        return found
+      }
       return { ...program, url: address('clients'), adminUrl: address('admin') }
     },
   }

@@ -1,6 +1,7 @@
 import { Redis } from 'ioredis'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest'
+import { until } from '../bench/until.ts'
 import type { RouteLifetime } from '../proxy/config/schema.ts'
 import { type Running, startApp } from './live.ts'
 
@@ -34,22 +35,16 @@ afterEach(async () => {
 interface Wanted {
   shared?: string
   lifetime?: Partial<RouteLifetime>
-  /** For statements and requests, in milliseconds. */
-  patience?: number
 }
 
 /** Starts one process' worth of onramp; `shared` ones meet in one part of Redis. */
-async function start({ shared, lifetime, patience }: Wanted = {}): Promise<Running> {
+async function start({ shared, lifetime }: Wanted = {}): Promise<Running> {
   if (shared !== undefined) prefixes.push(shared)
   const app = await startApp(
     inject('databaseUrl'),
     shared === undefined ? {} : { REDIS_URL: inject('redisUrl') },
     (config) => ({
       ...config,
-      ...(patience && {
-        postgres: { ...config.postgres, statementTimeout: patience / 2 },
-        request: { ...config.request, timeout: patience },
-      }),
       redis: { ...config.redis, ...(shared !== undefined && { keyPrefix: `${shared}:` }) },
       routes: config.routes.map((route) => ({ ...route, lifetime: { ...route.lifetime, ...lifetime } })),
     }),
@@ -85,25 +80,22 @@ async function whileLocked<T>(table: string, during: () => Promise<T>): Promise<
 
 /** Waits until PostgreSQL itself says that `count` statements wait for a lock. */
 async function untilWaiting(count: number): Promise<void> {
-  for (;;) {
-    const { rows } = await superuser.query(
-      `select count(*)::int as n from pg_stat_activity where wait_event_type = 'Lock'`,
+  const waiting = () =>
+    superuser.query(
+      `select query from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
     )
-    if (rows[0].n >= count) return
-  }
-}
-
-/** Waits until `check` holds; the test's own timeout ends a wait that does not. */
-async function until(check: () => Promise<boolean>): Promise<void> {
-  while (!(await check()));
+  await until(
+    async () => (await waiting()).rows,
+    (rows) => rows.length >= count,
+  )
 }
 
 describe('one statement', () => {
   test('for a thousand requests that meet on a cold key', async () => {
-    const app = await start({ patience: 20_000 })
+    const app = await start()
     const asking = await whileLocked('plan_county', async () => {
       const asking = Array.from({ length: 1000 }, () => app.get(planSearch))
-      await until(async () => collapsed(await app.admin('/stats')) === 999)
+      await until(async () => collapsed(await app.admin('/stats')), 999)
       return { all: asking }
     })
     const answered = await Promise.all(asking.all)
@@ -113,7 +105,7 @@ describe('one statement', () => {
   })
 
   test('for a thousand requests on a stale key, none of which waits', async () => {
-    const app = await start({ lifetime: { fresh: 1, stale: 600_000 }, patience: 20_000 })
+    const app = await start({ lifetime: { fresh: 1, stale: 600_000 } })
     await app.get(planSearch)
     await superuser.query('select pg_stat_statements_reset()')
     const answered = await whileLocked('plan_county', async () => {
@@ -122,7 +114,10 @@ describe('one statement', () => {
       return [first, ...(await Promise.all(Array.from({ length: 999 }, () => app.get(planSearch))))]
     })
     for (const { cacheStatus } of answered) expect(cacheStatus).toMatch(/^onramp; hit; ttl=-\d+; detail=memory$/)
-    await until(async () => (await statements(inPlanSearch)) > 0)
+    await until(
+      () => statements(inPlanSearch),
+      (count) => count > 0,
+    )
     expect(await statements(inPlanSearch)).toBe(1)
   })
 
@@ -198,7 +193,7 @@ describe('a changed row', () => {
   })
 
   test('during a fill is not kept: the fill goes to those who waited, the next request sees the new row', async () => {
-    const app = await start({ shared: 'race', patience: 20_000 })
+    const app = await start({ shared: 'race' })
     const redis = new Redis(inject('redisUrl'))
     // The fill reads counties (old snapshot), then waits on rates; the purge comes meanwhile.
     await owner.query('begin')
@@ -214,7 +209,10 @@ describe('a changed row', () => {
     expect(after.cacheStatus).toBe('onramp; fwd=uri-miss; stored; detail=origin')
     expect((await app.get('/api/counties/51059/stats?age=40')).cacheStatus).toContain('detail=memory')
     expect(await statements('percentile_cont')).toBe(2)
-    await until(async () => (await redis.keys('race:county-stats*')).length === 1)
+    await until(
+      () => redis.keys('race:county-stats*'),
+      (keys) => keys.length === 1,
+    )
     redis.disconnect()
   })
 
@@ -226,7 +224,7 @@ describe('a changed row', () => {
     const once = await app.get('/api/counties/51059')
     expect(once.cacheStatus).toMatch(/^onramp; hit; ttl=-\d+; detail=memory$/)
     expect(nameIn(once)).toBe('Fairfax County')
-    await until(async () => nameIn(await app.get('/api/counties/51059')) === 'Fairest County')
+    await until(async () => nameIn(await app.get('/api/counties/51059')), 'Fairest County')
     expect(await statements('from counties')).toBe(2)
   })
 })
@@ -236,7 +234,10 @@ describe('Redis', () => {
     const one = await start({ shared: 'second' })
     const first = await one.get(planSearch)
     const redis = new Redis(inject('redisUrl'))
-    await until(async () => (await redis.keys('second:plan-search*')).length === 1)
+    await until(
+      () => redis.keys('second:plan-search*'),
+      (keys) => keys.length === 1,
+    )
     redis.disconnect()
     const two = await start({ shared: 'second' })
     const answer = await two.get(planSearch)
@@ -257,13 +258,10 @@ describe('bytes', () => {
     const plain = await app.get('/api/states/VA/lowest?age=40', { 'Accept-Encoding': 'identity' })
     expect(plain.headers.get('vary')).toBe('Accept-Encoding')
     for (const encoding of ['br', 'gzip']) {
-      await until(
-        async () =>
-          (await app.get('/api/states/VA/lowest?age=40', { 'Accept-Encoding': encoding })).headers.get(
-            'content-encoding',
-          ) === encoding,
+      const variant = await until(
+        () => app.get('/api/states/VA/lowest?age=40', { 'Accept-Encoding': encoding }),
+        ({ headers }) => headers.get('content-encoding') === encoding,
       )
-      const variant = await app.get('/api/states/VA/lowest?age=40', { 'Accept-Encoding': encoding })
       expect(variant.text).toBe(plain.text)
       expect(variant.headers.get('etag')).not.toBe(plain.headers.get('etag'))
       const unchanged = await app.get('/api/states/VA/lowest?age=40', {

@@ -1,8 +1,9 @@
 import pg from 'pg'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
+import { type RedisServer, startRedis } from '../bench/servers/redis.ts'
+import { until } from '../bench/until.ts'
 import { newDatabase } from './changes.ts'
 import { programs, type Serving } from './program.ts'
-import { type RedisServer, startRedis } from './servers.ts'
 
 /*
  * Two processes that share a Redis, while what their routes read is defined anew.
@@ -35,12 +36,9 @@ beforeAll(async () => {
   both = await Promise.all([ready(['--config', file]), ready(['--config', file])])
 })
 afterAll(async () => {
-  redis.stop()
-  for (const { child } of both) child.kill('SIGKILL')
-  // The server notices a moment later, and drops no database with a slot in use.
-  const slots = `select from pg_replication_slots where database = current_database()`
-  while ((await owner.query(slots)).rowCount !== 0);
   await owner.end()
+  for (const { child } of both) child.kill('SIGKILL')
+  await redis.stop()
   await database.drop()
 })
 
@@ -71,9 +69,8 @@ const answers = (path: string) =>
     }),
   )
 
-async function until(path: string, wanted: unknown[], ms = 15_000): Promise<void> {
-  await expect.poll(() => answers(path), { timeout: ms, interval: 50 }).toEqual(wanted)
-}
+/** Until both answer `wanted`. */
+const untilAnswered = (path: string, wanted: unknown) => until(() => answers(path), [wanted, wanted])
 
 /** Until both processes know what `route` is made of. */
 async function untilMadeOf(name: string, tables: string[]): Promise<void> {
@@ -81,7 +78,7 @@ async function untilMadeOf(name: string, tables: string[]): Promise<void> {
     fetch(`${adminUrl}/routes`)
       .then((response) => response.json() as Promise<{ name: string; tables: string[] }[]>)
       .then((routes) => routes.find((route) => route.name === name)?.tables)
-  await expect.poll(() => Promise.all(both.map(known)), { timeout: 15_000, interval: 50 }).toEqual([tables, tables])
+  await until(() => Promise.all(both.map(known)), [tables, tables])
 }
 
 test.each([
@@ -90,27 +87,27 @@ test.each([
 ])(
   'a %s that reads another table from now on: the answer changes, and so it does with that table',
   async (name, sql, tables) => {
-    await until(`/${name}`, ['one', 'one'])
+    await untilAnswered(`/${name}`, 'one')
     await owner.query(sql)
-    await until(`/${name}`, ['two', 'two'])
+    await untilAnswered(`/${name}`, 'two')
     await untilMadeOf(name, tables)
-    await until(`/${name}`, ['two', 'two'])
+    await untilAnswered(`/${name}`, 'two')
     await owner.query(`update two set text = 'changed'`)
-    await until(`/${name}`, ['changed', 'changed'], 5000)
+    await untilAnswered(`/${name}`, 'changed')
     await owner.query(`update two set text = 'two'`)
   },
 )
 
 test('a function whose body nobody can look into changes its answers when it is defined anew', async () => {
-  await until('/counted', ['1', '1'])
+  await untilAnswered('/counted', '1')
   await owner.query(`create or replace function counted() returns int language plpgsql stable as 'begin return 2; end'`)
-  await until('/counted', ['2', '2'])
+  await untilAnswered('/counted', '2')
 })
 
 test('a route that reads a private table from now on is closed, the others are served; it is opened again when it does not', async () => {
-  await until('/view', ['two', 'two'])
+  await untilAnswered('/view', 'two')
   await owner.query('create or replace view seen as select text from people')
-  await until('/view', [503, 503])
+  await untilAnswered('/view', 503)
   await untilMadeOf('view', ['seen'])
   expect(await answers('/other')).toEqual(['three', 'three'])
   const problem = await (await fetch(`${both[0]?.url}/view`)).json()
@@ -120,22 +117,22 @@ test('a route that reads a private table from now on is closed, the others are s
     true,
   ])
   await owner.query('create or replace view seen as select text from one')
-  await until('/view', ['one', 'one'])
+  await untilAnswered('/view', 'one')
 })
 
 test('a refreshed materialized view changes its answers', async () => {
-  await until('/kept', ['three', 'three'])
+  await untilAnswered('/kept', 'three')
   await owner.query(`update three set text = 'four'`)
   await owner.query('refresh materialized view kept')
-  await until('/kept', ['four', 'four'], 5000)
+  await untilAnswered('/kept', 'four')
 })
 
 test('routes of a configuration that was reloaded are looked at, not those of the start', async () => {
   configure('  more: { path: /more, sql: "select text from seen" }')
   for (const { adminUrl } of both) expect((await fetch(`${adminUrl}/reload`, { method: 'POST' })).status).toBe(200)
-  await until('/more', ['one', 'one'])
+  await untilAnswered('/more', 'one')
   await owner.query('create or replace view seen as select text from two')
-  await until('/more', ['two', 'two'])
+  await untilAnswered('/more', 'two')
   await untilMadeOf('more', ['seen', 'two'])
 })
 
@@ -146,7 +143,7 @@ test('what is defined anew while the routes are looked at is looked at too', asy
   const tables = () => fetch(`${one.adminUrl}/routes`).then((response) => response.text())
   const before = await tables()
   await owner.query('create or replace view seen as select text from three')
-  await expect.poll(tables, { timeout: 15_000, interval: 5 }).not.toBe(before)
+  await until(tables, (seen) => seen !== before)
   await owner.query('create or replace function told() returns text stable begin atomic select text from three; end')
   await untilMadeOf('view', ['seen', 'three'])
   await untilMadeOf('function', ['three'])
@@ -164,11 +161,10 @@ test('a table that is locked while the routes are looked at is waited for', asyn
     )
     return rows.map(({ pid }) => pid)
   }
-  await expect.poll(async () => (await waiting()).length, { timeout: 15_000, interval: 20 }).toBeGreaterThan(0)
-  const first = await waiting()
+  const first = await until(waiting, (pids) => pids.length > 0)
   const isGone = async () =>
     (await owner.query('select from pg_stat_activity where pid = any ($1)', [first])).rowCount === 0
-  await expect.poll(isGone, { timeout: 15_000, interval: 20 }).toBe(true)
+  await until(isGone)
   await other.query('rollback')
   await other.end()
   await untilMadeOf('view', ['four', 'seen'])

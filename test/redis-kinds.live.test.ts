@@ -1,44 +1,37 @@
 import { execFileSync, spawn } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
-import { afterAll, afterEach, expect, inject, test } from 'vitest'
+import { afterEach, expect, inject, test } from 'vitest'
+import { findProgram, freePort } from '../bench/servers/programs.ts'
+import { type RedisServer, startRedis } from '../bench/servers/redis.ts'
+import { newFolder, recorded } from '../bench/servers/run-folder.ts'
+import { until } from '../bench/until.ts'
 import { connectRedis, type RedisClient } from '../proxy/cache/redis.ts'
 import { systemClock } from '../proxy/clock.ts'
 import { LogFollower } from '../proxy/coherence/follower.ts'
 import { Ledger } from '../proxy/coherence/ledger.ts'
 import { redisLog } from '../proxy/coherence/log.ts'
 import { type Running, startApp } from './live.ts'
-import { findProgram, freePort, type RedisServer, startRedis } from './servers.ts'
 import { recorder } from './support.ts'
 
-const folder = mkdtempSync(join(tmpdir(), 'onramp-redis-'))
+const folder = newFolder('redis-kinds')
 const stops: (() => unknown)[] = []
 afterEach(async () => {
   for (const stop of stops.splice(0).reverse()) await stop()
 })
-afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 const path = '/api/states'
 
 /** Three masters that share the slots, as `redis-cli --cluster create` makes them. */
 async function startCluster(): Promise<{ url: string; nodes: RedisServer[] }> {
   const nodes: RedisServer[] = []
-  // One after the other: a free port is only free until somebody else takes it.
-  for (const n of [0, 1, 2])
-    nodes.push(
-      await startRedis([
-        '--cluster-enabled',
-        'yes',
-        '--cluster-config-file',
-        join(mkdtempSync(join(folder, 'node-')), `${n}.conf`),
-      ]),
-    )
+  for (let n = 0; n < 3; n += 1)
+    nodes.push(await startRedis(['--cluster-enabled', 'yes', '--cluster-port', String(await freePort())]))
   for (const node of nodes) stops.push(() => node.stop())
   const hosts = nodes.map(({ url }) => url.slice('redis://'.length))
-  const cli = findProgram('redis-cli', 'redis-tools', '')
-  execFileSync(cli, ['--cluster', 'create', ...hosts, '--cluster-yes'], { stdio: 'ignore', timeout: 20_000 })
+  const cli = findProgram('redis-cli', 'redis-tools')
+  execFileSync(cli, ['--cluster', 'create', ...hosts, '--cluster-yes'], { stdio: 'ignore' })
   return { url: `redis+cluster://${hosts.join(',')}`, nodes }
 }
 
@@ -63,7 +56,8 @@ async function startSentinel(): Promise<{ url: string; master: RedisServer }> {
       '',
     ].join('\n'),
   )
-  const sentinel = spawn(findProgram('redis-server', 'redis-server', ''), [file, '--sentinel'], { stdio: 'ignore' })
+  const binary = findProgram('redis-server', 'redis-server')
+  const sentinel = recorded(spawn(binary, [file, '--sentinel'], { stdio: 'ignore' }))
   stops.push(() => sentinel.kill('SIGKILL'))
   return { url: `redis+sentinel://127.0.0.1:${port}/enrollment`, master }
 }
@@ -74,26 +68,22 @@ async function start(redisUrl: string): Promise<Running> {
   return app
 }
 
-/** Asks until `isSo`, which the time limit of the test bounds. */
-async function until(isSo: () => Promise<boolean>): Promise<void> {
-  while (!(await isSo())) await new Promise((resolve) => setTimeout(resolve, 50))
-}
-
 const stateOf = async (app: Running) =>
   ((await app.admin('/stats')).json() as { coherence: { state: string; position?: string; gaps: number } }).coherence
 
 /** Two processes share an answer, and a purge of one reaches the other. */
 async function shareAndPurge([one, other]: [Running, Running]): Promise<void> {
-  await until(
-    async () => (await stateOf(one)).state === 'synchronized' && (await stateOf(other)).state === 'synchronized',
-  )
+  for (const app of [one, other]) await until(async () => (await stateOf(app)).state, 'synchronized')
   const before = (await one.purge({ route: 'states' })).json() as { position: string }
-  await until(async () => (await stateOf(other)).position === before.position)
+  await until(async () => (await stateOf(other)).position, before.position)
   expect((await one.get(path)).cacheStatus).toContain('detail=origin')
-  await until(async () => (await other.get(path)).cacheStatus?.includes('detail=redis') ?? false)
+  await until(
+    () => other.get(path),
+    ({ cacheStatus }) => cacheStatus?.includes('detail=redis') === true,
+  )
   const { position, scope } = (await one.purge({ route: 'states' })).json() as { position: string; scope: string }
   expect(scope).toBe('fleet')
-  await until(async () => (await stateOf(other)).position === position)
+  await until(async () => (await stateOf(other)).position, position)
   expect((await other.get(path)).cacheStatus).toContain('detail=origin')
 }
 
@@ -119,8 +109,8 @@ test('a Cluster of three: tier, leases and log work, and every event is in one c
 test('a Cluster that loses the node of the log: no request fails, a purge says that it is for this process', async () => {
   const { url, nodes } = await startCluster()
   const app = await start(url)
-  await until(async () => (await stateOf(app)).state === 'synchronized')
-  for (const node of nodes) node.stop()
+  await until(async () => (await stateOf(app)).state, 'synchronized')
+  await Promise.all(nodes.map((node) => node.stop()))
   const purged = await app.purge({ all: true })
   expect([purged.status, (purged.json() as { scope: string }).scope]).toEqual([202, 'process'])
   for (let i = 0; i < 20; i += 1) expect((await app.get(path)).status).toBe(200)
@@ -130,16 +120,15 @@ test('Sentinel: a failover is survived, and the log goes on', async () => {
   const { url, master } = await startSentinel()
   const apps = (await Promise.all([start(url), start(url)])) as [Running, Running]
   await shareAndPurge(apps)
-  master.stop()
+  await master.stop()
   const failed: number[] = []
   await until(async () => {
     for (const app of apps) {
       const { status } = await app.get(path)
       if (status !== 200) failed.push(status)
     }
-    const { scope } = (await apps[0].purge({ tags: ['nothing'] })).json() as { scope: string }
-    return scope === 'fleet'
-  })
+    return ((await apps[0].purge({ tags: ['nothing'] })).json() as { scope: string }).scope
+  }, 'fleet')
   expect(failed).toEqual([])
   await shareAndPurge(apps)
 })

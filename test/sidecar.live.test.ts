@@ -9,10 +9,12 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { TLSSocket } from 'node:tls'
 import { type Browser, chromium, type Page as Tab } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from 'vitest'
+import { findProgram } from '../bench/servers/programs.ts'
+import { recorded } from '../bench/servers/run-folder.ts'
+import { until } from '../bench/until.ts'
 import type { Config } from '../proxy/config/schema.ts'
 import { type Running, startApp } from './live.ts'
 import { type Program, programs, type Serving } from './program.ts'
-import { findProgram } from './servers.ts'
 import { gate } from './support.ts'
 import { content, digestOf, drained, startWebTier, type WebTier } from './upstream-server.ts'
 
@@ -44,13 +46,6 @@ routes:
   word: { path: /api/word, methods: [GET, POST], parameters: { q: { type: string } }, sql: "select :q::text as q", returns: row }
 ${lines}`,
   )
-}
-
-/** Waits until `isSo`, and says after how many milliseconds; the deadline is the test's. */
-async function until(isSo: () => boolean | Promise<boolean>): Promise<number> {
-  const began = performance.now()
-  while (!(await isSo())) await pause(10)
-  return performance.now() - began
 }
 
 interface Answered {
@@ -88,7 +83,7 @@ describe('a browser', () => {
   beforeAll(async () => {
     app = await startApp(inject('databaseUrl'), { UPSTREAM_URL: tier.url })
     browser = await chromium.launch({
-      executablePath: findProgram('chromium', 'chromium', ''),
+      executablePath: findProgram('chromium', 'chromium'),
       args: [
         '--headless=new',
         '--no-sandbox',
@@ -109,7 +104,7 @@ describe('a browser', () => {
   /** Opens a page for somebody who has never been here, and notes whatever the browser complains about. */
   async function open(path = '/'): Promise<{ tab: Tab; complaints: string[] }> {
     const tab = await (await browser.newContext()).newPage()
-    tab.setDefaultTimeout(10_000)
+    tab.setDefaultTimeout(60_000)
     const complaints: string[] = []
     tab.on('console', (message) => complaints.push(`${message.type()}: ${message.text()}`))
     tab.on('pageerror', (error) => complaints.push(String(error)))
@@ -270,11 +265,14 @@ describe('a body of 100 MB', () => {
     const reading = gate()
     const transferred = transfer(reading.opened)
     let [last, timesAsleep] = [0, 0]
-    await until(() => {
-      if (sent() !== last) [last, timesAsleep] = [sent(), 0]
-      else if (isAsleep(program)) timesAsleep += 1
-      return last > 0 && timesAsleep > 30
-    })
+    await until(
+      () => {
+        if (sent() !== last) [last, timesAsleep] = [sent(), 0]
+        else if (isAsleep(program)) timesAsleep += 1
+        return { last, timesAsleep }
+      },
+      (seen) => seen.last > 0 && seen.timesAsleep > 30,
+    )
     const keptBytes = sent() - queued([new URL(program.url).port, new URL(tier.url).port])
     const measured = { keptBytes, resident: residentOf(program) }
     reading.open()
@@ -368,7 +366,7 @@ describe('a body of 100 MB', () => {
     } finally {
       program.child.kill('SIGKILL')
     }
-  }, 60_000)
+  })
 
   /** A proxy that reads a body to its end before it sends it on, in both directions. */
   async function keeper(): Promise<Serving> {
@@ -381,10 +379,9 @@ createServer(async (incoming, response) => {
     response.end(Buffer.concat(await answer.toArray()))
   }).end(body)
 }).listen(0, '127.0.0.1', function () { console.log('http://127.0.0.1:' + this.address().port) })`
-    const child = spawn(process.execPath, ['--input-type=module', '--eval', source], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, ...collecting },
-    })
+    const env = { ...process.env, ...collecting }
+    const args = ['--input-type=module', '--eval', source]
+    const child = recorded(spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'], env }))
     const [url] = await once(child.stdout, 'data')
     return { child, url: String(url).trim() } as Serving
   }
@@ -418,8 +415,8 @@ describe('under slow clients', () => {
   let program: Serving
 
   beforeAll(async () => {
-    const limits = 'limits: { headerTimeout: 1s, idleTimeout: 2s, keepAliveTimeout: 2s }\nrequest: { timeout: 2500ms }'
-    const upstream = `url: "${tier.url}", firstByteTimeout: 10s`
+    const limits = 'limits: { headerTimeout: 1s, idleTimeout: 2s, keepAliveTimeout: 2s }\nrequest: { timeout: 15s }'
+    const upstream = `url: "${tier.url}", firstByteTimeout: 15s`
     program = await ready(['--config', ahead('slow.yaml', `listen: { port: 0 }\n${limits}`, upstream)])
     await ask(`${program.url}/api/numbers`)
   })
@@ -448,37 +445,35 @@ describe('under slow clients', () => {
     ['content that stands still on its way to the web tier', '/upload', ['-B', '-s', '8192', '-i', '20']],
     ['content that trickles for a route', '/api/word', ['-B', '-s', '8192', '-i', '1', '-f', 'application/json']],
     ['clients that do not read', '/download?bytes=4000000', ['-X', '-w', '512', '-y', '1024', '-n', '20', '-z', '32']],
-  ])(
-    'of %s, nobody else notices, and their connections are closed',
-    async (_what, path, how) => {
-      const { port } = new URL(program.url)
-      let isOver = false
-      const clients = Array.from({ length: normalClients }, () => ordinary(program.url, () => isOver))
-      const binary = findProgram('slowhttptest', 'slowhttptest', '')
-      const lastsSeconds = 40
-      const load = ['-c', '300', '-r', '150', '-l', String(lastsSeconds)]
-      const attacker = spawn(binary, [...how, ...load, '-u', program.url + path], { stdio: 'ignore' })
-      const began = performance.now()
-      let most = 0
-      await until(() => {
-        most = Math.max(most, established(port))
-        return most > 100
-      })
-      await until(() => established(port) <= normalClients)
-      const seconds = (performance.now() - began) / 1000
-      isOver = true
-      const seen = await Promise.all(clients)
-      attacker.kill('SIGKILL')
-      // It was onramp that closed them: the other side would have gone on.
-      expect(seconds).toBeLessThan(lastsSeconds - 5)
-      expect(seen.flatMap(({ failures }) => failures)).toEqual([])
-      expect(program.output().match(/^.*"status":500.*$/gm)).toBeNull()
-      const took = seen.flatMap(({ took }) => took).sort((a, b) => a - b)
-      expect(took.length).toBeGreaterThan(50)
-      expect(took[Math.floor(took.length * 0.99)]).toBeLessThan(2000)
-    },
-    60_000,
-  )
+  ])('of %s, nobody else notices, and their connections are closed', async (_what, path, how) => {
+    const { port } = new URL(program.url)
+    let isOver = false
+    const clients = Array.from({ length: normalClients }, () => ordinary(program.url, () => isOver))
+    const binary = findProgram('slowhttptest', 'slowhttptest')
+    const lastsSeconds = 40
+    const load = ['-c', '300', '-r', '150', '-l', String(lastsSeconds)]
+    const attacker = recorded(spawn(binary, [...how, ...load, '-u', program.url + path], { stdio: 'ignore' }))
+    const began = performance.now()
+    await until(
+      () => established(port),
+      (count) => count > 100,
+    )
+    await until(
+      () => established(port),
+      (count) => count <= normalClients,
+    )
+    const seconds = (performance.now() - began) / 1000
+    isOver = true
+    const seen = await Promise.all(clients)
+    attacker.kill('SIGKILL')
+    // It was onramp that closed them: the other side would have gone on.
+    expect(seconds).toBeLessThan(lastsSeconds - 5)
+    expect(seen.flatMap(({ failures }) => failures)).toEqual([])
+    expect(program.output().match(/^.*"status":500.*$/gm)).toBeNull()
+    const took = seen.flatMap(({ took }) => took).sort((a, b) => a - b)
+    expect(took.length).toBeGreaterThan(50)
+    expect(took[Math.floor(took.length * 0.99)]).toBeLessThan(2000)
+  })
 })
 
 /** A connection on which a test writes what it wants, and reads what comes. */
@@ -609,13 +604,13 @@ describe('a limit', () => {
       const answers = [await wire.get(path), await wire.get(path), await wire.get(path)]
       expect(answers.map(({ status }) => status)).toEqual([200, 200, 200])
       expect(answers.map(({ head }) => /^connection: close$/im.test(head))).toEqual([false, false, true])
-      await expect.poll(() => wire.isClosed, { timeout: 5000 }).toBe(true)
+      await wire.closed
       expect((await dial().get(path)).status).toBe(200)
     },
   )
 
   test('keepAliveTimeout: a connection that asks nothing more is closed, one that asks again is not', async () => {
-    await limited({ keepAliveTimeout: 1000 })
+    await limited({ keepAliveTimeout: 3000 })
     const [idle, busy] = [dial(), dial()]
     await Promise.all([idle.get('/style.css'), busy.get('/api/states')])
     const began = performance.now()
@@ -630,8 +625,8 @@ describe('a limit', () => {
     await asking
     expect((await busy.get('/api/states')).status).toBe(200)
     expect(idle.rest).toBe('')
-    expect(took).toBeGreaterThan(900)
-    expect(took).toBeLessThan(3000)
+    expect(took).toBeGreaterThan(2900)
+    expect(took).toBeLessThan(20_000)
   })
 
   test('headerTimeout: a header section that does not come to its end is a 408, and the connection ends', async () => {
@@ -795,7 +790,7 @@ describe('TLS', () => {
     const names = ['-subj', `/CN=${name}`, '-addext', 'subjectAltName=DNS:localhost']
     const kind = ['-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-noenc', '-days', '2']
     const files = ['-keyout', key, '-out', cert]
-    execFileSync(findProgram('openssl', 'openssl', ''), ['req', ...kind, ...names, ...files], { stdio: 'ignore' })
+    execFileSync(findProgram('openssl', 'openssl'), ['req', ...kind, ...names, ...files], { stdio: 'ignore' })
     return { cert: readFileSync(cert, 'utf8'), key: readFileSync(key, 'utf8') }
   }
 
@@ -865,14 +860,14 @@ describe('TLS', () => {
 
     // One file after the other, as they are renewed: between the two they are no pair.
     put({ cert: second.cert })
-    await until(() => count(program, 'the new certificate is refused') === 1)
+    await until(() => count(program, 'the new certificate is refused'), 1)
     expect(await shown(program.url)).toBe('CN=first')
     put({ key: second.key })
-    expect(await until(async () => (await shown(program.url)) === 'CN=second')).toBeLessThan(5000)
+    await until(() => shown(program.url), 'CN=second', 5000)
     expect(count(program, 'the certificate was read anew')).toBe(1)
 
     put({ cert: '-----BEGIN CERTIFICATE-----\nbroken\n-----END CERTIFICATE-----\n' })
-    await until(() => count(program, 'the new certificate is refused') === 2)
+    await until(() => count(program, 'the new certificate is refused'), 2)
     expect(await shown(program.url)).toBe('CN=second')
 
     going.open()
@@ -918,7 +913,7 @@ describe('told to stop', () => {
   /** Tells the program to stop, and waits until it has understood. */
   async function stop(program: Program): Promise<void> {
     program.child.kill('SIGTERM')
-    await until(() => program.output().includes('SIGTERM: finishing'))
+    await until(program.output, (said) => said.includes('SIGTERM: finishing'))
   }
 
   test('lets a download and an upload come to their end, closes a WebSocket, and ends with code 0', async () => {
@@ -933,7 +928,10 @@ describe('told to stop', () => {
     const uploaded = answerTo(upload)
     const before = tier.seen.length
     for (const piece of pieces.slice(0, half)) if (!upload.write(piece)) await drained(upload)
-    await until(() => tier.seen.length > before)
+    await until(
+      () => tier.seen.length,
+      (count) => count > before,
+    )
 
     const socket = new WebSocket(`${program.url.replace('http', 'ws')}/echo`)
     await once(socket, 'open')
@@ -962,7 +960,7 @@ describe('told to stop', () => {
     expect(await program.ended).toBe(0)
     const took = performance.now() - began
     expect(took).toBeGreaterThan(900)
-    expect(took).toBeLessThan(5000)
+    expect(took).toBeLessThan(20_000)
   })
 
   test('does not wait beyond drainTimeout for a WebSocket whose client does not close its side', async () => {
@@ -977,7 +975,7 @@ describe('told to stop', () => {
     const [text] = await once(socket, 'data')
     expect(String(text)).toContain(' 101 ')
     await stop(program)
-    await expect.poll(() => program.child.exitCode, { timeout: 6000 }).toBe(0)
+    expect(await program.ended).toBe(0)
     socket.destroy()
   })
 })

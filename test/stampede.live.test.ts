@@ -1,8 +1,9 @@
 import { Redis } from 'ioredis'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, inject, test } from 'vitest'
+import { type RedisServer, startRedis } from '../bench/servers/redis.ts'
+import { until } from '../bench/until.ts'
 import { programs, type Serving } from './program.ts'
-import { type RedisServer, startRedis } from './servers.ts'
 
 /*
  * A thousand clients over four processes on one key: what PostgreSQL itself says it was asked.
@@ -36,9 +37,9 @@ async function start(processes: number, fresh = '1m'): Promise<void> {
 listen: { port: 0 }
 admin: { port: 0 }
 # Long beside what a busy machine takes: a process that gives up on Redis asks for itself, which is another test.
-redis: { url: "${redis.url}", timeout: 2s }
-request: { timeout: 20s }
-postgres: { url: "${inject('databaseUrl')}" }
+redis: { url: "${redis.url}", timeout: 10s }
+request: { timeout: 30s }
+postgres: { url: "${inject('databaseUrl')}", statementTimeout: 20s }
 routes:
   national-benchmark:
     path: /api/benchmarks
@@ -82,7 +83,7 @@ test('a key whose time is over costs one more', async () => {
   await start(4, '1500ms')
   await crowd(path(32))
   const client = new Redis(redis.url)
-  while ((await client.keys('onramp:national-benchmark*')).length > 0);
+  await until(() => client.keys('onramp:national-benchmark*'), [])
   client.disconnect()
   const before = await asked()
   expect(await crowd(path(32))).toEqual(new Set([200]))
@@ -106,10 +107,10 @@ test('a holder killed while it fills costs the others its lease, and no answer',
 
 test('twin: with Redis gone each process asks once, and no more', async () => {
   await start(4)
-  redis.stop()
+  await redis.stop()
   for (const { adminUrl } of started) {
     const isConnected = async () => ((await (await fetch(`${adminUrl}/ready`)).json()) as Ready).redis.connected
-    while (await isConnected());
+    await until(isConnected, false)
   }
   const before = await asked()
   expect(await crowd(path(35))).toEqual(new Set([200]))

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
+import { startRedis } from '../bench/servers/redis.ts'
 import { type Entry, etagOf, ownBytes } from '../proxy/cache/entry.ts'
 import { FailOpenTier } from '../proxy/cache/fail-open.ts'
 import type { Key } from '../proxy/cache/key.ts'
@@ -7,7 +8,6 @@ import { connectRedis, evictionFaults, type RedisClient, redisTier, untilReady }
 import type { Tier } from '../proxy/cache/tier.ts'
 import { systemClock } from '../proxy/clock.ts'
 import { nowhere } from '../proxy/coherence/ledger.ts'
-import { startRedis } from './servers.ts'
 import { entryOf, recorder } from './support.ts'
 
 const prefix = `contract-${process.pid}:`
@@ -19,7 +19,7 @@ beforeAll(async () => {
   const connection = connectRedis(inject('redisUrl'), seen.observe)
   client = connection.client
   close = connection.close
-  expect(await untilReady(client, systemClock, 5000)).toBe(true)
+  expect(await untilReady(client, systemClock, 60_000)).toBe(true)
 })
 afterAll(() => close())
 beforeEach(() => {
@@ -177,7 +177,7 @@ describe('in Redis', () => {
 test('a Redis that stood still takes an entry late, and gives it back late: it is as old as it is', async () => {
   const server = await startRedis()
   const connection = connectRedis(server.url, seen.observe)
-  expect(await untilReady(connection.client, systemClock, 5000)).toBe(true)
+  expect(await untilReady(connection.client, systemClock, 60_000)).toBe(true)
   const tier = redisTier(connection.client, prefix, sharing, systemClock, seen.observe)
   const [key, frozenMs] = [newKey(), 400]
   const standStill = async (work: () => unknown) => {
@@ -198,16 +198,16 @@ test('a Redis that stood still takes an entry late, and gives it back late: it i
   expect(again.readAt).toBeLessThanOrEqual(entry.readAt)
   expect(again.readBy).toBeGreaterThanOrEqual(entry.readBy)
   connection.close()
-  server.stop()
+  await server.stop()
 })
 
 test('a Redis that may drop what has no lifetime is warned of, and no other', async () => {
   const server = await startRedis(['--maxmemory', '50mb', '--maxmemory-policy', 'allkeys-lru'])
   const connection = connectRedis(server.url, seen.observe)
-  await untilReady(connection.client, systemClock, 5000)
+  await untilReady(connection.client, systemClock, 60_000)
   expect(await evictionFaults(connection)).toEqual([expect.stringContaining('maxmemory-policy allkeys-lru')])
   await connection.client.config('SET', 'maxmemory-policy', 'volatile-lru')
   expect(await evictionFaults(connection)).toEqual([])
   connection.close()
-  server.stop()
+  await server.stop()
 })

@@ -3,9 +3,10 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest'
+import { freePort } from '../bench/servers/programs.ts'
+import { until } from '../bench/until.ts'
 import { type Running, startApp } from './live.ts'
 import { programs } from './program.ts'
-import { freePort } from './servers.ts'
 import { startWebTier, type WebTier } from './upstream-server.ts'
 
 interface Span {
@@ -75,8 +76,7 @@ beforeEach(() => void receiver.spans.splice(0))
 /** The spans of `trace`, once there are `count` of them. */
 async function spansOf(trace: string, count: number): Promise<Span[]> {
   const mine = () => receiver.spans.filter((span) => span.traceId === trace)
-  while (mine().length < count) await new Promise((resolve) => setTimeout(resolve, 50))
-  return mine()
+  return until(mine, (spans) => spans.length >= count)
 }
 
 const newTrace = () => crypto.randomUUID().replaceAll('-', '')
@@ -126,7 +126,7 @@ describe('a request that belongs to a trace', () => {
     const asked = traces.map((trace) => app.get('/api/reference/poverty-guidelines', under(trace)))
     const isCollapsed = async () =>
       (await app.admin('/metrics')).text.includes('collapsed_total{route="poverty-guidelines"} 1')
-    while (!(await isCollapsed())) await new Promise((resolve) => setTimeout(resolve, 5))
+    await until(isCollapsed)
     await owner.end()
     await Promise.all(asked)
     const [one, two] = [await spansOf(traces[0], 3), await spansOf(traces[1], 3)]
@@ -197,7 +197,7 @@ describe('a program of its own', () => {
     await (await fetch(`${program.url}/page`, { headers: { traceparent } })).text()
     expect(tier.seen.at(-1)?.headers.traceparent).toBe(traceparent)
     expect(program.errors()).toBe('')
-  }, 60_000)
+  })
 
   test('twin: with one that does not answer it is loaded; no request is harmed, it is said once, and the end does not wait', async () => {
     const endpoint = `http://127.0.0.1:${await freePort()}`
@@ -213,11 +213,11 @@ describe('a program of its own', () => {
       )
       for (const answer of answers) expect([answer.status, (await answer.text()).length > 2]).toEqual([200, true])
     }
-    while (told() === 0) await new Promise((resolve) => setTimeout(resolve, 100))
+    await until(told, (times) => times > 0)
     expect(told()).toBe(1)
     const began = performance.now()
     program.child.kill('SIGTERM')
     expect(await program.ended).toBe(0)
     expect(performance.now() - began).toBeLessThan(20_000)
-  }, 60_000)
+  })
 })

@@ -1,5 +1,6 @@
 import pg from 'pg'
 import { afterEach, describe, expect, inject, test } from 'vitest'
+import { until } from '../bench/until.ts'
 import type { Config } from '../proxy/config/schema.ts'
 import { Refusal } from '../proxy/errors.ts'
 import { type Running, startApp } from './live.ts'
@@ -32,10 +33,7 @@ async function start(warm: Config['warm'], change = (config: Config) => config):
 }
 
 const isReady = async (app: Running) => (await app.admin('/ready')).status === 200
-async function untilReady(app: Running): Promise<void> {
-  const began = performance.now()
-  while (!(await isReady(app))) expect(performance.now() - began).toBeLessThan(15_000)
-}
+const untilReady = (app: Running) => until(() => isReady(app))
 
 const queries = async (app: Running) =>
   ((await app.admin('/stats')).json() as { total: { queries: number } }).total.queries
@@ -72,7 +70,7 @@ describe('a process started with a list to warm', () => {
       return { ...config, postgres, request: { ...config.request, timeout: 10_000 }, routes: [...config.routes, route] }
     }
     const app = await start([...list, 'held'], held)
-    await expect.poll(() => sources(app)).toEqual(['memory', 'memory', 'memory'])
+    await until(() => sources(app), ['memory', 'memory', 'memory'])
     const answer = await app.admin('/ready')
     expect([answer.status, answer.json()]).toMatchObject([503, { detail: 'it is warming up' }])
     await holder.query('select pg_advisory_unlock(4711)')

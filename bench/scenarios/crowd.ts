@@ -1,8 +1,9 @@
 import { bringCrowd, waitOf } from '../crowd.ts'
 import { load } from '../load.ts'
 import { type Chart, duration, type Outcome, percent, rounded, type Scenario } from '../scenario.ts'
+import { freePort } from '../servers/programs.ts'
 import { searches } from '../shoppers.ts'
-import { freePort, type Onramp } from '../stage.ts'
+import type { Onramp } from '../stage.ts'
 
 const everySeconds = 10
 /** Each may have 20,000 descriptors, and the system does not deal connections out quite evenly. */

@@ -1,8 +1,9 @@
 import { freemem } from 'node:os'
 import { load } from '../load.ts'
 import { type Context, duration, type Outcome, percent, rounded, type Scenario } from '../scenario.ts'
+import { freePort } from '../servers/programs.ts'
 import { searches } from '../shoppers.ts'
-import { freePort, type Onramp, started } from '../stage.ts'
+import { type Onramp, started } from '../stage.ts'
 
 export const growth: Scenario = {
   name: 'growth',
@@ -124,7 +125,7 @@ async function withProcesses({ stage, isQuick, note, seed }: Context, outcome: O
       percent(seen.generatorCpu),
     ])
     await Promise.all(all.map((one) => one.stop()))
-    redis.stop()
+    await redis.stop()
   }
   outcome.tables.push({
     title: 'Processes on one port (listen.reusePort)',

@@ -201,7 +201,7 @@ async function fromRedis({ stage, isQuick, note, seed }: Context, outcome: Outco
     note: ` (${percent(fromThere)} of the answers were from Redis)`,
   })
   await Promise.all([onramp.stop(), bare.stop()])
-  redis.stop()
+  await redis.stop()
 }
 
 /** How long something takes when nothing else is done, which is what has a floor, and when a core has as much to do as it can. */

@@ -56,7 +56,7 @@ export const outage: Scenario = {
       say('PostgreSQL back')
       await until(at.redisKilled)
       say('Redis killed')
-      redis.stop()
+      await redis.stop()
       await until(at.redisBack)
       await stage.redis(Number(new URL(redis.url).port))
       say('Redis back')

@@ -1,13 +1,14 @@
-import { mkdtempSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { answersFile, type Kept, keep } from '../answers.ts'
 import { load } from '../load.ts'
-import { childrenOf, cpuSecondsOf, pinThis, type Served, which } from '../processes.ts'
+import { childrenOf, cpuSecondsOf } from '../proc.ts'
+import { pinThis, type Served, which } from '../processes.ts'
 import { type Context, duration, type Outcome, percent, rounded, type Scenario } from '../scenario.ts'
+import { freePort } from '../servers/programs.ts'
+import { newFolder } from '../servers/run-folder.ts'
 import { searches } from '../shoppers.ts'
-import { freePort } from '../stage.ts'
 import { interleaved, medianOf, ratioOf, spreadOf } from '../variants.ts'
 
 const connections = 32
@@ -118,7 +119,7 @@ function cpuOf({ pid }: Served): number {
 async function nginx({ stage }: Context, originUrl: string): Promise<Served | undefined> {
   const program = which('nginx')
   if (program === undefined) return undefined
-  const [folder, port] = [mkdtempSync(join(tmpdir(), 'onramp-nginx-')), await freePort()]
+  const [folder, port] = [newFolder('nginx'), await freePort()]
   const paths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
     (name) => `${name}_temp_path ${folder}/${name};`,
   )
@@ -147,7 +148,7 @@ http {
 async function varnish({ stage }: Context, originUrl: string): Promise<Served | undefined> {
   const program = which('varnishd')
   if (program === undefined) return undefined
-  const [folder, port] = [mkdtempSync(join(tmpdir(), 'onramp-varnish-')), await freePort()]
+  const [folder, port] = [newFolder('varnish'), await freePort()]
   const args = ['-F', '-j', 'none', '-n', folder, '-a', `127.0.0.1:${port}`, '-b', new URL(originUrl).host]
   const answersAt = `http://127.0.0.1:${port}`
   return stage.processes.program(program, [...args, '-s', 'malloc,256m', '-p', 'thread_pools=1'], { answersAt, core })

@@ -84,7 +84,7 @@ async function withProcesses({ stage, isQuick, note, seed }: Context, count: num
     })
   }
   await Promise.all(all.map((one) => one.stop()))
-  redis.stop()
+  await redis.stop()
   return rows
 }
 

@@ -3,8 +3,9 @@ import { after } from '../processes.ts'
 import { random } from '../random.ts'
 import type { Recording } from '../recording.ts'
 import { type Context, duration, type Outcome, percent, rounded, type Scenario } from '../scenario.ts'
+import { freePort } from '../servers/programs.ts'
 import { askOnce, type Shopper, shoppers } from '../shoppers.ts'
-import { freePort, type Onramp } from '../stage.ts'
+import type { Onramp } from '../stage.ts'
 
 const everySeconds = 10
 /** How many each household drawn stands for, of the people of the day: else an hour would go by until everything is asked for. */
@@ -64,7 +65,7 @@ export const surge: Scenario = {
     }
     const [deployed, second] = await Promise.all([run(first.url), deploy()])
     await second.stop()
-    redis.stop()
+    await redis.stop()
     return outcome({ 'nothing held': cold, 'all held': warm, 'with a deploy': deployed }, context, people(seconds))
   },
 }

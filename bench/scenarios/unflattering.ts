@@ -75,7 +75,7 @@ async function everyKeyDifferent({ stage, isQuick, note, seed }: Context, outcom
   })
   claim(outcome, 'every key different, with Redis', measured)
   await Promise.all([servers.onramp.stop(), servers.direct.stop()])
-  redis.stop()
+  await redis.stop()
   return rowsOf('every key different', measured)
 }
 
@@ -107,7 +107,7 @@ async function tinyQueries({ stage, isQuick, note }: Context, outcome: Outcome) 
   const measured = await interleaved(names, 3, (name) => cost(servers[name], ask, isQuick ? 1 : 2))
   claim(outcome, 'queries of 0.05 ms that are never held', measured)
   await Promise.all([servers.onramp.stop(), servers.direct.stop()])
-  redis.stop()
+  await redis.stop()
   return rowsOf('tiny query, never held', measured)
 }
 
@@ -155,7 +155,7 @@ async function purgeStorm({ stage, isQuick, note, seed }: Context, outcome: Outc
     rows,
   })
   await onramp.stop()
-  redis.stop()
+  await redis.stop()
 }
 
 function allConnections(settings: Settings, name: string): void {

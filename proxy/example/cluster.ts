@@ -114,13 +114,17 @@ export async function connectWhenReady(cluster: Cluster, url: string): ReturnTyp
 
 /**
  * Starts the server in a session of its own, as pg_ctl does: a Ctrl-C that ends onramp leaves it to be stopped after the drain.
- * Resolves to its port. `settings` are further ones, as postgresql.conf has them.
+ * Resolves to its port: that of last time, else `wanted`, else any free one. `settings` are further ones, as postgresql.conf has them.
  */
-export async function startServer(cluster: Cluster, settings: readonly string[]): Promise<number> {
+export async function startServer(
+  cluster: Cluster,
+  settings: readonly string[],
+  wanted = preferredPort,
+): Promise<number> {
   const { path, tools } = cluster
   const file = join(path, 'onramp.conf')
   const before = /^port = (\d+)$/m.exec(await readFile(file, 'utf8').catch(() => ''))?.[1]
-  const port = await freePort(before === undefined ? preferredPort : Number(before))
+  const port = await freePort(before === undefined ? wanted : Number(before))
   await writeFile(file, [`port = ${port}`, ...configuration, ...settings, ''].join('\n'))
   const log = join(path, 'server.log')
   try {

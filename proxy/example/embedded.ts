@@ -32,6 +32,8 @@ export interface EmbeddedOptions extends Loading {
   dataDir: string
   /** Further settings, as postgresql.conf has them. */
   settings?: readonly string[]
+  /** Where it listens if it can; a port of last time comes first. */
+  port?: number
 }
 
 /** Any number: the advisory lock that says "an onramp is using this data directory". */
@@ -75,13 +77,13 @@ async function start(options: EmbeddedOptions): Promise<Embedded> {
 }
 
 /** Has a server run on the files, which are made if they are not there. Resolves to its port. */
-async function run(cluster: Cluster, { dataDir, settings = [], progress }: EmbeddedOptions): Promise<number> {
+async function run(cluster: Cluster, { dataDir, settings = [], port, progress }: EmbeddedOptions): Promise<number> {
   await mkdir(dataDir, { recursive: true })
   if (!isMade(cluster)) {
     progress('creating the database files')
     await makeCluster(cluster)
   }
-  return (await runningPort(cluster)) ?? startServer(cluster, settings)
+  return (await runningPort(cluster)) ?? startServer(cluster, settings, port)
 }
 
 /** The connection whose lock says whose the server is. Throws a {@link Refusal} when it is somebody else's. */

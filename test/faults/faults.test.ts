@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type FaultResult, keepFaultResults } from '../../bench/fault-results.ts'
 import { programs, type Serving } from '../program.ts'
 import { postgresFaults } from './of-postgres.ts'
 import { redisFaults } from './of-redis.ts'
-import { keepResults, type Results } from './results.ts'
 import { broken, run } from './run.ts'
 import { type Stand, startStand } from './stand.ts'
 
@@ -13,13 +13,13 @@ import { type Stand, startStand } from './stand.ts'
 
 const { configuration, ready } = programs('faults')
 let stand: Stand
-const results: Results['faults'] = []
+const results: FaultResult[] = []
 beforeAll(async () => {
   stand = await startStand()
 })
 afterAll(async () => {
   // A run that found a promise broken is not told of.
-  if (results.length === redisFaults.length + postgresFaults.length) keepResults({ faults: results })
+  if (results.length === redisFaults.length + postgresFaults.length) keepFaultResults({ faults: results })
   await stand.stop()
 })
 

@@ -1,4 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises'
+import { until } from '../../bench/until.ts'
 import { newId, statusOf } from './load.ts'
 import type { Stand } from './stand.ts'
 
@@ -41,24 +42,21 @@ export function watching(target: Target): { end(): Promise<{ levels: string[]; b
 /** Seconds until every tier is in use and something new is read and found in Redis too; null when that takes for ever. */
 export async function untilHealthy(stand: Stand, target: Target, waitMs: number): Promise<number | null> {
   const began = performance.now()
-  while (performance.now() - began < waitMs) {
-    const state = await ready(target)
-    const isInUse =
-      state?.redis.connected === true && !/_state\{name="(redis|origin)"\} [12]/.test(await metrics(target))
-    if (isInUse && (await isKept(stand, target))) return (performance.now() - began) / 1000
-    await pause(20)
+  const isHealthy = async () => {
+    const isConnected = (await ready(target))?.redis.connected === true
+    return isConnected && !/_state\{name="(redis|origin)"\} [12]/.test(await metrics(target)) && isKept(stand, target)
   }
-  return null
+  return (await comes(isHealthy, waitMs)) ? (performance.now() - began) / 1000 : null
 }
 
 /** Waits until it is healthy: one refused request keeps it at shedding for some seconds. */
-export async function untilLevelHealthy(target: Target, waitMs: number): Promise<boolean> {
-  const began = performance.now()
-  while (performance.now() - began < waitMs) {
-    if ((await ready(target))?.degradationLevel === 'healthy') return true
-    await pause(20)
-  }
-  return false
+export function untilLevelHealthy(target: Target, waitMs: number): Promise<boolean> {
+  return comes(async () => (await ready(target))?.degradationLevel === 'healthy', waitMs)
+}
+
+/** Whether `isSo` comes to hold in time: a promise that is not kept is a result too. */
+function comes(isSo: () => Promise<boolean>, waitMs: number): Promise<boolean> {
+  return until(isSo, true, waitMs).catch(() => false)
 }
 
 async function isKept(stand: Stand, target: Target): Promise<boolean> {

@@ -1,10 +1,11 @@
 import { Agent, get } from 'node:http'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type Deploy, keepFaultResults, type SharedKeyCrowd } from '../../bench/fault-results.ts'
+import { until } from '../../bench/until.ts'
 import { programs, type Serving } from '../program.ts'
 import { newId } from './load.ts'
 import { sqlCount } from './look.ts'
-import { type Crowd, type Deploy, keepResults } from './results.ts'
 import { type Settings, type Stand, startStand } from './stand.ts'
 
 /*
@@ -41,12 +42,12 @@ describe('a client that leaves while its answer is read', () => {
     const before = await sqlCount(program)
     const paths = Array.from({ length: 5 }, () => `${program.url}/cold/${newId()}`)
     const clients = paths.map((path) => get(path).on('error', () => {}))
-    while ((await flights(program)) < clients.length) await pause(5)
+    await until(() => flights(program), clients.length)
     for (const client of clients) client.destroy()
-    while ((await flights(program)) > 0) {
+    await until(async () => {
       await meanwhile()
-      await pause(20)
-    }
+      return flights(program)
+    }, 0)
     await wellAgain()
     expect(await sqlCount(program)).toBe(before + clients.length)
     const answers = await Promise.all(paths.map((path) => fetch(path)))
@@ -76,7 +77,7 @@ describe('a deploy', () => {
     const ask = ({ url }: Serving) =>
       all.push(isWhole(`${url}/${all.length % 2 === 0 ? 'cold' : 'other'}/${newId()}`, agent))
     for (let i = 0; i < 20; i += 1) ask(old)
-    while ((await flights(old)) < 20) await pause(5)
+    await until(() => flights(old), 20)
     old.child.kill(signal)
     const asking = setInterval(() => ask(next), 100)
     const exitCode = await old.ended
@@ -100,7 +101,7 @@ describe('a deploy', () => {
   test('under load (SIGTERM) breaks no answer, and the process ends by itself', async () => {
     const result = await deploy('SIGTERM')
     expect(result).toMatchObject({ broken: 0, exitCode: 0 })
-    keepResults({ deploy: result })
+    keepFaultResults({ deploy: result })
   })
 
   test('twin: killed, it breaks what was under way', async () => {
@@ -110,12 +111,12 @@ describe('a deploy', () => {
 
 describe('a thousand clients over four processes, on one key whose time is over', () => {
   const freshMs = 5000
-  const crowds: Crowd[] = []
+  const crowds: SharedKeyCrowd[] = []
   afterAll(() => {
-    if (crowds.length === 2) keepResults({ crowds })
+    if (crowds.length === 2) keepFaultResults({ crowds })
   })
 
-  async function crowd(name: string, isRedisThere: boolean): Promise<Crowd> {
+  async function crowd(name: string, isRedisThere: boolean): Promise<SharedKeyCrowd> {
     // A deadline long beside what four busy processes take: whoever gives up on Redis asks for itself, which is the other case.
     const started = await Promise.all(
       Array.from({ length: 4 }, () => start({ redisTimeout: '10s', crowdFresh: `${freshMs}ms` })),

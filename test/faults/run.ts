@@ -1,8 +1,8 @@
 import { setTimeout as pause } from 'node:timers/promises'
+import { type FaultResult, isFull, type Share } from '../../bench/fault-results.ts'
 import { type DegradationLevel, degradationLevels } from '../../proxy/ops/degradation.ts'
 import { Control, type Lane, Load, type Sample } from './load.ts'
 import { shedCount, sqlCount, type Target, untilHealthy, untilLevelHealthy, watching } from './look.ts'
-import { isFull } from './results.ts'
 import { redisDeadlineMs, type Stand } from './stand.ts'
 
 /** Something that goes wrong, and what is promised while it does. */
@@ -23,39 +23,9 @@ export interface Fault {
   mostSql?: number
 }
 
-/** What a share of the requests met. */
-export interface Share {
-  sent: number
-  failed: number
-  /** The slowest, beyond the median of the same before the fault. */
-  worstAddedMs: number
-  /** The median, beyond that. */
-  typicalAddedMs: number
-}
-
-export interface Result {
-  fault: string
-  /** Held, fresh or stale. */
-  held: Share
-  /** Held, but past `stale`: served only if the database fails. */
-  old: Share
-  /** Never asked for before. */
-  cold: Share
-  other: Share
-  /** From when it was mended to when all is in use again and something new is read and kept everywhere; null: never. */
-  healthySeconds: number | null
-  /** It came to the level healthy in the end. */
-  isHealthy: boolean
-  sqlPerSecondBefore: number
-  sqlPerSecond: number
-  /** The levels it was seen on, and the breakers that were seen open. */
-  levels: string[]
-  breakers: string[]
+export interface ObservedFault extends FaultResult {
+  /** What the program has written meanwhile. */
   log: string
-  /** The slowest answer of a server that does nothing and to which nothing happens, all the while: how busy the machine is. */
-  noiseMs: number
-  /** Fills refused because there was too much to do. */
-  shed: number
 }
 
 /** How long a fault lasts, and the load before it. */
@@ -63,7 +33,7 @@ export const holdMs = isFull ? 10_000 : 3000
 const beforeMs = isFull ? 3000 : 1000
 
 /** Puts `target` under load, makes `fault` happen to it, mends that, and waits until it is well: at most `waitMs`. */
-export async function run(fault: Fault, stand: Stand, target: Target, waitMs = 20_000): Promise<Result> {
+export async function run(fault: Fault, stand: Stand, target: Target, waitMs = 20_000): Promise<ObservedFault> {
   const load = new Load(target.url)
   const control = new Control(stand.idleUrl)
   await untilHealthy(stand, target, waitMs)
@@ -127,7 +97,7 @@ export type Promised =
  * The promises of `fault` that `result` breaks, in sentences. A machine with other things to do is allowed for, by what it did
  * meanwhile to a server that nothing happens to.
  */
-export function broken(fault: Fault, result: Result): Promised[] {
+export function broken(fault: Fault, result: ObservedFault): Promised[] {
   const { held, old, cold, other, healthySeconds, levels, breakers, log, noiseMs } = result
   const mostAddedMs = redisDeadlineMs + 400 + 2 * noiseMs
   const mostSeconds = 2 * fault.healthyWithin + (5 * noiseMs) / 1000

@@ -1,13 +1,14 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { Redis } from 'ioredis'
 import type pg from 'pg'
+import { signal } from '../../bench/proc.ts'
 import { processes } from '../../bench/processes.ts'
-import { startEmbedded } from '../../proxy/example/embedded.ts'
+import { startPostgres } from '../../bench/servers/postgres.ts'
+import { freePort } from '../../bench/servers/programs.ts'
+import { type RedisServer, startRedis } from '../../bench/servers/redis.ts'
+import { newFolder } from '../../bench/servers/run-folder.ts'
 import { openConnection } from '../../proxy/example/marketplace.ts'
 import { type FaultProxy, faultProxy } from '../fault-proxy.ts'
-import { freePort, type RedisServer, startRedis } from '../servers.ts'
 
 /** A server that can be frozen, killed and started again at the same port, with a proxy before it that can be made to fail. */
 export interface Server {
@@ -57,7 +58,7 @@ export const redisDeadlineMs = 250
 /** Starts a small PostgreSQL and a Redis of the caller's own. */
 export async function startStand(): Promise<Stand> {
   const [postgres, redis, idle] = await Promise.all([
-    startPostgres(),
+    startPostgresServer(),
     startRedisServer(),
     processes().node('./servers/upstream.ts'),
   ])
@@ -71,43 +72,31 @@ export async function startStand(): Promise<Stand> {
       redis.proxy.close()
       await idle.stop()
       await redis.kill()
-      await postgres.remove()
+      await postgres.kill()
     },
   }
 }
 
-async function startPostgres() {
-  const dataDir = mkdtempSync(join(tmpdir(), 'onramp-faults-'))
-  const cluster = join(dataDir, 'postgres')
+async function startPostgresServer() {
+  const dataDir = newFolder('faults')
   const startServer = () =>
-    startEmbedded({
+    startPostgres({
       dataDir,
-      marketplaceDir: new URL('database', import.meta.url).pathname,
+      marketplaceDir: fileURLToPath(new URL('database', import.meta.url)),
       settings: ['max_connections = 50', 'superuser_reserved_connections = 5', 'shared_buffers = 32MB', 'fsync = off'],
-      progress: () => {},
     })
   let running = await startServer()
-  const port = Number(new URL(running.url).port)
-  const proxy = await faultProxy({ host: '127.0.0.1', port })
-  const pids = () => {
-    const master = Number(readFileSync(join(cluster, 'postmaster.pid'), 'utf8').split('\n')[0])
-    return [master, ...childrenOf(master)]
-  }
+  const { port } = running
   const superuser = () => openConnection(running.superuserUrl)
-  const thaw = () => signal(pids(), 'SIGCONT')
-  const kill = async () => {
-    const all = pids()
-    signal(all, 'SIGKILL')
-    await gone(all)
-  }
   return {
     port,
-    proxy,
-    freeze: () => signal(pids(), 'SIGSTOP'),
-    thaw,
-    kill,
+    proxy: await faultProxy({ host: '127.0.0.1', port }),
+    freeze: () => running.freeze(),
+    thaw: () => running.thaw(),
+    kill: () => running.kill(),
     async start() {
       running = await startServer()
+      if (running.port !== port) throw new Error(`PostgreSQL came back on port ${running.port} instead of ${port}.`)
     },
     stop: () => running.stop(),
     superuser,
@@ -115,10 +104,6 @@ async function startPostgres() {
       const client = await superuser()
       await client.query(text, values)
       await client.end()
-    },
-    async remove() {
-      if (existsSync(join(cluster, 'postmaster.pid'))) await kill()
-      rmSync(dataDir, { recursive: true, force: true })
     },
   }
 }
@@ -139,10 +124,7 @@ async function startRedisServer() {
     proxy: await faultProxy({ host: '127.0.0.1', port }),
     freeze: () => signal([running.pid], 'SIGSTOP'),
     thaw: () => signal([running.pid], 'SIGCONT'),
-    async kill() {
-      running.stop()
-      await gone([running.pid])
-    },
+    kill: () => running.stop(),
     start,
     client,
     async command(name: string, ...args: string[]) {
@@ -174,48 +156,4 @@ postgres: { url: "postgres://onramp@127.0.0.1:${postgresPort}/marketplace", stat
 request: { timeout: ${requestTimeout} }
 routes:${route('fresh', 'items', 'fresh: 1h, stale: 0s')}${route('stale', 'items', 'fresh: 200ms, stale: 1h')}${route('old', 'items', 'fresh: 200ms, stale: 0s')}${route('cold', 'items', 'fresh: 1h, stale: 0s')}${route('other', 'others', 'fresh: 1h, stale: 0s')}${route('crowd', 'items', `fresh: ${crowdFresh}, stale: 0s`, '0s')}
 `
-}
-
-/** Those whose parent is `parent`: field 4 of /proc/PID/stat (proc(5)). */
-function childrenOf(parent: number): number[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number)
-    .filter((pid) => parentOf(pid) === parent)
-}
-
-function parentOf(pid: number): number | undefined {
-  try {
-    return Number(
-      readFileSync(`/proc/${pid}/stat`, 'utf8')
-        .replace(/^.*\) /s, '')
-        .split(' ')[1],
-    )
-  } catch {
-    return undefined // it has ended meanwhile
-  }
-}
-
-function signal(pids: number[], name: NodeJS.Signals): void {
-  for (const pid of pids) {
-    try {
-      process.kill(pid, name)
-    } catch {
-      // it has ended by itself
-    }
-  }
-}
-
-/** Until none of `pids` runs. */
-async function gone(pids: number[]): Promise<void> {
-  const isRunning = (pid: number) => !['Z', 'X', undefined].includes(stateOf(pid))
-  while (pids.some(isRunning)) await new Promise((resolve) => setTimeout(resolve, 5))
-}
-
-function stateOf(pid: number): string | undefined {
-  try {
-    return /\) (\S)/.exec(readFileSync(`/proc/${pid}/stat`, 'utf8'))?.[1]
-  } catch {
-    return undefined
-  }
 }
