@@ -9,13 +9,13 @@ export interface AnswerSource {
   readonly isHit: boolean
 }
 
-const origin: AnswerSource = { name: 'origin', label: 'origin', isHit: false }
+const origin: AnswerSource = { name: 'origin', label: 'Database', isHit: false }
 
 /** The sources there are besides the tiers. `none`: refused, failed, or no route's. */
 const fixedSources: readonly AnswerSource[] = [
   origin,
-  { name: 'upstream', label: 'upstream', isHit: false },
-  { name: 'none', label: 'none', isHit: false },
+  { name: 'upstream', label: 'Upstream', isHit: false },
+  { name: 'none', label: 'None', isHit: false },
 ]
 
 /** Every source of answers in a program with these cache tiers, nearest first. */

@@ -160,12 +160,12 @@ describe('hits of a tier that ops does not know', () => {
 
   test('are described in /stats, so that charts can be drawn of them', async () => {
     expect((await made.admin.inject('/stats')).json().sources).toEqual([
-      { name: 'memory', label: 'memory', isHit: true },
+      { name: 'memory', label: 'Memory', isHit: true },
       { name: 'redis', label: 'Redis', isHit: true },
       { name: 'file', label: 'File', isHit: true },
-      { name: 'origin', label: 'origin', isHit: false },
-      { name: 'upstream', label: 'upstream', isHit: false },
-      { name: 'none', label: 'none', isHit: false },
+      { name: 'origin', label: 'Database', isHit: false },
+      { name: 'upstream', label: 'Upstream', isHit: false },
+      { name: 'none', label: 'None', isHit: false },
     ])
   })
 })

@@ -44,7 +44,7 @@ export function memoryTier(maxBytes: number, observe: Observe, asked: (key: Key)
   })
   return {
     name: 'memory',
-    label: 'memory',
+    label: 'Memory',
     maxBytes,
     get(key) {
       asked(key)

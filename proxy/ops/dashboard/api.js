@@ -2,8 +2,9 @@
 
 /**
  * @import { Purged, PurgeRequest } from '../../coherence/purge.ts'
- * @import { TotalColumn } from '../history.ts'
- * @import { DescribedRoute, Past, RoutePast, Stats } from '../stats.ts'
+ * @import { RoutePast } from '../dashboard.ts'
+ * @import { PastSteps } from '../history.ts'
+ * @import { DescribedRoute, Stats } from '../stats.ts'
  */
 
 /** @typedef {{ purged: Purged } | { needsToken: true } | { problem: string }} PurgeAnswer */
@@ -22,7 +23,7 @@ export function readStats(text) {
  * The steps since number `since`, of all routes together.
  *
  * @param {number} since
- * @returns {Promise<Past<TotalColumn>>}
+ * @returns {Promise<PastSteps>}
  */
 export function fetchPast(since) {
   return fetchJson(`dashboard/history?since=${since}`)

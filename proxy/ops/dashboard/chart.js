@@ -7,9 +7,8 @@ import uPlot from './uPlot.js'
 /**
  * One line of a chart: the column it shows, and its color by the name in the style sheet.
  *
- * @template {string} [Column=string]
  * @typedef {object} SeriesSpec
- * @property {Column} key
+ * @property {string} key
  * @property {string} label
  * @property {string} color
  * @property {Text} text
@@ -21,11 +20,10 @@ import uPlot from './uPlot.js'
 /**
  * A chart: its series, the text of its axis, and the axis on the right where it has one.
  *
- * @template {string} [Column=string]
  * @typedef {object} ChartSpec
  * @property {string} id
  * @property {string} title
- * @property {SeriesSpec<Column>[]} series
+ * @property {SeriesSpec[]} series
  * @property {Text} axis
  * @property {boolean} [isStacked]
  * @property {boolean} [isLog]
@@ -35,29 +33,26 @@ import uPlot from './uPlot.js'
  */
 
 /** @typedef {(number | null)[]} Values */
+/** @typedef {Readonly<Record<string, unknown>>} NowByKey the numbers of now, by the key of their series */
 /** @typedef {[at: number[], ...columns: Values[]]} ChartData */
 
-/**
- * One chart: a title, a legend with the numbers of now (or of under the cursor), and the past.
- *
- * @template {string} Column
- */
+/** One chart: a title, a legend with the numbers of now (or of under the cursor), and the past. */
 export class Chart {
   #spec
   #cursorKey
   #body = element('div')
-  /** @type {{ series: SeriesSpec<Column>, number: HTMLElement }[]} */
+  /** @type {{ series: SeriesSpec, number: HTMLElement }[]} */
   #legend
   /** @type {ChartData} */
   #data = [[]]
-  /** @type {{ [name in Column]?: number | null }} */
+  /** @type {NowByKey} */
   #now = {}
   /** @type {uPlot | undefined} */
   #plot
 
   /**
    * @param {HTMLElement} place
-   * @param {ChartSpec<Column>} spec
+   * @param {ChartSpec} spec
    * @param {string} cursorKey of the charts that share a cursor
    */
   constructor(place, spec, cursorKey) {
@@ -80,7 +75,7 @@ export class Chart {
 
   /**
    * @param {number[]} at
-   * @param {{ [name in Column]?: Values }} columns
+   * @param {Record<string, Values>} columns
    */
   draw(at, columns) {
     const end = Date.now() / 1000
@@ -95,7 +90,7 @@ export class Chart {
   /**
    * The numbers of now.
    *
-   * @param {{ [name in Column]?: number | null }} now
+   * @param {NowByKey} now
    */
   show(now) {
     this.#now = now
@@ -107,7 +102,8 @@ export class Chart {
     const index = this.#plot?.cursor.idx ?? undefined
     const [, ...columns] = this.#data
     for (const [i, { series, number }] of this.#legend.entries()) {
-      write(number, series.text(index === undefined ? this.#now[series.key] : columns[i]?.[index]))
+      const value = index === undefined ? this.#now[series.key] : columns[i]?.[index]
+      write(number, series.text(typeof value === 'number' ? value : null))
     }
   }
 

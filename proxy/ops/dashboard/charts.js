@@ -3,9 +3,10 @@ import { leastSeconds } from './chart-options.js'
 import { bytes, number, seconds, span } from './words.js'
 
 /**
- * @import { RouteColumn, TotalColumn } from '../history.ts'
- * @import { Past, ShownSource, Stats } from '../stats.ts'
- * @import { ChartSpec, SeriesSpec, Values } from './chart.js'
+ * @import { AnswerSource } from '../../sources.ts'
+ * @import { PastSteps } from '../history.ts'
+ * @import { Stats } from '../stats.ts'
+ * @import { ChartSpec, NowByKey, Values } from './chart.js'
  */
 
 /** As the server keeps them: an hour in steps of five seconds. */
@@ -14,16 +15,11 @@ const mostSteps = 720
 /**
  * The charts that a route and the whole have.
  *
- * @param {readonly ShownSource[]} sources
- * @returns {[requests: ChartSpec<RouteColumn>, latency: ChartSpec<RouteColumn>]}
+ * @param {readonly AnswerSource[]} sources
+ * @returns {ChartSpec[]}
  */
 function commonSpecs(sources) {
-  /** @type {SeriesSpec<RouteColumn>[]} */
-  const bySource = [
-    ...sources.map(({ name, label }) => ({ key: name, label, color: name, text: number })),
-    { key: 'upstream', label: 'Upstream', color: 'upstream', text: number },
-    { key: 'none', label: 'None', color: 'bad', text: number },
-  ]
+  const bySource = sources.map(({ name, label }) => ({ key: name, label, color: name, text: number }))
   return [
     { id: 'requests', title: 'Requests/s by source', series: bySource, isStacked: true, axis: number },
     {
@@ -39,7 +35,7 @@ function commonSpecs(sources) {
   ]
 }
 
-/** @type {ChartSpec<TotalColumn>[]} */
+/** @type {ChartSpec[]} */
 const totalSpecs = [
   {
     id: 'sql',
@@ -77,22 +73,18 @@ const totalSpecs = [
   },
 ]
 
-/**
- * Charts over one past, side by side, with one cursor.
- *
- * @template {string} Column
- */
+/** Charts over one past, side by side, with one cursor. */
 class Charts {
   #charts
   #steps = 0
   /** @type {number[]} */
   #at = []
-  /** @type {{ [name in Column]?: Values }} */
+  /** @type {Record<string, Values>} */
   #columns = {}
 
   /**
    * @param {HTMLElement} place
-   * @param {ChartSpec<Column>[]} specs
+   * @param {ChartSpec[]} specs
    * @param {string} cursorKey
    */
   constructor(place, specs, cursorKey) {
@@ -114,7 +106,7 @@ class Charts {
   /**
    * The latest value of a column.
    *
-   * @param {Column} column
+   * @param {string} column
    */
   last(column) {
     return this.#columns[column]?.at(-1) ?? null
@@ -131,15 +123,15 @@ class Charts {
    * Adds the steps since number `since`. What was asked for before the charts were cleared, or is there by now, is dropped.
    *
    * @param {number} since
-   * @param {Past<Column>} past
+   * @param {PastSteps} past
    */
   add(since, { steps, agoSeconds, columns }) {
     if (since !== this.#steps) return
     const now = Date.now() / 1000
     this.#steps = steps
     this.#at = [...this.#at, ...agoSeconds.map((ago) => now - ago)].slice(-mostSteps)
-    for (const name in columns) {
-      this.#columns[name] = [...(this.#columns[name] ?? []), ...(columns[name] ?? [])].slice(-mostSteps)
+    for (const [name, values] of Object.entries(columns)) {
+      this.#columns[name] = [...(this.#columns[name] ?? []), ...values].slice(-mostSteps)
     }
     for (const chart of this.#charts) chart.draw(this.#at, this.#columns)
   }
@@ -147,22 +139,18 @@ class Charts {
   /**
    * The numbers of now, in the legends.
    *
-   * @param {{ [name in Column]?: number | null }} now
+   * @param {NowByKey} now
    */
   show(now) {
     for (const chart of this.#charts) chart.show(now)
   }
 }
 
-/**
- * The charts of all routes together.
- *
- * @extends {Charts<TotalColumn>}
- */
+/** The charts of all routes together. */
 export class TotalCharts extends Charts {
   /**
    * @param {HTMLElement} place
-   * @param {readonly ShownSource[]} sources
+   * @param {readonly AnswerSource[]} sources
    */
   constructor(place, sources) {
     super(place, [...commonSpecs(sources), ...totalSpecs], 'total')
@@ -187,15 +175,11 @@ export class TotalCharts extends Charts {
   }
 }
 
-/**
- * The charts of one route.
- *
- * @extends {Charts<RouteColumn>}
- */
+/** The charts of one route. */
 export class RouteCharts extends Charts {
   /**
    * @param {HTMLElement} place
-   * @param {readonly ShownSource[]} sources
+   * @param {readonly AnswerSource[]} sources
    */
   constructor(place, sources) {
     const specs = commonSpecs(sources).map((spec) => ({ ...spec, id: `route-${spec.id}` }))

@@ -1,10 +1,10 @@
-import { shareOf } from './sources.js'
+import { cacheSources, shareOf } from './sources.js'
 import { count, number, percent, seconds, span } from './words.js'
 
 /**
+ * @import { AnswerSource } from '../../sources.ts'
  * @import { Figures } from '../figures.ts'
- * @import { Shown, ShownSource } from '../stats.ts'
- * @import { DescribedRoute } from '../stats.ts'
+ * @import { DescribedRoute, RouteStats } from '../stats.ts'
  * @import { Text } from './words.js'
  */
 
@@ -13,7 +13,7 @@ import { count, number, percent, seconds, span } from './words.js'
  *
  * @typedef {object} RowData
  * @property {string} name
- * @property {Shown | undefined} counts
+ * @property {RouteStats | undefined} counts
  * @property {Figures | undefined} now
  * @property {DescribedRoute | undefined} route
  */
@@ -34,7 +34,7 @@ import { count, number, percent, seconds, span } from './words.js'
 /**
  * The columns of the table of routes, without the name in front.
  *
- * @param {readonly ShownSource[]} sources
+ * @param {readonly AnswerSource[]} sources
  * @returns {Column[]}
  */
 export function columnsOf(sources) {
@@ -58,7 +58,7 @@ export function columnsOf(sources) {
     ...sources.filter(({ isHit }) => isHit).map((source) => shareColumn(source, sources)),
     { head: 'p50', title: 'half are faster', value: ({ now }) => now?.p50Seconds, text: seconds },
     { head: 'p99', title: '1 in 100 is slower', value: ({ now }) => now?.p99Seconds, text: seconds },
-    ...sources.map(timesColumn),
+    ...cacheSources(sources).map(timesColumn),
     { head: 'Age', title: 'of what is served, on average', value: ({ now }) => now?.ageSeconds, text: span },
     {
       head: 'TTL',
@@ -77,8 +77,8 @@ export function columnsOf(sources) {
 }
 
 /**
- * @param {ShownSource} source
- * @param {readonly ShownSource[]} sources
+ * @param {AnswerSource} source
+ * @param {readonly AnswerSource[]} sources
  * @returns {Column}
  */
 function shareColumn(source, sources) {
@@ -91,7 +91,7 @@ function shareColumn(source, sources) {
 }
 
 /**
- * @param {ShownSource} source
+ * @param {AnswerSource} source
  * @returns {Column}
  */
 function timesColumn({ name, label }) {

@@ -4,15 +4,11 @@ import { byId } from './dom.js'
 import { PurgeForm } from './purge.js'
 import { RecentEventsPanel } from './recent-events.js'
 import { RouteDialog } from './route.js'
-import { sourcesOf } from './sources.js'
 import { FigureTiles, showHealth, showNoContact } from './summary.js'
 import { RoutesPanel } from './table.js'
 import { span } from './words.js'
 
-/**
- * @import { Stats } from '../stats.ts'
- * @import { DescribedRoute } from '../stats.ts'
- */
+/** @import { DescribedRoute, Stats } from '../stats.ts' */
 
 /*
  * The page: it lives on /events, one message a second, and fetches the past when it opens, when it has lost contact, and
@@ -40,7 +36,7 @@ class Page {
 
   /** @param {Stats} stats */
   constructor(stats) {
-    const sources = sourcesOf(stats)
+    const { sources } = stats
     this.#stats = stats
     this.#sources = JSON.stringify(sources)
     this.#charts = new TotalCharts(byId('charts', HTMLElement), sources)
@@ -57,7 +53,7 @@ class Page {
   /** @param {Stats} stats */
   show(stats) {
     // Another version of onramp, which has another page.
-    if (JSON.stringify(sourcesOf(stats)) !== this.#sources) return location.reload()
+    if (JSON.stringify(stats.sources) !== this.#sources) return location.reload()
     this.#stats = stats
     showHealth(stats)
     this.#tiles.show(stats)

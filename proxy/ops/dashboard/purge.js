@@ -3,8 +3,7 @@ import { byId, element } from './dom.js'
 
 /**
  * @import { Purged, PurgeRequest } from '../../coherence/purge.ts'
- * @import { Stats } from '../stats.ts'
- * @import { DescribedRoute } from '../stats.ts'
+ * @import { DescribedRoute, Stats } from '../stats.ts'
  */
 
 /**

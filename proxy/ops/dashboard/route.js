@@ -1,12 +1,13 @@
 import { fetchRoutePast } from './api.js'
 import { RouteCharts } from './charts.js'
 import { bodyOf, byId, element } from './dom.js'
+import { cacheSources, figureOf } from './sources.js'
 import { count, number, parametersOf, percent, seconds, span } from './words.js'
 
 /**
  * @import { PurgeRequest } from '../../coherence/purge.ts'
- * @import { Shown, ShownSource, Stats } from '../stats.ts'
- * @import { DescribedRoute } from '../stats.ts'
+ * @import { AnswerSource } from '../../sources.ts'
+ * @import { DescribedRoute, RouteStats, Stats } from '../stats.ts'
  */
 
 /** @typedef {[name: string, value: string]} Fact */
@@ -24,7 +25,7 @@ export class RouteDialog {
   #name
 
   /**
-   * @param {readonly ShownSource[]} sources
+   * @param {readonly AnswerSource[]} sources
    * @param {(request: PurgeRequest) => Promise<string>} purge
    */
   constructor(sources, purge) {
@@ -130,15 +131,16 @@ function settingsOf({ lifetime, tags, tables, cacheControl }) {
 }
 
 /**
- * @param {Shown} counts
- * @param {readonly ShownSource[]} sources
+ * @param {RouteStats} counts
+ * @param {readonly AnswerSource[]} sources
  * @returns {Fact[]}
  */
 function countsOf(counts, sources) {
   const { queries, failedQueries, now } = counts
+  const from = cacheSources(sources).map(({ name, label }) => `${label} ${count(figureOf(counts, name))}`)
   return [
     ['Requests', `${count(counts.requests)} since the start, ${percent(counts.hitRatio)} hits`],
-    ['From', sources.map(({ name, label }) => `${label} ${count(counts[name])}`).join(', ')],
+    ['From', from.join(', ')],
     ['Stale', count(counts.stale)],
     ['SQL', `${count(queries)}, failed ${count(failedQueries)}; ${number(now?.queries)} a second now`],
     ['Collapsed, shed, errors', `${count(counts.collapsed)}, ${count(counts.shed)}, ${count(counts.errors)}`],

@@ -1,28 +1,39 @@
-/** Where answers come from: every chart, column and sentence about that is made from this list. */
+/** What the server says by source. Which sources there are, it says too: `stats.sources`. */
 
 /**
+ * @import { AnswerSource } from '../../sources.ts'
  * @import { Figures } from '../figures.ts'
- * @import { ShownSource, Stats } from '../stats.ts'
+ * @import { RouteStats } from '../stats.ts'
  */
 
 /**
- * The sources that the server names, in the order in which they are asked.
+ * How many answers came from the source called `name`: since the start, or a second now.
  *
- * @param {Stats} stats
- * @returns {readonly ShownSource[]}
+ * @param {RouteStats | Figures} figures
+ * @param {string} name
  */
-export function sourcesOf(stats) {
-  return stats.sources
+export function figureOf(figures, name) {
+  const figure = figures[name]
+  return typeof figure === 'number' ? figure : 0
+}
+
+/**
+ * The sources that the cache answers from: the tiers and the database.
+ *
+ * @param {readonly AnswerSource[]} sources
+ */
+export function cacheSources(sources) {
+  return sources.filter(({ name, isHit }) => isHit || name === 'origin')
 }
 
 /**
  * The share of what the cache answers now that comes from `source`; `null` when it answers nothing.
  *
  * @param {Figures} now
- * @param {ShownSource} source
- * @param {readonly ShownSource[]} sources
+ * @param {AnswerSource} source
+ * @param {readonly AnswerSource[]} sources
  */
 export function shareOf(now, source, sources) {
-  const answered = sources.reduce((sum, { name }) => sum + now[name], 0)
-  return answered > 0 ? now[source.name] / answered : null
+  const answered = cacheSources(sources).reduce((sum, { name }) => sum + figureOf(now, name), 0)
+  return answered > 0 ? figureOf(now, source.name) / answered : null
 }

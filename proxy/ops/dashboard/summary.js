@@ -52,7 +52,6 @@ export class FigureTiles {
   /** @param {Stats} stats */
   show({ total, clients, flights }) {
     const { now } = total
-    if (now === null) return
     /** @param {number} value */
     const sinceStart = (value) => `${count(value)} since the start`
     const hits = total.hitRatio === null ? 'nothing answered yet' : `${percent(total.hitRatio)} since the start`

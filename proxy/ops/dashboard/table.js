@@ -2,8 +2,8 @@ import { columnsOf } from './columns.js'
 import { byId, element, write } from './dom.js'
 
 /**
- * @import { ShownSource, Stats } from '../stats.ts'
- * @import { DescribedRoute } from '../stats.ts'
+ * @import { AnswerSource } from '../../sources.ts'
+ * @import { DescribedRoute, Stats } from '../stats.ts'
  * @import { Column, RowData } from './columns.js'
  */
 
@@ -26,7 +26,7 @@ export class RoutesPanel {
   #sort
 
   /**
-   * @param {readonly ShownSource[]} sources
+   * @param {readonly AnswerSource[]} sources
    * @param {(name: string) => void} open
    */
   constructor(sources, open) {

@@ -15,7 +15,7 @@ export function overflowTier(maxEntries: number): Tier {
   const kept = new Map<Key, Entry>()
   return {
     name: 'overflow',
-    label: 'overflow',
+    label: 'Overflow',
     get: (key) => kept.get(key),
     set(key, entry) {
       kept.delete(key)
