@@ -1,7 +1,6 @@
 import { expect, test } from 'vitest'
 import { allowedCasts, castsOf, judge } from './structure/casts.ts'
 import { functionsOf } from './structure/functions.ts'
-import { importCycles, importsOf, upwardImports } from './structure/imports.ts'
 import { brokenLimits, measure } from './structure/limits.ts'
 import { SourceFile } from './structure/source.ts'
 
@@ -96,39 +95,4 @@ test('a cast is allowed by its file and type, as often as is said, and what is a
   const { refused, unused } = judge(casts, allowed)
   expect(refused.map(({ text }) => text)).toEqual(['b as Row', 'c as Key'])
   expect(unused).toEqual([allowed[1]])
-})
-
-const sources = (files: Record<string, string>) => Object.entries(files).map(([path, text]) => source(text, path))
-
-test.each([
-  ['proxy/cache/key.ts', "export type { Query } from '../origin/origin.ts'"],
-  ['proxy/cache/key.ts', "import type { Config } from '../config/schema.ts'"],
-  ['proxy/coherence/log.ts', "import { memoryTier } from '../cache/memory.ts'"],
-  ['proxy/http/dispatch.ts', "const { metrics } = await import('../ops/metrics.ts')"],
-  ['proxy/clock.ts', "import './cache/key.ts'"],
-  ['proxy/app.ts', "import {\n  main,\n} from './main.ts'"],
-  ['proxy/cache/key.ts', "import '../attic/old.ts'"],
-  ['proxy/main.ts', "import '../bench/run.ts'"],
-])('in %s, %j would be found out', (path, text) => {
-  expect(upwardImports(importsOf(sources({ [path]: text })))).toHaveLength(1)
-})
-
-test.each([
-  ['proxy/main.ts', "import './app.ts'\nimport pg from 'pg'"],
-  ['proxy/http/dispatch.ts', "import '../cache/key.ts'\nimport './routes/route.ts'\nimport '../config/schema.ts'"],
-  ['proxy/cache/fill.ts', "import '../coherence/ledger.ts'\nimport '../clock.ts'"],
-  ['bench/run.ts', "import '../proxy/app.ts'"],
-])('in %s, %j is allowed', (path, text) => {
-  expect(upwardImports(importsOf(sources({ [path]: text })))).toEqual([])
-})
-
-test('files that import each other in the end are one cycle, and those on the way to it are none of it', () => {
-  const files = {
-    'test/a.ts': "import './b.ts'",
-    'test/b.ts': "import type { C } from './c.ts'",
-    'test/c.ts': "export * from './b.ts'",
-    'test/d.ts': "import './a.ts'\nconst text = './e.ts'",
-    'test/e.ts': "import './d.ts'",
-  }
-  expect(importCycles(sources(files))).toEqual([['test/b.ts', 'test/c.ts']])
 })

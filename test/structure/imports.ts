@@ -1,56 +1,94 @@
-// Who imports whom.
+// Who imports whom, and who may.
 import { posix } from 'node:path'
 import type { SourceFile } from './source.ts'
 
-/** The files of the layer `app`. */
-const appFiles = ['app.ts', 'check.ts', 'database.ts', 'running-app.ts']
-/**
- * The layers of proxy/, top first, by folder; `base` is the other files beside main.ts. A file may import from its own folder and
- * from layers below its own.
- */
+/** The layers, top first. A file may import from its own folder, and from layers below its own. */
 const layers = [
-  ['main'],
-  ['app'],
-  ['http', 'ops'],
-  ['cache', 'coherence', 'changes', 'origin', 'overload', 'example'],
+  ['test'],
   ['config'],
-  ['base'],
+  ['bench', 'bench/scenarios', 'bench/servers'],
+  ['proxy/main.ts'],
+  ['the app'],
+  ['proxy/http', 'proxy/http/routes', 'proxy/http/upstream', 'proxy/ops'],
+  ['proxy/cache', 'proxy/coherence', 'proxy/changes', 'proxy/origin', 'proxy/overload', 'proxy/example'],
+  ['proxy/config'],
+  ['proxy'],
 ]
-/** What folders of one layer may import of each other. */
-const beside = ['cache coherence', 'coherence changes']
+/** What wires the others together: beside main.ts, and above the folders. */
+const appFiles = /^proxy\/(app|check|database|running-app)\.ts$/
+/** Folders of one layer that see each other; no others may. */
+export const neighbours = [
+  'bench bench/scenarios',
+  'bench bench/servers',
+  'bench/scenarios bench',
+  'bench/scenarios bench/servers',
+  'bench/servers bench',
+  'proxy/cache proxy/coherence',
+  'proxy/coherence proxy/changes',
+  'proxy/http proxy/http/routes',
+  'proxy/http proxy/http/upstream',
+  'proxy/http/routes proxy/http',
+  'proxy/http/upstream proxy/http',
+]
+/** Where two subsystems meet: of the second folder nothing else is seen. */
+const meetingPoints: Record<string, string> = { 'proxy/coherence proxy/changes': 'proxy/changes/changes.ts' }
 /** They take plain values, never the configuration. */
-const plain = layers[3] ?? []
-
-/** What imports what, by path. */
-type Imports = ReadonlyMap<string, readonly string[]>
-
-/** The files of the repository that each of `sources` imports. */
-export function importsOf(sources: readonly SourceFile[]): Imports {
-  return pathsAmong(sources, ({ imports }) => imports)
+const ofPlainValues = /^proxy\/(cache|coherence|changes|origin|overload|example)\//
+/** Each client library has one owner in proxy/. */
+const owners: Record<string, RegExp> = {
+  fastify: /^(running-app|ops\/(admin|admin-server|admin-listener|dashboard))$/,
+  ioredis: /^(cache\/(redis|redis-time)|coherence\/log)$/,
+  undici: /^http\/upstream\/pool$/,
+  pg: /^(origin\/(postgres|cancel|server-check|inspection|referenced-objects|row-rules)|changes\/session|example\/marketplace)$/,
+  'prom-client': /^ops\/(metrics|gauges|histogram-metric)$/,
+  '@opentelemetry': /^ops\/(traces|trace-context)$/,
+  'lru-cache': /^cache\/memory$/,
+  pino: /^(main|app|ops\/(log|observers))$/,
 }
 
-function pathsAmong(sources: readonly SourceFile[], targetsOf: (source: SourceFile) => string[]): Imports {
-  return new Map(
-    sources.map((source) => {
-      const own = targetsOf(source).filter((target) => target.startsWith('.'))
-      return [source.path, own.map((target) => posix.join(posix.dirname(source.path), target))]
-    }),
-  )
+/** What a file imports, and exports again from: files of ours by their paths, packages as npm:name, Node's own as node:name. */
+export function importsOf({ path, text }: SourceFile): string[] {
+  const line = /^(?:import|export)\b(?:[^'"=;]*\bfrom)?\s*['"]([^'"]+)['"]|\bimport\(\s*['"]([^'"]+)['"]/gm
+  return [...withoutComments(text).matchAll(line)].map(([, still, late = '']) => {
+    const target = still ?? late
+    if (target.startsWith('.')) return posix.join(posix.dirname(path), target)
+    return target.startsWith('node:') ? target : `npm:${target}`
+  })
 }
 
-/** Imports in proxy/ that do not go downward, a sentence each. */
-export function upwardImports(imports: Imports): string[] {
-  return [...imports].flatMap(([file, targets]) =>
-    targets
-      .filter((target) => file.startsWith('proxy/') && !mayImport(folderOf(file), folderOf(target)))
-      .map((target) => `${file} imports ${target}`),
-  )
+const withoutComments = (source: string) => source.replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*|\s\/\/ .*/gm, '')
+
+/** Everything in `sources` that is against the directions of imports, a sentence each. */
+export function importFaults(sources: readonly SourceFile[]): string[] {
+  return sources.flatMap((source) => [
+    ...importsOf(source).flatMap((target) =>
+      mayImport(source.path, target) ? [] : [`${source.path} may not import ${target}`],
+    ),
+    ...(source.path.startsWith('proxy/') ? faultsOfProxy(source) : []),
+  ])
 }
 
-function mayImport(from: string, to: string): boolean {
-  if (to === 'config' && plain.includes(from)) return false
-  return from === to || beside.includes(`${from} ${to}`) || layerOf(from) < layerOf(to)
+function faultsOfProxy({ path, text }: SourceFile): string[] {
+  const found: string[] = []
+  if (/^import (?!type)[^\n]*\/traces\.ts'/m.test(text))
+    found.push(`${path} may import ops/traces.ts only when it is wanted`)
+  const touchesProcess = /(?<![\w.])process\s*(\??\.\s*\w|\[)|\bnode:process\b/.test(withoutComments(text))
+  if (touchesProcess && path !== 'proxy/main.ts') found.push(`${path} may not touch process`)
+  return found
 }
+
+function mayImport(file: string, target: string): boolean {
+  if (target.startsWith('node:')) return true
+  if (target.startsWith('npm:')) return mayUse(file, target.slice('npm:'.length).split('/')[0] ?? '')
+  const [from, to] = [folderOf(file), folderOf(target)]
+  if (ofPlainValues.test(file) && to === 'proxy/config') return false
+  const meeting = meetingPoints[`${from} ${to}`]
+  if (meeting !== undefined) return target === meeting
+  return from === to || neighbours.includes(`${from} ${to}`) || layerOf(from) < layerOf(to)
+}
+
+const mayUse = (file: string, library: string) =>
+  !file.startsWith('proxy/') || (owners[library]?.test(file.replace(/^proxy\/|\.ts$/g, '')) ?? true)
 
 /** What is in no layer may neither import nor be imported. */
 function layerOf(folder: string): number {
@@ -58,33 +96,40 @@ function layerOf(folder: string): number {
   return layer === -1 ? Number.NaN : layer
 }
 
-function folderOf(path: string): string {
-  const [top, first = '', second] = path.split('/')
-  if (top !== 'proxy') return path
-  if (second !== undefined) return first
-  if (appFiles.includes(first)) return 'app'
-  return first === 'main.ts' ? 'main' : 'base'
+/** The room a file is in: its folder; what is in a folder of test/ or ops/ belongs to that. */
+function folderOf(file: string): string {
+  if (file === 'proxy/main.ts') return file
+  if (appFiles.test(file)) return 'the app'
+  return posix.dirname(file).replace(/^(test|proxy\/ops)\/.*/, '$1')
 }
 
-/** Groups of files that import each other, directly or not. Only files that mention each other are parsed. */
+/** Files in no layer. */
+export function homeless(sources: readonly SourceFile[]): string[] {
+  return sources.map(({ path }) => path).filter((path) => Number.isNaN(layerOf(folderOf(path))))
+}
+
+/** The pairs of folders of one layer that see each other, sorted. */
+export function neighboursSeen(sources: readonly SourceFile[]): string[] {
+  const pairs = sources.flatMap((source) => {
+    const from = folderOf(source.path)
+    const seen = importsOf(source).map(folderOf)
+    return seen.filter((to) => to !== from && layerOf(to) === layerOf(from)).map((to) => `${from} ${to}`)
+  })
+  return [...new Set(pairs)].sort()
+}
+
+/** Groups of files that import each other, directly or not. */
 export function importCycles(sources: readonly SourceFile[]): string[][] {
-  const suspects = new Set(cyclesIn(pathsAmong(sources, ({ mentions }) => mentions)).flat())
-  return cyclesIn(importsOf(sources.filter(({ path }) => suspects.has(path))))
-}
-
-function cyclesIn(imports: Imports): string[][] {
-  const reach = new Map<string, Set<string>>()
-  for (const file of imports.keys()) reach.set(file, reachedFrom(file, imports))
+  const imports = new Map(sources.map((source) => [source.path, importsOf(source)]))
+  const reach = new Map([...imports.keys()].map((file) => [file, reachedFrom(file, imports)]))
   const inCycle = [...imports.keys()].filter((file) => reach.get(file)?.has(file))
-  const groups = new Map<string, string[]>()
-  for (const file of inCycle) {
-    const group = inCycle.filter((other) => reach.get(file)?.has(other) && reach.get(other)?.has(file)).sort()
-    groups.set(group.join(), group)
-  }
-  return [...groups.values()]
+  const groups = inCycle.map((file) =>
+    inCycle.filter((other) => reach.get(file)?.has(other) && reach.get(other)?.has(file)).sort(),
+  )
+  return [...new Map(groups.map((group) => [group.join(), group])).values()]
 }
 
-function reachedFrom(file: string, imports: Imports): Set<string> {
+function reachedFrom(file: string, imports: ReadonlyMap<string, readonly string[]>): Set<string> {
   const reached = new Set<string>()
   const next = [...(imports.get(file) ?? [])]
   for (let at = next.pop(); at !== undefined; at = next.pop()) {

@@ -36,21 +36,6 @@ export class SourceFile {
     return this.#parsed.program
   }
 
-  /** What stands in quotes and looks like a file beside it: all that it imports, and perhaps more. Takes no parsing. */
-  get mentions(): string[] {
-    return [...this.text.matchAll(/(?<=['"`])\.{1,2}\/[^'"`\n]+(?=['"`])/g)].map(([path]) => path)
-  }
-
-  /** The modules it imports from, and exports again from, as they are spelled there; types too. */
-  get imports(): string[] {
-    const { staticImports, staticExports, dynamicImports } = this.#parsed.module
-    return [
-      ...staticImports.map(({ moduleRequest }) => moduleRequest.value),
-      ...staticExports.flatMap(({ entries }) => entries.flatMap(({ moduleRequest }) => moduleRequest?.value ?? [])),
-      ...dynamicImports.map(({ moduleRequest: { start, end } }) => this.text.slice(start + 1, end - 1)),
-    ]
-  }
-
   /** The names it exports, those it only hands on left out. */
   get exports(): string[] {
     return this.#parsed.module.staticExports.flatMap(({ entries }) =>
