@@ -415,8 +415,8 @@ describe('under slow clients', () => {
   let program: Serving
 
   beforeAll(async () => {
-    const limits = 'limits: { headerTimeout: 1s, idleTimeout: 2s, keepAliveTimeout: 2s }\nrequest: { timeout: 15s }'
-    const upstream = `url: "${tier.url}", firstByteTimeout: 15s`
+    const limits = 'limits: { headerTimeout: 1s, idleTimeout: 2s, keepAliveTimeout: 2s }\nrequest: { timeout: 10s }'
+    const upstream = `url: "${tier.url}", firstByteTimeout: 10s`
     program = await ready(['--config', ahead('slow.yaml', `listen: { port: 0 }\n${limits}`, upstream)])
     await ask(`${program.url}/api/numbers`)
   })
@@ -450,7 +450,7 @@ describe('under slow clients', () => {
     let isOver = false
     const clients = Array.from({ length: normalClients }, () => ordinary(program.url, () => isOver))
     const binary = findProgram('slowhttptest', 'slowhttptest')
-    const lastsSeconds = 40
+    const lastsSeconds = 60
     const load = ['-c', '300', '-r', '150', '-l', String(lastsSeconds)]
     const attacker = recorded(spawn(binary, [...how, ...load, '-u', program.url + path], { stdio: 'ignore' }))
     const began = performance.now()
