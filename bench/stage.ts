@@ -10,11 +10,13 @@ import { newFolder } from './servers/run-folder.ts'
 import { type Popularity, popularity } from './shoppers.ts'
 
 /** A configuration file as it is written, before it is read: scenarios change it in place. */
-export type Settings = Record<string, Record<string, unknown>> & { routes: Record<string, Record<string, unknown>> }
+export type WrittenConfig = Record<string, Record<string, unknown>> & {
+  routes: Record<string, Record<string, unknown>>
+}
 
 export interface OnrampOptions {
   redis?: RedisServer
-  change?: (settings: Settings) => void
+  change?: (settings: WrittenConfig) => void
   core?: number
   /** Where it serves; any free port by default. */
   port?: number
@@ -76,7 +78,7 @@ export async function openStage(processes: Processes, note: (text: string) => vo
   }
 
   function configuration(change: OnrampOptions['change']): string {
-    const settings = parse(readFileSync(join(root, 'config', 'onramp.yaml'), 'utf8')) as Settings
+    const settings = parse(readFileSync(join(root, 'config', 'onramp.yaml'), 'utf8')) as WrittenConfig
     for (const route of Object.values(settings.routes)) {
       const { file } = route.sql as { file: string }
       route.sql = readFileSync(join(root, 'config', file), 'utf8')

@@ -4,8 +4,9 @@ import { folders, SourceFile, sourcesIn } from './structure/source.ts'
 
 /** Their texts hold imports too. */
 const holdsTexts = /^test\/(imports\.test\.ts|structure\/exercises\/)/
-const sources = folders.flatMap(sourcesIn).filter(({ path }) => !holdsTexts.test(path))
-const paths = sources.map(({ path }) => path)
+const everything = folders.flatMap(sourcesIn)
+const sources = everything.filter(({ path }) => !holdsTexts.test(path))
+const paths = everything.map(({ path }) => path)
 const filesOf = (files: Record<string, string>) =>
   Object.entries(files).map(([path, text]) => new SourceFile(path, text))
 

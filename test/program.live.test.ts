@@ -56,12 +56,12 @@ routes:
     const { code, errors } = await result(['--config', file('alone', false)])
     expect([code, errors]).toEqual([1, expect.stringContaining('it is in use')])
     await ready(['--config', file('two', true)])
-    const heard = new Set<string>()
+    const answering = new Set<string>()
     // Each connection goes to one of them by chance: 60 times the same one is as good as impossible.
-    for (let i = 0; i < 60 && heard.size < 2; i += 1) {
-      heard.add(await (await fetch(`http://127.0.0.1:${port}/name`, { headers: { Connection: 'close' } })).text())
+    for (let i = 0; i < 60 && answering.size < 2; i += 1) {
+      answering.add(await (await fetch(`http://127.0.0.1:${port}/name`, { headers: { Connection: 'close' } })).text())
     }
-    expect([...heard].sort()).toEqual(['[{"name":"one"}]', '[{"name":"two"}]'])
+    expect([...answering].sort()).toEqual(['[{"name":"one"}]', '[{"name":"two"}]'])
   })
 
   test.runIf(process.platform === 'linux')(

@@ -6,7 +6,7 @@ import { ManualClock, settled } from './support.ts'
 function setup() {
   const clock = new ManualClock()
   const turns: (() => void)[] = []
-  const slices = new Scheduler(clock, (run) => turns.push(run))
+  const scheduler = new Scheduler(clock, (run) => turns.push(run))
   const begun: string[] = []
   const come = (name: string, tookMs = 0) => {
     const begin = () => {
@@ -14,8 +14,8 @@ function setup() {
       clock.pass(tookMs)
     }
     const now = clock.now()
-    if (slices.mayBegin(now)) begin()
-    else slices.wait(now, begin)
+    if (scheduler.mayBegin(now)) begin()
+    else scheduler.wait(now, begin)
   }
   /** What began in the next turn, or since the last one. */
   const turn = async () => {
@@ -23,10 +23,10 @@ function setup() {
     await settled()
     return begun.splice(0)
   }
-  return { clock, slices, come, turn, begun, turns }
+  return { clock, scheduler, come, turn, begun, turns }
 }
 
-describe('slices', () => {
+describe('scheduler', () => {
   test('begin at once what comes within ten milliseconds of the last turn; the rest in the next one', async () => {
     const { come, turn, begun } = setup()
     come('first')
@@ -63,22 +63,22 @@ describe('slices', () => {
   })
 
   test('say how long the next one has waited', async () => {
-    const { clock, slices, come, turn } = setup()
-    expect(slices.waitedMs).toBe(0)
+    const { clock, scheduler, come, turn } = setup()
+    expect(scheduler.waitedMs).toBe(0)
     come('a', 10)
     clock.pass(20)
     come('b')
     clock.pass(30)
-    expect(slices.waitedMs).toBe(50)
+    expect(scheduler.waitedMs).toBe(50)
     await turn()
-    expect(slices.waitedMs).toBe(40)
+    expect(scheduler.waitedMs).toBe(40)
     await turn()
-    expect(slices.waitedMs).toBe(0)
+    expect(scheduler.waitedMs).toBe(0)
   })
 
   test('what has begun goes on at once where there is time left, else in its turn', async () => {
-    const { slices, come, turn, begun } = setup()
-    const goOn = (name: string) => slices.turn()?.then(() => begun.push(name))
+    const { scheduler, come, turn, begun } = setup()
+    const goOn = (name: string) => scheduler.turn()?.then(() => begun.push(name))
     come('a', 9)
     await turn()
     expect(goOn('at once')).toBeUndefined()
@@ -91,8 +91,8 @@ describe('slices', () => {
   })
 
   test('count what comes of something within its slice', async () => {
-    const { clock, slices, come, turn } = setup()
-    slices.wait(clock.now(), () => void Promise.resolve().then(() => clock.pass(10)))
+    const { clock, scheduler, come, turn } = setup()
+    scheduler.wait(clock.now(), () => void Promise.resolve().then(() => clock.pass(10)))
     come('b')
     expect([await turn(), await turn()]).toEqual([[], ['b']])
   })
@@ -107,12 +107,12 @@ describe('slices', () => {
   })
 })
 
-test('between two slices everything that is ready runs', async () => {
+test('between two scheduler everything that is ready runs', async () => {
   const clock = new ManualClock()
-  const slices = new Scheduler(clock)
+  const scheduler = new Scheduler(clock)
   const seen: string[] = []
   for (const name of ['a', 'b'])
-    slices.wait(clock.now(), () => {
+    scheduler.wait(clock.now(), () => {
       setImmediate(() => seen.push(`after ${name}`))
       seen.push(name)
       clock.pass(10)

@@ -16,7 +16,7 @@ import type { Config } from '../proxy/config/schema.ts'
 import { type Running, startApp } from './live.ts'
 import { type Program, programs, type Serving } from './program.ts'
 import { gate } from './support.ts'
-import { content, digestOf, drained, startWebTier, type WebTier } from './upstream-server.ts'
+import { content, digestOf, drained, startUpstream, type UpstreamServer } from './upstream-server.ts'
 
 /*
  * onramp ahead of a web tier, as it stands in production: browsers, bodies larger than memory, clients that mean harm, sockets,
@@ -26,10 +26,10 @@ import { content, digestOf, drained, startWebTier, type WebTier } from './upstre
 const { folder, configuration, result, ready } = programs('sidecar')
 const MiB = 1024 ** 2
 const large = 100_000_000
-let tier: WebTier
+let tier: UpstreamServer
 
 beforeAll(async () => {
-  tier = await startWebTier()
+  tier = await startUpstream()
 })
 afterAll(() => tier.stop())
 
@@ -745,7 +745,7 @@ routes:
   })
 
   test('can be where the web tier is', async () => {
-    const socketTier = await startWebTier(join(folder, 'web.sock'))
+    const socketTier = await startUpstream(join(folder, 'web.sock'))
     try {
       const program = await ready([
         '--config',

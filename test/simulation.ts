@@ -104,7 +104,7 @@ class Server {
     this.values = values
   }
 
-  /** What a replica has that did not hear the last `lost` events, and of values what it happens to have heard. */
+  /** What a replica has that did not hear the last `lost` events, and of values what it happens to have applied. */
   replica(lost: number): Server {
     const events = lost === 0 ? [...this.events] : this.events.slice(0, -lost)
     const last = events.at(-1)
@@ -261,7 +261,7 @@ class Process {
   readonly answered = rows.map(() => 0)
   marks = noMarks
   /** The same without what a gap has hidden: of that nobody knows what it was about. */
-  heard = noMarks
+  applied = noMarks
 
   constructor(world: World, name: string) {
     this.name = name
@@ -406,7 +406,7 @@ class WatchedLedger extends Ledger {
     const outcome = super.apply(event, now)
     if (outcome === 'applied') {
       this.#process.hasSeen(this.#world.marksAt(event.id))
-      this.#process.heard = later(this.#process.heard, marksOf(event))
+      this.#process.applied = later(this.#process.applied, marksOf(event))
       this.#world.say(() => `${this.#process.name}: applied ${event.pos}:${event.id} ${event.tags}`)
     }
     return outcome
@@ -415,7 +415,7 @@ class WatchedLedger extends Ledger {
   override applyHere(invalidation: Invalidation, now: number): void {
     super.applyHere(invalidation, now)
     this.#process.hasSeen(marksOf(invalidation))
-    this.#process.heard = later(this.#process.heard, marksOf(invalidation))
+    this.#process.applied = later(this.#process.applied, marksOf(invalidation))
     this.#world.say(() => `${this.#process.name}: applied here ${invalidation.tags}`)
   }
 
@@ -572,7 +572,7 @@ export class World {
   }
 
   #read(process: Process, row: number, maxAgeMs?: number): Promise<void> {
-    const { marks, heard } = process
+    const { marks, applied } = process
     const before = process.answered[row] as number
     const asked = this.time.now
     const isVerified = () => process.clock.now() <= process.ledger.verifiedUntil
@@ -594,17 +594,17 @@ export class World {
       this.say(told)
       // Where a route allows what is known to have changed to be served if the origin fails, and it is labelled so.
       if (state === 'stale' && this.#lifetime.afterInvalidation) return
-      // Served since the origin fails, and labelled so: it may be older than what was missed, never than what was heard.
-      const needs = answer.fallbackReason === undefined ? marks : heard
+      // Served since the origin fails, and labelled so: it may be older than what was missed, never than what was applied.
+      const needs = answer.fallbackReason === undefined ? marks : applied
       if (version < (needs.version[row] as number) || at < (needs.at[row] as number))
         this.#fail(`${told()}: it had applied version ${needs.version[row]} of ${needs.at[row]}`)
       if (version < before) this.#fail(`${told()}: it had answered version ${before}`)
       // A fill under way that was joined is as old as its statement: longer than that only in a process that stood still.
       const isKept = source !== 'origin' && state !== 'stale'
-      // Who asked just before the log was heard again may get what has been found current meanwhile, as the origin failed.
+      // Who asked just before the log was applied again may get what has been found current meanwhile, as the origin failed.
       const isUnverified = !wasVerified && !isVerified()
       if (isUnverified && isKept && asked - at > unverifiedMs) this.#fail(`${told()}: unverified`)
-      // What was invalidated meanwhile may come again from Redis as whoever has heard less knows it.
+      // What was invalidated meanwhile may come again from Redis as whoever has applied less knows it.
       if (process.marks.at[row] === needs.at[row])
         process.answered[row] = Math.max(process.answered[row] as number, version)
     }
@@ -660,7 +660,7 @@ export class World {
     return time.chance(0.3) ? time.between(2000, 5000) : time.between(50, 1500)
   }
 
-  /** A replica that has not heard everything takes over; who is connected to the old master notices in a while. */
+  /** A replica that has not applied everything takes over; who is connected to the old master notices in a while. */
   #failover(): void {
     const { time } = this
     const lost = time.chance(0.1) ? this.server.events.length : time.between(0, 4)

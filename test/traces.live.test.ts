@@ -7,7 +7,7 @@ import { freePort } from '../bench/servers/programs.ts'
 import { until } from '../bench/until.ts'
 import { type Running, startApp } from './live.ts'
 import { programs } from './program.ts'
-import { startWebTier, type WebTier } from './upstream-server.ts'
+import { startUpstream, type UpstreamServer } from './upstream-server.ts'
 
 interface Span {
   name: string
@@ -47,12 +47,12 @@ const parentId = 'b7ad6b7169203331'
 const traceparent = `00-${traceId}-${parentId}-01`
 
 let receiver: Awaited<ReturnType<typeof startReceiver>>
-let tier: WebTier
+let tier: UpstreamServer
 let app: Running
 
 beforeAll(async () => {
   receiver = await startReceiver()
-  tier = await startWebTier()
+  tier = await startUpstream()
   tier.pages.set('/page', (_request, response) => void response.end('page'))
   const environment = {
     OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url,

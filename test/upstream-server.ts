@@ -10,7 +10,7 @@ import { listening } from './wire/listening.ts'
 /** Answers the requests for one path. */
 export type Page = (request: IncomingMessage, response: ServerResponse, query: URLSearchParams) => unknown
 
-export interface WebTier {
+export interface UpstreamServer {
   url: string
   /** By path; a test may add its own. */
   pages: Map<string, Page>
@@ -23,7 +23,7 @@ export interface WebTier {
  * Starts a small upstream: a page with what belongs to it, a login, an upload, events, a WebSocket that echoes, and content
  * of any length. `at`: the path of a Unix socket to listen on.
  */
-export async function startWebTier(at?: string): Promise<WebTier> {
+export async function startUpstream(at?: string): Promise<UpstreamServer> {
   const pages = new Map(Object.entries({ ...site, ...accounts(), ...events(), ...contents }))
   const seen: IncomingMessage[] = []
   const server = createServer((request, response) => {

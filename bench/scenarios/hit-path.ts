@@ -6,7 +6,7 @@ import { after, pinThis, type Served } from '../processes.ts'
 import { random } from '../random.ts'
 import { type Context, duration, type Outcome, percent, rounded, type Scenario } from '../scenario.ts'
 import { search, shoppers } from '../shoppers.ts'
-import type { Settings } from '../stage.ts'
+import type { WrittenConfig } from '../stage.ts'
 import { interleaved, medianOf, type Rounds, ratioOf, spreadOf } from '../variants.ts'
 
 /** Rows of the table of plans that make about so much JSON. */
@@ -39,7 +39,7 @@ export const hitPath: Scenario = {
 }
 
 /** A route whose answers are as large as one likes. */
-function withPlans(settings: Settings): void {
+function withPlans(settings: WrittenConfig): void {
   settings.routes['bench-plans'] = {
     path: '/bench/plans/:rows/:from',
     parameters: { rows: { type: 'integer', max: 2000 }, from: { type: 'integer', max: 10_000 } },

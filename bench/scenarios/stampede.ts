@@ -4,7 +4,7 @@ import { after } from '../processes.ts'
 import { median, percentileOf } from '../recording.ts'
 import { type Context, duration, type Outcome, rounded, type Scenario } from '../scenario.ts'
 import { searches } from '../shoppers.ts'
-import type { Onramp, Settings } from '../stage.ts'
+import type { Onramp, WrittenConfig } from '../stage.ts'
 
 const readers = 500
 
@@ -92,7 +92,7 @@ async function withProcesses({ stage, isQuick, note, seed }: Context, count: num
 const freshMs = 2000
 const soonStalePath = '/bench/soon-stale'
 
-function soonStale(settings: Settings): void {
+function soonStale(settings: WrittenConfig): void {
   const lifetime = { fresh: `${freshMs}ms`, stale: '1h' }
   settings.routes['soon-stale'] = { ...settings.routes['plan-search'], path: soonStalePath, lifetime }
 }

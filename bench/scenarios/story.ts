@@ -6,7 +6,7 @@ import { type Moment, Recording } from '../recording.ts'
 import { sampled } from '../sampling.ts'
 import { type Claim, type Context, duration, type Outcome, percent, rounded, type Scenario } from '../scenario.ts'
 import { askOnce, searches } from '../shoppers.ts'
-import type { Settings } from '../stage.ts'
+import type { WrittenConfig } from '../stage.ts'
 
 const connections = 16
 const statements = {
@@ -112,7 +112,7 @@ async function tell(context: Context, name: keyof typeof statements, [alone, cac
 }
 
 /** As one would set it ahead of a database that takes eight seconds: it may. */
-function slowDatabase(settings: Settings, sql: string): void {
+function slowDatabase(settings: WrittenConfig, sql: string): void {
   const route = settings.routes['plan-search'] as Record<string, unknown>
   route.sql = readFileSync(sql, 'utf8')
   route.share = { limit: connections }

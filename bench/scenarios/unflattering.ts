@@ -3,7 +3,7 @@ import { load } from '../load.ts'
 import { after, type Served } from '../processes.ts'
 import { type Context, duration, type Outcome, percent, rounded, type Scenario } from '../scenario.ts'
 import { search, searches, shoppers } from '../shoppers.ts'
-import type { Settings } from '../stage.ts'
+import type { WrittenConfig } from '../stage.ts'
 import { interleaved, medianOf, type Rounds, ratioOf, spreadOf } from '../variants.ts'
 
 const connections = 8
@@ -158,7 +158,7 @@ async function purgeStorm({ stage, isQuick, note, seed }: Context, outcome: Outc
   await redis.stop()
 }
 
-function allConnections(settings: Settings, name: string): void {
+function allConnections(settings: WrittenConfig, name: string): void {
   settings.postgres = { ...settings.postgres, connections }
   const route = settings.routes[name] as Record<string, unknown>
   route.share = { limit: connections }

@@ -3,7 +3,7 @@ import { promisify } from 'node:util'
 import pg from 'pg'
 import { after, which } from '../processes.ts'
 import { percent, rounded, type Scenario } from '../scenario.ts'
-import type { Onramp, Settings, Stage } from '../stage.ts'
+import type { Onramp, Stage, WrittenConfig } from '../stage.ts'
 import { interleaved, medianOf, ratioOf, spreadOf } from '../variants.ts'
 
 const tables = ['pgbench_accounts', 'pgbench_branches', 'pgbench_tellers']
@@ -127,7 +127,7 @@ async function receiving(stage: Stage, command: string): Promise<{ stop(): Promi
 }
 
 /** Only routes that read what pgbench writes; `by row` tells its rows apart. */
-function reading(settings: Settings, name: Name): void {
+function reading(settings: WrittenConfig, name: Name): void {
   settings.postgres = { ...settings.postgres, follow: name === nobody ? 'off' : 'replication' }
   const route = (table: string, column: string) => ({
     path: `/${table}/:id`,

@@ -6,7 +6,7 @@ import { until } from '../../bench/until.ts'
 import { programs, type Serving } from '../program.ts'
 import { newId } from './load.ts'
 import { sqlCount } from './look.ts'
-import { type Settings, type Stand, startStand } from './stand.ts'
+import { type Stand, type StandOptions, startStand } from './stand.ts'
 
 /*
  * What happens to the program itself, and to those who ask it: clients that leave, a deploy, everybody at once.
@@ -20,7 +20,7 @@ beforeAll(async () => {
 afterAll(() => stand.stop())
 
 /** With time enough for a busy machine: what is slow here is not what is looked at. */
-const start = (over: Partial<Settings> = {}) => {
+const start = (over: Partial<StandOptions> = {}) => {
   const patient = { statementTimeout: '10s', requestTimeout: '20s', ...over }
   return ready(['--config', configuration('onramp.yaml', stand.configuration(patient))])
 }

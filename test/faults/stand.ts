@@ -38,11 +38,11 @@ export interface Stand {
   /** A server that does nothing, and to which nothing happens. */
   idleUrl: string
   /** The configuration of a program that reads from these, and whatever differs from the usual in it. */
-  configuration(over?: Partial<Settings>): string
+  configuration(over?: Partial<StandOptions>): string
   stop(): Promise<void>
 }
 
-export interface Settings {
+export interface StandOptions {
   redisTimeout: string
   /** How long an entry past `stale` may still be served if the database fails. */
   staleIfError: string
@@ -138,7 +138,7 @@ async function startRedisServer() {
   }
 }
 
-function configuration(redisPort: number, postgresPort: number, over: Partial<Settings>): string {
+function configuration(redisPort: number, postgresPort: number, over: Partial<StandOptions>): string {
   const { redisTimeout = `${redisDeadlineMs}ms`, statementTimeout = '750ms', requestTimeout = '3s' } = over
   const { staleIfError = '1d', crowdFresh = '1m' } = over
   const route = (name: string, table: string, lifetime: string, ifError = staleIfError) => `

@@ -5,7 +5,7 @@ import type { Target } from './look.ts'
 import { postgresFaults } from './of-postgres.ts'
 import { redisFaults } from './of-redis.ts'
 import { broken, type Promised, run } from './run.ts'
-import { type Settings, type Stand, startStand } from './stand.ts'
+import { type Stand, type StandOptions, startStand } from './stand.ts'
 
 /*
  * The same faults without what keeps the promises: each promise must then be found broken, or the faults would show nothing.
@@ -19,7 +19,7 @@ beforeAll(async () => {
 })
 afterAll(() => stand.stop())
 
-const program = (over: Partial<Settings>) => async () => {
+const program = (over: Partial<StandOptions>) => async () => {
   const serving = await ready(['--config', configuration('twin.yaml', stand.configuration(over))])
   return { ...serving, log: serving.output, stop: async () => {} }
 }

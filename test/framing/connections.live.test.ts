@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { gate } from '../support.ts'
 import { within } from '../wire/within.ts'
 import { carried, type FramingCase } from './case.ts'
-import { get, got, head, host, post, posted, smuggled, start, websocket, withTarget } from './messages.ts'
+import { get, got, headOf, host, post, posted, smuggled, start, websocket, withTarget } from './messages.ts'
 import { sharingRelay, verbatimRelay } from './relays.ts'
 import { framingRunner } from './runner.ts'
 import { StrictClient } from './strict-client.ts'
@@ -61,7 +61,7 @@ test('content that waits for 100-continue is asked for by the web tier, and carr
   const { upstream } = runner
   upstream.forget()
   const client = new StrictClient(runner.port)
-  client.send(head('POST /waits HTTP/1.1', host, 'Expect: 100-continue', 'Content-Length: 5'))
+  client.send(headOf('POST /waits HTTP/1.1', host, 'Expect: 100-continue', 'Content-Length: 5'))
   await client.until(() => client.interim.length > 0)
   expect([client.interim, client.answers, upstream.requests]).toEqual([[100], [], []])
   client.send('hello')

@@ -12,13 +12,13 @@ export const posted: ExpectedRequest = { method: 'POST', target: '/ID', content:
 export const got: ExpectedRequest = { method: 'GET', target: '/ID', content: '' }
 
 /** A head of these lines and no others. */
-export function head(...lines: string[]): string {
+export function headOf(...lines: string[]): string {
   return [...lines, '', ''].join('\r\n')
 }
 
 /** A head of this request line, a Host, and these fields. */
 export function start(line: string, ...fields: string[]): string {
-  return head(line, host, ...fields)
+  return headOf(line, host, ...fields)
 }
 
 export function get(...fields: string[]): string {

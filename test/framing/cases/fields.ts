@@ -1,6 +1,6 @@
 // Field lines.
 import { carried, refused, type Subject } from '../case.ts'
-import { get, got, head, host, post, posted, smuggled } from '../messages.ts'
+import { get, got, headOf, host, post, posted, smuggled } from '../messages.ts'
 
 export const fieldCases: Subject = {
   'a control in a field name': [
@@ -26,29 +26,29 @@ export const fieldCases: Subject = {
     { name: 'a whole section in bare LFs', bytes: `GET /ID HTTP/1.1\n${host}\n\n`, expected: refused },
     { name: 'an end of CRLF and bare LF', bytes: `GET /ID HTTP/1.1\r\n${host}\r\n\n`, expected: refused },
     { name: 'an end of CRLF and bare CR', bytes: `GET /ID HTTP/1.1\r\n${host}\r\n\r${smuggled}`, expected: refused },
-    { name: 'in Host', bytes: head('GET /ID HTTP/1.1', 'Host: a.exa\0mple'), expected: refused },
+    { name: 'in Host', bytes: headOf('GET /ID HTTP/1.1', 'Host: a.exa\0mple'), expected: refused },
     { name: 'in the last field', bytes: `GET /ID HTTP/1.1\r\n${host}\r\nX-A: b\r\r\n\r\n`, expected: refused },
   ],
   'a field that is none': [
     { name: 'folded', bytes: get('X-A: b\r\n c'), expected: refused },
     { name: 'folded with a tab', bytes: get('X-A: b\r\n\tc'), expected: refused },
     { name: 'folded, and a length', bytes: `${post('X-A: b\r\n Content-Length: 5')}hello`, expected: refused },
-    { name: 'folded as the first', bytes: head('GET /ID HTTP/1.1', ` ${host}`), expected: refused },
+    { name: 'folded as the first', bytes: headOf('GET /ID HTTP/1.1', ` ${host}`), expected: refused },
     {
       name: 'folded as the first, with a Host after it',
-      bytes: head('GET /ID HTTP/1.1', ' X-A: b', host),
+      bytes: headOf('GET /ID HTTP/1.1', ' X-A: b', host),
       expected: refused,
     },
-    { name: 'folded as the first, with a tab', bytes: head('GET /ID HTTP/1.1', '\tX-A: b', host), expected: refused },
+    { name: 'folded as the first, with a tab', bytes: headOf('GET /ID HTTP/1.1', '\tX-A: b', host), expected: refused },
     { name: 'folded with nothing but a space', bytes: get('X-A: b\r\n '), expected: refused },
     { name: 'a space alone', bytes: get(' '), expected: refused },
-    { name: 'a Host that is folded', bytes: head('GET /ID HTTP/1.1', 'Host: a.example\r\n .b'), expected: refused },
-    { name: 'a Host on the line below', bytes: head('GET /ID HTTP/1.1', 'Host:\r\n a.example'), expected: refused },
+    { name: 'a Host that is folded', bytes: headOf('GET /ID HTTP/1.1', 'Host: a.example\r\n .b'), expected: refused },
+    { name: 'a Host on the line below', bytes: headOf('GET /ID HTTP/1.1', 'Host:\r\n a.example'), expected: refused },
     { name: 'a space before its colon', bytes: get('X-A : b'), expected: refused },
     { name: 'without a name', bytes: get(': b'), expected: refused },
     { name: 'a colon alone', bytes: get(':'), expected: refused },
     { name: 'without a colon', bytes: get('X-A'), expected: refused },
-    { name: 'without a colon, the first', bytes: head('GET /ID HTTP/1.1', 'X-A', host), expected: refused },
+    { name: 'without a colon, the first', bytes: headOf('GET /ID HTTP/1.1', 'X-A', host), expected: refused },
     ...[...'()<>@,;\\"/[]?={} '].map((c) => ({ name: `${c} in its name`, bytes: get(`X${c}A: b`), expected: refused })),
     { name: 'an 8-bit byte in its name', bytes: get('X\xe9A: b'), expected: refused },
     { name: 'a request line', bytes: get('GET /other HTTP/1.1'), expected: refused },

@@ -1,6 +1,6 @@
 // The Host field.
 import { carried, refused, refusedOrCarried, type Subject } from '../case.ts'
-import { get, got, head, host, posted, start } from '../messages.ts'
+import { get, got, headOf, host, posted, start } from '../messages.ts'
 
 // biome-ignore format: many short values to a line
 const notHosts = [
@@ -19,29 +19,29 @@ export const hostCases: Subject = {
     { name: 'two of the same', bytes: get(host), expected: refused },
     { name: 'two of others', bytes: get('Host: b.example'), expected: refused },
     { name: 'two, one of them in other letters', bytes: get('hOST: b.example'), expected: refused },
-    { name: 'not there', bytes: head('GET /ID HTTP/1.1', 'X-A: b'), expected: refused },
-    { name: 'not there, nor anything else', bytes: head('GET /ID HTTP/1.1'), expected: refused },
+    { name: 'not there', bytes: headOf('GET /ID HTTP/1.1', 'X-A: b'), expected: refused },
+    { name: 'not there, nor anything else', bytes: headOf('GET /ID HTTP/1.1'), expected: refused },
     ...notHosts.map((value) => ({
       name: JSON.stringify(value),
-      bytes: head('GET /ID HTTP/1.1', `Host: ${value}`),
+      bytes: headOf('GET /ID HTTP/1.1', `Host: ${value}`),
       expected: refused,
     })),
     { name: 'of HTTP/1.0, twice', bytes: start('GET /ID HTTP/1.0', host), expected: refused },
-    { name: 'of HTTP/1.0, with junk', bytes: head('GET /ID HTTP/1.0', 'Host: a/b'), expected: refused },
+    { name: 'of HTTP/1.0, with junk', bytes: headOf('GET /ID HTTP/1.0', 'Host: a/b'), expected: refused },
     // By the grammar these are registered names.
     ...['a,b', "a'b", 'a;b'].map((value) => ({
       name: JSON.stringify(value),
-      bytes: head('GET /ID HTTP/1.1', `Host: ${value}`),
+      bytes: headOf('GET /ID HTTP/1.1', `Host: ${value}`),
       expected: refusedOrCarried(got),
     })),
   ],
   'a Host in another spelling': [
     ...hosts.map((value) => ({
       name: value,
-      bytes: head('GET /ID HTTP/1.1', `Host: ${value}`),
+      bytes: headOf('GET /ID HTTP/1.1', `Host: ${value}`),
       expected: carried({ ...got, has: [['Host', value]] }),
     })),
-    { name: 'not there in HTTP/1.0', bytes: head('GET /ID HTTP/1.0'), expected: carried(got) },
+    { name: 'not there in HTTP/1.0', bytes: headOf('GET /ID HTTP/1.0'), expected: carried(got) },
     {
       name: 'in HTTP/1.0',
       bytes: start('GET /ID HTTP/1.0'),
@@ -54,7 +54,7 @@ export const hostCases: Subject = {
     },
     {
       name: 'content in HTTP/1.0 without a Host',
-      bytes: `${head('POST /ID HTTP/1.0', 'Content-Length: 5')}hello`,
+      bytes: `${headOf('POST /ID HTTP/1.0', 'Content-Length: 5')}hello`,
       expected: carried(posted),
     },
   ],

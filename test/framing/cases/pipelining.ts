@@ -1,6 +1,6 @@
 // Several requests on one connection.
 import { carried, cutBehind, type Subject } from '../case.ts'
-import { chunked, get, got, head, hello, post, posted, start, withTarget } from '../messages.ts'
+import { chunked, get, got, headOf, hello, post, posted, start, withTarget } from '../messages.ts'
 
 export const pipeliningCases: Subject = {
   'two good requests in one packet': [
@@ -67,7 +67,7 @@ export const pipeliningCases: Subject = {
       bytes: `${post(chunked)}${hello}${withTarget('/bad', post(chunked, 'Content-Length: 5'))}0\r\n\r\n`,
       expected: cutBehind(posted),
     },
-    { name: 'a bad Host', bytes: get() + head('GET /bad HTTP/1.1', 'Host: a/b'), expected: cutBehind(got) },
+    { name: 'a bad Host', bytes: get() + headOf('GET /bad HTTP/1.1', 'Host: a/b'), expected: cutBehind(got) },
     { name: 'a fragment', bytes: get() + start('GET /bad#x HTTP/1.1'), expected: cutBehind(got) },
     { name: 'a bad method', bytes: get() + start('FOO /bad HTTP/1.1'), expected: cutBehind(got) },
     { name: 'CONNECT', bytes: get() + start('CONNECT a.example:80 HTTP/1.1'), expected: cutBehind(got) },

@@ -1,6 +1,6 @@
 // The request line: its method, its version and what stands between.
 import { refused, refusedOrCarried, refusedOrUnanswered, type Subject } from '../case.ts'
-import { chunked, got, head, hello, host, smuggled, start } from '../messages.ts'
+import { chunked, got, headOf, hello, host, smuggled, start } from '../messages.ts'
 
 // biome-ignore format: many short values to a line
 const otherVersions = [
@@ -20,9 +20,9 @@ const otherMethods = [
 
 export const requestLineCases: Subject = {
   'a control in a request line': [
-    { name: 'a bare LF at its end', bytes: `GET /ID HTTP/1.1\n${head(host)}`, expected: refused },
-    { name: 'a bare CR at its end', bytes: `GET /ID HTTP/1.1\r${head(host)}`, expected: refused },
-    { name: 'a bare CR before its CRLF', bytes: `GET /ID HTTP/1.1\r\r\n${head(host)}`, expected: refused },
+    { name: 'a bare LF at its end', bytes: `GET /ID HTTP/1.1\n${headOf(host)}`, expected: refused },
+    { name: 'a bare CR at its end', bytes: `GET /ID HTTP/1.1\r${headOf(host)}`, expected: refused },
+    { name: 'a bare CR before its CRLF', bytes: `GET /ID HTTP/1.1\r\r\n${headOf(host)}`, expected: refused },
     { name: 'a bare CR in the method', bytes: start('GE\rT /ID HTTP/1.1'), expected: refused },
     { name: 'a bare LF in the method', bytes: start('GE\nT /ID HTTP/1.1'), expected: refused },
     { name: 'a NUL in the method', bytes: start('GE\0T /ID HTTP/1.1'), expected: refused },

@@ -1,6 +1,6 @@
 // The target of a request.
 import { carried, refused, refusedOrCarried, type Subject } from '../case.ts'
-import { got, head, posted, start } from '../messages.ts'
+import { got, headOf, posted, start } from '../messages.ts'
 
 // biome-ignore format: many short values to a line
 const otherAuthorities = [
@@ -30,10 +30,10 @@ export const targetCases: Subject = {
   'a target in absolute form': [
     ...otherAuthorities.map((target) => ({ name: target, bytes: start(`GET ${target} HTTP/1.1`), expected: refused })),
     { name: 'with two Hosts', bytes: start('GET http://a.example/ID HTTP/1.1', 'Host: b.example'), expected: refused },
-    { name: 'without a Host', bytes: head('GET http://a.example/ID HTTP/1.1', 'X-A: b'), expected: refused },
+    { name: 'without a Host', bytes: headOf('GET http://a.example/ID HTTP/1.1', 'X-A: b'), expected: refused },
     {
       name: 'without a Host in HTTP/1.0',
-      bytes: head('GET http://a.example/ID HTTP/1.0', 'X-A: b'),
+      bytes: headOf('GET http://a.example/ID HTTP/1.0', 'X-A: b'),
       expected: refused,
     },
     ...[
