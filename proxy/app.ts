@@ -7,6 +7,7 @@ import { noLeases, redisLeases } from './cache/lease.ts'
 import { memoryTier } from './cache/memory.ts'
 import { ReadThrough } from './cache/read-through.ts'
 import { connectRedis, evictionFaults, redisTier, redisTierNames, untilReady } from './cache/redis.ts'
+import type { Tier } from './cache/tier.ts'
 import { VariantBuilder } from './cache/variants.ts'
 import { warm } from './cache/warm.ts'
 import { DatabaseFollower } from './changes/database-follower.ts'
@@ -104,15 +105,15 @@ function cacheAnswers(base: Coherent) {
   const { statementTimeout, connections } = config.postgres
   const hotKeys = new HotKeys(random)
   const memory = memoryTier(config.memory.maxBytes, observe, (key) => hotKeys.note(key))
-  const shared = redis && redisTier(redis.client, keyPrefix, logFollower, clock, observe)
   const limits = { deadlineMs, failuresToOpen: 5, openMs: 1000, isLate: () => overload.isLate }
-  const farther = (shared ? [shared] : []).map((tier) => new FailOpenTier(tier, limits, clock, observe))
-  const [server] = farther
+  const failOpen = (tier: Tier) => new FailOpenTier(tier, limits, clock, observe)
+  const shared = redis && failOpen(redisTier(redis.client, keyPrefix, logFollower, clock, observe))
+  const farther = [shared].filter((tier) => tier !== undefined)
   const cache = new ReadThrough({
     ...{ ledger, clock, observe, random, softMs: config.request.softTimeout, deadlineMs: config.request.timeout },
     memory: traces?.memory(memory) ?? memory,
     farther: traces ? farther.map((tier) => traces.tier(tier)) : farther,
-    leases: redis && server ? redisLeases(redis.client, keyPrefix, statementTimeout, server, logFollower) : noLeases,
+    leases: redis && shared ? redisLeases(redis.client, keyPrefix, statementTimeout, shared, logFollower) : noLeases,
     // Half of the connections are left to those who wait.
     mayRefresh: (underWay) => underWay < Math.ceil(connections / 2) && !overload.isOverloaded,
     reached: (position) => logFollower.reached(position, positionMs),
@@ -120,7 +121,7 @@ function cacheAnswers(base: Coherent) {
   })
   const audit = new Audit({ ledger, clock, observe, random })
   const variants = new VariantBuilder(memory, observe)
-  const sources = answerSources([memory, ...(redis ? farther : [redisTierNames])])
+  const sources = answerSources([memory, ...farther, ...(redis ? [] : [redisTierNames])])
   return { hotKeys, memory, farther, cache, audit, variants, sources }
 }
 

@@ -36,14 +36,8 @@ import { overflowTier } from './cache/overflow.ts'`,
     },
     {
       file: 'proxy/app.ts',
-      before: '  const farther = tier ? [tier] : []',
-      after: `  const overflow = failOpen(overflowTier(1000), limits, clock, observe)
-  const farther = tier ? [overflow, tier] : [overflow]`,
-    },
-    {
-      file: 'proxy/app.ts',
-      before: 'answerSources([memory, ',
-      after: 'answerSources([memory, overflow, ',
+      before: 'const farther = [shared]',
+      after: 'const farther = [failOpen(overflowTier(1000)), shared]',
     },
   ],
   // The answer is larger than the eighth of memory that one entry may take, so that only the new tier can hold it.
@@ -76,7 +70,7 @@ const app = await createApp({
   nodeVersion: '0',
 })
 try {
-  await Promise.all([app.public.ready(), app.admin.ready()])
+  await app.admin.ready()
   for (const source of ['origin', 'overflow']) {
     const { statusCode, headers } = await ask(app.public.server, '/one')
     equal(statusCode, 200)

@@ -28,7 +28,8 @@ export const routeOption: Exercise = {
 import { writeFileSync } from 'node:fs'
 import { readConfig } from '../proxy/config/load.ts'
 import { compileRoute } from '../proxy/http/routes/route.ts'
-import { changedRoutes, describeRoute } from '../proxy/http/routes/routing.ts'
+import { describeRoute } from '../proxy/http/routes/description.ts'
+import { changedRoutes } from '../proxy/http/routes/routing.ts'
 import { routeTable } from '../proxy/http/routes/table.ts'
 
 const file = 'probe.yaml'
