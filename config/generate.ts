@@ -65,7 +65,7 @@ export function withTables(readme: string, results = readFaultResults()): string
     ),
     crowds: table(['what happens', 'requests', 'failed', 'SQL'], crowds(results)),
     coherence: table(
-      ['what happens', 'reads', 'older than known, or back', 'everywhere: p50', 'p99', 'in step again after'],
+      ['what happens', 'reads', 'older than known, or back', 'everywhere: p50', 'p99', 'synchronized again after'],
       coherence(results),
     ),
   }

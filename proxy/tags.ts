@@ -1,6 +1,6 @@
 // Every spelling of a tag, and its parser: pure.
 /*
- * Every spelling of a tag, and the parser of them. An entry carries the tags of what it was made from; an invalidation names tags.
+ * An entry carries the tags of what it was made from; an invalidation names tags.
  *
  *   table:plans               any change of a table or view
  *   rows:plans                a change of a table that cannot be told row by row; carried by entries that have row tags of it
@@ -53,7 +53,7 @@ export function expandTags(tags: readonly string[], followed: ReadonlyMap<string
   })
 }
 
-/** The same spellings as SQL expressions, out of SQL expressions: for the triggers of `changes/notify`. */
+/** The same spellings as SQL expressions, out of SQL expressions: for `changes/triggers.ts`. */
 export const tagSql = {
   table: (table: string): string => `'${tableTag('')}' || ${table}`,
   rows: (table: string): string => `'${rowsTag('')}' || ${table}`,

@@ -2,6 +2,7 @@ import pg from 'pg'
 import type { Entry } from '../../proxy/cache/entry.ts'
 import type { Key } from '../../proxy/cache/key.ts'
 import { type MemoryTier, memoryTier, sizeOf } from '../../proxy/cache/memory.ts'
+import { routeTag, tableTag } from '../../proxy/tags.ts'
 import { type Asked, bestHits } from '../belady.ts'
 import { percent, type Scenario } from '../scenario.ts'
 import { search, shoppers } from '../shoppers.ts'
@@ -121,7 +122,7 @@ function entryOf(county: string, length: number): Entry {
   return {
     body: bytes.subarray(0, length),
     rows: 10,
-    tags: ['route:plan-search', 'table:plans', 'table:rates', `county:${county}`],
+    tags: [routeTag('plan-search'), tableTag('plans'), tableTag('rates'), `county:${county}`],
     stamp,
     readAt: 0,
     readBy: 0,

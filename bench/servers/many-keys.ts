@@ -1,6 +1,7 @@
 import type { Entry } from '../../proxy/cache/entry.ts'
 import { spellKey } from '../../proxy/cache/key.ts'
 import { memoryTier } from '../../proxy/cache/memory.ts'
+import { routeTag, tableTag } from '../../proxy/tags.ts'
 import { random } from '../random.ts'
 
 /* The memory tier with as many keys as its argument says: nanoseconds to find one and to keep one, and the memory a key takes. */
@@ -12,7 +13,7 @@ const before = process.memoryUsage().rss
 const stamp = {} as Entry['stamp']
 const began = performance.now()
 for (let i = 0; i < count; i += 1) {
-  const tags = ['route:plan-search', 'table:plans', 'table:rates', `county:${i % 3000}`]
+  const tags = [routeTag('plan-search'), tableTag('plans'), tableTag('rates'), `county:${i % 3000}`]
   tier.set(keyOf(i), {
     body: Buffer.allocUnsafeSlow(100),
     rows: 1,
