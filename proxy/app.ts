@@ -6,7 +6,7 @@ import { HotKeys } from './cache/hot-keys.ts'
 import { noLeases, redisLeases } from './cache/lease.ts'
 import { memoryTier } from './cache/memory.ts'
 import { ReadThrough } from './cache/read-through.ts'
-import { connectRedis, evictionFaults, redisTier, redisTierNames, untilReady } from './cache/redis.ts'
+import { evictionFaults, RedisConnection, redisTier, redisTierNames, untilReady } from './cache/redis.ts'
 import type { Tier } from './cache/tier.ts'
 import { VariantBuilder } from './cache/variants.ts'
 import { warm } from './cache/warm.ts'
@@ -27,7 +27,7 @@ import { adminListener } from './ops/admin-listener.ts'
 import { type Observers, startObservers } from './ops/observers.ts'
 import { GuardedOrigin } from './origin/guard.ts'
 import { PostgresOrigin } from './origin/postgres.ts'
-import { detectOverload } from './overload/detector.ts'
+import { OverloadDetector } from './overload/detector.ts'
 import { Scheduler } from './overload/scheduler.ts'
 import { RunningApp } from './running-app.ts'
 import { answerSources } from './sources.ts'
@@ -47,9 +47,9 @@ export interface Surroundings {
 }
 
 type Base = Surroundings & Observers & { opened: AsyncDisposableStack }
-type Database = Base & ReturnType<typeof readDatabase>
-type Coherent = Database & ReturnType<typeof keepCoherent>
-type Cached = Coherent & ReturnType<typeof cacheAnswers>
+type Coherent = Base & ReturnType<typeof keepCoherent>
+type Guarded = Coherent & ReturnType<typeof guardDatabase>
+type Cached = Guarded & ReturnType<typeof readThrough>
 type Followed = Cached & Awaited<ReturnType<typeof followRoutes>>
 
 /** For how long at most /ready waits for what `warm` lists, in milliseconds. */
@@ -64,19 +64,31 @@ const positionMs = 50
 export async function createApp(given: Surroundings): Promise<RunningApp> {
   await using opened = new AsyncDisposableStack()
   const base = { ...given, ...(await startObservers(given, opened)), opened }
-  const database = { ...base, ...readDatabase(base) }
-  const coherent = { ...database, ...keepCoherent(database) }
-  const cached = { ...coherent, ...cacheAnswers(coherent) }
+  const coherent = { ...base, ...keepCoherent(base) }
+  const guarded = { ...coherent, ...guardDatabase(coherent) }
+  const cached = { ...guarded, ...readThrough(guarded) }
   const followed = { ...cached, ...(await followRoutes(cached)) }
   const parts = { ...followed, ...serveClients(followed) }
   return new RunningApp({ ...parts, admin: adminListener(parts), closing: opened.move() })
 }
 
-/** The database behind its guards, and how this process is kept from more work than it can do. */
-function readDatabase({ config, databaseUrl, clock, observe, opened }: Base) {
+/** What has been invalidated, and the log that tells every process. */
+function keepCoherent({ config, clock, observe, opened }: Base) {
+  const { url, keyPrefix } = config.redis
+  const redis = url === undefined ? undefined : new RedisConnection(url, observe)
+  opened.defer(() => redis?.close())
+  const log = redis ? redisLog(redis.client, redis.waiting(), keyPrefix) : ownLog()
+  const ledger = new Ledger()
+  const logFollower = new LogFollower({ log, ledger, clock, observe })
+  opened.defer(() => logFollower.close())
+  return { redis, ledger, logFollower }
+}
+
+/** The database behind its guards, and how this process is kept from more work than it can do. Closed before Redis, which takes what is read until then. */
+function guardDatabase({ config, databaseUrl, clock, observe, opened }: Coherent) {
   const { connections, statementTimeout: statementMs, maxRows, maxBytes } = config.postgres
   const scheduler = new Scheduler(clock)
-  const overload = detectOverload(clock, () => scheduler.waitedMs)
+  const overload = new OverloadDetector(clock, () => scheduler.waitedMs)
   opened.defer(() => overload.stop())
   const settings = { url: databaseUrl, connections, statementTimeoutMs: statementMs, maxRows, maxBytes }
   const waitMs = config.request.timeout - statementMs
@@ -86,23 +98,10 @@ function readDatabase({ config, databaseUrl, clock, observe, opened }: Base) {
   return { scheduler, overload, origin }
 }
 
-/** What has been invalidated, and the log that tells every process. */
-function keepCoherent({ config, clock, observe, opened }: Base) {
-  const { url, keyPrefix } = config.redis
-  const redis = url === undefined ? undefined : connectRedis(url, observe)
-  opened.defer(() => redis?.close())
-  const log = redis ? redisLog(redis.client, redis.waiting(), keyPrefix) : ownLog()
-  const ledger = new Ledger()
-  const logFollower = new LogFollower({ log, ledger, clock, observe })
-  opened.defer(() => logFollower.close())
-  return { redis, ledger, logFollower }
-}
-
 /** The tiers, nearest first, and reading through them. */
-function cacheAnswers(base: Coherent) {
-  const { config, clock, observe, random, traces, overload, scheduler, redis, ledger, logFollower } = base
+function readThrough(base: Guarded) {
+  const { config, clock, observe, random, traces, overload, scheduler, origin, redis, ledger, logFollower } = base
   const { keyPrefix, timeout: deadlineMs } = config.redis
-  const { statementTimeout, connections } = config.postgres
   const hotKeys = new HotKeys(random)
   const memory = memoryTier(config.memory.maxBytes, observe, (key) => hotKeys.note(key))
   const limits = { deadlineMs, failuresToOpen: 5, openMs: 1000, isLate: () => overload.isLate }
@@ -113,9 +112,11 @@ function cacheAnswers(base: Coherent) {
     ...{ ledger, clock, observe, random, softMs: config.request.softTimeout, deadlineMs: config.request.timeout },
     memory: traces?.memory(memory) ?? memory,
     farther: traces ? farther.map((tier) => traces.tier(tier)) : farther,
-    leases: redis && shared ? redisLeases(redis.client, keyPrefix, statementTimeout, shared, logFollower) : noLeases,
-    // Half of the connections are left to those who wait.
-    mayRefresh: (underWay) => underWay < Math.ceil(connections / 2) && !overload.isOverloaded,
+    leases:
+      redis && shared
+        ? redisLeases(redis.client, keyPrefix, config.postgres.statementTimeout, shared, logFollower)
+        : noLeases,
+    mayRefresh: (underWay) => origin.mayRefresh(underWay),
     reached: (position) => logFollower.reached(position, positionMs),
     turn: () => scheduler.turn(),
   })

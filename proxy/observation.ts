@@ -1,14 +1,21 @@
 // Every fact reported, one union, and the bus that carries them.
 /** Why something is invalidated: a person asked; a row has changed; changes may have been missed; a process needs a place in the log. */
-export type Cause = 'purge' | 'change' | 'missed' | 'barrier'
+export const causes = ['purge', 'change', 'missed', 'barrier'] as const
+export type Cause = (typeof causes)[number]
 
 /** Whether this process is known to have missed no invalidation. Degraded: nobody knows, and entries live a few seconds. */
 export type Coherence = 'starting' | 'synchronized' | 'degraded'
 
+/**
+ * Of following the database. leading: this process does; waiting: another process of the fleet; lost: nobody, as far as this process
+ * knows; off: it is not to be followed.
+ */
+export type FollowState = 'leading' | 'waiting' | 'lost' | 'off'
+
 /** What the cache made of a request. */
 export type State = 'fresh' | 'stale' | 'miss' | 'bypass' | 'error'
 
-/** Of a circuit breaker. Closed: in use. Open: passed by. Half-open: one is let through to try. */
+/** Of a circuit breaker. Closed: in use. Open: bypassed. Half-open: one is let through to try. */
 export type BreakerState = 'closed' | 'open' | 'half-open'
 
 /**
@@ -89,7 +96,7 @@ export type Observation =
   | { kind: 'log-gap' }
   | { kind: 'coherence'; state: Coherence; before: Coherence }
   /** Following the database (changes/leader) goes on in another way, or not at all; `why` is a sentence's end. */
-  | { kind: 'changes'; state: 'leading' | 'waiting' | 'lost' | 'off'; mode: string; why: string; error?: unknown }
+  | { kind: 'changes'; state: FollowState; mode: string; why: string; error?: unknown }
   /** A hit whose statement was run again (cache/audit), or would have been. `ageSeconds`: of the entry, when it was compared. */
   | { kind: 'audited'; route: string; outcome: AuditOutcome; ageSeconds: number }
   /** The receiver of traces takes them no more, or again. */

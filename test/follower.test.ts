@@ -65,7 +65,7 @@ async function setup({ isFollowed = false } = {}) {
   const ledger = new Ledger()
   const log = scriptedLog()
   const follower = new LogFollower({ log, ledger, clock, observe: seen.observe })
-  follower.isDatabaseFollowed = isFollowed
+  follower.databaseFollowed(isFollowed)
   await follower.start()
   const pass = async (ms: number) => {
     clock.pass(ms)
@@ -271,11 +271,11 @@ test('whether the database is to be followed may change, and counts from the nex
   const { follower, pass } = await setup()
   for (let i = 0; i < 6; i += 1) await pass(1000)
   expect(follower.state.state).toBe('synchronized')
-  follower.isDatabaseFollowed = true
+  follower.databaseFollowed(true)
   expect(follower.state.state).toBe('synchronized')
   await pass(1000)
   expect(follower.state.state).toBe('degraded')
-  follower.isDatabaseFollowed = false
+  follower.databaseFollowed(false)
   await pass(1000)
   expect(follower.state.state).toBe('synchronized')
 })

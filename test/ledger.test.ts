@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { type Event, type Invalidation, Ledger } from '../proxy/coherence/ledger.ts'
+import { type Event, type Invalidation, isGood, Ledger } from '../proxy/coherence/ledger.ts'
 import { everything } from '../proxy/tags.ts'
 import { nextEvent } from './support.ts'
 
@@ -129,7 +129,7 @@ test('lost, it believes nothing shared; joined again, nothing stamped before the
   ledger.join({ pos: 9, id: 'barrier' })
   expect(verdicts(ledger, before)).toEqual(['missed', 'invalid'])
   expect(verdicts(ledger, meanwhile)).toEqual(['missed', 'invalid'])
-  expect(ledger.isClean(key, meanwhile, now)).toBe(false)
+  expect(isGood(ledger.verdict(key, meanwhile, now))).toBe(false)
   expect(verdicts(ledger, entry(ledger))).toEqual(['current', 'current'])
 })
 

@@ -1,4 +1,4 @@
-import { type Event, Ledger, type Stamp, type Stamped } from '../proxy/coherence/ledger.ts'
+import { type Event, isGood, Ledger, type Stamp, type Stamped } from '../proxy/coherence/ledger.ts'
 
 /** The rules of the protocol; each, taken away, must be missed. */
 export const rules = [
@@ -318,7 +318,7 @@ class Model {
 }
 
 const judged = (stamp: Stamp): Stamped => ({ stamp, tags, readAt: 0 })
-const isClean = (ledger: Ledger, stamp: Stamp) => ledger.isClean(key, judged(stamp), 0)
+const isClean = (ledger: Ledger, stamp: Stamp) => isGood(ledger.verdict(key, judged(stamp), 0))
 const misses = (writes: Writes, applied: Writes) => (applied & ~writes) !== 0
 const visible = (writes: readonly number[]) => writes.reduce((all, state, w) => (state === 2 ? all | (1 << w) : all), 0)
 const put = (world: World, n: number, node: Node): World => ({ ...world, nodes: world.nodes.with(n, node) })

@@ -6,7 +6,7 @@ import { gate, ManualClock, recorder, settled } from './support.ts'
 function setup() {
   const clock = new ManualClock()
   const seen = recorder()
-  const log: (Invalidation | 'beat')[] = []
+  const log: (Invalidation | 'beat' | 'followed' | 'not followed')[] = []
   const far = { answer: async (): Promise<{ pos: number; id: string } | undefined> => ({ pos: 1, id: 'x' }) }
   const follower = {
     async publish(invalidation: Invalidation) {
@@ -16,7 +16,9 @@ function setup() {
     async beat() {
       log.push('beat')
     },
-    isDatabaseFollowed: false,
+    databaseFollowed(isFollowed: boolean) {
+      log.push(isFollowed ? 'followed' : 'not followed')
+    },
   }
   return { clock, seen, log, far, follower, publisher: new Publisher(follower, clock, seen.observe) }
 }
@@ -98,9 +100,9 @@ test('of two signs of life that come meanwhile the later one is passed on', asyn
 })
 
 test('whether the database is followed is known to whoever judges the log at once', () => {
-  const { publisher, follower } = setup()
+  const { publisher, log } = setup()
   publisher.followed(true)
-  expect(follower.isDatabaseFollowed).toBe(true)
+  expect(log).toEqual(['followed'])
   publisher.followed(false)
-  expect(follower.isDatabaseFollowed).toBe(false)
+  expect(log).toEqual(['followed', 'not followed'])
 })

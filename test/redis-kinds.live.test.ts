@@ -7,7 +7,7 @@ import { findProgram, freePort } from '../bench/servers/programs.ts'
 import { type RedisServer, startRedis } from '../bench/servers/redis.ts'
 import { newFolder, recorded } from '../bench/servers/run-folder.ts'
 import { until } from '../bench/until.ts'
-import { connectRedis, type RedisClient } from '../proxy/cache/redis.ts'
+import { type RedisClient, RedisConnection } from '../proxy/cache/redis.ts'
 import { systemClock } from '../proxy/clock.ts'
 import { LogFollower } from '../proxy/coherence/follower.ts'
 import { Ledger } from '../proxy/coherence/ledger.ts'
@@ -143,7 +143,7 @@ test('twin: two chains that know nothing of each other are not taken for one', a
   const ledgers = await Promise.all(
     [one, other].map(async ({ url }) => {
       const seen = recorder()
-      const connection = connectRedis(url, seen.observe)
+      const connection = new RedisConnection(url, seen.observe)
       const client: RedisClient = connection.client
       await new Promise((resolve) => client.once('ready', resolve))
       const ledger = new Ledger()

@@ -4,7 +4,7 @@ import { type Entry, etagOf, ownBytes } from '../proxy/cache/entry.ts'
 import { FailOpenTier } from '../proxy/cache/fail-open.ts'
 import type { Key } from '../proxy/cache/key.ts'
 import { memoryTier } from '../proxy/cache/memory.ts'
-import { connectRedis, evictionFaults, type RedisClient, redisTier, untilReady } from '../proxy/cache/redis.ts'
+import { evictionFaults, type RedisClient, RedisConnection, redisTier, untilReady } from '../proxy/cache/redis.ts'
 import type { Tier } from '../proxy/cache/tier.ts'
 import { systemClock } from '../proxy/clock.ts'
 import { nowhere } from '../proxy/coherence/ledger.ts'
@@ -16,7 +16,7 @@ let client: RedisClient
 let close: () => void
 
 beforeAll(async () => {
-  const connection = connectRedis(inject('redisUrl'), seen.observe)
+  const connection = new RedisConnection(inject('redisUrl'), seen.observe)
   client = connection.client
   close = connection.close
   expect(await untilReady(client, systemClock, 60_000)).toBe(true)
@@ -176,7 +176,7 @@ describe('in Redis', () => {
 
 test('a Redis that stood still takes an entry late, and gives it back late: it is as old as it is', async () => {
   const server = await startRedis()
-  const connection = connectRedis(server.url, seen.observe)
+  const connection = new RedisConnection(server.url, seen.observe)
   expect(await untilReady(connection.client, systemClock, 60_000)).toBe(true)
   const tier = redisTier(connection.client, prefix, sharing, systemClock, seen.observe)
   const [key, frozenMs] = [newKey(), 400]
@@ -203,7 +203,7 @@ test('a Redis that stood still takes an entry late, and gives it back late: it i
 
 test('a Redis that may drop what has no lifetime is warned of, and no other', async () => {
   const server = await startRedis(['--maxmemory', '50mb', '--maxmemory-policy', 'allkeys-lru'])
-  const connection = connectRedis(server.url, seen.observe)
+  const connection = new RedisConnection(server.url, seen.observe)
   await untilReady(connection.client, systemClock, 60_000)
   expect(await evictionFaults(connection)).toEqual([expect.stringContaining('maxmemory-policy allkeys-lru')])
   await connection.client.config('SET', 'maxmemory-policy', 'volatile-lru')

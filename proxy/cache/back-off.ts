@@ -3,8 +3,8 @@ import type { Clock } from '../clock.ts'
 
 /** The first pause, and the longest; each failure in a row doubles it. `jitter`: the most that chance takes off. */
 const pauseMs = { first: 1000, longest: 30_000, jitter: 0.25 }
-/** Keys remembered. One forgotten is asked for once more than it need be. */
-const maxKeys = 10_000
+/** Keys remembered, in some ten megabytes. One forgotten is asked for again at once, and its pauses begin anew. */
+const mostKeys = 100_000
 
 /**
  * Knows which keys are not worth asking for just now, as long as there is something to serve for them: their origin has failed, or had
@@ -13,12 +13,14 @@ const maxKeys = 10_000
 export class BackOff {
   readonly #clock: Clock
   readonly #random: () => number
+  readonly #maxKeys: number
   /** The longest untouched first. */
   readonly #keys = new Map<string, { failures: number; until: number }>()
 
-  constructor(clock: Clock, random: () => number) {
+  constructor(clock: Clock, random: () => number, maxKeys = mostKeys) {
     this.#clock = clock
     this.#random = random
+    this.#maxKeys = maxKeys
   }
 
   isOn(key: string): boolean {
@@ -33,7 +35,7 @@ export class BackOff {
     this.#keys.delete(key) // to be the youngest again
     this.#keys.set(key, { failures, until: this.#clock.now() + fullMs * (1 - pauseMs.jitter * this.#random()) })
     for (const oldest of this.#keys.keys()) {
-      if (this.#keys.size <= maxKeys) break
+      if (this.#keys.size <= this.#maxKeys) break
       this.#keys.delete(oldest)
     }
   }

@@ -95,20 +95,34 @@ function digestOf(value: Buffer): Buffer {
 }
 
 function parseHeader(json: string): Header | undefined {
-  let header: Header
+  let header: unknown
   try {
     header = JSON.parse(json)
   } catch {
     return undefined // told apart from a good header by the caller, and counted there
   }
-  if (typeof header !== 'object' || header === null) return undefined
-  const { key, rows, tags, pos, id, readAt, readBy, fillMs, jitter, etag } = header
-  const numbers = [rows, pos, readAt, readBy, fillMs, jitter].every(
-    (n) => typeof n === 'number' && Number.isFinite(n) && n >= 0,
-  )
-  const strings = [key, id, etag].every((s) => typeof s === 'string')
-  const isTagList = Array.isArray(tags) && tags.every((tag) => typeof tag === 'string')
-  return numbers && readAt <= readBy && jitter <= 1 && strings && isTagList && /^[\w-]{22}$/.test(etag)
-    ? header
-    : undefined
+  return isHeader(header) ? header : undefined
 }
+
+function isHeader(header: unknown): header is Header {
+  if (typeof header !== 'object' || header === null) return false
+  const { key, rows, tags, pos, id, readAt, readBy, fillMs, jitter, etag }: { [name in keyof Header]?: unknown } =
+    header
+  return (
+    [rows, pos, fillMs].every(isCount) &&
+    isCount(readAt) &&
+    isCount(readBy) &&
+    readAt <= readBy &&
+    isCount(jitter) &&
+    jitter <= 1 &&
+    isText(key) &&
+    isText(id) &&
+    Array.isArray(tags) &&
+    tags.every(isText) &&
+    isText(etag) &&
+    /^[\w-]{22}$/.test(etag)
+  )
+}
+
+const isCount = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value) && value >= 0
+const isText = (value: unknown): value is string => typeof value === 'string'

@@ -15,7 +15,7 @@ const largestShare = 1 / 8
 export interface MemoryTier extends Tier {
   get(key: Key): Entry | undefined
   /** Variants of what it replaces stay, where that has the same bytes. */
-  set(key: Key, entry: Entry, keepMs?: number): boolean
+  set(key: Key, entry: Entry): boolean
   /** What is under `key`, without that counting as a use of it. */
   peek(key: Key): Entry | undefined
   /**

@@ -9,72 +9,73 @@ import type { Tier } from './tier.ts'
 
 export type RedisClient = Redis | Cluster
 
-export interface RedisConnection {
-  client: RedisClient
-  readonly isConnected: boolean
-  /** Another connection, to wait on: it has no limit for one command, but one for silence. */
-  waiting(): RedisClient
-  close(): void
-}
-
 /**
  * A connection for commands that must be quick or fail. Never throws and never queues: while it is down, commands are
  * refused at once; while the server is frozen, `socketTimeout` ends the connection. It reconnects by itself, for ever.
  *
  * With ioredis' defaults a command against a stopped server is still waiting after eight seconds.
  */
-export function connectRedis(url: string, observe: Observe): RedisConnection {
-  let isLeaving = false
-  let lastError: unknown
-  const client = open(url, {
-    // For what is not under `fail-open`, which is stricter but knows when it was this process that was late.
-    commandTimeout: 1000,
-    socketTimeout: 1000,
-    enableAutoPipelining: true,
-    connectionName: 'onramp',
-    // A replica that was a master until a failover: only a new connection finds the new master. Once a connection is enough,
-    // whatever else was under way on it.
-    reconnectOnError(error) {
-      if (isLeaving || !error.message.startsWith('READONLY')) return false
-      isLeaving = true
-      lastError = error
-      return true
-    },
-  })
-  let isReady = false
-  client.on('ready', () => {
-    isReady = true
-    isLeaving = false
-    observe({ kind: 'redis-connection', state: 'ready' })
-  })
-  // Each failed attempt emits an error; one fact for the loss is enough.
-  let isLost = false
-  client.on('error', (error) => {
-    lastError = error
-    if (!isReady && !isLost) observe({ kind: 'redis-connection', state: 'lost', error })
-    isLost = !isReady
-  })
-  client.on('close', () => {
-    if (isReady) observe({ kind: 'redis-connection', state: 'lost', error: lastError })
-    isLost = isReady || isLost
-    isReady = false
-  })
-  const close = () => {
-    isReady = false // nothing is lost that was given up
-    client.disconnect()
+export class RedisConnection {
+  readonly client: RedisClient
+  readonly #url: string
+  #isReady = false
+  /** Each failed attempt emits an error; one fact for the loss is enough. */
+  #isLost = false
+  #isLeaving = false
+  #lastError: unknown
+
+  constructor(url: string, observe: Observe) {
+    this.#url = url
+    this.client = open(url, {
+      // For what is not under `fail-open`, which is stricter but knows when it was this process that was late.
+      commandTimeout: 1000,
+      socketTimeout: 1000,
+      enableAutoPipelining: true,
+      connectionName: 'onramp',
+      reconnectOnError: (error) => this.#leaves(error),
+    })
+    this.client.on('ready', () => {
+      this.#isReady = true
+      this.#isLeaving = false
+      observe({ kind: 'redis-connection', state: 'ready' })
+    })
+    this.client.on('error', (error) => {
+      this.#lastError = error
+      if (!this.#isReady && !this.#isLost) observe({ kind: 'redis-connection', state: 'lost', error })
+      this.#isLost = !this.#isReady
+    })
+    this.client.on('close', () => {
+      if (this.#isReady) observe({ kind: 'redis-connection', state: 'lost', error: this.#lastError })
+      this.#isLost = this.#isReady || this.#isLost
+      this.#isReady = false
+    })
   }
-  const waiting = () => {
-    const other = open(url, { blockingTimeout: 2000, connectionName: 'onramp-log' })
+
+  get isConnected(): boolean {
+    return this.#isReady
+  }
+
+  /**
+   * A replica that was a master until a failover: only a new connection finds the new master. Once a connection is enough,
+   * whatever else was under way on it.
+   */
+  #leaves(error: Error): boolean {
+    if (this.#isLeaving || !error.message.startsWith('READONLY')) return false
+    this.#isLeaving = true
+    this.#lastError = error
+    return true
+  }
+
+  /** Another connection, to wait on: it has no limit for one command, but one for silence. */
+  waiting(): RedisClient {
+    const other = open(this.#url, { blockingTimeout: 2000, connectionName: 'onramp-log' })
     other.on('error', () => {}) // the command under way rejects, and the loss is observed on the other connection
     return other
   }
-  return {
-    client,
-    get isConnected() {
-      return isReady
-    },
-    waiting,
-    close,
+
+  close(): void {
+    this.#isReady = false // nothing is lost that was given up
+    this.client.disconnect()
   }
 }
 

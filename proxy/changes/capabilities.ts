@@ -20,7 +20,6 @@ export interface Capabilities {
 }
 
 interface ServerFacts {
-  database: string
   role: string
   isStandby: boolean
   walLevel: string
@@ -214,7 +213,7 @@ function obstaclesOf({
 async function serverFacts(client: Client): Promise<ServerFacts> {
   const [server] = await query<ServerFacts>(
     client,
-    `select quote_ident(current_database()) as database, quote_ident(session_user) as role, pg_is_in_recovery() as "isStandby",
+    `select quote_ident(session_user) as role, pg_is_in_recovery() as "isStandby",
        current_setting('wal_level') as "walLevel", coalesce(rolreplication or rolsuper, false)
          or exists (select from pg_roles given where given.rolname = 'rds_replication' and pg_has_role(given.oid, 'member')) as "mayReplicate",
        exists (select from pg_publication where pubname = $1) as "isPublished",

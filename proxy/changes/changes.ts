@@ -1,6 +1,7 @@
 // What the rest of the program sees of following the database.
+
 import type { Clock } from '../clock.ts'
-import type { Observe } from '../observation.ts'
+import type { FollowState, Observe } from '../observation.ts'
 import type { Sources } from '../tags.ts'
 import type { AskVisible } from './visibility.ts'
 
@@ -17,9 +18,6 @@ export interface ChangeConsumer {
 }
 
 export type FollowMode = 'replication' | 'notify' | 'off'
-
-/** leading: this process follows; waiting: another process of the fleet does; lost: nobody, as far as this process knows. */
-export type FollowState = 'leading' | 'waiting' | 'lost' | 'off'
 
 export interface Changes {
   /** How the database is followed, and in one sentence why so: what the server allows, and what to do to get better. */

@@ -27,8 +27,7 @@ export class LogFollower {
   readonly #reader: LogReader
   readonly #writer: LogWriter
   readonly #state: CoherenceState
-  /** Whether somebody is to follow the database: then a log without a beat is as good as none. */
-  isDatabaseFollowed = false
+  #isDatabaseFollowed = false
   #isClosed = false
   #hasJoined = false
   /** Since the last connection, or gap, the log was seen to continue what was applied. */
@@ -53,6 +52,11 @@ export class LogFollower {
       this.#isChecked = false
       void this.check()
     })
+  }
+
+  /** Tells whether somebody is to follow the database: then a log without a beat is as good as none. */
+  databaseFollowed(isFollowed: boolean): void {
+    this.#isDatabaseFollowed = isFollowed
   }
 
   /** Begins; resolves when the log has been asked once, whatever came of it. */
@@ -160,7 +164,7 @@ export class LogFollower {
       this.#beatAt = asked
     }
     const logUntil = log.isShared ? this.#sharedUntil : Number.POSITIVE_INFINITY
-    const databaseUntil = this.isDatabaseFollowed ? this.#beatAt + trustMs + verifyMs : Number.POSITIVE_INFINITY
+    const databaseUntil = this.#isDatabaseFollowed ? this.#beatAt + trustMs + verifyMs : Number.POSITIVE_INFINITY
     ledger.verifiedUntil = Math.min(logUntil, databaseUntil)
   }
 

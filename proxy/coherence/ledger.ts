@@ -172,11 +172,6 @@ export class Ledger {
     return this.#softVerdict(key, tags, readAt)
   }
 
-  /** Whether what a fill with this stamp brings may be kept, and be given to who comes now. */
-  isClean(key: string, fill: Stamped, now: number): boolean {
-    return isGood(this.verdict(key, fill, now))
-  }
-
   /** Judges an entry another process may have written. */
   verdictShared(key: string, { stamp, tags, readAt }: Stamped, now: number): Verdict {
     const { pos } = stamp

@@ -2,7 +2,7 @@
 import { createHash, randomUUID } from 'node:crypto'
 import type { Cluster, Redis } from 'ioredis'
 import { quote } from '../errors.ts'
-import type { Cause } from '../observation.ts'
+import { type Cause, causes } from '../observation.ts'
 import type { Event, Invalidation, Position } from './ledger.ts'
 
 type RedisClient = Redis | Cluster
@@ -133,8 +133,6 @@ function isEntry(entry: unknown): entry is [string, string[]] {
   const isPlaced = typeof at === 'string' && /^\d+-\d+$/.test(at)
   return isPlaced && Array.isArray(fields) && fields.every((field) => typeof field === 'string')
 }
-
-const causes: readonly Cause[] = ['purge', 'change', 'missed', 'barrier']
 
 const isCause = (value: unknown): value is Cause => causes.some((cause) => cause === value)
 

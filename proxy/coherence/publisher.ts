@@ -9,7 +9,7 @@ const gatherMs = 10
 /** Of one event: what touches more becomes several. */
 const maxTags = 1000
 
-type PublishedTo = Pick<LogFollower, 'publish' | 'beat' | 'isDatabaseFollowed'>
+type PublishedTo = Pick<LogFollower, 'publish' | 'beat' | 'databaseFollowed'>
 
 /**
  * Puts what the database says into the log: the first change at once, what follows closely gathered.
@@ -49,7 +49,7 @@ export class Publisher implements ChangeConsumer {
   }
 
   followed(isFollowed: boolean): void {
-    this.#follower.isDatabaseFollowed = isFollowed
+    this.#follower.databaseFollowed(isFollowed)
   }
 
   #begin(): void {

@@ -81,7 +81,7 @@ class Faults {
 
 /** Whether what stands at `path` may hold an address with a password, or a token: misplaced ones too. */
 function mayBeSecret([section, ...rest]: Path): boolean {
-  if (!['admin', 'redis', 'postgres', 'upstream'].includes(String(section))) return false
+  if (!['admin', 'redis', 'postgres', 'upstream', 'traces'].includes(String(section))) return false
   return rest.length === 0 || rest[0] === 'token' || rest[0] === 'url'
 }
 

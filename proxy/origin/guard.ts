@@ -69,6 +69,11 @@ export class GuardedOrigin implements Origin {
     return breaker
   }
 
+  /** Whether a refresh may begin behind a reader's back while so many are under way: half of the connections are left to those who wait. */
+  mayRefresh(underWay: number): boolean {
+    return underWay < Math.ceil(this.#guards.slots / 2) && !this.#guards.isOverloaded()
+  }
+
   /** Whether `query` could be run now at nobody's cost: nothing waits, a slot stays free, and nothing is being left alone. */
   isIdleFor(query: Query): boolean {
     return (

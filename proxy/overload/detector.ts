@@ -16,38 +16,45 @@ const lateSamples = 5
  * Knows whether this process has more to do than it can, from how late its timers are and how long (`waitedMs`) the next request has waited
  * to begin. Looks until stopped.
  */
-export interface OverloadDetector {
-  /** It has more to do than it can. */
-  readonly isOverloaded: boolean
-  /** It has just been late: what it was sent may not have been read. */
-  readonly isLate: boolean
-  stop(): void
-}
+export class OverloadDetector {
+  readonly #clock: Clock
+  readonly #waitedMs: () => number
+  #tooLate = 0
+  #sinceLate = lateSamples
+  #dueAt = 0
+  #cancel = () => {}
 
-export function detectOverload(clock: Clock, waitedMs: () => number): OverloadDetector {
-  let tooLate = 0
-  let sinceLate = lateSamples
-  let dueAt = 0
-  let cancel = () => {}
-  const sample = () => {
-    dueAt = clock.now() + everyMs
-    cancel = clock.after(everyMs, () => {
-      const lateness = clock.now() - dueAt
-      const isTooLate = Math.max(lateness, waitedMs()) > overloadedMs
-      // One at a time in both directions: a process at its limit takes on a little now and then, not all at once.
-      tooLate = isTooLate ? Math.min(samplesToDecide, tooLate + 1) : Math.max(0, tooLate - 1)
-      sinceLate = lateness > lateMs ? 0 : sinceLate + 1
-      sample()
-    })
+  constructor(clock: Clock, waitedMs: () => number) {
+    this.#clock = clock
+    this.#waitedMs = waitedMs
+    this.#lookLater()
   }
-  sample()
-  return {
-    get isOverloaded() {
-      return tooLate >= samplesToDecide
-    },
-    get isLate() {
-      return sinceLate < lateSamples || clock.now() - dueAt > lateMs
-    },
-    stop: () => cancel(),
+
+  /** It has more to do than it can. */
+  get isOverloaded(): boolean {
+    return this.#tooLate >= samplesToDecide
+  }
+
+  /** It has just been late: what it was sent may not have been read. */
+  get isLate(): boolean {
+    return this.#sinceLate < lateSamples || this.#clock.now() - this.#dueAt > lateMs
+  }
+
+  stop(): void {
+    this.#cancel()
+  }
+
+  #lookLater(): void {
+    this.#dueAt = this.#clock.now() + everyMs
+    this.#cancel = this.#clock.after(everyMs, () => this.#look())
+  }
+
+  #look(): void {
+    const lateness = this.#clock.now() - this.#dueAt
+    const isTooLate = Math.max(lateness, this.#waitedMs()) > overloadedMs
+    // One at a time in both directions: a process at its limit takes on a little now and then, not all at once.
+    this.#tooLate = isTooLate ? Math.min(samplesToDecide, this.#tooLate + 1) : Math.max(0, this.#tooLate - 1)
+    this.#sinceLate = lateness > lateMs ? 0 : this.#sinceLate + 1
+    this.#lookLater()
   }
 }

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Coherence, isFull, keepFaultResults } from '../../bench/fault-results.ts'
 import { percentileOf } from '../../bench/recording.ts'
 import { until } from '../../bench/until.ts'
-import { connectRedis } from '../../proxy/cache/redis.ts'
+import { RedisConnection } from '../../proxy/cache/redis.ts'
 import { redisLog } from '../../proxy/coherence/log.ts'
 import { programs, type Serving } from '../program.ts'
 import { ask, Checker, type Found, rows } from './checker.ts'
@@ -195,7 +195,7 @@ test.each(faults)(
 )
 
 test('twin: events that are in the log before their transaction can be seen are found out', async () => {
-  const connection = connectRedis(`redis://127.0.0.1:${stand.redis.port}`, () => {})
+  const connection = new RedisConnection(`redis://127.0.0.1:${stand.redis.port}`, () => {})
   await new Promise((resolve) => connection.client.once('ready', resolve))
   const published = redisLog(connection.client, connection.waiting(), 'onramp:')
   const client = await stand.postgres.superuser()
