@@ -712,6 +712,8 @@ describe('a secret', () => {
     ['a list of addresses where their section should be', `postgres: ["postgres://app:${secret}@host/db"]`],
     ['a token where its section should be', `admin: ${secret}`],
     ['an address of the web tier with a password', `upstream: { url: "http://app:${secret}@host" }`],
+    ['an address of the receiver of traces', `traces: { url: "collector://app:${secret}@host" }`],
+    ['an address of that where its section should be', `traces: "http://app:${secret}@host"`],
     ['a misspelt token', `admin: { tokne: ${secret} }`],
     ['a misspelt address', `postgres: { ulr: "postgres://app:${secret}@host/db" }`],
     ['a misspelt section', `postgers: { url: "postgres://app:${secret}@host/db" }`],

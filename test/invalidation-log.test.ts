@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis'
 import { expect, test } from 'vitest'
 import { redisLog } from '../proxy/coherence/log.ts'
+import { causes } from '../proxy/observation.ts'
 
 /** The log over a Redis that replies with `reply`, whatever it is asked. */
 function logOf(reply: unknown) {
@@ -31,6 +32,10 @@ test('what Redis replies is read: where an event was appended, where the log sta
   expect(await logOf([entry('7-1')]).read(6)).toEqual([event])
   expect(await logOf([['events', [entry('7-1')]]]).next(6)).toEqual([event])
   expect(await logOf(null).next(6)).toEqual([])
+})
+
+test.each(causes)('%s is a cause that is read', async (cause) => {
+  expect(await logOf([entry('7-1', { ...purge, cause })]).read(6)).toMatchObject([{ pos: 7, cause }])
 })
 
 test.each([

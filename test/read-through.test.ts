@@ -178,6 +178,22 @@ describe('search and serve', () => {
     expect(answer).toMatchObject({ source: 'origin', forwarded: 'stale' })
     expect(text(answer)).toBe('v2')
   })
+
+  test('who joins a refresh is told that what was held was too old', async () => {
+    const { read, clock, origin } = setup()
+    await read()
+    const { opened, open } = gate()
+    origin.load = async () => {
+      await opened
+      return rows('v2')
+    }
+    clock.pass(lifetime.fresh)
+    expect(await read()).toMatchObject({ source: 'memory', state: 'stale' })
+    await settled()
+    const joined = read({ lifetime: { ...lifetime, stale: 0 } })
+    open()
+    expect(await joined).toMatchObject({ source: 'origin', forwarded: 'stale', collapsed: true })
+  })
 })
 
 describe('what memory holds', () => {

@@ -42,6 +42,29 @@ const queries = async (app: Running) =>
 const sources = (app: Running) =>
   Promise.all(paths.map(async (path) => /detail=(.*)/.exec((await app.get(path)).cacheStatus ?? '')?.[1]))
 
+/** A route whose statement waits until `holder`, which holds a lock, lets go of it. */
+async function withHeldRoute() {
+  const holder = new pg.Client({ connectionString: inject('superuserUrl') })
+  await holder.connect()
+  await holder.query(`create or replace function read_when_allowed() returns int language plpgsql stable
+    as 'begin perform pg_advisory_xact_lock_shared(4711); return 1; end'`)
+  await holder.query('select pg_advisory_lock(4711)')
+  const held = (config: Config): Config => {
+    const states = config.routes.find(({ name }) => name === 'states') as Config['routes'][number]
+    const route = { ...states, name: 'held', path: '/held', sql: 'select read_when_allowed() as n' }
+    const postgres = { ...config.postgres, statementTimeout: 9000 }
+    return { ...config, postgres, request: { ...config.request, timeout: 10_000 }, routes: [...config.routes, route] }
+  }
+  return { holder, held }
+}
+
+async function waitingForLock(holder: pg.Client): Promise<boolean> {
+  const { rows } = await holder.query(
+    `select from pg_locks where locktype = 'advisory' and objid = 4711 and not granted`,
+  )
+  return rows.length > 0
+}
+
 describe('a process started with a list to warm', () => {
   test('reads it from the database the first time; one that comes after it, from Redis, with no statement at all', async () => {
     prefix += 1
@@ -58,17 +81,7 @@ describe('a process started with a list to warm', () => {
 
   test('is not ready before it has', async () => {
     prefix += 1
-    const holder = new pg.Client({ connectionString: inject('superuserUrl') })
-    await holder.connect()
-    await holder.query(`create or replace function read_when_allowed() returns int language plpgsql stable
-      as 'begin perform pg_advisory_xact_lock_shared(4711); return 1; end'`)
-    await holder.query('select pg_advisory_lock(4711)')
-    const held = (config: Config): Config => {
-      const states = config.routes.find(({ name }) => name === 'states') as Config['routes'][number]
-      const route = { ...states, name: 'held', path: '/held', sql: 'select read_when_allowed() as n' }
-      const postgres = { ...config.postgres, statementTimeout: 9000 }
-      return { ...config, postgres, request: { ...config.request, timeout: 10_000 }, routes: [...config.routes, route] }
-    }
+    const { holder, held } = await withHeldRoute()
     const app = await start([...list, 'held'], held)
     await until(() => sources(app), ['memory', 'memory', 'memory'])
     const answer = await app.admin('/ready')
@@ -76,6 +89,20 @@ describe('a process started with a list to warm', () => {
     await holder.query('select pg_advisory_unlock(4711)')
     await untilReady(app)
     expect((await app.get('/held')).cacheStatus).toContain('detail=memory')
+    await holder.query('drop function read_when_allowed')
+    await holder.end()
+  })
+
+  test('stopped while it reads, it lets the statement end, and keeps in Redis what that says', async () => {
+    prefix += 1
+    const { holder, held } = await withHeldRoute()
+    const app = await start(['held'], held)
+    await until(() => waitingForLock(holder))
+    const stopped = app.stop()
+    await holder.query('select pg_advisory_unlock(4711)')
+    await stopped
+    const next = await start([], held)
+    expect((await next.get('/held')).cacheStatus).toContain('detail=redis')
     await holder.query('drop function read_when_allowed')
     await holder.end()
   })
