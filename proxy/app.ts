@@ -138,9 +138,9 @@ async function followRoutes(base: Cached) {
     redefined: () => routing.inspectAgain(),
   })
   opened.defer(() => changes.close())
-  routing.onSources((sources) => changes.follow(sources))
+  routing.onFollowed((objects) => changes.follow(objects))
   await logFollower.start()
-  await changes.follow(routing.sources)
+  await changes.follow(routing.followed)
   await origin.warm(Math.min(config.postgres.connections, 4)) // the first requests find connections open
   void warm(routing.listedReads, cache, longestWarmMs, clock, observe).then(() => readiness.warmed())
   const warnings = [...prepared.inspection.warnings, ...changes.warnings, ...(await evictionFaults(redis))]

@@ -2,7 +2,7 @@
 import { type Capabilities, checkCapabilities, psqlOf } from './changes/capabilities.ts'
 import type { Clock } from './clock.ts'
 import type { Config } from './config/schema.ts'
-import { type Prepared, prepare, sourcesOf } from './http/routes/prepare.ts'
+import { followedObjects, type Prepared, prepare } from './http/routes/prepare.ts'
 import { PostgresOrigin } from './origin/postgres.ts'
 
 /** What the check of a configuration by itself says. */
@@ -37,7 +37,10 @@ async function lookAt(
   const origin = new PostgresOrigin(settings, clock, () => {})
   try {
     const prepared = await prepare(config, origin)
-    return { prepared, capabilities: await checkCapabilities(url, config.postgres.follow, sourcesOf(prepared.table)) }
+    return {
+      prepared,
+      capabilities: await checkCapabilities(url, config.postgres.follow, followedObjects(prepared.table)),
+    }
   } finally {
     await origin.close()
   }

@@ -19,7 +19,7 @@ export interface FollowedTable {
 }
 
 /** What answers are made of: tables and views, and functions by their names with the types of their arguments. */
-export interface Sources {
+export interface FollowedObjects {
   tables: readonly FollowedTable[]
   functions: readonly string[]
 }
@@ -39,8 +39,8 @@ export function tableTags({ table, columns }: FollowedTable): string[] {
   return columns.length === 0 ? [tableTag(table)] : [tableTag(table), rowsTag(table)]
 }
 
-/** The tags for a change of anything that `sources` names. */
-export function sourceTags({ tables, functions }: Sources): string[] {
+/** The tags for a change of anything that `objects` names. */
+export function objectTags({ tables, functions }: FollowedObjects): string[] {
   return [...tables.flatMap(tableTags), ...functions.map(functionTag)]
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { sourcesOf } from '../proxy/http/routes/prepare.ts'
+import { followedObjects } from '../proxy/http/routes/prepare.ts'
 import { purgedTags } from '../proxy/http/routes/purged-tags.ts'
 import { compileRoute } from '../proxy/http/routes/route.ts'
 import { routeTable } from '../proxy/http/routes/table.ts'
@@ -99,7 +99,7 @@ describe('an entry of which only some rows matter', () => {
   })
   test('is meant by a purge of the table', () => {
     const table = routeTable([route])
-    expect(sourcesOf(table).tables).toEqual([
+    expect(followedObjects(table).tables).toEqual([
       { table: 'plans', columns: ['plan_id'] },
       { table: 'benefits', columns: ['plan_id'] },
       { table: 'issuers', columns: [] },

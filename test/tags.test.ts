@@ -3,11 +3,11 @@ import {
   everything,
   expandTags,
   functionTag,
+  objectTags,
   parseTag,
   routeTag,
   rowsTag,
   rowTag,
-  sourceTags,
   type Tag,
   tableTag,
   tagInWords,
@@ -69,7 +69,7 @@ test('whoever names a table means its rows too, where they are told apart', () =
     'table:other',
     'route:a',
   ])
-  expect(sourceTags({ tables: [plans, states], functions: ['f()'] })).toEqual([
+  expect(objectTags({ tables: [plans, states], functions: ['f()'] })).toEqual([
     'table:plans',
     'rows:plans',
     'table:states',

@@ -1,6 +1,6 @@
 // How the database can be followed, and what is missing for better.
 import { messageOf, Refusal } from '../errors.ts'
-import type { Sources } from '../tags.ts'
+import type { FollowedObjects } from '../tags.ts'
 import { type CatalogSnapshot, publication, type Relation, readCatalog } from './catalog.ts'
 import type { FollowMode } from './changes.ts'
 import { identitySql, isFollowable, isUpdatable, publicationSql, unfollowed } from './publication.ts'
@@ -38,11 +38,11 @@ interface ServerFacts {
 export async function findCapabilities(
   client: Client,
   wanted: FollowMode | 'auto',
-  sources: Sources,
+  objects: FollowedObjects,
   mayMake = true,
 ): Promise<Capabilities> {
   const server = await serverFacts(client)
-  let catalog = await readCatalog(client, sources)
+  let catalog = await readCatalog(client, objects)
   const obstacles = obstaclesOf(server)
   let refused: string | undefined
   const isWanted = wanted === 'auto' || wanted === 'replication'
@@ -55,7 +55,7 @@ export async function findCapabilities(
       refused = messageOf(error)
     }
     // Another process may have been quicker; what counts is what is there.
-    if (statements.length > 0) catalog = await readCatalog(client, sources)
+    if (statements.length > 0) catalog = await readCatalog(client, objects)
   }
   return chooseMode(wanted, server, catalog, obstacles, refused)
 }
@@ -64,12 +64,12 @@ export async function findCapabilities(
 export async function checkCapabilities(
   url: string,
   wanted: FollowMode | 'auto',
-  sources: Sources,
+  objects: FollowedObjects,
 ): Promise<Capabilities> {
   let client: Client | undefined
   try {
     client = await connect(url)
-    return await findCapabilities(client, wanted, sources, false)
+    return await findCapabilities(client, wanted, objects, false)
   } catch (error) {
     throw new Refusal(`The database cannot be asked how to follow it: ${messageOf(error)}`, { cause: error })
   } finally {

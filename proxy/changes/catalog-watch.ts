@@ -1,5 +1,5 @@
 // Watches what no stream of changes shows: how the followed tables and functions are made.
-import { functionTag, type Sources, tableTags } from '../tags.ts'
+import { type FollowedObjects, functionTag, tableTags } from '../tags.ts'
 import { type Capabilities, warningsOf } from './capabilities.ts'
 import { type CatalogSnapshot, readCatalog } from './catalog.ts'
 import type { Client } from './session.ts'
@@ -9,20 +9,20 @@ export class CatalogWatch {
   #catalog: CatalogSnapshot
   readonly #control: Client
   readonly #capabilities: Capabilities
-  readonly #sources: Sources
+  readonly #objects: FollowedObjects
   readonly #changed: (tags: readonly string[]) => void
 
   /** `changed` is told the tags of what is not as it was. */
   constructor(
     control: Client,
     capabilities: Capabilities,
-    sources: Sources,
+    objects: FollowedObjects,
     changed: (tags: readonly string[]) => void,
   ) {
     this.#catalog = capabilities.catalog
     this.#control = control
     this.#capabilities = capabilities
-    this.#sources = sources
+    this.#objects = objects
     this.#changed = changed
   }
 
@@ -37,10 +37,10 @@ export class CatalogWatch {
    */
   async refresh(): Promise<void> {
     const before = this.#catalog
-    this.#catalog = await readCatalog(this.#control, this.#sources)
+    this.#catalog = await readCatalog(this.#control, this.#objects)
     const { shapes, functions } = this.#catalog
-    const tables = this.#sources.tables.filter(({ table }) => before.shapes.get(table) !== shapes.get(table))
-    const defined = this.#sources.functions.filter((name) => before.functions.get(name) !== functions.get(name))
+    const tables = this.#objects.tables.filter(({ table }) => before.shapes.get(table) !== shapes.get(table))
+    const defined = this.#objects.functions.filter((name) => before.functions.get(name) !== functions.get(name))
     if (tables.length + defined.length === 0) return
     this.#changed([...tables.flatMap(tableTags), ...defined.map(functionTag)])
     const warnings = warningsOf(this.#catalog, this.#capabilities.mode)

@@ -1,5 +1,5 @@
 // What the followed tables are made of, asked every second.
-import type { FollowedTable, Sources } from '../tags.ts'
+import type { FollowedObjects, FollowedTable } from '../tags.ts'
 import type { Client } from './session.ts'
 import { relationKey, type Watched } from './transaction.ts'
 
@@ -52,7 +52,7 @@ export interface CatalogSnapshot extends Watched {
  */
 export async function readCatalog(
   client: Client,
-  { tables: followed, functions: names }: Sources,
+  { tables: followed, functions: names }: FollowedObjects,
 ): Promise<CatalogSnapshot> {
   // Without a limit: it waits where a published table is locked, and what follows the database must outlast that.
   const { rows: found } = await client.query<Relation>(lookSql, [followed.map(({ table }) => table), publication])

@@ -2,7 +2,7 @@
 
 import type { Clock } from '../clock.ts'
 import type { FollowState, Observe } from '../observation.ts'
-import type { Sources } from '../tags.ts'
+import type { FollowedObjects } from '../tags.ts'
 import type { AskVisible } from './visibility.ts'
 
 /** Where what has changed in the database is handed on. Called in order; must not throw. */
@@ -30,7 +30,7 @@ export interface Changes {
    * Follows these from now on, instead of what was followed. Resolves when they are, or cannot be for now (it goes on trying), after
    * two seconds in any case. Rejects with a Refusal when the server does not allow the mode that was asked for.
    */
-  follow(sources: Sources): Promise<void>
+  follow(objects: FollowedObjects): Promise<void>
   close(): Promise<void>
 }
 

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import type { Clock } from '../clock.ts'
 import { Refusal } from '../errors.ts'
 import type { FollowState } from '../observation.ts'
-import type { Sources } from '../tags.ts'
+import type { FollowedObjects } from '../tags.ts'
 import { type Capabilities, findCapabilities } from './capabilities.ts'
 import type { CatalogSnapshot } from './catalog.ts'
 import type { Changes, DatabaseFollowerOptions, FollowMode } from './changes.ts'
@@ -30,14 +30,14 @@ export class DatabaseFollower implements Changes {
   #state: FollowState = 'off'
   /** What was last observed: what is as it was is not observed again. */
   #observed = ''
-  #sources: Sources = { tables: [], functions: [] }
+  #objects: FollowedObjects = { tables: [], functions: [] }
   /** How what is followed was defined when the routes were last looked at. */
   #inspected: string | undefined
   #isInspecting = false
   #running: Promise<void> | undefined
   /** Ends the session under way. */
   #session = new AbortController()
-  /** Over when the sources are followed, or cannot be for now. */
+  /** Over when the objects are followed, or cannot be for now. */
   #attempt = Promise.withResolvers<void>()
   #isClosed = false
 
@@ -62,10 +62,10 @@ export class DatabaseFollower implements Changes {
     return this.#state
   }
 
-  async follow(sources: Sources): Promise<void> {
-    const next = normalized(sources)
-    if (this.#running !== undefined && JSON.stringify(next) === JSON.stringify(this.#sources)) return
-    this.#sources = next
+  async follow(objects: FollowedObjects): Promise<void> {
+    const next = normalized(objects)
+    if (this.#running !== undefined && JSON.stringify(next) === JSON.stringify(this.#objects)) return
+    this.#objects = next
     this.#attempt = Promise.withResolvers()
     const { promise } = this.#attempt
     this.#session.abort()
@@ -102,7 +102,7 @@ export class DatabaseFollower implements Changes {
   /** One session, from finding the capabilities until something ends it; rejects with that. Calls `followed` once this or another process leads. */
   async #runSession(signal: AbortSignal, followed: () => void): Promise<void> {
     const { url, mode: wanted, clock } = this.#options
-    const sources = this.#sources
+    const objects = this.#objects
     if (wanted === 'off') {
       this.#capabilities = { mode: 'off', why: 'postgres.follow is off', warnings: [] }
       this.#become('off')
@@ -113,7 +113,7 @@ export class DatabaseFollower implements Changes {
     control.on('end', () => ending.end(new Error('the server has closed the connection')))
     signal.addEventListener('abort', () => ending.end(signal.reason))
     try {
-      const capabilities = await ending.unless(findCapabilities(control, wanted, sources))
+      const capabilities = await ending.unless(findCapabilities(control, wanted, objects))
       this.#capabilities = capabilities
       this.#compare(capabilities.catalog)
       if (capabilities.mode !== 'off') {
@@ -122,7 +122,7 @@ export class DatabaseFollower implements Changes {
           followed()
         }
         const looked = (catalog: CatalogSnapshot) => this.#compare(catalog)
-        const session = { control, capabilities, sources, ending, signal, became, looked }
+        const session = { control, capabilities, objects, ending, signal, became, looked }
         return await new LeaderSession({ ...this.#options, fleet: this.#fleet, ...session }).run()
       }
       if (wanted !== 'auto') throw new Refusal(`postgres.follow is ${wanted}, but ${capabilities.why}.`)
@@ -165,7 +165,7 @@ export class DatabaseFollower implements Changes {
 }
 
 /** The same whatever order the routes are in. */
-function normalized({ tables, functions }: Sources): Sources {
+function normalized({ tables, functions }: FollowedObjects): FollowedObjects {
   return {
     tables: tables
       .map(({ table, columns }) => ({ table, columns: [...new Set(columns)].sort() }))

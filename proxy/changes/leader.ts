@@ -1,6 +1,6 @@
 // A session of following: one process of a fleet is elected, and leads.
 import { createHash, randomBytes } from 'node:crypto'
-import { type Sources, sourceTags } from '../tags.ts'
+import { type FollowedObjects, objectTags } from '../tags.ts'
 import type { Capabilities } from './capabilities.ts'
 import { type CatalogSnapshot, readCatalog } from './catalog.ts'
 import { CatalogWatch } from './catalog-watch.ts'
@@ -25,7 +25,7 @@ export interface LeaderSessionOptions
   fleet: string
   control: Client
   capabilities: Capabilities
-  sources: Sources
+  objects: FollowedObjects
   /** Ends with `control`, and when `signal` aborts. */
   ending: Ending
   signal: AbortSignal
@@ -45,9 +45,9 @@ export class LeaderSession implements StreamListener {
   #isOver = false
 
   constructor(options: LeaderSessionOptions) {
-    const { control, capabilities, sources, clock } = options
+    const { control, capabilities, objects, clock } = options
     this.#options = options
-    this.#watch = new CatalogWatch(control, capabilities, sources, (tags) => this.changed(tags))
+    this.#watch = new CatalogWatch(control, capabilities, objects, (tags) => this.changed(tags))
     this.#returnedAt = clock.now()
   }
 
@@ -69,7 +69,7 @@ export class LeaderSession implements StreamListener {
   }
 
   missed(): void {
-    if (!this.#isOver) this.#options.consumer.missed(sourceTags(this.#options.sources))
+    if (!this.#isOver) this.#options.consumer.missed(objectTags(this.#options.objects))
   }
 
   heartbeatReturned(number: number): void {
@@ -85,14 +85,14 @@ export class LeaderSession implements StreamListener {
   }
 
   async #untilElected(): Promise<ChangeStream> {
-    const { control, sources, ending, signal, became, looked } = this.#options
+    const { control, objects, ending, signal, became, looked } = this.#options
     for (let tries = 1; ; tries++) {
       const stream = await ending.unless(this.#open())
       if (stream !== undefined) return stream
       became('waiting')
       await ending.unless(pause(retryMs, signal, this.#options))
       // Whoever leads tells what has changed, but what this process's routes read it does not know.
-      if (tries % waitingLooks === 0) looked(await ending.unless(readCatalog(control, sources)))
+      if (tries % waitingLooks === 0) looked(await ending.unless(readCatalog(control, objects)))
     }
   }
 
@@ -113,8 +113,8 @@ export class LeaderSession implements StreamListener {
 
   /** Begins to follow, unless another process of the fleet does. */
   async #open(): Promise<ChangeStream | undefined> {
-    const { capabilities, fleet, sources } = this.#options
-    const name = leaderName(fleet, sources)
+    const { capabilities, fleet, objects } = this.#options
+    const name = leaderName(fleet, objects)
     const stream = await (capabilities.mode === 'notify' ? this.#openByLock(name) : this.#openBySlot(name))
     if (this.#isOver) await stream?.close() // nobody waits for it any more
     return stream
@@ -163,9 +163,9 @@ const randomSender = (): string => randomBytes(8).toString('hex')
  * What the leader is elected by. Processes that follow other tables, or tell rows by other columns (a new version is being rolled
  * out), have a leader of their own: one that does not know a column cannot speak for those that do.
  */
-function leaderName(fleet: string, sources: Sources): string {
+function leaderName(fleet: string, objects: FollowedObjects): string {
   const digest = createHash('sha256')
-    .update(JSON.stringify([fleet, sources]))
+    .update(JSON.stringify([fleet, objects]))
     .digest('hex')
   return `onramp_${digest.slice(0, 16)}`
 }

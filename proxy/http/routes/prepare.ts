@@ -3,7 +3,7 @@ import type { Params } from '../../cache/key.ts'
 import type { Config } from '../../config/schema.ts'
 import { Refusal } from '../../errors.ts'
 import type { Inspection, Origin } from '../../origin/origin.ts'
-import type { FollowedTable, Sources } from '../../tags.ts'
+import type { FollowedObjects, FollowedTable } from '../../tags.ts'
 import { compileRoute, type Route } from './route.ts'
 import { type RouteTable, routeTable } from './table.ts'
 
@@ -75,7 +75,7 @@ export function followedTables({ routes }: RouteTable): FollowedTable[] {
 }
 
 /** All that answers of `table` are made of. */
-export function sourcesOf(table: RouteTable): Sources {
+export function followedObjects(table: RouteTable): FollowedObjects {
   return {
     tables: followedTables(table),
     functions: [...new Set(table.routes.flatMap(({ functions }) => functions))],

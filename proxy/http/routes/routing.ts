@@ -7,9 +7,9 @@ import { Refusal } from '../../errors.ts'
 import type { Observe } from '../../observation.ts'
 import type { GuardedOrigin } from '../../origin/guard.ts'
 import type { Origin } from '../../origin/origin.ts'
-import { routeTag, type Sources } from '../../tags.ts'
+import { type FollowedObjects, routeTag } from '../../tags.ts'
 import { describeRoute } from './description.ts'
-import { inspectRoutes, type Prepared, prepare, sourcesOf } from './prepare.ts'
+import { followedObjects, inspectRoutes, type Prepared, prepare } from './prepare.ts'
 import { purgedTags } from './purged-tags.ts'
 import { RouteReads } from './reads.ts'
 import type { Route } from './route.ts'
@@ -28,7 +28,7 @@ export interface RoutingDependencies {
 /** The routes being served, and the one way they change while running. */
 export class Routing {
   readonly #deps: RoutingDependencies
-  readonly #listeners: ((sources: Sources) => Promise<void>)[] = []
+  readonly #listeners: ((objects: FollowedObjects) => Promise<void>)[] = []
   /** Makes what is asked of the cache, by the routes of the moment. */
   readonly reads: RouteReads
   #prepared: Prepared
@@ -60,12 +60,12 @@ export class Routing {
   }
 
   /** All that the answers of the routes are made of. */
-  get sources(): Sources {
-    return sourcesOf(this.table)
+  get followed(): FollowedObjects {
+    return followedObjects(this.table)
   }
 
   /** Has `listener` told what answers are made of each time that may have changed. A change resolves when it has. */
-  onSources(listener: (sources: Sources) => Promise<void>): void {
+  onFollowed(listener: (objects: FollowedObjects) => Promise<void>): void {
     this.#listeners.push(listener)
   }
 
@@ -94,7 +94,7 @@ export class Routing {
   }
 
   async #tellSources(): Promise<void> {
-    for (const listener of this.#listeners) await listener(this.sources)
+    for (const listener of this.#listeners) await listener(this.followed)
   }
 
   #inTurn<T>(change: () => Promise<T>): Promise<T> {
