@@ -1,8 +1,8 @@
 import { connect, type Socket } from 'node:net'
-import { type Source, sources } from './recording.ts'
+import { noSource } from './recording.ts'
 
 /** How a request ended: its status, 0 if there was no answer, and where the answer says it came from. */
-export type Answered = (status: number, source: number) => void
+export type Answered = (status: number, source: string) => void
 
 export interface Target {
   host: string
@@ -22,7 +22,7 @@ export class Connection {
   /** Bytes of the body still to come; -1 while the head is being read. */
   #left = -1
   #status = 0
-  #source = 0
+  #source = noSource
   #mustClose = false
   isOpen = false
   isOver = false
@@ -86,9 +86,8 @@ export class Connection {
     this.#status = Number(head.slice(9, 12))
     const length = /\r\ncontent-length: *(\d+)/i.exec(head)?.[1]
     this.#left = this.#status === 304 || this.#status === 204 ? 0 : Number(length ?? 0)
-    // RFC 9211's detail, which names the tier.
-    const detail = /\r\ncache-status:[^\r]*detail=([a-z]+)/i.exec(head)?.[1]
-    this.#source = Math.max(0, sources.indexOf(detail as Source))
+    // RFC 9211's detail: the tier, or why an answer past its time is served.
+    this.#source = /\r\ncache-status:[^\r]*detail=([\w-]+)/i.exec(head)?.[1] ?? noSource
     this.#mustClose = /\r\nconnection: *close/i.test(head)
   }
 

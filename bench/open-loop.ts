@@ -1,6 +1,6 @@
 import { Connection, requestOf } from './connection.ts'
 import { random } from './random.ts'
-import { Recording } from './recording.ts'
+import { noSource, Recording } from './recording.ts'
 
 export interface OpenLoop {
   seconds: number
@@ -56,7 +56,7 @@ export async function openLoop(url: string, loop: OpenLoop): Promise<Recording> 
 
 interface Waiting {
   request: string
-  answered: (status: number, source: number) => void
+  answered: (status: number, source: string) => void
   isOver: boolean
   /** It was on a connection that the server had closed: a browser asks a GET once more then, and so do we. */
   isSecondTry: boolean
@@ -77,7 +77,7 @@ class Pool {
     this.#timeoutMs = timeoutMs
   }
 
-  ask(path: string, answered: (status: number, source: number) => void): void {
+  ask(path: string, answered: (status: number, source: string) => void): void {
     const waiting: Waiting = {
       request: requestOf(path, this.#url.host),
       isOver: false,
@@ -89,7 +89,7 @@ class Pool {
         answered(status, source)
       },
     }
-    const timer = setTimeout(() => waiting.answered(0, 0), this.#timeoutMs)
+    const timer = setTimeout(() => waiting.answered(0, noSource), this.#timeoutMs)
     this.#send(waiting)
   }
 
@@ -122,7 +122,7 @@ class Pool {
         this.#all.delete(connection)
         if (this.#isClosed) return
         // Nobody is there to connect to: one of those who wait has its answer.
-        if (!wasOpen) this.#queue.shift()?.answered(0, 0)
+        if (!wasOpen) this.#queue.shift()?.answered(0, noSource)
         if (this.#queue.length > 0 && this.#all.size < this.#most) this.#open()
       },
     )

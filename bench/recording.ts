@@ -1,6 +1,5 @@
-/** Where an answer came from, as its Cache-Status says. */
-export const sources = ['none', 'memory', 'redis', 'origin', 'upstream'] as const
-export type Source = (typeof sources)[number]
+/** The source of an answer that says none, and of no answer. */
+export const noSource = 'none'
 
 /** A second, or another span, of a load. Times in milliseconds, but for `at`: seconds since the load began. */
 export interface Moment {
@@ -10,7 +9,7 @@ export interface Moment {
   mean: number
   p50: number
   p99: number
-  sources: Partial<Record<Source, number>>
+  sources: Record<string, number>
 }
 
 /**
@@ -23,6 +22,8 @@ export class Recording {
   #ms = new Float64Array(1024)
   #status = new Uint16Array(1024)
   #source = new Uint8Array(1024)
+  /** The names of the sources, as they came: an answer has the place of its own in here. */
+  readonly #names: string[] = []
   #count = 0
   /** Seconds the load took. */
   seconds = 0
@@ -31,13 +32,22 @@ export class Recording {
   /** Of one core, what the load itself used: near 1, and it is the load that is measured. */
   generatorCpu = 0
 
-  add(at: number, ms: number, status: number, source = 0): void {
+  add(at: number, ms: number, status: number, source = noSource): void {
     if (this.#count === this.#at.length) this.#grow()
     this.#at[this.#count] = at
     this.#ms[this.#count] = ms
     this.#status[this.#count] = status
-    this.#source[this.#count] = source
+    this.#source[this.#count] = this.#placeOf(source)
     this.#count += 1
+  }
+
+  #placeOf(source: string): number {
+    const place = this.#names.indexOf(source)
+    return place < 0 ? this.#names.push(source) - 1 : place
+  }
+
+  #sourceOf(answer: number): string {
+    return this.#names[this.#source[answer] as number] as string
   }
 
   #grow(): void {
@@ -93,10 +103,10 @@ export class Recording {
   }
 
   /** How many came from where. */
-  get sources(): Partial<Record<Source, number>> {
-    const counted: Partial<Record<Source, number>> = {}
+  get sources(): Record<string, number> {
+    const counted: Record<string, number> = {}
     for (let i = 0; i < this.#count; i += 1) {
-      const source = sources[this.#source[i] as number] as Source
+      const source = this.#sourceOf(i)
       counted[source] = (counted[source] ?? 0) + 1
     }
     return counted
@@ -107,7 +117,7 @@ export class Recording {
     const part = new Recording()
     for (let i = 0; i < this.#count; i += 1) {
       const at = this.#at[i] as number
-      if (at >= from && at < to) part.add(at, this.#ms[i] as number, this.#status[i] as number, this.#source[i])
+      if (at >= from && at < to) part.add(at, this.#ms[i] as number, this.#status[i] as number, this.#sourceOf(i))
     }
     part.seconds = Math.min(to, this.seconds) - from
     part.generatorCpu = this.generatorCpu
@@ -117,12 +127,7 @@ export class Recording {
   /** Takes over what `other` recorded, `later` seconds after this one began. */
   join(other: Recording, later = 0): void {
     for (let i = 0; i < other.#count; i += 1)
-      this.add(
-        (other.#at[i] as number) + later,
-        other.#ms[i] as number,
-        other.#status[i] as number,
-        other.#source[i] as number,
-      )
+      this.add((other.#at[i] as number) + later, other.#ms[i] as number, other.#status[i] as number, other.#sourceOf(i))
     this.seconds = Math.max(this.seconds, other.seconds + later)
   }
 
@@ -132,7 +137,7 @@ export class Recording {
       const at = Math.floor((this.#at[i] as number) / spanSeconds)
       const span = spans.get(at) ?? new Recording()
       spans.set(at, span)
-      span.add(at, this.#ms[i] as number, this.#status[i] as number, this.#source[i])
+      span.add(at, this.#ms[i] as number, this.#status[i] as number, this.#sourceOf(i))
     }
     return [...spans]
       .sort(([a], [b]) => a - b)
@@ -143,6 +148,13 @@ export class Recording {
         return { at: at * spanSeconds, answers, failed, mean, p50, p99, sources }
       })
   }
+}
+
+/** Every source of `recordings`, by its name: the tiers as they come first, then the origin, and what has none last. */
+export function sourcesOf(recordings: readonly Pick<Recording, 'sources'>[]): string[] {
+  const seen = new Set(recordings.flatMap(({ sources }) => Object.keys(sources)))
+  const last = ['origin', noSource].filter((name) => seen.delete(name))
+  return [...seen, ...last]
 }
 
 export function isGood(status: number): boolean {

@@ -3,8 +3,11 @@ import { parseArgs } from 'node:util'
 import { messageOf, WrongUsage } from './errors.ts'
 import { suggest } from './suggest.ts'
 
+/** What can be asked for by its name. */
+export const commands = ['serve', 'check', 'tune'] as const
+
 export interface Command {
-  name: 'serve' | 'check' | 'tune' | 'help' | 'version'
+  name: (typeof commands)[number] | 'help' | 'version'
   config: string
   db: boolean
   printSql: boolean
@@ -42,10 +45,9 @@ export function readArguments(args: string[], defaultConfig: string): Command {
   }
   if (values.help) return { ...command, name: 'help' }
   if (values.version) return { ...command, name: 'version' }
-  const [name = 'serve', ...more] = positionals
-  if (name !== 'serve' && name !== 'check' && name !== 'tune') {
-    throw new WrongUsage(`There is no command ${name}${suggest(name, ['serve', 'check', 'tune'])}`)
-  }
+  const [asked = 'serve', ...more] = positionals
+  const name = commands.find((command) => command === asked)
+  if (name === undefined) throw new WrongUsage(`There is no command ${asked}${suggest(asked, commands)}`)
   if (more.length > 0) throw new WrongUsage(`Nothing is expected after ${name}: ${more.join(' ')}`)
   if (values.db && name !== 'check') throw new WrongUsage('--db goes with check')
   if (values['print-sql'] && !values.db) throw new WrongUsage('--print-sql goes with check --db')

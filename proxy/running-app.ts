@@ -1,5 +1,6 @@
 // The program, running: what the process may ask of it until its end.
 import type { FastifyInstance } from 'fastify'
+import { redisTierNames } from './cache/redis.ts'
 import type { Config } from './config/schema.ts'
 import type { PublicListener } from './http/listener.ts'
 import type { Passthrough } from './http/upstream/passthrough.ts'
@@ -11,6 +12,9 @@ export interface RunningParts {
   admin: FastifyInstance
   upstream: Passthrough | undefined
   readiness: Readiness
+  memory: { readonly name: string }
+  /** The tiers behind memory, nearest first. */
+  farther: readonly { readonly name: string }[]
   redis: { readonly isConnected: boolean } | undefined
   warnings: readonly string[]
   /** Everything that was opened on the way here. */
@@ -39,8 +43,7 @@ export class RunningApp {
 
   /** The tiers, nearest first, and how they are, for people. */
   get tiers(): readonly string[] {
-    const { redis } = this.#parts
-    return ['memory', ...(redis ? [redis.isConnected ? 'redis' : 'redis (not reachable now)'] : [])]
+    return describeTiers(this.#parts)
   }
 
   /** From here on /ready says no; `signal` is what asked for it. */
@@ -67,4 +70,16 @@ export class RunningApp {
   close(): Promise<void> {
     return this.#parts.closing.disposeAsync()
   }
+}
+
+/** The names of the tiers, nearest first; beside that of Redis, that there is no connection to it. */
+export function describeTiers({
+  memory,
+  farther,
+  redis,
+}: Pick<RunningParts, 'memory' | 'farther' | 'redis'>): string[] {
+  const isAway = redis !== undefined && !redis.isConnected
+  return [memory, ...farther].map(({ name }) =>
+    name === redisTierNames.name && isAway ? `${name} (not reachable now)` : name,
+  )
 }

@@ -29,7 +29,7 @@ export const everything = '*'
 
 export const tableTag = (table: string): string => `table:${table}`
 export const rowsTag = (table: string): string => `rows:${table}`
-export const rowTag = (table: string, column: string, value: string | number): string =>
+export const rowTag = (table: string, column: string, value: string | number | boolean): string =>
   `row:${table}.${column}=${value}`
 export const routeTag = (route: string): string => `route:${route}`
 export const functionTag = (name: string): string => `function:${name}`

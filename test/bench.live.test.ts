@@ -15,7 +15,8 @@ const program = `
   const { parentPort } = require('node:worker_threads')
   createServer((request, response) => {
     const answer = () => {
-      response.writeHead(200, { 'Content-Length': 2, 'Cache-Status': 'onramp; hit; ttl=1; detail=memory' })
+      const tier = request.url === '/file' ? 'second-file' : 'memory'
+      response.writeHead(200, { 'Content-Length': 2, 'Cache-Status': 'onramp; hit; ttl=1; detail=' + tier })
       response.end('ok')
     }
     if (request.url === '/never') return
@@ -54,11 +55,13 @@ test('connections without any answer are counted, though a mean of the answers k
   expect(seen.mean).toBeLessThan(200)
 })
 
-test('arrivals come at the rate asked for, and say where answers came from', async () => {
-  const seen = await openLoop(url, { seconds: 4, rate: () => 250, path: () => '/', seed: 1 })
+test('arrivals come at the rate asked for, and say where answers came from, whatever tiers there are', async () => {
+  let asked = 0
+  const path = () => (asked++ % 2 === 0 ? '/' : '/file')
+  const seen = await openLoop(url, { seconds: 4, rate: () => 250, path, seed: 1 })
   expect(seen.count).toBeGreaterThan(880) // a thousand, give or take its square root
   expect(seen.count).toBeLessThan(1120)
-  expect(seen.sources).toEqual({ memory: seen.count })
+  expect(seen.sources).toEqual({ memory: Math.ceil(asked / 2), 'second-file': Math.floor(asked / 2) })
 })
 
 test('what fails is counted as failed: errors by both loops, and that nobody listens', async () => {

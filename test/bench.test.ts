@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { bestHits } from '../bench/belady.ts'
 import { page } from '../bench/page.ts'
 import { random, weighted } from '../bench/random.ts'
-import { median, percentileOf, Recording } from '../bench/recording.ts'
+import { median, percentileOf, Recording, sourcesOf } from '../bench/recording.ts'
 import { type Results, readmeTable } from '../bench/report.ts'
 import { holds } from '../bench/scenario.ts'
 import { bindings } from '../bench/servers/statement.ts'
@@ -36,10 +36,10 @@ describe('a recording', () => {
     const recording = new Recording()
     recording.seconds = 3
     for (const [at, ms, source] of [
-      [0, 1, 1],
-      [0.999, 3, 1],
-      [1, 10, 3],
-      [2.5, 20, 2],
+      [0, 1, 'memory'],
+      [0.999, 3, 'memory'],
+      [1, 10, 'origin'],
+      [2.5, 20, 'file'],
     ] as const)
       recording.add(at, ms, 200, source)
     expect(recording.between(0, 1).count).toBe(2)
@@ -47,8 +47,13 @@ describe('a recording', () => {
     expect(recording.overTime().map(({ at, answers, mean, sources }) => [at, answers, mean, sources])).toEqual([
       [0, 2, 2, { memory: 2 }],
       [1, 1, 10, { origin: 1 }],
-      [2, 1, 20, { redis: 1 }],
+      [2, 1, 20, { file: 1 }],
     ])
+    const joined = new Recording()
+    joined.add(0, 1, 0)
+    joined.join(recording, 1)
+    expect(joined.sources).toEqual({ none: 1, memory: 2, origin: 1, file: 1 })
+    expect(sourcesOf([joined])).toEqual(['memory', 'file', 'origin', 'none'])
   })
 })
 

@@ -104,6 +104,16 @@ describe('a file', () => {
     })
   })
 
+  test('has reserves only up to the connections there are, also where those are the default', () => {
+    const { connections } = read(routes).postgres
+    const reserving = (reserve: number) => withRoute(`share: { reserve: ${reserve} }`)
+    expect(faults(reserving(connections - 1))).toEqual([])
+    const fault = expect.stringMatching(/postgres\.connections: \d+ must be more than all share\.reserve/)
+    expect(faults(reserving(connections))).toEqual([fault])
+    expect(faults(`postgres: { connections: 4 }\n${reserving(4)}`)).toEqual([fault])
+    expect(faults(`postgres: { connections: 4 }\n${reserving(3)}`)).toEqual([])
+  })
+
   test('says the share of audits as a percentage', () => {
     for (const [written, share] of [
       ['0.1%', 0.001],

@@ -322,6 +322,7 @@ test('a Redis that is killed shows within two seconds', async () => {
   expect(levels).toContain('memory-only')
   await messages.return(undefined)
   await until(() => textOf(tab, '#level'), 'memory-only')
+  expect(await textOf(tab, '#why')).toContain('Redis cannot be used; memory and the database go on')
   expect(await textOf(tab, '#changes')).toContain('From healthy to memory-only')
   expect(await faultsOf(tab, 'header')).toEqual([])
   expect(complaints).toEqual([])

@@ -357,4 +357,14 @@ describe('numbers as people read them', async () => {
     ['bytes', 1536, '1.5 KiB'],
     ['bytes', 4_415_000, '4.21 MiB'],
   ])('%s of %j is %j', (how, value, text) => expect(words[how](value)).toBe(text))
+
+  test('the reason of a degradation level is what the program says, whatever tier it is; then what that means', () => {
+    expect(words.explain('memory-only', 'File cannot be used')).toBe(
+      'File cannot be used; memory and the database go on',
+    )
+    expect(words.explain('stale-only', 'the database is left alone')).toBe(
+      'The database is left alone; what is held is served',
+    )
+    expect(words.explain('healthy')).toBe('Everything is in use')
+  })
 })

@@ -52,7 +52,7 @@ describe('the degradation', () => {
   })
 
   test('goes down for any tier that is bypassed, and up when every one of them is back', () => {
-    const { see, reasons } = setup()
+    const { see, reasons, degradation } = setup()
     const file = { tier: 'file', label: 'File' }
     expect([
       see(bypassed),
@@ -62,6 +62,10 @@ describe('the degradation', () => {
       see({ kind: 'tier-back', ...file }),
     ]).toEqual(['memory-only', 'memory-only', 'memory-only', 'memory-only', 'healthy'])
     expect(reasons()).toEqual(['Redis cannot be used', undefined])
+    see({ kind: 'tier-bypassed', ...file, forMs: 1000 })
+    expect(degradation.reason).toBe('File cannot be used')
+    see(bypassed)
+    expect(degradation.reason).toBe('File and Redis cannot be used')
   })
 
   test('is reported once, after the fact that changed it', () => {

@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest'
 import { parse, parseAllDocuments } from 'yaml'
 import { newFolder } from '../bench/servers/run-folder.ts'
 import { readConfig } from '../proxy/config/load.ts'
+import { answerSources } from '../proxy/sources.ts'
 import { metricsOfEverything, type Series, seriesOf } from './scrape.ts'
 
 /** Memory outside of the engine's heap counts with the heap, and not by bounds of its own: see proxy/README.md. */
@@ -103,6 +104,12 @@ describe('an alert', () => {
     ])
   })
 
+  test('of a tier that is passed by holds for any tier', () => {
+    const told = rules.find(({ alert }) => alert === 'OnrampMemoryOnly')?.annotations
+    expect(told?.summary).not.toContain('Redis')
+    expect(told?.description).toContain('degradationReason in /stats')
+  })
+
   const isLabelOf = (expr: string, label: string) =>
     itsLabels.includes(label) || [...scraped].some(([name, labels]) => expr.includes(name) && labels.has(label))
 })
@@ -111,6 +118,23 @@ describe('the Grafana dashboard', () => {
   const targets = panels.flatMap(({ title, targets }) => targets.map((target) => [title, target] as const))
   test.each(targets)('%s asks for what onramp measures', (_title, { expr }) => {
     expect(unknownIn(bare(expr), scraped)).toEqual([])
+  })
+
+  test('counts a tier that is added: as a hit, and among what was answered', () => {
+    const sources = answerSources(['memory', 'redis', 'file'].map((name) => ({ name, label: name })))
+    const hits = sources.filter(({ isHit }) => isHit).map(({ name }) => name)
+    const counted = new Map(
+      targets.map(([title, { expr }]) => [
+        title,
+        [...expr.matchAll(/\bsource(=~|!~)"([^"]*)"/g)].map(([, operator, pattern]) =>
+          sources
+            .map(({ name }) => name)
+            .filter((name) => new RegExp(`^(?:${pattern})$`).test(name) === (operator === '=~')),
+        ),
+      ]),
+    )
+    expect(counted.get('Hit ratio')).toEqual([hits, [...hits, 'origin']])
+    expect(counted.get('SQL saved')).toEqual([[...hits, 'origin']])
   })
 
   test('names what its legends show, fills its width, and lets one choose the source and the instances', () => {

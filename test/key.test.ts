@@ -101,6 +101,9 @@ const pairs: [string, Params, Params][] = [
   ['composed and decomposed letters', { a: '\u00e9' }, { a: 'e\u0301' }],
   ['upper case and lower case', { a: 'A' }, { a: 'a' }],
   ['values given to different names', { a: 'x', b: null }, { a: null, b: 'x' }],
+  ['true and false', { a: true }, { a: false }],
+  ['a list of true and of false', { a: [true, false] }, { a: [false, true] }],
+  ['false and what was not given', { a: false }, { a: null }],
   ['a plus and a space', { a: '+' }, { a: ' ' }],
 ]
 test.each(pairs)('%s have two keys', (_what, one, other) => {

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { Parameter } from '../proxy/config/parameter-types.ts'
+import { type Parameter, parameterTypes } from '../proxy/config/parameter-types.ts'
 import type { RouteConfig } from '../proxy/config/schema.ts'
 import { describeRoute } from '../proxy/http/routes/description.ts'
 import { readQuery } from '../proxy/http/routes/input.ts'
@@ -508,6 +508,17 @@ describe('a route as people look at it', () => {
       rows: { plans: { column: 'plan_id', parameter: 'ids', holds: 'texts' } },
       sql: search.sql,
     })
+  })
+
+  test('has rules that hold what the type of their parameter says, or of its items', () => {
+    const parameters = { ...search.parameters, metals: { ...ids, items: search.parameters.metal } } as Declared
+    const rows = { a: { x: 'county' }, b: { x: 'ages' }, c: { x: 'limit' }, d: { x: 'metals' } }
+    const told = compileRoute({ ...search, parameters, rows })
+    expect(Object.values(told.query.rows).map(({ holds }) => holds)).toEqual(['texts', 'integers', 'integers', 'texts'])
+    expect(Object.entries(parameterTypes).map(([type, { holds }]) => [type, holds])).toContainEqual([
+      'integer',
+      'integers',
+    ])
   })
 
   test('has an option that is added to the schema, and is another route when that changes', () => {

@@ -172,10 +172,12 @@ describe('hits of a tier that ops does not know', () => {
 
 test('a bypassed tier that ops does not know degrades the process, is told by its label, and no longer when it is back', async () => {
   const { parts, file, request, keepInFile, admin } = setup()
-  const level = async () => (await admin.inject('/stats')).json().degradationLevel
+  const stats = async () => (await admin.inject('/stats')).json()
+  const level = async () => (await stats()).degradationLevel
   file.state.isBroken = true
   for (const id of [1, 2]) expect(await request(id)).toBe('origin')
   expect(await level()).toBe('memory-only')
+  expect((await stats()).degradationReason).toBe('File cannot be used')
   const changes = () => parts.recentEvents.changes().map(({ text }) => text)
   expect(changes()).toEqual(['From healthy to memory-only', 'File does not answer'])
   expect((await admin.inject('/metrics')).body).toContain(
@@ -186,6 +188,7 @@ test('a bypassed tier that ops does not know degrades the process, is told by it
   keepInFile(3)
   expect(await request(3)).toBe('file')
   expect(await level()).toBe('healthy')
+  expect(await stats()).not.toHaveProperty('degradationReason')
   expect(changes().slice(0, 2)).toEqual(['From memory-only to healthy', 'File answers again'])
 })
 

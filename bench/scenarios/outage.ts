@@ -1,6 +1,6 @@
 import { openLoop } from '../open-loop.ts'
 import { after } from '../processes.ts'
-import type { Moment, Recording } from '../recording.ts'
+import { type Moment, noSource, type Recording, sourcesOf } from '../recording.ts'
 import { duration, type Outcome, rounded, type Scenario } from '../scenario.ts'
 import { search, shoppers } from '../shoppers.ts'
 
@@ -80,9 +80,10 @@ function outcome(recording: Recording, happened: { at: number; what: string }[])
     ['Redis gone', when('Redis killed'), when('Redis back')],
     ['after it is back', when('Redis back'), recording.seconds],
   ]
+  const sources = sourcesOf([recording])
   const rows = phases.map(([name, from, to]) => {
     const part = recording.between(from, to)
-    const { memory = 0, redis = 0, origin = 0, none = 0 } = part.sources
+    const bySource = part.sources
     const many = (count: number) => count.toLocaleString('en-US')
     return [
       name,
@@ -91,10 +92,7 @@ function outcome(recording: Recording, happened: { at: number; what: string }[])
       duration(part.percentile(0.5)),
       duration(part.percentile(0.99)),
       duration(part.percentile(1)),
-      many(memory),
-      many(redis),
-      many(origin),
-      many(none),
+      ...sources.map((source) => many(bySource[source] ?? 0)),
     ]
   })
   const gone = recording.between(when('PostgreSQL killed'), when('PostgreSQL back'))
@@ -122,7 +120,15 @@ function outcome(recording: Recording, happened: { at: number; what: string }[])
     tables: [
       {
         title: 'By phase',
-        head: ['phase', 'requests', 'failed', 'p50', 'p99', 'longest', 'memory', 'redis', 'origin', 'no source'],
+        head: [
+          'phase',
+          'requests',
+          'failed',
+          'p50',
+          'p99',
+          'longest',
+          ...sources.map((source) => (source === noSource ? 'no source' : source)),
+        ],
         rows,
       },
     ],
@@ -144,9 +150,9 @@ function outcome(recording: Recording, happened: { at: number; what: string }[])
         kind: 'stack',
         x: 'seconds',
         y: 'answers in half a second',
-        series: (['memory', 'redis', 'origin', 'none'] as const).map((source) => ({
-          name: source === 'none' ? 'error' : source,
-          points: moments.map(({ at, sources }) => [at, sources[source] ?? 0]),
+        series: sources.map((source) => ({
+          name: source === noSource ? 'error' : source,
+          points: moments.map((moment) => [moment.at, moment.sources[source] ?? 0]),
         })),
         marks: happened.map(({ at, what }) => ({ x: at, label: what })),
       },

@@ -1,7 +1,7 @@
 import { openLoop } from '../open-loop.ts'
 import { after } from '../processes.ts'
 import { random } from '../random.ts'
-import type { Recording } from '../recording.ts'
+import { type Recording, sourcesOf } from '../recording.ts'
 import { type Context, duration, type Outcome, percent, rounded, type Scenario } from '../scenario.ts'
 import { freePort } from '../servers/programs.ts'
 import { askOnce, type Shopper, shoppers } from '../shoppers.ts'
@@ -73,11 +73,12 @@ export const surge: Scenario = {
 function outcome(runs: Record<string, Recording>, { isQuick }: Context, people: number): Outcome {
   const many = (count: number) => Math.round(count).toLocaleString('en-US')
   const result: Outcome = { claims: [], tables: [], charts: [], notes: [] }
+  const sources = sourcesOf(Object.values(runs))
   result.tables.push({
     title: `Up to ${many(people)} people`,
-    head: ['run', 'requests', 'p50', 'p99', 'longest', 'failed', 'memory', 'redis', 'origin', 'load: CPU'],
+    head: ['run', 'requests', 'p50', 'p99', 'longest', 'failed', ...sources, 'load: CPU'],
     rows: Object.entries(runs).map(([name, run]) => {
-      const { memory = 0, redis = 0, origin = 0 } = run.sources
+      const bySource = run.sources
       return [
         name,
         many(run.count),
@@ -85,9 +86,7 @@ function outcome(runs: Record<string, Recording>, { isQuick }: Context, people: 
         duration(run.percentile(0.99)),
         duration(run.percentile(1)),
         many(run.failed),
-        percent(memory / run.count),
-        percent(redis / run.count),
-        percent(origin / run.count),
+        ...sources.map((source) => percent((bySource[source] ?? 0) / run.count)),
         percent(run.generatorCpu),
       ]
     }),

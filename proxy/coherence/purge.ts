@@ -22,8 +22,17 @@ export interface Purged {
   missed: string[]
 }
 
-/** Makes the one way a purge takes. Once it resolves, this process serves nothing older. */
-export function purger(follower: Pick<LogFollower, 'publish'>, hasRedis: boolean) {
+/**
+ * Makes the one way a purge takes. Once it resolves, this process serves nothing older.
+ *
+ * `nearest` is memory, which every purge reaches; the tiers `farther` are reached by the log.
+ */
+export function purger(
+  follower: Pick<LogFollower, 'publish'>,
+  nearest: { readonly name: string },
+  farther: readonly { readonly name: string }[],
+) {
+  const behind = farther.map(({ name }) => name)
   return async (tags: readonly string[], soft: boolean): Promise<Purged> => {
     const position = await follower.publish({ tags, soft, cause: 'purge' })
     const isInLog = position !== undefined
@@ -32,8 +41,8 @@ export function purger(follower: Pick<LogFollower, 'publish'>, hasRedis: boolean
       soft,
       position: position && `${position.pos}:${position.id}`,
       scope: isInLog ? 'fleet' : 'process',
-      reached: isInLog && hasRedis ? ['memory', 'redis'] : ['memory'],
-      missed: isInLog ? [] : ['redis'],
+      reached: isInLog ? [nearest.name, ...behind] : [nearest.name],
+      missed: isInLog ? [] : [...behind],
     }
   }
 }

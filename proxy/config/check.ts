@@ -81,7 +81,8 @@ function checkTimeouts(raw: unknown, tell: TellFault): void {
 
 /** Every reserve can be kept at once, with a slot to spare for those without one. */
 function checkShares(raw: unknown, tell: TellFault): void {
-  const connections = Number(recordAt(raw, ['postgres']).connections ?? 10)
+  const shape = schema.shape.postgres.unwrap().shape.connections
+  const connections = shape.safeParse(valueAt(raw, ['postgres', 'connections'])).data ?? Number.NaN
   const reserves = Object.values(recordAt(raw, ['routes'])).map((route) =>
     Number(valueAt(route, ['share', 'reserve']) ?? 0),
   )

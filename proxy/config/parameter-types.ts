@@ -3,12 +3,16 @@ import { z } from 'zod'
 import { messageOf, quote } from '../errors.ts'
 import { flag, integer } from './scalars.ts'
 
-/** One type of parameter: its settings, and what they say against each other, in sentences. */
+/** What the database takes the values of a parameter for. */
+export type Held = 'texts' | 'integers'
+
+/** One type of parameter: its settings, what they say against each other, in sentences, and what its values are. */
 function parameterType<Settings extends z.ZodObject>(
   settings: Settings,
   contradictions: (parameter: z.output<Settings>) => string[],
+  holds: Held = 'texts',
 ) {
-  return { settings, contradictions }
+  return { settings, contradictions, holds }
 }
 
 /** The sentences of the rules that are broken. */
@@ -51,6 +55,7 @@ const scalarTypes = {
           `has a default outside its bounds: ${quote(preset)}`,
         ],
       ),
+    'integers',
   ),
   enum: parameterType(
     z.strictObject({
@@ -109,6 +114,11 @@ export type Parameter = ParameterOf[keyof ParameterOf]
 
 /** A parameter of a route. */
 export const parameter = anyOf(Object.values(parameterTypes))
+
+/** What the values of `parameter` are, or the items of a list. */
+export function heldBy(parameter: Parameter): Held {
+  return scalarTypes[parameter.type === 'list' ? parameter.items.type : parameter.type].holds
+}
 
 /** What the settings of `parameter` say against each other, in sentences. */
 export function contradictions(parameter: Parameter): string[] {

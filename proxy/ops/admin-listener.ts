@@ -60,7 +60,7 @@ export function adminListener(parts: AdminListenerParts): FastifyInstance {
     hotKeys: (route) => hotKeys.of(route),
     slowest: (route) => recentEvents.slowest(route),
   })
-  const purge = purger(parts.logFollower, parts.redis !== undefined)
+  const purge = purger(parts.logFollower, parts.memory, parts.farther)
   adminRoutes(server, {
     ...parts,
     token,

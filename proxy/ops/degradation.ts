@@ -60,6 +60,11 @@ export class DegradationMonitor {
     return this.#clock.now() - this.#since
   }
 
+  /** Why it is not on the best level, as a sentence without its end; nothing where it is. */
+  get reason(): string | undefined {
+    return this.#reasonFor(this.#level)
+  }
+
   readonly observe: Observe = (fact) => {
     if (fact.kind === 'response') return
     lookUpFact(this.#taking, fact)

@@ -19,6 +19,8 @@ export interface ProcessState {
   uptimeSeconds: number
   degradationLevel: DegradationLevel
   degradationSeconds: number
+  /** Unless it is healthy. */
+  degradationReason?: string
   memory: Pick<MemoryTier, 'bytes' | 'maxBytes' | 'entries'>
   /** Where there is one. */
   redis?: { connected: boolean }
@@ -52,10 +54,12 @@ export interface StateParts {
 
 export function stateOf(parts: StateParts): ProcessState {
   const { clock, degradation, memory, redis, logFollower, changes, origin, cache, upstream } = parts
+  const { reason } = degradation
   return {
     uptimeSeconds: clock.now() / 1000,
     degradationLevel: degradation.level,
     degradationSeconds: degradation.forMs / 1000,
+    ...(reason !== undefined && { degradationReason: reason }),
     memory: { bytes: memory.bytes, maxBytes: memory.maxBytes, entries: memory.entries },
     ...(redis && { redis: { connected: redis.isConnected } }),
     coherence: { ...logFollower.state, follow: { mode: changes.mode, state: changes.state, why: changes.why } },

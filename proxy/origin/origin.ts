@@ -21,8 +21,10 @@ export interface RowRule {
   holds: 'texts' | 'integers'
 }
 
+type Scalar = string | number | boolean
+
 /** Bound by name; a list becomes a PostgreSQL array, `null` a NULL. */
-export type Values = Readonly<Record<string, string | number | readonly (string | number)[] | null>>
+export type Values = Readonly<Record<string, Scalar | readonly Scalar[] | null>>
 
 /** The JSON as PostgreSQL wrote it (empty for no row), and how many rows it holds. */
 export interface OriginAnswer {

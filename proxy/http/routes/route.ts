@@ -1,6 +1,7 @@
 // A configured route, compiled.
 import { createHash } from 'node:crypto'
 import { type Key, type Params, spellKey } from '../../cache/key.ts'
+import { heldBy } from '../../config/parameter-types.ts'
 import type { RouteConfig } from '../../config/schema.ts'
 import type { Fault } from '../../errors.ts'
 import type { Query, RowRule } from '../../origin/origin.ts'
@@ -108,10 +109,9 @@ function parametersReader({ parameters }: RouteConfig): Pick<Route, 'read' | 'fi
 function rowRules({ rows, parameters }: RouteConfig): Query['rows'] {
   return Object.fromEntries(
     Object.entries(rows).flatMap(([table, columns]) =>
-      Object.entries(columns).map(([column, parameter]) => {
+      Object.entries(columns).flatMap(([column, parameter]) => {
         const declared = parameters[parameter]
-        const type = declared?.type === 'list' ? declared.items.type : declared?.type
-        return [table, { column, parameter, holds: type === 'integer' ? 'integers' : 'texts' } as const]
+        return declared ? [[table, { column, parameter, holds: heldBy(declared) }]] : []
       }),
     ),
   )

@@ -1,5 +1,5 @@
 import { byId, element, write } from './dom.js'
-import { count, levels, number, percent, seconds, span } from './words.js'
+import { count, explain, levels, number, percent, seconds, span } from './words.js'
 
 /**
  * @import { DegradationLevel } from '../degradation.ts'
@@ -11,10 +11,11 @@ import { count, levels, number, percent, seconds, span } from './words.js'
  *
  * @param {Stats} stats
  */
-export function showHealth({ degradationLevel, degradationSeconds, breakers }) {
+export function showHealth({ degradationLevel, degradationReason, degradationSeconds, breakers }) {
   const open = breakers.filter(({ state }) => state !== 'closed').map(({ name }) => name)
-  const why = open.length === 0 ? '' : `. Breaker open: ${open.slice(0, 3).join(', ')}`
-  writeHealth(degradationLevel, degradationLevel, why, `for ${span(degradationSeconds)}`)
+  const more = open.length === 0 ? '' : `. Breaker open: ${open.slice(0, 3).join(', ')}`
+  const why = explain(degradationLevel, degradationReason)
+  writeHealth(degradationLevel, degradationLevel, why, more, `for ${span(degradationSeconds)}`)
 }
 
 /**
@@ -23,17 +24,18 @@ export function showHealth({ degradationLevel, degradationSeconds, breakers }) {
  * @param {number} silentSeconds
  */
 export function showNoContact(silentSeconds) {
-  writeHealth('none', 'no contact', '', `for ${span(silentSeconds)}; trying again each second`)
+  writeHealth('none', 'no contact', explain('none'), '', `for ${span(silentSeconds)}; trying again each second`)
 }
 
 /**
  * @param {DegradationLevel | 'none'} level
  * @param {string} word
+ * @param {string} why
  * @param {string} more
  * @param {string} since
  */
-function writeHealth(level, word, more, since) {
-  const [sign, why] = levels[level]
+function writeHealth(level, word, why, more, since) {
+  const [sign] = levels[level]
   const hasChanged = document.body.dataset.level !== level
   document.body.dataset.level = level
   byId('sign', HTMLElement).textContent = sign

@@ -86,16 +86,29 @@ export function bytes(value) {
 }
 
 /**
- * How things are, by the degradation level: a sign of its own shape, and why. `none`: there is no contact.
+ * How things are, by the degradation level: a sign of its own shape, and what that means. `none`: there is no contact.
  *
- * @type {Record<DegradationLevel | 'none', readonly [sign: string, why: string]>}
+ * @type {Record<DegradationLevel | 'none', readonly [sign: string, meaning: string]>}
  */
 export const levels = {
   healthy: ['●', 'Everything is in use'],
-  'memory-only': ['◆', 'Redis is passed by; memory and the database go on'],
-  'stale-only': ['▲', 'The database is left alone; what is held is served'],
+  'memory-only': ['◆', 'Memory and the database go on'],
+  'stale-only': ['▲', 'What is held is served'],
   shedding: ['■', 'Some requests are refused, so that the others are answered in time'],
   none: ['○', 'No contact with onramp'],
+}
+
+/**
+ * Why it is on that level, where there is a reason, and what that means.
+ *
+ * @param {DegradationLevel | 'none'} level
+ * @param {string} [reason]
+ */
+export function explain(level, reason) {
+  const [, meaning] = levels[level]
+  if (reason === undefined) return meaning
+  const lower = meaning.charAt(0).toLowerCase() + meaning.slice(1)
+  return `${reason.charAt(0).toUpperCase()}${reason.slice(1)}; ${lower}`
 }
 
 /**

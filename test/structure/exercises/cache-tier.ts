@@ -1,6 +1,6 @@
 import type { Exercise } from './exercise.ts'
 
-/** A tier between memory and Redis: its hits are answered, counted and shown under its own name. */
+/** A tier between memory and Redis: its hits are answered, counted and shown under its own name, and a purge reaches it. */
 export const cacheTier: Exercise = {
   title: 'a cache tier',
   mostFiles: 2,
@@ -41,7 +41,7 @@ import { overflowTier } from './cache/overflow.ts'`,
     },
   ],
   // The answer is larger than the eighth of memory that one entry may take, so that only the new tier can hold it.
-  probe: `import { equal, match } from 'node:assert/strict'
+  probe: `import { deepEqual, equal, match } from 'node:assert/strict'
 import { writeFileSync } from 'node:fs'
 import { pino } from 'pino'
 import { createApp } from '../proxy/app.ts'
@@ -80,6 +80,14 @@ try {
   match(body, /^onramp_responses_total\\{route="one",source="overflow",state="fresh",status="200"\\} 1$/m)
   const stats = await ask(app.admin.server, '/stats')
   match(stats.body, /"overflow":1\\b/)
+  const purged = await ask(app.admin.server, {
+    method: 'POST',
+    url: '/purge',
+    headers: { 'content-type': 'application/json' },
+    payload: '{"all":true}',
+  })
+  match(purged.body, /"reached":\\["memory","overflow"\\],"missed":\\[\\]/)
+  deepEqual(app.tiers, ['memory', 'overflow'])
 } finally {
   await Promise.all([app.public.close(), app.admin.close()])
   await app.close()

@@ -1,0 +1,15 @@
+import { expect, test } from 'vitest'
+import { describeTiers } from '../proxy/running-app.ts'
+
+const [memory, file, shared] = ['memory', 'file', 'redis'].map((name) => ({ name })) as [Named, Named, Named]
+type Named = { name: string }
+
+test.each([
+  [[], undefined, ['memory']],
+  [[shared], { isConnected: true }, ['memory', 'redis']],
+  [[shared], { isConnected: false }, ['memory', 'redis (not reachable now)']],
+  [[file, shared], { isConnected: false }, ['memory', 'file', 'redis (not reachable now)']],
+  [[file], undefined, ['memory', 'file']],
+])('the tiers behind memory %j, beside Redis %j, are told as %j', (farther, redis, told) => {
+  expect(describeTiers({ memory, farther, redis })).toEqual(told)
+})
