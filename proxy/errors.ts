@@ -33,7 +33,7 @@ export interface Fault {
   detail: string
 }
 
-/** An error that has an answer: thrown anywhere, rendered once, in `http/reply`. */
+/** An error that has an answer: thrown anywhere, rendered once, in `problem-reply.ts`. */
 export class Problem extends Error {
   readonly code: ProblemCode
   readonly faults: readonly Fault[]

@@ -1,12 +1,15 @@
+import { once } from 'node:events'
+import { type AddressInfo, connect, type Socket } from 'node:net'
 import { duplexPair } from 'node:stream'
 import { text } from 'node:stream/consumers'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { Audit } from '../proxy/cache/audit.ts'
-import type { Encoding } from '../proxy/cache/entry.ts'
+import type { Encoding, Entry } from '../proxy/cache/entry.ts'
 import type { Key } from '../proxy/cache/key.ts'
 import { noLeases } from '../proxy/cache/lease.ts'
 import { memoryTier } from '../proxy/cache/memory.ts'
 import { ReadThrough } from '../proxy/cache/read-through.ts'
+import type { Tier } from '../proxy/cache/tier.ts'
 import { Ledger } from '../proxy/coherence/ledger.ts'
 import { Problem } from '../proxy/errors.ts'
 import { Dispatcher, type PublicLimits } from '../proxy/http/dispatch.ts'
@@ -45,21 +48,24 @@ const limits: PublicLimits = {
 function setup({
   cors = [],
   noCache,
+  audit = 0,
   clock = new ManualClock(),
   scheduler = new Scheduler(clock),
 }: {
   cors?: string[]
   noCache?: number
+  audit?: number
   clock?: ManualClock
   scheduler?: Scheduler
 } = {}) {
   const seen = recorder()
   const asked: Values[] = []
-  const origin: Pick<GuardedOrigin, 'query' | 'admit'> & {
+  const origin: Pick<GuardedOrigin, 'query' | 'admit' | 'isIdleFor'> & {
     answer: (values: Values) => { json: string; rows: number }
   } = {
     answer: (values) => ({ json: JSON.stringify(values), rows: 1 }),
     admit() {},
+    isIdleFor: () => true,
     async query(_query, values) {
       asked.push(values)
       return this.answer(values)
@@ -67,10 +73,18 @@ function setup({
   }
   const wanted: [Key, Encoding][] = []
   const ledger = new Ledger()
+  ledger.join({ pos: 7, id: 'start' })
   const memory = memoryTier(1024 ** 2, seen.observe)
+  const inRedis = new Map<Key, Entry>()
+  const redis: Tier = {
+    name: 'redis',
+    label: 'Redis',
+    get: async (key) => inRedis.get(key),
+    set: async () => true,
+  }
   const cache = new ReadThrough({
     memory,
-    farther: [],
+    farther: [redis],
     leases: noLeases,
     ledger,
     clock,
@@ -84,6 +98,7 @@ function setup({
   const routes = (cacheControl: string) => [
     compileRoute({
       ...common,
+      audit,
       cacheControl,
       lifetime: { ...lifetime, noCache },
       name: 'county',
@@ -122,7 +137,7 @@ function setup({
   const dispatcher = new Dispatcher({
     routing,
     cache,
-    audit: new Audit({ ledger, clock, observe: seen.observe, random: () => 1 }),
+    audit: new Audit({ ledger, clock, observe: seen.observe, random: () => 0 }),
     variants: { want: (key, encoding) => wanted.push([key, encoding]) },
     origin: guarded,
     scheduler,
@@ -136,7 +151,7 @@ function setup({
   })
   listener.serve(dispatcher)
   const askServer = (request: string | Asked) => ask(listener.server, request)
-  return { listener, ask: askServer, reload, lookAgain, asked, wanted, origin, clock, seen, memory }
+  return { listener, ask: askServer, reload, lookAgain, asked, wanted, origin, clock, seen, memory, inRedis }
 }
 
 const json = { 'content-type': 'application/json' }
@@ -157,6 +172,41 @@ test('a route that is closed is refused, and so is what was under way for it; no
   expect(answers.map(({ statusCode }) => statusCode)).toEqual([503, 503, 503])
   expect(answers.map(({ body }) => JSON.parse(body).detail)).toEqual(Array(3).fill('It is private.'))
   expect([asked.length, memory.entries]).toEqual([0, 0])
+})
+
+test('a route that is closed says so, whatever it is asked with', async () => {
+  const { ask, lookAgain } = setup()
+  lookAgain({ closed: 'It is private.' })
+  const post = { method: 'POST', url: '/api/search', headers: json, payload: '{"n":"x"}' }
+  for (const request of ['/api/search?n=x', `/api/counties/${'1'.repeat(500)}`, post]) {
+    const answer = await ask(request)
+    expect([answer.statusCode, answer.json().detail]).toEqual([503, 'It is private.'])
+  }
+})
+
+test('hits are audited, from memory and from Redis; what the origin has said is not, nor what is given in its place', async () => {
+  const other = setup({ audit: 1 })
+  await other.ask('/api/counties/51059')
+  await settled()
+  expect(other.clock.timers).toBe(0)
+  const { ask, origin, clock, seen, inRedis } = setup({ audit: 1 })
+  for (const { key, entry } of other.memory.list()) inRedis.set(key, entry)
+  /** What became of a request, and how many audits it has brought. */
+  const asking = async () => {
+    const before = seen.of('audited').length
+    const { headers } = await ask('/api/counties/51059')
+    clock.pass(0)
+    await settled()
+    return [headers['cache-status']?.toString().replace(/ttl=-?\d+; /, ''), seen.of('audited').length - before]
+  }
+  expect(await asking()).toEqual(['onramp; hit; detail=redis', 1])
+  expect(await asking()).toEqual(['onramp; hit; detail=memory', 1])
+  clock.pass(lifetime.fresh + lifetime.stale + 1000)
+  origin.answer = () => {
+    throw new Problem('origin-failed', 'In a word.')
+  }
+  expect(await asking()).toEqual(['onramp; fwd=stale; detail=stale-only', 0])
+  expect(await asking()).toEqual(['onramp; hit; detail=stale-only', 0])
 })
 
 test('an answer has the tags of what its route is known to read when its statement is sent', async () => {
@@ -367,6 +417,78 @@ describe('a request that has to wait for its turn', () => {
     expect(answers.match(/HTTP\/1\.1 \d+/g)).toEqual(Array(3).fill('HTTP/1.1 200'))
     expect(answers.match(/(?<="fips":")\d+/g)).toEqual(['51059', '51013', '51600'])
     expect(asked.map(({ fips }) => fips)).toEqual(['51059', '51013', '51600'])
+  })
+})
+
+describe('a POST whose content cannot be read to its end', () => {
+  const head = 'POST /api/search HTTP/1.1\r\nHost: onramp\r\nContent-Type: application/json\r\n'
+  const chunked = `${head}Transfer-Encoding: chunked\r\n\r\n5\r\n{"q":\r\n`
+
+  /** Over a socket of the system's: one that a server ends, it closes. `gone`: it knows that its client is. */
+  async function connected() {
+    const parts = setup()
+    const { server } = parts.listener
+    await parts.listener.listen({ port: 0, host: '127.0.0.1' })
+    const { port } = server.address() as AddressInfo
+    const accepted = once(server, 'connection')
+    const begun = once(server, 'request').then(settled)
+    const client = connect(port, '127.0.0.1')
+    const [line] = (await accepted) as [Socket]
+    const gone = new Promise((resolve) => line.once('close', resolve)).then(settled)
+    onTestFinished(() => parts.listener.close())
+    return { ...parts, client, begun, gone }
+  }
+
+  test.each([
+    ['has a chunk that is none', (client: Socket) => client.write('ZZ\r\n')],
+    ['ends in the middle of it', (client: Socket) => client.end()],
+  ])('since it %s is refused, and that is told once', async (_why, goOn) => {
+    const { begun, client, gone, seen, asked } = await connected()
+    client.write(chunked)
+    await begun
+    goOn(client)
+    expect(await text(client)).toMatch(/^HTTP\/1\.1 400 Bad Request\r\n/)
+    await gone
+    expect(seen.of('response')).toMatchObject([{ route: 'search', source: 'none', state: 'error', status: 400 }])
+    expect(asked).toEqual([])
+  })
+
+  test('since it could not from the first is refused before it begins, and that is told once', async () => {
+    const { client, gone, seen } = await connected()
+    client.write(`${chunked}ZZ\r\n`)
+    expect(await text(client)).toMatch(/^HTTP\/1\.1 400 Bad Request\r\n/)
+    await gone
+    expect(seen.of('response')).toMatchObject([{ route: 'search', source: 'none', state: 'error', status: 400 }])
+  })
+
+  test('since it does not come is refused, and that is told once', async () => {
+    const { begun, client, gone, clock, seen } = await connected()
+    client.write(chunked)
+    await begun
+    clock.pass(limits.headerTimeoutMs)
+    expect(await text(client)).toMatch(/^HTTP\/1\.1 408 Request Timeout\r\n/)
+    await gone
+    expect(seen.of('response')).toMatchObject([{ route: 'search', status: 408 }])
+  })
+
+  test('since its connection is gone has no answer, and none is told', async () => {
+    const { begun, client, gone, seen } = await connected()
+    client.write(chunked)
+    await begun
+    client.on('error', () => {}).resetAndDestroy()
+    await gone
+    expect(seen.of('response')).toEqual([])
+  })
+
+  test.each([
+    ['is compressed', 'Content-Encoding: gzip\r\nContent-Length: 20\r\n', 415],
+    ['is more than is taken', 'Content-Length: 201\r\n', 413],
+  ])('since it %s has its connection ended', async (_why, fields, status) => {
+    const { client } = await connected()
+    client.write(`${head}${fields}\r\n{"q":`)
+    const answer = await text(client)
+    expect(answer).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `))
+    expect(answer).toMatch(/^Connection: close\r$/m)
   })
 })
 

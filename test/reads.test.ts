@@ -1,8 +1,15 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { newFolder } from '../bench/servers/run-folder.ts'
+import { readConfig } from '../proxy/config/load.ts'
+import { prepare } from '../proxy/http/routes/prepare.ts'
 import { RouteReads } from '../proxy/http/routes/reads.ts'
 import { compileRoute, type Route } from '../proxy/http/routes/route.ts'
+import { Routing } from '../proxy/http/routes/routing.ts'
 import { routeTable } from '../proxy/http/routes/table.ts'
-import type { Origin } from '../proxy/origin/origin.ts'
+import type { Inspection, Origin } from '../proxy/origin/origin.ts'
+import { recorder } from './support.ts'
 
 const route = compileRoute({
   name: 'county',
@@ -32,7 +39,7 @@ function setup() {
   }
 }
 
-test('a read made before a view was redefined, as a warm-up is, has the tags of what its route reads when its statement is sent', () => {
+test('a read made before a view was redefined has the tags of what its route reads when its statement is sent', () => {
   const { read, lookAgain } = setup()
   expect(read.tags()).toEqual(['route:county', 'table:before'])
   lookAgain({ tables: ['after'], functions: ['f()'] })
@@ -45,4 +52,41 @@ test('a read of a route that is closed by now is refused, before its statement a
   lookAgain({ closed: 'It is private.' })
   await expect(underWay).rejects.toThrow('It is private.')
   await expect(read.load(() => {})).rejects.toThrow('It is private.')
+})
+
+test('what warm lists, listed before a view was redefined, has the tags of what its route reads by now', async () => {
+  const file = join(newFolder('reads'), 'onramp.yaml')
+  writeFileSync(
+    file,
+    'postgres: { url: "postgres://u@h/d" }\nroutes: { view: { path: /view, sql: "select text from seen" } }\nwarm: [view]\n',
+  )
+  const config = readConfig(file, {})
+  let tables = ['before']
+  const inspect = async (): Promise<Inspection> => ({
+    faults: [],
+    warnings: [],
+    routes: new Map([['view', { parameterTypes: {}, tables, functions: [] }]]),
+    exposing: new Set(),
+    isOfMoment: false,
+  })
+  const origin = {
+    query: async () => ({ json: '[]', rows: 0 }),
+    admit: () => {},
+    inspect,
+    warm: async () => {},
+    connections: { total: 0, idle: 0, waiting: 0 },
+    close: async () => {},
+  }
+  const routing = new Routing({
+    config,
+    prepared: await prepare(config, origin),
+    origin,
+    logFollower: { publish: async () => ({ pos: 1, id: 'one' }) },
+    observe: recorder().observe,
+  })
+  const [read] = routing.listedReads
+  expect(read?.tags()).toEqual(['route:view', 'table:before'])
+  tables = ['after']
+  await routing.inspectAgain()
+  expect([read, ...routing.listedReads].map((one) => one?.tags())).toEqual(Array(2).fill(['route:view', 'table:after']))
 })

@@ -23,7 +23,7 @@ const maxWaiting = 1000
 
 /**
  * Builds the compressed variants of entries in memory: each once, when an answer was sent to somebody who would rather have had it, in
- * Node's thread pool, never on the road of a request.
+ * Node's thread pool, so that no request waits for it.
  *
  * Compressing takes longer than much of what is asked of a database, so what nobody asks for is not built. When more than a
  * thousand entries wait, further ones are passed over until somebody asks again.

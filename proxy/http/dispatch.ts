@@ -97,6 +97,7 @@ export class Dispatcher implements Handlers {
     connection.requests += 1
     if (limits.maxRequests > 0 && connection.requests > limits.maxRequests) return // the one before has ended the connection
     if (connection.requests === limits.maxRequests) response.shouldKeepAlive = false
+    const came = clock.now()
     const isSafe = safeMethods.has(request.method ?? '')
     // Node gives the connection to one response at a time, in their order.
     const isBehind = currentResponse(request) !== response
@@ -105,9 +106,9 @@ export class Dispatcher implements Handlers {
       connection.changing += 1
       response.once('close', () => {
         connection.changing -= 1
+        this.#closed(request, response, came)
       })
     }
-    const came = clock.now()
     if (mustWait) response.once('socket', () => this.#begin(request, response, clock.now()))
     else if (connection.waiting === 0 && scheduler.mayBegin(came)) this.#begin(request, response, came)
     else {
@@ -126,8 +127,10 @@ export class Dispatcher implements Handlers {
     const context = this.#contextOf(request, response, began)
     if (context instanceof Problem) return void this.#refuse(request, response, context)
     const { passthrough } = this.#deps
-    if (passthrough !== undefined && !this.#isOurs(context.head, context.match, request))
+    if (passthrough !== undefined && !this.#isOurs(context.head, context.match, request)) {
+      context.isObserved = true
       return void passthrough.carry(request, response, context.head)
+    }
     this.#expectContent(context)
     this.#answers.answer(context)
   }
@@ -144,6 +147,7 @@ export class Dispatcher implements Handlers {
       answer: undefined,
       requestId: undefined,
       error: undefined,
+      isObserved: false,
     }
     return request.context
   }
@@ -184,6 +188,7 @@ export class Dispatcher implements Handlers {
     const { status, headers, body } = problemReply(problem)
     response.writeHead(status, { ...headers, Connection: 'close' })
     response.end(body)
+    if (request.context !== undefined) request.context.isObserved = true
     this.#deps.observe({
       kind: 'response',
       route: request.context?.match?.route.name ?? 'none',
@@ -197,7 +202,17 @@ export class Dispatcher implements Handlers {
     })
   }
 
-  #answered({ head, match, began, answer, requestId, error }: RequestContext, status: number): void {
+  /** Observes what nobody has yet: the parser has given up on the content, and answered (unreadable-request), maybe before it began. */
+  #closed(request: Arriving, response: ServerResponse, came: number): void {
+    if (!response.headersSent) return
+    const context = request.context ?? this.#contextOf(request, response, came)
+    if (!(context instanceof Problem)) this.#answered(context, response.statusCode)
+  }
+
+  #answered(context: RequestContext, status: number): void {
+    if (context.isObserved) return
+    context.isObserved = true
+    const { head, match, began, answer, requestId, error } = context
     this.#deps.observe({
       kind: 'response',
       route: match?.route.name ?? 'none',

@@ -18,4 +18,6 @@ export interface RequestContext {
   /** Of a request that failed. */
   requestId: string | undefined
   error: unknown
+  /** Whether its response is observed, or somebody else sees to that: each is once. */
+  isObserved: boolean
 }

@@ -13,8 +13,9 @@ import { type Cors, isPreflight, preflightFields, withCors } from '../cors.ts'
 import type { RequestHead } from '../head.ts'
 import { type Reply, replyWith } from '../reply.ts'
 import type { RequestContext, RouteMatch } from '../request-context.ts'
-import { readJsonContent } from './content.ts'
+import { readJsonContent, UnreadContent } from './content.ts'
 import { readBody, readQuery } from './input.ts'
+import { mustBeOpen } from './reads.ts'
 import type { Route } from './route.ts'
 import type { Routing } from './routing.ts'
 import type { RouteTable } from './table.ts'
@@ -110,12 +111,17 @@ export class RouteAnswers {
       if (!context.response.headersSent)
         this.#serve(context, match, this.#read(match, readBody(content, maxParameters)))
     } catch (error) {
-      this.#fail(context, error)
+      // Who has left in the middle of it has no answer.
+      if (context.response.headersSent || !context.response.destroyed) this.#fail(context, error)
     }
   }
 
-  /** What a request asks of the cache, by what its client has sent. Throws `bad-parameters`. */
+  /**
+   * What a request asks of the cache, by what its client has sent. Throws `origin-unavailable` where the route is closed, whatever was sent;
+   * else `bad-parameters`.
+   */
   #read({ route, given }: RouteMatch, sent: Map<string, readonly unknown[]>): Read {
+    mustBeOpen(route)
     // What the path names, nothing else can name again.
     for (const [name, values] of given) sent.set(name, values)
     const read = route.read(sent)
@@ -157,7 +163,8 @@ export class RouteAnswers {
     })
     if (reply.wanted !== undefined) this.#deps.variants.want(read.key, reply.wanted)
     this.#send(context, reply)
-    if (route.audit > 0)
+    // In place of a fresh answer it is no hit, and the database has enough to do.
+    if (route.audit > 0 && answer.forwarded === undefined && answer.fallbackReason === undefined)
       this.#deps.audit.consider(read, answer, route.audit, () => this.#deps.origin.isIdleFor(route.query))
   }
 
@@ -167,7 +174,7 @@ export class RouteAnswers {
     context.requestId = this.#idOf(request)
     if (response.headersSent) return void response.destroy()
     const problem = asProblem(error)
-    if (problem.code === 'body-too-large') response.shouldKeepAlive = false // the rest of it is read by nobody
+    if (problem instanceof UnreadContent) response.shouldKeepAlive = false
     const reply = errorReply(problem, this.#deps.random, context.requestId)
     this.#send(context, headers === undefined ? reply : { ...reply, headers: { ...reply.headers, ...headers } })
   }

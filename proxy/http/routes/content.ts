@@ -4,6 +4,9 @@ import type { IncomingMessage } from 'node:http'
 import { MIMEType } from 'node:util'
 import { Problem } from '../../errors.ts'
 
+/** A refusal of content that has not been read: its client may go on sending, so the connection ends. */
+export class UnreadContent extends Problem {}
+
 /**
  * Reads the content of `request`, JSON in UTF-8 of at most `maxBytes`, as text; nothing where it has none and says so.
  *
@@ -18,7 +21,7 @@ export async function readJsonContent(request: IncomingMessage, maxBytes: number
   if (!isJson(type)) throw new Problem('wrong-media-type', 'Its Content-Type is not application/json.')
   const coding = headers['content-encoding']
   if (coding !== undefined)
-    throw new Problem('wrong-media-type', `A body with Content-Encoding ${coding} is not taken.`)
+    throw new UnreadContent('wrong-media-type', `A body with Content-Encoding ${coding} is not taken.`)
   if (Number(headers['content-length']) > maxBytes) throw tooLarge()
   const content = await collect(request, maxBytes)
   if (!isUtf8(content)) throw new Problem('bad-body', 'The body is not UTF-8.')
@@ -50,6 +53,6 @@ function collect(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
   })
 }
 
-function tooLarge(): Problem {
-  return new Problem('body-too-large', 'The body is larger than this server takes.')
+function tooLarge(): UnreadContent {
+  return new UnreadContent('body-too-large', 'The body is larger than this server takes.')
 }

@@ -47,6 +47,7 @@ export class RouteReads {
   }
 }
 
-function mustBeOpen({ closed }: Route): void {
+/** Throws `origin-unavailable` where the route is closed. */
+export function mustBeOpen({ closed }: Route): void {
   if (closed !== undefined) throw new Problem('origin-unavailable', closed)
 }

@@ -1,5 +1,5 @@
 // What can go wrong with the upstream, in the terms of a reply.
-import { Problem } from '../../errors.ts'
+import { codeOf, Problem } from '../../errors.ts'
 
 /** Whether the connection was gone, rather than the answer odd. */
 export function isConnectionClosed(error: Error): boolean {
@@ -11,14 +11,9 @@ export function isConnectionClosed(error: Error): boolean {
 /** What went wrong with the upstream, in the words a client gets. */
 export function problemOf(error: Error): Problem {
   if (error instanceof Problem) return error
-  const isTimeout = /_TIMEOUT$|^ETIMEDOUT$/.test(codeOf(error))
+  const isTimeout = /_TIMEOUT$|^ETIMEDOUT$/.test(codeOf(error) ?? '')
   if (isTimeout) return new Problem('upstream-timeout', 'The web tier does not answer in time.', { cause: error })
   return new Problem('upstream-failed', 'The web tier cannot be asked, or its answer not be understood.', {
     cause: error,
   })
-}
-
-/** The machine name that Node's and undici's errors have; empty where there is none. */
-function codeOf(error: Error): string {
-  return 'code' in error && typeof error.code === 'string' ? error.code : ''
 }
