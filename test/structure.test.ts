@@ -1,8 +1,9 @@
 import { expect, test } from 'vitest'
 import { allowedCasts, castsOf, judge } from './structure/casts.ts'
+import { type Exercise, filesByHand } from './structure/exercises/exercise.ts'
 import { functionsOf } from './structure/functions.ts'
 import { brokenLimits, measure } from './structure/limits.ts'
-import { SourceFile } from './structure/source.ts'
+import { home, SourceFile } from './structure/source.ts'
 
 test('the code keeps to its limits: short functions, imports downward without cycles, one meaning a name, no cast for a check', () => {
   expect(brokenLimits(measure())).toEqual([])
@@ -10,6 +11,25 @@ test('the code keeps to its limits: short functions, imports downward without cy
 
 test('every cast that is allowed says why', () => {
   for (const { file, type, reason } of allowedCasts()) expect(reason, `${file} ${type}`).toMatch(/^.{16,}\.$/)
+})
+
+test('an addition changes the files of its edits, generated ones and tests left out; an edit that finds no place is told', () => {
+  const edit = (file: string, before: string) => ({ file, before, after: `${before}!` })
+  const adding = (...edits: Exercise['edits']): Exercise => ({
+    title: 'something',
+    mostFiles: 1,
+    edits,
+    files: { 'test/one.test.ts': '', 'proxy/one.ts': 'one' },
+    probe: '',
+  })
+  const edits = [edit('proxy/one.ts', 'one'), edit('proxy/one.ts', 'one!'), edit('README.md', '# onramp')]
+  expect(filesByHand(adding(...edits), home)).toEqual(['proxy/one.ts'])
+  const twice = adding(...edits, edit('proxy/one.ts', 'two'))
+  expect(() => filesByHand(twice, home)).toThrow('proxy/one.ts has 0 places, not one, that read: two')
+  const additions = [{ title: 'something', mostFiles: 1, files: ['proxy/a.ts', 'proxy/b.ts'] }]
+  expect(brokenLimits({ ...measure(), additions })).toEqual([
+    'adding something changes 2 files by hand: proxy/a.ts, proxy/b.ts',
+  ])
 })
 
 const source = (text: string, path = 'proxy/one.ts') => new SourceFile(path, text)
