@@ -16,13 +16,13 @@ function setup() {
       }
     },
   }
-  const busy = detectOverload(clock, () => waitedMs)
+  const detector = detectOverload(clock, () => waitedMs)
   const turn = (lateMs: number, times = 1) => {
     for (let i = 0; i < times; i += 1) {
       now = (due?.at as number) + lateMs
       due?.run()
     }
-    return busy.isOverloaded
+    return detector.isOverloaded
   }
   const pass = (ms: number) => {
     now += ms
@@ -30,7 +30,7 @@ function setup() {
   const wait = (ms: number) => {
     waitedMs = ms
   }
-  return { busy, wait, turn, pass, isLooking: () => due !== undefined }
+  return { detector, wait, turn, pass, isLooking: () => due !== undefined }
 }
 
 test('a process is busy when ten more turns are more than 100 ms late than are not', () => {
@@ -46,28 +46,28 @@ test('one pause, however long, does not make it busy', () => {
 })
 
 test('it is busy when a request has waited more than 100 ms to begin, however punctual it is', () => {
-  const { turn, wait, busy } = setup()
+  const { turn, wait, detector } = setup()
   wait(101)
-  expect([turn(0, 9), turn(0), busy.isLate]).toEqual([false, true, false])
+  expect([turn(0, 9), turn(0), detector.isLate]).toEqual([false, true, false])
   wait(100)
   expect(turn(0)).toBe(false)
 })
 
 test('it is late from when a turn is more than 50 ms late, also before that ends, until five were not', () => {
-  const { turn, busy, pass } = setup()
+  const { turn, detector, pass } = setup()
   const after = (lateMs: number, times = 1) => {
     turn(lateMs, times)
-    return busy.isLate
+    return detector.isLate
   }
-  expect([busy.isLate, after(50), after(51), after(50, 4), after(50)]).toEqual([false, false, true, true, false])
+  expect([detector.isLate, after(50), after(51), after(50, 4), after(50)]).toEqual([false, false, true, true, false])
   pass(70)
-  expect(busy.isLate).toBe(false)
+  expect(detector.isLate).toBe(false)
   pass(1)
-  expect(busy.isLate).toBe(true)
+  expect(detector.isLate).toBe(true)
 })
 
 test('it can be told to look no more', () => {
-  const { busy, isLooking } = setup()
-  busy.stop()
+  const { detector, isLooking } = setup()
+  detector.stop()
   expect(isLooking()).toBe(false)
 })
