@@ -26,7 +26,7 @@ print(
   'Import cycles',
   cycles.map((files) => files.join(' <-> ')),
 )
-print('Imports in proxy/ that go upward', upward)
+print('Imports that go upward, or from a folder to one that is not listed for it', upward)
 print(
   'Files that an addition changes by hand (exercises/run.ts and exercises.live.test.ts try each)',
   additions.map(
