@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { HotKeys } from '../proxy/cache/hot-keys.ts'
 import type { Key } from '../proxy/cache/key.ts'
 import type { Observation } from '../proxy/observation.ts'
@@ -294,6 +294,32 @@ describe('the page', () => {
       }
     }
     expect(scripts.size).toBeGreaterThan(8)
+  })
+
+  test('takes what the server answers for what it is, and nothing else', async () => {
+    const server = listener()
+    const { readStats, fetchPast, fetchRoutePast, sendPurge } = await import(
+      new URL('../proxy/ops/dashboard/api.js', import.meta.url).href
+    )
+    const stats = JSON.parse(JSON.stringify(statsOf(setup().parts)))
+    expect(readStats(JSON.stringify(stats))).toEqual(stats)
+    expect(() => readStats(JSON.stringify({ ...stats, routes: undefined }))).toThrow(TypeError)
+    onTestFinished(() => void vi.unstubAllGlobals())
+    vi.stubGlobal('fetch', async (path: string) => new Response((await server.inject(`/${path}`)).body))
+    expect(await fetchPast(0)).toMatchObject({ steps: expect.any(Number) })
+    expect(await fetchRoutePast('plan', 0)).toMatchObject({ hotKeys: [], slowest: [] })
+    const answering = (status: number, answer: unknown) =>
+      vi.stubGlobal('fetch', async () => Response.json(answer, { status }))
+    answering(200, [])
+    await expect(fetchPast(0)).rejects.toThrow(TypeError)
+    await expect(sendPurge({}, '')).rejects.toThrow(TypeError)
+    answering(400, { title: 'Bad Request', detail: 'No tag.' })
+    expect(await sendPurge({}, '')).toEqual({ problem: 'No tag.' })
+    answering(401, {})
+    expect(await sendPurge({}, '')).toEqual({ needsToken: true })
+    const purged = { tags: ['table:plans'], soft: false, scope: 'fleet', reached: ['memory'], missed: [] }
+    answering(200, purged)
+    expect(await sendPurge({}, '')).toEqual({ purged })
   })
 
   test('serves no other file, and the past of no other route', async () => {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { homeless, importCycles, importFaults, importsOf, neighbours, neighboursSeen } from './structure/imports.ts'
+import { homeless, importCycles, importFaults, importsOf, pairFaults, pairs } from './structure/imports.ts'
 import { folders, SourceFile, sourcesIn } from './structure/source.ts'
 
 /** Their texts hold imports too. */
@@ -26,8 +26,22 @@ test('every file is in a layer, and every file that is imported is there', () =>
   expect(paths).toEqual(expect.arrayContaining([...new Set(imported.filter((target) => !/^(node|npm):/.test(target)))]))
 })
 
-test('folders of one layer that may see each other do', () => {
-  expect(neighboursSeen(sources)).toEqual(neighbours)
+test('the pairs of folders that see each other are those listed', () => {
+  expect(pairFaults(sources)).toEqual([])
+})
+
+test('a pair of folders that is new is told, and one that is gone', () => {
+  const listed = Object.values(pairs).flat().length
+  const gone = pairFaults([])
+  expect(gone.length).toBe(listed)
+  expect(gone).toContain('proxy/http/routes -> proxy/origin is gone')
+  const files = filesOf({
+    'proxy/http/a.ts': "import '../origin/b.ts'",
+    'proxy/http/routes/a.ts': "import '../../origin/b.ts'",
+  })
+  const faults = pairFaults(files)
+  expect(faults).toContain('proxy/http -> proxy/origin is new')
+  expect(faults.length).toBe(listed)
 })
 
 test('every import line of every file is read', () => {
@@ -98,6 +112,7 @@ const forbidden: [string, string, string][] = [
     "import { crowd } from '../scenarios/crowd.ts'",
     'may not import bench/scenarios/crowd.ts',
   ],
+  ['proxy/http/dispatch.ts', "import { guard } from '../origin/guard.ts'", 'may not import proxy/origin/guard.ts'],
   ['config/generate.ts', "import { run } from '../test/faults/run.ts'", 'may not import test/faults/run.ts'],
 ]
 test.each(forbidden)('in %s, %j would be found out', (path, text, fault) => {
@@ -122,7 +137,7 @@ test('what is allowed is not found out', () => {
     'proxy/ops/metrics.ts': "import { Counter } from 'prom-client'\nimport '../cache/key.ts'",
     'proxy/cache/key.ts': "import { z } from 'zod'\nimport '../errors.ts'\nconst text = 'this process.'",
     'proxy/coherence/publisher.ts': "import type { ChangeConsumer } from '../changes/changes.ts'",
-    'bench/run.ts': "import '../proxy/app.ts'",
+    'bench/servers/direct.ts': "import '../../proxy/cache/key.ts'",
     'test/one.test.ts': "import './faults/run.ts'\nimport '../bench/until.ts'",
   }
   expect(importFaults(filesOf(allowed))).toEqual([])

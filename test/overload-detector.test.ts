@@ -33,19 +33,19 @@ function setup() {
   return { detector, wait, turn, pass, isLooking: () => due !== undefined }
 }
 
-test('a process is detector when ten more turns are more than 100 ms late than are not', () => {
+test('a process is overloaded when ten more turns are more than 100 ms late than are not', () => {
   const { turn } = setup()
   expect([turn(101, 9), turn(101), turn(500, 20), turn(100)]).toEqual([false, true, true, false])
   expect([turn(101), turn(100, 3), turn(101, 2), turn(101)]).toEqual([true, false, false, true])
   expect([turn(0, 100), turn(101, 9), turn(101)]).toEqual([false, false, true])
 })
 
-test('one pause, however long, does not make it detector', () => {
+test('one pause, however long, does not make it overloaded', () => {
   const { turn } = setup()
   expect([turn(30_000), turn(0), turn(101, 4), turn(3), turn(101, 4)]).toEqual(Array(5).fill(false))
 })
 
-test('it is detector when a request has waited more than 100 ms to begin, however punctual it is', () => {
+test('it is overloaded when a request has waited more than 100 ms to begin, however punctual it is', () => {
   const { turn, wait, detector } = setup()
   wait(101)
   expect([turn(0, 9), turn(0), detector.isLate]).toEqual([false, true, false])

@@ -26,21 +26,21 @@ import { content, digestOf, drained, startUpstream, type UpstreamServer } from '
 const { folder, configuration, result, ready } = programs('sidecar')
 const MiB = 1024 ** 2
 const large = 100_000_000
-let tier: UpstreamServer
+let upstream: UpstreamServer
 
 beforeAll(async () => {
-  tier = await startUpstream()
+  upstream = await startUpstream()
 })
-afterAll(() => tier.stop())
+afterAll(() => upstream.stop())
 
-/** A configuration of two routes ahead of `upstream`, with `lines` of its own. */
-function ahead(name: string, lines: string, upstream = `url: "${tier.url}"`): string {
+/** A configuration of two routes ahead of the upstream with `settings`, with `lines` of its own. */
+function ahead(name: string, lines: string, settings = `url: "${upstream.url}"`): string {
   return configuration(
     name,
     `
 admin: { port: 0 }
 postgres: { url: "${inject('databaseUrl')}" }
-upstream: { ${upstream} }
+upstream: { ${settings} }
 routes:
   numbers: { path: /api/numbers, sql: "select n from generate_series(1, 20) as n" }
   word: { path: /api/word, methods: [GET, POST], parameters: { q: { type: string } }, sql: "select :q::text as q", returns: row }
@@ -81,7 +81,7 @@ describe('a browser', () => {
   let browser: Browser
 
   beforeAll(async () => {
-    app = await startApp(inject('databaseUrl'), { UPSTREAM_URL: tier.url })
+    app = await startApp(inject('databaseUrl'), { UPSTREAM_URL: upstream.url })
     browser = await chromium.launch({
       executablePath: findProgram('chromium', 'chromium'),
       args: [
@@ -134,7 +134,7 @@ describe('a browser', () => {
     await tab.waitForURL('**/account')
     expect(await tab.textContent('h1')).toBe('Hello Zoë & Co')
     expect(await tab.evaluate('document.cookie')).toBe('theme=dark')
-    const [posted, followed] = tier.seen.filter(({ url }) => url === '/login' || url === '/account')
+    const [posted, followed] = upstream.seen.filter(({ url }) => url === '/login' || url === '/account')
     expect([posted?.method, followed?.method]).toEqual(['POST', 'GET'])
     expect(complaints).toEqual([])
   })
@@ -167,7 +167,7 @@ describe('a browser', () => {
     ])
     expect(answers[0]?.body).toHaveLength(10)
     expect(answers[1]?.body).toEqual(answers[0]?.body)
-    expect(tier.seen.filter(({ url }) => url?.startsWith('/api/'))).toEqual([])
+    expect(upstream.seen.filter(({ url }) => url?.startsWith('/api/'))).toEqual([])
     expect(complaints).toEqual([])
   })
 
@@ -183,7 +183,7 @@ describe('a browser', () => {
   test('gets server-sent events one by one, as they are sent', async () => {
     const { tab, complaints } = await open()
     expect(await tab.evaluate('events()')).toEqual(['event 0', 'event 1', 'event 2'])
-    expect(tier.seen.filter(({ url }) => url === '/events').at(-1)?.headers['last-event-id']).toBe('2')
+    expect(upstream.seen.filter(({ url }) => url === '/events').at(-1)?.headers['last-event-id']).toBe('2')
     expect(complaints).toEqual([])
   })
 })
@@ -273,7 +273,7 @@ describe('a body of 100 MB', () => {
       },
       (seen) => seen.last > 0 && seen.timesAsleep > 30,
     )
-    const keptBytes = sent() - queued([new URL(program.url).port, new URL(tier.url).port])
+    const keptBytes = sent() - queued([new URL(program.url).port, new URL(upstream.url).port])
     const measured = { keptBytes, resident: residentOf(program) }
     reading.open()
     expect(await transferred).toEqual(await expected)
@@ -286,7 +286,7 @@ describe('a body of 100 MB', () => {
   function slowDownload(program: Serving) {
     let socket: Socket | undefined
     let before = 0
-    tier.pages.set('/slow-download', async (request, response) => {
+    upstream.pages.set('/slow-download', async (request, response) => {
       socket = request.socket
       before = taken(socket)
       response.setHeader('Content-Length', large)
@@ -313,7 +313,7 @@ describe('a body of 100 MB', () => {
       program,
       () => taken(request?.socket),
       async (reading) => {
-        tier.pages.set('/slow-upload', async (request, response) => {
+        upstream.pages.set('/slow-upload', async (request, response) => {
           await reading
           response.end(JSON.stringify(await digestOf(request)))
         })
@@ -374,7 +374,7 @@ describe('a body of 100 MB', () => {
 import { createServer, request } from 'node:http'
 createServer(async (incoming, response) => {
   const body = Buffer.concat(await incoming.toArray())
-  request('${tier.url}' + incoming.url, { method: incoming.method, headers: incoming.headers }, async (answer) => {
+  request('${upstream.url}' + incoming.url, { method: incoming.method, headers: incoming.headers }, async (answer) => {
     response.writeHead(answer.statusCode, answer.headers)
     response.end(Buffer.concat(await answer.toArray()))
   }).end(body)
@@ -416,8 +416,8 @@ describe('under slow clients', () => {
 
   beforeAll(async () => {
     const limits = 'limits: { headerTimeout: 1s, idleTimeout: 2s, keepAliveTimeout: 2s }\nrequest: { timeout: 10s }'
-    const upstream = `url: "${tier.url}", firstByteTimeout: 10s`
-    program = await ready(['--config', ahead('slow.yaml', `listen: { port: 0 }\n${limits}`, upstream)])
+    const settings = `url: "${upstream.url}", firstByteTimeout: 10s`
+    program = await ready(['--config', ahead('slow.yaml', `listen: { port: 0 }\n${limits}`, settings)])
     await ask(`${program.url}/api/numbers`)
   })
 
@@ -554,7 +554,7 @@ describe('a limit', () => {
 
   async function limited(limits: Partial<Config['limits']>): Promise<void> {
     await app?.stop()
-    app = await startApp(inject('databaseUrl'), { UPSTREAM_URL: tier.url }, (config) => ({
+    app = await startApp(inject('databaseUrl'), { UPSTREAM_URL: upstream.url }, (config) => ({
       ...config,
       limits: { ...config.limits, ...limits },
     }))
@@ -696,7 +696,7 @@ describe('a Unix socket', () => {
 listen: { host: "unix:${publicSocket}" }
 admin: { host: "unix:${adminSocket}" }
 postgres: { url: "${inject('databaseUrl')}" }
-upstream: { url: "${tier.url}" }
+upstream: { url: "${upstream.url}" }
 routes:
   numbers: { path: /api/numbers, sql: "select n from generate_series(1, 20) as n" }
 `,
@@ -846,7 +846,7 @@ describe('TLS', () => {
     put(first)
     const program = await ready(['--config', withTls()])
     const going = gate()
-    tier.pages.set('/long', async (_request, response) => {
+    upstream.pages.set('/long', async (_request, response) => {
       response.write('first half, ')
       await going.opened
       response.end('second half')
@@ -897,7 +897,7 @@ describe('told to stop', () => {
 
   /** A page that sends a beginning, and its end when `going` opens. */
   function longPage(going: Promise<void>): void {
-    tier.pages.set('/long', async (_request, response) => {
+    upstream.pages.set('/long', async (_request, response) => {
       response.write('x'.repeat(100_000))
       await going
       response.end('y'.repeat(100_000))
@@ -926,10 +926,10 @@ describe('told to stop', () => {
     const half = pieces.length / 2
     const upload = begin(`${program.url}/upload`, { method: 'PUT', headers: { 'Content-Length': 2 * MiB } })
     const uploaded = answerTo(upload)
-    const before = tier.seen.length
+    const before = upstream.seen.length
     for (const piece of pieces.slice(0, half)) if (!upload.write(piece)) await drained(upload)
     await until(
-      () => tier.seen.length,
+      () => upstream.seen.length,
       (count) => count > before,
     )
 

@@ -5,7 +5,7 @@ import { type Broken, simulate } from './simulation.ts'
 const { SEED, MODEL, SEEDS = MODEL === 'full' ? 20_000 : 500 } = process.env
 const seeds = SEED === undefined ? Array.from({ length: Number(SEEDS) }, (_, i) => i + 1) : [Number(SEED)]
 
-test('processes, log and tiers under faults: never older than applied, never back, in step and up to date within 5 s', {
+test('processes, log and tiers under faults: never older than applied, never back, synchronized and up to date within 5 s', {
   timeout: seeds.length * 200 + 60_000,
 }, async () => {
   const trace = SEED === undefined ? undefined : ([] as string[])

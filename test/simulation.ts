@@ -742,7 +742,7 @@ export class World {
     time.after(healedMs, () => this.#checkAll())
   }
 
-  /** All is in step, and everybody answers the latest. */
+  /** All is synchronized, and everybody answers the latest. */
   #checkAll(): void {
     let waitsFor = this.#processes.length * rows.length
     for (const process of this.#processes) {

@@ -20,7 +20,7 @@ export const someGauges: GaugeReadings = {
   clients: () => 1,
   degradationLevel: () => 'healthy',
   coherence: () => ({ logPosition: 7, isDegraded: false, degradedSeconds: 1 }),
-  following: () => ({ mode: 'replication', state: 'leading' }),
+  changes: () => ({ mode: 'replication', state: 'leading' }),
   eventLoopLagSeconds: () => 0.004,
 }
 

@@ -1,8 +1,9 @@
 import { expect, test } from 'vitest'
-import { allowedCasts, castsOf, judge } from './structure/casts.ts'
+import { allowedCasts, anyOf, castsOf, judge } from './structure/casts.ts'
+import { type Exercise, filesByHand } from './structure/exercises/exercise.ts'
 import { functionsOf } from './structure/functions.ts'
 import { brokenLimits, measure } from './structure/limits.ts'
-import { SourceFile } from './structure/source.ts'
+import { home, SourceFile } from './structure/source.ts'
 
 test('the code keeps to its limits: short functions, imports downward without cycles, one meaning a name, no cast for a check', () => {
   expect(brokenLimits(measure())).toEqual([])
@@ -10,6 +11,25 @@ test('the code keeps to its limits: short functions, imports downward without cy
 
 test('every cast that is allowed says why', () => {
   for (const { file, type, reason } of allowedCasts()) expect(reason, `${file} ${type}`).toMatch(/^.{16,}\.$/)
+})
+
+test('an addition changes the files of its edits, generated ones and tests left out; an edit that finds no place is told', () => {
+  const edit = (file: string, before: string) => ({ file, before, after: `${before}!` })
+  const adding = (...edits: Exercise['edits']): Exercise => ({
+    title: 'something',
+    mostFiles: 1,
+    edits,
+    files: { 'test/one.test.ts': '', 'proxy/one.ts': 'one' },
+    probe: '',
+  })
+  const edits = [edit('proxy/one.ts', 'one'), edit('proxy/one.ts', 'one!'), edit('README.md', '# onramp')]
+  expect(filesByHand(adding(...edits), home)).toEqual(['proxy/one.ts'])
+  const twice = adding(...edits, edit('proxy/one.ts', 'two'))
+  expect(() => filesByHand(twice, home)).toThrow('proxy/one.ts has 0 places, not one, that read: two')
+  const additions = [{ title: 'something', mostFiles: 1, files: ['proxy/a.ts', 'proxy/b.ts'] }]
+  expect(brokenLimits({ ...measure(), additions })).toContain(
+    'adding something changes 2 files by hand: proxy/a.ts, proxy/b.ts',
+  )
 })
 
 const source = (text: string, path = 'proxy/one.ts') => new SourceFile(path, text)
@@ -84,6 +104,35 @@ f(JSON.parse(text) as Row, (await response.json()) as Row)
 f(pattern.exec(text) as [string, string], <string>value, value as unknown as Row, value as Row)`
   const kinds = ['lookup', 'lookup', 'lookup', 'json', 'json', 'match', 'scalar', 'twice', 'other']
   expect(castsOf(source(text)).map(({ kind }) => kind)).toEqual(kinds)
+})
+
+test('what is parsed is unknown until it is checked: else it is taken for something by no cast at all', () => {
+  const taken = [
+    'const row: Row = JSON.parse(text)',
+    'const row = await response.json()',
+    'let row: Row; row = JSON.parse(text)',
+    'rows.push(JSON.parse(text))',
+    'f(JSON.parse(text).name)',
+    "const gc: GCFunction = runInNewContext('gc')",
+    'function read(): Row { return JSON.parse(text) }',
+    'const read = (): Promise<Row> => response.json()',
+    'const row: unknown = 1; function f() { const row = JSON.parse(text) }',
+  ]
+  const checked = [
+    'const row: unknown = JSON.parse(text)',
+    'const row: unknown = (await response.json())',
+    'let row: unknown; try { row = JSON.parse(text) } catch {}',
+    'schema.parse(JSON.parse(text)), schema.safeParse(await response.json())',
+    'names.push(String(JSON.parse(text)))',
+    'function read(): unknown { return JSON.parse(text) }',
+    'const read = (): Promise<unknown> => response.json()',
+    '/** @type {unknown} */\nconst row = JSON.parse(text)',
+    '/** @returns {Promise<unknown>} */\nexport async function read() { return response.json() }',
+    'f(JSON.parse(text) as Row)', // a cast
+    'f(server.json(schema))',
+  ]
+  expect(taken.filter((text) => anyOf(source(text)).length !== 1)).toEqual([])
+  expect(checked.filter((text) => anyOf(source(text)).length > 0)).toEqual([])
 })
 
 test('a cast is allowed by its file and type, as often as is said, and what is allowed in vain is told', () => {

@@ -28,7 +28,7 @@ export async function startUpstream(at?: string): Promise<UpstreamServer> {
   const seen: IncomingMessage[] = []
   const server = createServer((request, response) => {
     seen.push(request)
-    const { pathname, searchParams } = new URL(request.url ?? '/', 'http://tier')
+    const { pathname, searchParams } = new URL(request.url ?? '/', 'http://upstream')
     const page = pages.get(pathname)
     if (page === undefined) return void response.writeHead(404).end('no such page')
     Promise.resolve(page(request, response, searchParams)).catch((error: unknown) =>

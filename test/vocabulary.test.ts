@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { namesIn, wordsOf } from './structure/names.ts'
+import { metricsIn, namesIn, pageNames, typedefsIn, wordsOf } from './structure/names.ts'
 import { SourceFile } from './structure/source.ts'
-import { oldNames, oldNamesInUse } from './structure/vocabulary.ts'
+import { mayStandIn, oldNames, oldNamesInUse } from './structure/vocabulary.ts'
 
 test('no name that was replaced is in use', () => {
   expect(oldNamesInUse()).toEqual([])
@@ -14,6 +14,13 @@ describe.each(oldNames().map((old) => [old.old, old] as const))('the pattern of 
   test('hits its names, and spares those that only look like them', () => {
     expect(old.hits.filter((name) => !pattern.test(bare(name)))).toEqual([])
     expect((old.spares ?? []).filter((name) => pattern.test(bare(name)))).toEqual([])
+  })
+
+  test('is looked for wherever one of its names stands, private ones too', () => {
+    const names = old.hits.map((name) => name.replace('#', '')).filter((name) => /^\w+$/.test(name))
+    const [path = 'proxy/one.ts'] = old.under ?? []
+    const isSeen = (name: string) => mayStandIn(old, new SourceFile(path, `export const ${name} = { #${name}: 1 }`))
+    expect(names.filter((name) => !isSeen(name) || !isSeen(`_${name}`))).toEqual([])
   })
 })
 
@@ -39,4 +46,48 @@ function outer({ key: renamed }) { const inner = { member: 1, 'quoted-key': 2 } 
   expect(of('code')).toEqual(['kind-a', 'kind-b', 'two words'])
   expect(of('name')).toEqual(expect.arrayContaining(['argument', 'foreign', 'renamed', 'inner']))
   for (const absent of ['imported', 'property', 'package', 'lonely']) expect(of('name')).not.toContain(absent)
+})
+
+const textsOf = (found: readonly { text: string }[]) => found.map(({ text }) => text)
+
+test('a piece of a template is a code where it is a word; a piece of a sentence is none', () => {
+  const text = 'const one = `?{a}-kind:?{b} means ?{c}`, two = `state`'.replaceAll('?', '$')
+  const codes = namesIn(new SourceFile('proxy/one.ts', text)).filter(({ kinds }) => kinds.includes('code'))
+  expect(textsOf(codes)).toEqual(['kind', 'state'])
+})
+
+test('a metric is found wherever it stands: in a string, a template, a comment, a document', () => {
+  const text = '// onramp_one\nf(\'onramp_two{a="b"} 1\', `onramp_three{x}`) // not onramp itself'
+  const found = metricsIn(new SourceFile('README.md', text))
+  expect(found.map(({ text, line }) => `${text} ${line}`)).toEqual(['onramp_one 1', 'onramp_two 2', 'onramp_three 2'])
+})
+
+test('an old metric is told with its place', () => {
+  const metrics = oldNames().flatMap(({ hits }) => hits.filter((name) => name.startsWith('onramp_')))
+  expect(metrics).not.toEqual([])
+  for (const metric of metrics) {
+    const found = metricsIn(new SourceFile('proxy/one.ts', `\nf('${metric}{a="b"} 1')`))
+    expect(oldNamesInUse(oldNames(), found)).toEqual([
+      expect.stringMatching(`^proxy/one.ts: ${metric} \\(use: .*\\) in line 2$`),
+    ])
+  }
+})
+
+test('types that comments define are names that others may import', () => {
+  const text = `/** @typedef {{ a: { b: string } }} Pair */
+/**
+ * @typedef {object} Shape
+ * @property {number} size
+ */
+/** @typedef {(value: number) => string} Text of a number */`
+  const found = typedefsIn(new SourceFile('proxy/one.js', text))
+  expect(textsOf(found)).toEqual(['Pair', 'Shape', 'Text'])
+  expect(found[0]?.kinds).toContain('export')
+})
+
+test('a page is made of names too', () => {
+  const html = '<p id="one" class="two three" data-level="four" title="five">six</p>'
+  expect(textsOf(pageNames(new SourceFile('page.html', html)))).toEqual(['one', 'two', 'three', 'level', 'four'])
+  const css = '#one, .two:hover { color: var(--three); margin: .5em } body[data-level="four"] {}'
+  expect(textsOf(pageNames(new SourceFile('page.css', css)))).toEqual(['one', 'two', 'three', 'level', 'four'])
 })

@@ -15,7 +15,7 @@ export interface GaugeReadings {
   /** The place in the invalidation log; for how long altogether this process could not tell whether it had missed any. */
   coherence(): { logPosition: number; isDegraded: boolean; degradedSeconds: number }
   /** How the database is followed. */
-  following(): { mode: string; state: string }
+  changes(): { mode: string; state: string }
   /** The 99th percentile since the last time it was read. */
   eventLoopLagSeconds(): number
 }
@@ -35,7 +35,7 @@ export function gaugeReadings(parts: StateParts, lagSeconds: () => number): Gaug
       isDegraded: logFollower.state.state === 'degraded',
       degradedSeconds: logFollower.state.degradedSeconds,
     }),
-    following: () => ({ mode: changes.mode, state: changes.state }),
+    changes: () => ({ mode: changes.mode, state: changes.state }),
     clients: () => listener.clients,
     eventLoopLagSeconds: lagSeconds,
   }
@@ -90,9 +90,9 @@ export function registerGauges(registry: Registry, gauges: GaugeReadings, versio
   gauge('degraded_seconds', 'For how long that has been so, since the start.', [], (set) =>
     set({}, gauges.coherence().degradedSeconds),
   )
-  const following = gauge('following', '1 for how the database is followed now.', ['mode', 'state'], (set) => {
-    following.reset()
-    set({ ...gauges.following() }, 1)
+  const changes = gauge('following', '1 for how the database is followed now.', ['mode', 'state'], (set) => {
+    changes.reset()
+    set({ ...gauges.changes() }, 1)
   })
   gauge('event_loop_lag_seconds', 'The 99th percentile since the last scrape.', [], (set) =>
     set({}, gauges.eventLoopLagSeconds()),

@@ -64,7 +64,7 @@ afterAll(async () => {
   await stand.stop()
 })
 
-/** Until every node says it is in step, and answers with what was written after that. Resolves to the seconds it took. */
+/** Until every node says it is synchronized, and answers with what was written after that. Resolves to the seconds it took. */
 async function converged(): Promise<number> {
   const began = performance.now()
   const isSynchronized = async ({ adminUrl }: Serving) =>

@@ -9,10 +9,11 @@ import { type Node, readText, type SourceFile, walk } from './source.ts'
  * - `json`: to give what was parsed, or came from somebody else, a shape;
  * - `match`: to give the groups of a regular expression a shape;
  * - `twice`: through `unknown`, which no check of the compiler stands against;
+ * - `any`: there is no cast, but what the compiler takes for `any`: what was parsed, and neither is `unknown` nor goes to a schema;
  * - `scalar`: to have a value be a string, a number, or a list of them;
  * - `other`.
  */
-export type CastKind = 'lookup' | 'json' | 'match' | 'twice' | 'scalar' | 'other'
+export type CastKind = 'lookup' | 'json' | 'match' | 'twice' | 'any' | 'scalar' | 'other'
 
 export interface Cast {
   file: string
@@ -61,6 +62,92 @@ function kindOf(node: CastNode, source: SourceFile): CastKind {
   if (parsers.has(name)) return 'json'
   if (lookups.has(name)) return 'lookup'
   return /^(string|number|boolean)\b(\[\])?$/.test(source.spelling(node.typeAnnotation)) ? 'scalar' : 'other'
+}
+
+/** What gives `any`: JSON.parse(), response.json() and whatever runs in a context of its own. */
+function givesAny(node: Node): boolean {
+  if (node.type !== 'CallExpression') return false
+  const { callee, arguments: given } = node
+  if (callee.type === 'Identifier') return /^runIn\w*Context$/.test(callee.name)
+  if (lastName(node) === 'json') return given.length === 0
+  return isJsonParse(callee)
+}
+
+function isJsonParse(node: Node): boolean {
+  return node.type === 'MemberExpression' && lastName(node) === 'parse' && nameOf(node.object) === 'JSON'
+}
+
+function nameOf(node: Node): string | undefined {
+  return node.type === 'Identifier' ? node.name : undefined
+}
+
+/** Where `any` comes into `source` and is taken for something, which no cast says. */
+export function anyOf(source: SourceFile): Cast[] {
+  const found: Cast[] = []
+  /** The variables that are `unknown`, and those that are not, as far as declared. */
+  const unknowns = new Map<string, boolean>()
+  walk(source.program, (node, above) => {
+    if (node.type === 'VariableDeclarator' && node.id.type === 'Identifier')
+      unknowns.set(node.id.name, isUnknown(node.id.typeAnnotation, docBefore(above.at(-1), source), 'type', source))
+    if (!givesAny(node) || isNarrowed(node, above, unknowns, source)) return
+    found.push({
+      file: source.path,
+      line: source.lineOf(node.start),
+      type: 'any',
+      text: source.spelling(node),
+      kind: 'any',
+    })
+  })
+  return found
+}
+
+const wrappers = new Set(['ParenthesizedExpression', 'ChainExpression', 'TSNonNullExpression', 'AwaitExpression'])
+
+function isNarrowed(node: Node, above: readonly Node[], unknowns: ReadonlyMap<string, boolean>, source: SourceFile) {
+  const user = above.findLast(({ type }) => !wrappers.has(type))
+  switch (user?.type) {
+    case 'VariableDeclarator':
+      return user.id.type === 'Identifier' && unknowns.get(user.id.name) === true
+    case 'AssignmentExpression':
+      return unknowns.get(nameOf(user.left) ?? '') === true
+    case 'ReturnStatement':
+    case 'ArrowFunctionExpression':
+      return returnsUnknown(above, source)
+    case 'CallExpression':
+      return isCheck(user.callee) && user.callee !== node
+    default:
+      return user !== undefined && isCast(user) // which is counted as such
+  }
+}
+
+/** A schema reads it, or it is turned into a scalar. */
+function isCheck(callee: Node): boolean {
+  if (callee.type === 'Identifier') return /^(String|Number|Boolean)$/.test(callee.name)
+  return /^(safeP|p)arse$/.test(lastName(callee)) && !isJsonParse(callee)
+}
+
+function returnsUnknown(above: readonly Node[], source: SourceFile): boolean {
+  const at = above.findLastIndex(({ type }) =>
+    /^(FunctionDeclaration|FunctionExpression|ArrowFunctionExpression)$/.test(type),
+  )
+  const inside = above[at]
+  if (inside === undefined || !('returnType' in inside)) return false
+  const parent = above[at - 1]
+  const documented = parent?.type.startsWith('Export') || parent?.type === 'MethodDefinition' ? parent : inside
+  return isUnknown(inside.returnType, docBefore(documented, source), 'returns', source)
+}
+
+type Annotation = ESTree.TSTypeAnnotation | null | undefined
+
+function isUnknown(annotation: Annotation, doc: string, tag: 'type' | 'returns', source: SourceFile): boolean {
+  const type = annotation ? source.spelling(annotation.typeAnnotation) : doc.match(`@${tag} \\{(.*?)\\}`)?.[1]
+  return type === 'unknown' || type === 'Promise<unknown>'
+}
+
+/** The JSDoc comment that ends right before `node`. */
+function docBefore(node: Node | undefined, source: SourceFile): string {
+  const before = source.text.slice(0, node?.start ?? 0).trimEnd()
+  return before.endsWith('*/') ? before.slice(before.lastIndexOf('/**')) : ''
 }
 
 /** What is inside of parentheses, `await`, `?.` and `!`. */

@@ -2,7 +2,7 @@
 import { posix } from 'node:path'
 import type { SourceFile } from './source.ts'
 
-/** The layers, top first. A file may import from its own folder, and from layers below its own. */
+/** The layers, top first: imports go down, or stay in a layer. */
 const layers = [
   ['test'],
   ['config'],
@@ -16,20 +16,34 @@ const layers = [
 ]
 /** What wires the others together: beside main.ts, and above the folders. */
 const appFiles = /^proxy\/(app|check|database|running-app)\.ts$/
-/** Folders of one layer that see each other; no others may. */
-export const neighbours = [
-  'bench bench/scenarios',
-  'bench bench/servers',
-  'bench/scenarios bench',
-  'bench/scenarios bench/servers',
-  'bench/servers bench',
-  'proxy/cache proxy/coherence',
-  'proxy/coherence proxy/changes',
-  'proxy/http proxy/http/routes',
-  'proxy/http proxy/http/upstream',
-  'proxy/http/routes proxy/http',
-  'proxy/http/upstream proxy/http',
-]
+/** The folders that each folder imports from. A pair that is not here is a decision to take; one that no file needs goes. */
+export const pairs: Readonly<Record<string, readonly string[]>> = {
+  test: [
+    ...['bench', 'bench/servers', 'config', 'proxy', 'proxy/cache', 'proxy/changes', 'proxy/coherence', 'proxy/config'],
+    ...['proxy/example', 'proxy/http', 'proxy/http/routes', 'proxy/http/upstream', 'proxy/ops', 'proxy/origin'],
+    ...['proxy/overload', 'the app'],
+  ],
+  config: ['bench', 'proxy/config'],
+  bench: ['bench/scenarios', 'bench/servers'],
+  'bench/scenarios': ['bench', 'bench/servers', 'proxy', 'proxy/cache'],
+  'bench/servers': ['bench', 'proxy', 'proxy/cache', 'proxy/example'],
+  'proxy/main.ts': ['proxy', 'proxy/config', 'proxy/http', 'proxy/ops', 'the app'],
+  'the app': [
+    ...['proxy', 'proxy/cache', 'proxy/changes', 'proxy/coherence', 'proxy/config', 'proxy/example', 'proxy/http'],
+    ...['proxy/http/routes', 'proxy/http/upstream', 'proxy/ops', 'proxy/origin', 'proxy/overload'],
+  ],
+  'proxy/http': ['proxy', 'proxy/cache', 'proxy/config', 'proxy/http/routes', 'proxy/http/upstream', 'proxy/overload'],
+  'proxy/http/routes': ['proxy', 'proxy/cache', 'proxy/coherence', 'proxy/config', 'proxy/http', 'proxy/origin'],
+  'proxy/http/upstream': ['proxy', 'proxy/config', 'proxy/http'],
+  'proxy/ops': ['proxy', 'proxy/cache', 'proxy/changes', 'proxy/coherence', 'proxy/config', 'proxy/origin'],
+  'proxy/cache': ['proxy', 'proxy/coherence'],
+  'proxy/coherence': ['proxy', 'proxy/changes'],
+  'proxy/changes': ['proxy'],
+  'proxy/origin': ['proxy'],
+  'proxy/overload': ['proxy'],
+  'proxy/example': ['proxy'],
+  'proxy/config': ['proxy'],
+}
 /** Where two subsystems meet: of the second folder nothing else is seen. */
 const meetingPoints: Record<string, string> = { 'proxy/coherence proxy/changes': 'proxy/changes/changes.ts' }
 /** They take plain values, never the configuration. */
@@ -84,7 +98,7 @@ function mayImport(file: string, target: string): boolean {
   if (ofPlainValues.test(file) && to === 'proxy/config') return false
   const meeting = meetingPoints[`${from} ${to}`]
   if (meeting !== undefined) return target === meeting
-  return from === to || neighbours.includes(`${from} ${to}`) || layerOf(from) < layerOf(to)
+  return from === to || (pairs[from]?.includes(to) === true && layerOf(from) <= layerOf(to))
 }
 
 const mayUse = (file: string, library: string) =>
@@ -108,14 +122,21 @@ export function homeless(sources: readonly SourceFile[]): string[] {
   return sources.map(({ path }) => path).filter((path) => Number.isNaN(layerOf(folderOf(path))))
 }
 
-/** The pairs of folders of one layer that see each other, sorted. */
-export function neighboursSeen(sources: readonly SourceFile[]): string[] {
-  const pairs = sources.flatMap((source) => {
+/** Where the pairs of folders that `sources` have are not those of {@link pairs}, and where those go upward, a sentence each. */
+export function pairFaults(sources: readonly SourceFile[]): string[] {
+  const arrow = (from: string, to: string) => `${from} -> ${to}`
+  const seen = sources.flatMap((source) => {
     const from = folderOf(source.path)
-    const seen = importsOf(source).map(folderOf)
-    return seen.filter((to) => to !== from && layerOf(to) === layerOf(from)).map((to) => `${from} ${to}`)
+    const targets = importsOf(source).filter((target) => !/^(npm|node):/.test(target))
+    return targets.map(folderOf).flatMap((to) => (to === from ? [] : arrow(from, to)))
   })
-  return [...new Set(pairs)].sort()
+  const listed = Object.entries(pairs).flatMap(([from, all]) => all.map((to) => ({ from, to, text: arrow(from, to) })))
+  const known = new Set(listed.map(({ text }) => text))
+  return [
+    ...[...new Set(seen)].filter((text) => !known.has(text)).map((text) => `${text} is new`),
+    ...listed.filter(({ text }) => !seen.includes(text)).map(({ text }) => `${text} is gone`),
+    ...listed.filter(({ from, to }) => !(layerOf(from) <= layerOf(to))).map(({ text }) => `${text} goes upward`),
+  ].sort()
 }
 
 /** Groups of files that import each other, directly or not. */

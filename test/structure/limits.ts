@@ -1,8 +1,10 @@
 // What the structure of the code is held to.
-import { allowedCasts, type Cast, castsOf, judge } from './casts.ts'
+import { allowedCasts, anyOf, type Cast, castsOf, judge } from './casts.ts'
+import { exercises } from './exercises/all.ts'
+import { type Exercise, filesByHand } from './exercises/exercise.ts'
 import { functionsOf, longestFunction, type MeasuredFunction } from './functions.ts'
 import { importCycles, importFaults } from './imports.ts'
-import { folders, type SourceFile, sourcesIn } from './source.ts'
+import { folders, home, type SourceFile, sourcesIn } from './source.ts'
 
 /** Lines above which a file is listed; that breaks no limit. */
 export const longFile = 250
@@ -13,10 +15,21 @@ export interface Structure {
   longFiles: SourceFile[]
   cycles: string[][]
   upward: string[]
-  /** Of proxy/. */
+  /** Of proxy/, and where it takes `any` for something. */
   casts: Cast[]
   /** Names that more than one file of the server exports, with those files. */
   twice: string[]
+  additions: Addition[]
+}
+
+/** What an exercise adds, by its edits alone: whether the result works takes a database, and is seen in exercises.live.test.ts. */
+export interface Addition {
+  title: string
+  mostFiles: number
+  /** Changed or made by hand. */
+  files: string[]
+  /** An edit that finds no place. */
+  fault?: string
 }
 
 /** Their texts hold imports too. */
@@ -30,8 +43,18 @@ export function measure(): Structure {
     longFiles: [...proxy, ...sourcesIn('bench')].filter(({ lines }) => lines > longFile),
     cycles: importCycles(all),
     upward: importFaults(all),
-    casts: proxy.flatMap(castsOf),
+    casts: proxy.flatMap((source) => [...castsOf(source), ...anyOf(source)]),
     twice: exportedTwice(proxy.filter(({ path }) => path.endsWith('.ts'))),
+    additions: exercises.map(additionOf),
+  }
+}
+
+function additionOf(exercise: Exercise): Addition {
+  const { title, mostFiles } = exercise
+  try {
+    return { title, mostFiles, files: filesByHand(exercise, home) }
+  } catch (error) {
+    return { title, mostFiles, files: [], fault: String(error) }
   }
 }
 
@@ -43,7 +66,7 @@ function exportedTwice(sources: readonly SourceFile[]): string[] {
 }
 
 /** Every limit that is broken, a sentence each. */
-export function brokenLimits({ functions, cycles, upward, casts, twice }: Structure): string[] {
+export function brokenLimits({ functions, cycles, upward, casts, twice, additions }: Structure): string[] {
   const { refused, unused } = judge(casts, allowedCasts())
   return [
     ...functions
@@ -51,6 +74,12 @@ export function brokenLimits({ functions, cycles, upward, casts, twice }: Struct
       .map(({ name, file, line, lines }) => `${name} has ${lines} lines (${file}:${line})`),
     ...cycles.map((files) => `${files.join(', ')} import each other`),
     ...upward,
+    ...additions.flatMap(({ title, mostFiles, files, fault }) => {
+      if (fault !== undefined) return [`the exercise that adds ${title} does not fit the code: ${fault}`]
+      return files.length > mostFiles
+        ? [`adding ${title} changes ${files.length} files by hand: ${files.join(', ')}`]
+        : []
+    }),
     ...twice.map((one) => `exported twice: ${one}`),
     ...refused.map(({ file, line, text, kind }) => `a cast stands for a check (${kind}): ${file}:${line} ${text}`),
     ...unused.map(({ file, type }) => `casts.json allows ${file} a cast to ${type} that is not there`),

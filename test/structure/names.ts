@@ -1,13 +1,14 @@
 // Every name the code base gives to something.
-import { type Node, pathsIn, readText, type SourceFile, walk } from './source.ts'
+import { type Node, pathsIn, readText, SourceFile, walk } from './source.ts'
 
 /**
  * Where a name was found. An exported interface counts three times: `export`, `top` (at the top of its file) and `name`.
  *
  * - `name`: any identifier, parameters and local variables too; a property that is only read belongs to whoever declares it;
  * - `member`: of a class, an interface or an object;
- * - `code`: a string that is one word or two: a kind, a state, a name of a metric;
- * - `file`: a file or a folder, without its ending; `metric`, `setting`: in the files of config/.
+ * - `code`: a string that is one word or two, or a piece of a template that is: a kind, a state, a name of a metric;
+ * - `file`: a file or a folder, without its ending; `setting`: in the files of config/;
+ * - `metric`: `onramp_` and what follows, wherever it stands: in a longer string, in a comment, in a document.
  */
 export type NameKind = 'name' | 'member' | 'top' | 'export' | 'code' | 'file' | 'metric' | 'setting'
 
@@ -44,6 +45,8 @@ export function namesIn(source: SourceFile): FoundName[] {
 
 function textOf(node: Node): string | undefined {
   if (node.type === 'Identifier' || node.type === 'PrivateIdentifier') return node.name
+  // What surrounds a piece of a template is no part of a word in it; where a space does, it is a sentence.
+  if (node.type === 'TemplateElement') return node.value.raw.replace(/^[^\w\s]+|[^\w\s]+$/g, '')
   return node.type === 'Literal' && typeof node.value === 'string' ? node.value : undefined
 }
 
@@ -53,8 +56,9 @@ function kindsOf(node: Node, text: string, above: readonly Node[], exported: Rea
   const isKey = 'key' in parent && parent.key === node && above.at(-2)?.type !== 'ObjectPattern'
   if (node.type === 'Literal') {
     if (isKey) return ['member']
-    return /^[A-Za-z_][\w.:-]*( [\w-]+)?$/.test(text) ? ['code'] : []
+    return isCode(text) ? ['code'] : []
   }
+  if (node.type === 'TemplateElement') return isCode(text) ? ['code'] : []
   if (parent.type === 'MemberExpression' && parent.property === node && !parent.computed) return []
   const isTop = 'id' in parent && parent.id === node && isAtTop(above)
   return [
@@ -64,6 +68,8 @@ function kindsOf(node: Node, text: string, above: readonly Node[], exported: Rea
     ...(isTop && exported.has(text) ? (['export'] as const) : []),
   ]
 }
+
+const isCode = (text: string) => /^[A-Za-z_][\w.:-]*( [\w-]+)?$/.test(text)
 
 /** Whether what `above` ends in is declared by no function or block, but by its file. */
 function isAtTop(above: readonly Node[]): boolean {
@@ -78,18 +84,43 @@ export function fileNames(folder: string): FoundName[] {
   )
 }
 
-/** The settings and metrics that files of config/ name, those for Prometheus and Grafana too. */
+/** The settings that files of config/ name. */
 export function configNames(): FoundName[] {
-  const patterns: [NameKind, RegExp][] = [
-    ['metric', /\bonramp_\w+/g],
-    ['setting', /^[ {"-]*([A-Za-z_][\w-]*)"?:/gm],
+  return pathsIn('config', '{yaml,json}').flatMap((path) =>
+    matchesIn(new SourceFile(path, readText(path)), /^[ {"-]*([A-Za-z_][\w-]*)"?:/gm, ['setting']),
+  )
+}
+
+/** The metrics that a file names, whatever it is: code, a document, rules for Prometheus. */
+export function metricsIn(source: SourceFile): FoundName[] {
+  return matchesIn(source, /\b(onramp_\w+)/g, ['metric'])
+}
+
+/** The types that the comments of a file define: other files may import them. */
+export function typedefsIn(source: SourceFile): FoundName[] {
+  if (!source.path.endsWith('.js')) return []
+  const definition = /@typedef\s+(?:\{[\s\S]*?\}\s+)?(?:\*\s+)?([A-Za-z_]\w*)/g
+  return matchesIn(source, definition, ['name', 'top', 'export'])
+}
+
+/** What HTML names by `id`, `class` and `data-` attributes and CSS by selectors and custom properties; the values of `data-` are codes. */
+export function pageNames(source: SourceFile): FoundName[] {
+  const names = source.path.endsWith('.css') ? /(?:[.#]|--)([a-z][\w-]*)/gi : /\s(?:id|class|for)="([^"]*)"/g
+  return [
+    ...matchesIn(source, names, ['name']).flatMap((found) =>
+      found.text.split(/\s+/).map((text) => ({ ...found, text })),
+    ),
+    ...matchesIn(source, /[\s[]data-([\w-]+)/g, ['name']),
+    ...matchesIn(source, /[\s[]data-[\w-]+="([^"]*)"/g, ['code']),
   ]
-  return pathsIn('config', '{yaml,json}').flatMap((file) => {
-    const lines = readText(file).split('\n')
-    return lines.flatMap((text, i) =>
-      patterns.flatMap(([kind, pattern]) =>
-        [...text.matchAll(pattern)].map(([all, own]) => ({ text: own ?? all, kinds: [kind], file, line: i + 1 })),
-      ),
-    )
-  })
+}
+
+/** What the first group of `pattern` is, wherever the pattern fits. */
+function matchesIn(source: SourceFile, pattern: RegExp, kinds: readonly NameKind[]): FoundName[] {
+  return [...source.text.matchAll(pattern)].map(({ 1: text = '', index }) => ({
+    text,
+    kinds,
+    file: source.path,
+    line: source.lineOf(index),
+  }))
 }

@@ -5,7 +5,7 @@ import { folders, sourcesIn } from './source.ts'
 import { oldNamesInUse } from './vocabulary.ts'
 
 const structure = measure()
-const { functions, longFiles, cycles, upward, casts, twice } = structure
+const { functions, longFiles, cycles, upward, casts, twice, additions } = structure
 const { refused } = judge(casts, allowedCasts())
 const broken = brokenLimits(structure)
 
@@ -26,7 +26,14 @@ print(
   'Import cycles',
   cycles.map((files) => files.join(' <-> ')),
 )
-print('Imports in proxy/ that go upward', upward)
+print('Imports that go upward, or from a folder to one that is not listed for it', upward)
+print(
+  'Files that an addition changes by hand (exercises/run.ts and exercises.live.test.ts try each)',
+  additions.map(
+    ({ title, mostFiles, files, fault }) =>
+      `${title}: ${fault ?? `${files.length} of at most ${mostFiles}: ${files.join(', ')}`}`,
+  ),
+)
 print('Names exported by two files of proxy/', twice)
 print(
   `Casts in proxy/ that stand for a missing check, ${refused.length} of ${casts.length}; the others are allowed in casts.json`,

@@ -7,7 +7,7 @@ export type Node = ESTree.Node
 
 /** The folders that hold code. */
 export const folders = ['proxy', 'bench', 'config', 'test']
-const home = fileURLToPath(new URL('../../', import.meta.url))
+export const home = fileURLToPath(new URL('../../', import.meta.url))
 
 /** A file of code. It is parsed when something is asked of it that takes that: most of the time is spent there. */
 export class SourceFile {

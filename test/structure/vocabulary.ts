@@ -1,6 +1,16 @@
 // Names that were replaced, and where they still are.
-import { configNames, type FoundName, fileNames, type NameKind, namesIn, wordsOf } from './names.ts'
-import { folders, readText, type SourceFile, sourcesIn } from './source.ts'
+import {
+  configNames,
+  type FoundName,
+  fileNames,
+  metricsIn,
+  type NameKind,
+  namesIn,
+  pageNames,
+  typedefsIn,
+  wordsOf,
+} from './names.ts'
+import { folders, pathsIn, readText, SourceFile, sourcesIn } from './source.ts'
 
 /** One entry of test/vocabulary.json. */
 export interface OldName {
@@ -27,25 +37,39 @@ function isTakenFor({ kinds, under }: OldName, { kinds: own, file }: FoundName):
   return isKind && (under === undefined || under.some((start) => file.startsWith(start)))
 }
 
-/** The names of proxy/, bench/, config/ and test/ that could be one of `olds`: of code, of files, of metrics and of settings. */
+const documents = ['README.md', 'proxy/README.md', ...pathsIn('config', '{yaml,json}')]
+const pages = pathsIn('proxy/ops/dashboard', '{html,css}')
+
+/**
+ * The names of proxy/, bench/, config/ and test/ that could be one of `olds`: of code, of files, of metrics, of settings, and of what
+ * the dashboard's page is made of. Metrics are looked for in the documents too, but not in the changelog, which tells of old names.
+ */
 function namesFor(olds: readonly OldName[]): FoundName[] {
   const candidates = folders.flatMap(sourcesIn).filter((source) => olds.some((old) => mayStandIn(old, source)))
-  return [...candidates.flatMap(namesIn), ...folders.flatMap(fileNames), ...configNames()]
+  return [
+    ...candidates.flatMap(namesIn),
+    ...folders.flatMap(sourcesIn).flatMap((source) => [...metricsIn(source), ...typedefsIn(source)]),
+    ...documents.flatMap((path) => metricsIn(new SourceFile(path, readText(path)))),
+    ...folders.flatMap(fileNames),
+    ...configNames(),
+    ...pages.flatMap((path) => pageNames(new SourceFile(path, readText(path)))),
+  ]
 }
 
 /** Whether the code of a file could hold `old`, by a look at its text: what holds none need not be parsed. */
-function mayStandIn({ pattern, kinds, under }: OldName, { path, text }: SourceFile): boolean {
+export function mayStandIn({ pattern, kinds, under }: OldName, { path, text }: SourceFile): boolean {
   if (under !== undefined && !under.some((start) => path.startsWith(start))) return false
-  // The words stand next to each other, or have a sign between them.
+  // The words stand next to each other, or have a sign between them. An underscore or `#` around them is no part of them.
   const words = pattern.replace(/^\^?-|-\$?$/g, '').replaceAll('-', '[^a-z\\d]?')
+  const whole = `(?<![a-z\\d])(${words})(?![a-z\\d])`
   const isOf = (...some: NameKind[]) => kinds?.every((kind) => some.includes(kind)) ?? false
-  const declared = `(const|let|function|class|interface|type|enum) (${words})\\b`
+  const declared = `(const|let|function|class|interface|type|enum)\\b[^a-z\\d]+(${words})(?![a-z\\d])`
   const loose = isOf('export', 'file')
     ? `^export (\\{|.*\\b${declared})`
     : isOf('export', 'top', 'file')
       ? `\\b${declared}`
       : pattern.startsWith('^')
-        ? `\\b(${words})\\b`
+        ? whole
         : words
   return new RegExp(loose, 'im').test(text)
 }

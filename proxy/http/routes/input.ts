@@ -69,7 +69,8 @@ function memberNames(json: string): string[] {
   for (const [token, isName] of json.matchAll(/"(?:[^"\\]|\\.)*"(\s*:)?|[[\]{}]/g)) {
     if (token === '{' || token === '[') depth += 1
     else if (token === '}' || token === ']') depth -= 1
-    else if (depth === 1 && isName !== undefined) names.push(JSON.parse(token.slice(0, token.length - isName.length)))
+    else if (depth === 1 && isName !== undefined)
+      names.push(String(JSON.parse(token.slice(0, token.length - isName.length))))
   }
   return names
 }

@@ -33,7 +33,10 @@ export class LargeBodyCollector {
 /** The engine's own function, which it gives to contexts that are made while a flag is set. */
 function exposedCollector(): NodeJS.GCFunction {
   setFlagsFromString('--expose-gc')
-  const gc: NodeJS.GCFunction = runInNewContext('gc')
+  const gc: unknown = runInNewContext('gc')
   setFlagsFromString('--no-expose-gc')
+  if (!isCollector(gc)) throw new TypeError('The engine has no function that collects garbage.')
   return gc
 }
+
+const isCollector = (value: unknown): value is NodeJS.GCFunction => typeof value === 'function'

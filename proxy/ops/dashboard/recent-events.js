@@ -7,9 +7,9 @@ import { seconds, span } from './words.js'
  */
 
 /**
- * A line of a list: a text, how long ago that was, a note, and the class of the style sheet.
+ * An item of a list: a text, how long ago that was, a note, and the class of the style sheet.
  *
- * @typedef {{ text: string, ago?: number, note?: string, className?: string }} Line
+ * @typedef {{ text: string, ago?: number, note?: string, className?: string }} ListItem
  */
 
 /** What changed, what was invalidated and by what, and what could be tuned. */
@@ -43,7 +43,7 @@ export class RecentEventsPanel {
  * What there is to do, then what is as it should be; of what was hardly measured, only how many routes that are.
  *
  * @param {Advice[]} advice
- * @returns {Line[]}
+ * @returns {ListItem[]}
  */
 function adviceLines(advice) {
   /** @param {Advice['kind'][]} kinds */
@@ -70,7 +70,7 @@ class LineList {
     this.#list = list
   }
 
-  /** @param {Line[]} lines */
+  /** @param {ListItem[]} lines */
   show(lines) {
     for (const { item } of this.#lines.splice(lines.length)) item.remove()
     for (const [i, { text, ago, note = '', className = '' }] of lines.entries()) {

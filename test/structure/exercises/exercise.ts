@@ -27,41 +27,52 @@ export interface Outcome {
 
 const copied = ['proxy', 'bench', 'config', 'test', 'package.json', 'tsconfig.json', 'README.md']
 const probing = ['test/probe.ts']
+const compiler = 'node_modules/typescript/bin/tsc'
 /** `npm run docs` writes these, and tests come with whatever is added. */
 const notByHand = /^(test\/|config\/schema\.json$|README\.md$|proxy\/README\.md$)/
 
-/** Makes the edits of `exercise` in a copy of the tree at `root`, and tries the result. Throws where an edit finds no place, or two. */
+/** The texts of the files that `exercise` changes or makes, by path, in the tree at `root`. Throws where an edit finds no place, or two. */
+function textsAfter({ edits, files = {} }: Exercise, root: string): Map<string, string> {
+  const texts = new Map(Object.entries(files))
+  for (const { file, before, after } of edits) {
+    const text = texts.get(file) ?? readFileSync(join(root, file), 'utf8')
+    const count = text.split(before).length - 1
+    if (count !== 1) throw new Error(`${file} has ${count} places, not one, that read: ${before}`)
+    texts.set(
+      file,
+      text.replace(before, () => after),
+    )
+  }
+  return texts
+}
+
+/** The files that `exercise` changes or makes by hand, sorted, by its edits alone. Throws where one of them finds no place, or two. */
+export function filesByHand(exercise: Exercise, root: string): string[] {
+  return [...textsAfter(exercise, root).keys()].filter((file) => !notByHand.test(file)).sort()
+}
+
+/** Makes the edits of `exercise` in a copy of the tree at `root`, and tries the result. Throws like {@link filesByHand}. */
 export async function tryExercise(exercise: Exercise, root: string, environment = process.env): Promise<Outcome> {
-  const { edits, files = {}, probe } = exercise
+  const { files = {}, probe } = exercise
   const copy = mkdtempSync(join(tmpdir(), 'onramp-exercise-'))
   try {
     for (const name of copied) cpSync(join(root, name), join(copy, name), { recursive: true })
     symlinkSync(join(root, 'node_modules'), join(copy, 'node_modules'))
     writeFileSync(join(copy, 'test', 'probe.ts'), probe, { flag: 'wx' })
     const isProbing = (await faultsOf(probing, copy, environment)).length > 0
-    for (const edit of edits) apply(edit, copy)
-    for (const [file, text] of Object.entries(files)) writeFileSync(join(copy, file), text, { flag: 'wx' })
+    for (const [file, text] of textsAfter(exercise, root))
+      writeFileSync(join(copy, file), text, { flag: file in files ? 'wx' : 'w' })
     const faults = [
       ...(isProbing ? [] : ['The probe passes without the addition.']),
       ...(await faultsOf(['config/generate.ts'], copy, environment)),
-      ...(await faultsOf(['node_modules/typescript/bin/tsc'], copy, environment)),
+      ...(await faultsOf([compiler], copy, environment)),
+      ...(await faultsOf([compiler, '-p', 'proxy/ops/dashboard'], copy, environment)),
       ...(await faultsOf(probing, copy, environment)),
     ]
-    const changed = new Set([...edits.map(({ file }) => file), ...Object.keys(files)])
-    return { files: [...changed].filter((file) => !notByHand.test(file)).sort(), faults }
+    return { files: filesByHand(exercise, root), faults }
   } finally {
     rmSync(copy, { recursive: true })
   }
-}
-
-function apply({ file, before, after }: Exercise['edits'][number], copy: string): void {
-  const text = readFileSync(join(copy, file), 'utf8')
-  const count = text.split(before).length - 1
-  if (count !== 1) throw new Error(`${file} has ${count} places, not one, that read: ${before}`)
-  writeFileSync(
-    join(copy, file),
-    text.replace(before, () => after),
-  )
 }
 
 /** Runs Node in `copy` with `program`. */
