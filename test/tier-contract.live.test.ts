@@ -12,16 +12,15 @@ import { entryOf, recorder } from './support.ts'
 
 const prefix = `contract-${process.pid}:`
 const seen = recorder()
+let connection: RedisConnection
 let client: RedisClient
-let close: () => void
 
 beforeAll(async () => {
-  const connection = new RedisConnection(inject('redisUrl'), seen.observe)
+  connection = new RedisConnection(inject('redisUrl'), seen.observe)
   client = connection.client
-  close = connection.close
   expect(await untilReady(client, systemClock, 60_000)).toBe(true)
 })
-afterAll(() => close())
+afterAll(() => connection.close())
 beforeEach(() => {
   seen.facts.length = 0
 })
