@@ -152,8 +152,15 @@ test('what is defined anew while the routes are looked at is looked at too', asy
 test('a table that is locked while the routes are looked at is waited for', async () => {
   const other = new pg.Client({ connectionString: database.url })
   await other.connect()
+  // The lock is asked for before the view is there to be looked at, and had as soon as it is.
+  await owner.query('begin; lock table four in access exclusive mode')
+  const locked = other.query('begin; lock table four in access exclusive mode')
+  const isQueued = async () =>
+    (await owner.query(`select from pg_locks where relation = 'four'::regclass and not granted`)).rowCount === 1
+  await until(isQueued)
   await owner.query('create or replace view seen as select text from four')
-  await other.query('begin; lock table four in access exclusive mode')
+  await owner.query('commit')
+  await locked
   // A look at the routes waits for it, and is told that it takes too long.
   const waiting = async () => {
     const { rows } = await owner.query<{ pid: number }>(
