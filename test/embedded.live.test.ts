@@ -1,13 +1,17 @@
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { chmodSync, cpSync, mkdirSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import pg from 'pg'
 import { afterEach, expect, test } from 'vitest'
 import { isRunning, withDescendants } from '../bench/proc.ts'
 import { newFolder, recorded } from '../bench/servers/run-folder.ts'
 import { until } from '../bench/until.ts'
+import { startServer, stopServer } from '../proxy/example/cluster.ts'
 import { type Embedded, startEmbedded } from '../proxy/example/embedded.ts'
 import { stepsOf } from '../proxy/example/marketplace.ts'
+import { findTools } from '../proxy/example/tools.ts'
 import { startApp } from './live.ts'
 
 /*
@@ -67,6 +71,24 @@ test('is created, loaded step by step, and kept for the next start', async () =>
   const again: string[] = []
   expect(await count((await start((step) => again.push(step))).url)).toBe(3)
   expect(again).toEqual([])
+})
+
+test('finds another port when somebody has taken the one it was about to listen on', async () => {
+  await (await start()).stop()
+  running.pop()
+  const taken = createServer().listen(0, '127.0.0.1')
+  await once(taken, 'listening')
+  const other = createServer().listen(0, '127.0.0.1')
+  await once(other, 'listening')
+  const [inUse, free] = [taken, other].map((server) => (server.address() as AddressInfo).port)
+  await new Promise((resolve) => other.close(resolve))
+  const ports = [inUse, free]
+  const tools = await findTools()
+  expect(await startServer({ path: cluster, tools }, [], 0, async () => Number(ports.shift()))).toBe(free)
+  await stopServer({ path: cluster, tools })
+  const always = startServer({ path: cluster, tools }, [], 0, async () => Number(inUse))
+  await expect(always).rejects.toThrow('could not create any TCP/IP sockets')
+  taken.close()
 })
 
 test('gives onramp a role that cannot write and cannot see the private table, and people one that can change rows', async () => {

@@ -114,32 +114,42 @@ export async function connectWhenReady(cluster: Cluster, url: string): ReturnTyp
 
 /**
  * Starts the server in a session of its own, as pg_ctl does: a Ctrl-C that ends onramp leaves it to be stopped after the drain.
- * Resolves to its port: that of last time, else `wanted`, else any free one. `settings` are further ones, as postgresql.conf has them.
+ * Resolves to its port: that of last time, else `wanted`, else any free one; `findPort` says which, and is asked again if somebody else
+ * takes that before the server does. `settings` are further ones, as postgresql.conf has them.
  */
 export async function startServer(
   cluster: Cluster,
   settings: readonly string[],
   wanted = preferredPort,
+  findPort = freePort,
 ): Promise<number> {
   const { path, tools } = cluster
   const file = join(path, 'onramp.conf')
   const before = /^port = (\d+)$/m.exec(await readFile(file, 'utf8').catch(() => ''))?.[1]
-  const port = await freePort(before === undefined ? wanted : Number(before))
-  await writeFile(file, [`port = ${port}`, ...configuration, ...settings, ''].join('\n'))
   const log = join(path, 'server.log')
-  try {
-    await runTool(tools, 'pg_ctl', ['start', '-D', path, '-l', log, '-w', '-t', `${startSeconds}`])
-  } catch (error) {
-    // Started by somebody else in this moment: whose it is, the lock will say.
-    const running = await runningPort(cluster)
-    if (running !== undefined) return running
-    const said = await readFile(log, 'utf8').then(
-      (text) => text.trim().split('\n').at(-1),
-      () => messageOf(error),
-    )
-    throw new Refusal(`The embedded database does not start: ${said} (${log} says more)`, { cause: error })
+  for (let tries = 1; ; tries += 1) {
+    const port = await findPort(before === undefined ? wanted : Number(before))
+    await writeFile(file, [`port = ${port}`, ...configuration, ...settings, ''].join('\n'))
+    try {
+      await runTool(tools, 'pg_ctl', ['start', '-D', path, '-l', log, '-w', '-t', `${startSeconds}`])
+      return port
+    } catch (error) {
+      // Started by somebody else in this moment: whose it is, the lock will say.
+      const running = await runningPort(cluster)
+      if (running !== undefined) return running
+      const said = await readFile(log, 'utf8').then(reasonIn, () => messageOf(error))
+      if (said.includes(portTakenMeanwhile) && tries < 3) continue
+      throw new Refusal(`The embedded database does not start: ${said} (${log} says more)`, { cause: error })
+    }
   }
-  return port
+}
+
+const portTakenMeanwhile = 'could not create any TCP/IP sockets'
+
+/** Why the server has ended, as its log says last; a line that says only that it has is left out. */
+function reasonIn(log: string): string {
+  const lines = log.trim().split('\n').slice(-2)
+  return lines.find((line) => line.includes('FATAL:')) ?? lines.at(-1) ?? ''
 }
 
 export async function stopServer(cluster: Cluster): Promise<void> {
