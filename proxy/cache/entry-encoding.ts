@@ -13,7 +13,7 @@ import { type Ahead, drift } from './redis-time.ts'
  *   n bytes   header, JSON
  *   the rest  body
  *
- * It says its own key, so that a value copied or renamed under another key is not believed. The key holds the version of
+ * It says its own key, so that a value copied or renamed under another key is a miss. The key holds the version of
  * the route. Whoever changes the header or its meaning changes the format version: an unknown one is a miss.
  */
 const format = Buffer.from('onr\x03')

@@ -3,8 +3,8 @@ import type { Clock } from '../clock.ts'
 import { type FactTable, lookUpFact, type Observe } from '../observation.ts'
 
 /**
- * How much of the cache is in use, best first. `healthy`: every tier there is. `memory-only`: a tier behind memory is passed by.
- * `stale-only`: the database is left alone, what is held is served. `shedding`: some of those who come are refused.
+ * How much of the cache is in use, best first. `healthy`: every tier there is. `memory-only`: a tier behind memory is bypassed.
+ * `stale-only`: the database's circuit breaker is open, and what is cached is served. `shedding`: some requests are rejected.
  */
 export const degradationLevels = ['healthy', 'memory-only', 'stale-only', 'shedding'] as const
 export type DegradationLevel = (typeof degradationLevels)[number]
@@ -15,7 +15,7 @@ const sheddingMs = 5000
 /**
  * Knows the degradation level of the program, from nothing but what it observes, and reports each change of it.
  *
- * The worst that is so decides: a database left alone while Redis is gone too is `stale-only`.
+ * The worst that is so decides: with the database's breaker open and Redis gone too it is `stale-only`.
  */
 export class DegradationMonitor {
   readonly #clock: Clock
@@ -102,7 +102,7 @@ export class DegradationMonitor {
       case 'memory-only':
         return `${[...new Set(this.#outages.values())].join(' and ')} cannot be used`
       case 'stale-only':
-        return 'the database is left alone'
+        return "the database's circuit breaker is open"
       case 'shedding':
         return 'more is asked for than can be done'
       default:

@@ -72,7 +72,7 @@ export function registerGauges(registry: Registry, gauges: GaugeReadings, versio
     set({ state: 'waiting' }, waiting)
   })
   gauge('client_connections', 'Connections of clients that are open.', [], (set) => set({}, gauges.clients()))
-  gauge('breaker_state', '0 closed (in use), 1 open (passed by), 2 half-open (being tried).', ['name'], (set) => {
+  gauge('breaker_state', '0 closed (in use), 1 open (bypassed), 2 half-open (being tried).', ['name'], (set) => {
     for (const { name, state } of gauges.breakers()) set({ name }, breakerValues[state])
   })
   gauge(

@@ -34,7 +34,7 @@ export const factLines = {
     state === 'ready'
       ? atInfo('connected to Redis')
       : atWarn('the connection to Redis was lost; going on without it', describeError(error)),
-  'tier-bypassed': ({ tier, forMs }) => atWarn('a tier does not answer and is passed by', { tier, forMs }),
+  'tier-bypassed': ({ tier, forMs }) => atWarn('a tier does not answer and is bypassed', { tier, forMs }),
   'tier-back': ({ tier }) => atInfo('a tier answers again', { tier }),
   'tier-error': ({ tier, operation, reason, error }) => {
     const failed = atDebug('a tier failed', { tier, operation, reason, ...describeError(error) })
