@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { page } from '../bench/page.ts'
-import { keptResults, schemaJson, withCodeMap, withTables } from '../config/generate.ts'
+import { crowdsTable, faultsTable } from '../config/documents/faults.ts'
+import { withParts } from '../config/documents/markdown.ts'
+import { documents, keptResults, readDocument, schemaJson } from '../config/generate.ts'
 
 const read = (path: string) => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8')
 
@@ -9,9 +11,9 @@ test('config/schema.json is what the schema says (npm run docs)', () => {
   expect(read('config/schema.json')).toBe(schemaJson())
 })
 
-test('the tables of README.md are what the schema and the kept benchmark run say (npm run docs)', () => {
-  const readme = read('README.md')
-  expect(withTables(readme)).toBe(readme)
+test.each(Object.entries(documents))('the generated parts of %s are current (npm run docs)', (path, parts) => {
+  const document = readDocument(path)
+  expect(withParts(document, parts)).toBe(document)
 })
 
 test('the benchmark report shows the run that is kept beside it', () => {
@@ -36,19 +38,17 @@ test('the table of faults says what a run measured', () => {
     shed: 0,
   }
   const crowd = { name: 'Redis there', clients: 1000, processes: 4, failed: 0, sql: 1, lifetimes: 1 }
-  const readme = withTables(read('README.md'), { faults: [fault], crowds: [crowd] })
-  expect(readme).toContain(
+  const results = { faults: [fault], crowds: [crowd] }
+  expect(faultsTable(results)).toContain(
     '| Redis gone | 0 of 10 | 12 ms | 0 of 10 | 12 ms | 3 of 20 | 46 ms | 1.3 s | 30 | memory-only | 3 ms |',
   )
-  expect(readme).toContain('time is over, Redis there | 1000 | 0 | 1 |')
+  expect(crowdsTable(results)).toContain('time is over, Redis there | 1000 | 0 | 1 |')
 })
 
 test('the shipped configuration names the schema, so that editors complete it', () => {
   expect(read('config/onramp.yaml').split('\n')[0]).toBe('# yaml-language-server: $schema=schema.json')
 })
 
-test('the code map of proxy/README.md is what its files say of themselves (npm run docs)', () => {
-  const readme = read('proxy/README.md')
-  expect(withCodeMap(readme)).toBe(readme)
-  expect(readme).toContain('| `main.ts` | The process')
+test('the code map has each file of proxy/ and its first comment', () => {
+  expect(documents['proxy/README.md']?.['code-map']?.()).toContain('| `main.ts` | The process')
 })

@@ -23,7 +23,7 @@ export const pairs: Readonly<Record<string, readonly string[]>> = {
     ...['proxy/example', 'proxy/http', 'proxy/http/routes', 'proxy/http/upstream', 'proxy/ops', 'proxy/origin'],
     ...['proxy/overload', 'the app'],
   ],
-  config: ['bench', 'proxy/config'],
+  config: ['bench', 'proxy/config', 'proxy/ops'],
   bench: ['bench/scenarios', 'bench/servers'],
   'bench/scenarios': ['bench', 'bench/servers', 'proxy', 'proxy/cache'],
   'bench/servers': ['bench', 'proxy', 'proxy/cache', 'proxy/example'],
@@ -110,11 +110,11 @@ function layerOf(folder: string): number {
   return layer === -1 ? Number.NaN : layer
 }
 
-/** The room a file is in: its folder; what is in a folder of test/ or ops/ belongs to that. */
+/** The room a file is in: its folder; files in a folder of test/, config/ or ops/ belong to that. */
 function folderOf(file: string): string {
   if (file === 'proxy/main.ts') return file
   if (appFiles.test(file)) return 'the app'
-  return posix.dirname(file).replace(/^(test|proxy\/ops)\/.*/, '$1')
+  return posix.dirname(file).replace(/^(test|config|proxy\/ops)\/.*/, '$1')
 }
 
 /** Files in no layer. */
