@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { type Results, readmeTable } from '../bench/report.ts'
 import { jsonSchema } from '../proxy/config/json-schema.ts'
 import { codeMap } from './documents/code-map.ts'
+import { eventsTable, logFieldsTable } from './documents/events.ts'
 import { coherenceTable, crowdsTable, faultsTable } from './documents/faults.ts'
 import { withParts } from './documents/markdown.ts'
 import { metricsTable } from './documents/metrics.ts'
@@ -29,7 +30,7 @@ export const documents: Readonly<Record<string, Readonly<Record<string, () => st
     'route-settings': routeSettingsTable,
     parameters: parametersTable,
   },
-  'config/deploy/README.md': { metrics: metricsTable },
+  'config/deploy/README.md': { metrics: metricsTable, events: eventsTable, 'log-fields': logFieldsTable },
   'bench/README.md': { benchmarks: () => readmeTable(keptResults()) },
   'test/README.md': { faults: faultsTable, crowds: crowdsTable, coherence: coherenceTable },
   'proxy/README.md': { 'code-map': codeMap },

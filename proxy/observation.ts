@@ -12,6 +12,12 @@ export type Coherence = 'starting' | 'synchronized' | 'degraded'
  */
 export type FollowState = 'leading' | 'waiting' | 'lost' | 'off'
 
+/** Why a request is rejected to protect the service. */
+export type RejectionReason = 'upstream-full' | 'queue-full' | 'too-late' | 'breaker-open' | 'overloaded'
+
+/** How much of the cache is in use, best first (ops/degradation). */
+export type DegradationLevel = 'healthy' | 'memory-only' | 'stale-only' | 'shedding'
+
 /** What the cache made of a request. */
 export type State = 'fresh' | 'stale' | 'miss' | 'bypass' | 'error'
 
@@ -80,9 +86,9 @@ export type Observation =
     }
   | { kind: 'collapsed'; route: string }
   /** Work refused to stay alive, and why. */
-  | { kind: 'shed'; route: string; reason: 'upstream-full' | 'queue-full' | 'too-late' | 'breaker-open' | 'overloaded' }
+  | { kind: 'shed'; route: string; reason: RejectionReason }
   /** The degradation level (ops/degradation) has changed; `reason`: why it is not the best one. */
-  | { kind: 'degradation'; level: string; before: string; reason?: string | undefined }
+  | { kind: 'degradation'; level: DegradationLevel; before: DegradationLevel; reason?: string | undefined }
   /** `why`: what made it open. */
   | { kind: 'breaker'; name: string; state: BreakerState; why?: string | undefined }
   | { kind: 'fill-raced'; route: string }

@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest'
-import { type Observation, ObservationBus } from '../proxy/observation.ts'
+import { Problem } from '../proxy/errors.ts'
+import { type FactOf, type Observation, ObservationBus } from '../proxy/observation.ts'
 import { DegradationMonitor } from '../proxy/ops/degradation.ts'
+import { events } from '../proxy/ops/events.ts'
 import { ManualClock, recorder } from './support.ts'
 
 function setup() {
@@ -25,47 +27,60 @@ function setup() {
   }
 }
 
-const redisLost: Observation = { kind: 'redis-connection', state: 'lost' }
+const refused = Object.assign(new Error('connect ECONNREFUSED 127.0.0.1:6379'), { code: 'ECONNREFUSED' })
+const redisLost: Observation = { kind: 'redis-connection', state: 'lost', error: refused }
 const redisReady: Observation = { kind: 'redis-connection', state: 'ready' }
 const bypassed: Observation = { kind: 'tier-bypassed', tier: 'redis', label: 'Redis', forMs: 1000 }
 const back: Observation = { kind: 'tier-back', tier: 'redis', label: 'Redis' }
 const origin = (state: 'open' | 'half-open' | 'closed'): Observation => ({ kind: 'breaker', name: 'origin', state })
-const shed = (reason: 'queue-full' | 'breaker-open'): Observation => ({ kind: 'shed', route: 'plans', reason })
+const timeout = (tier: string): Observation => ({
+  kind: 'tier-error',
+  tier,
+  operation: 'get',
+  reason: 'timeout',
+  error: new Error('no reply within 100 ms'),
+})
+const shed = (reason: FactOf<'shed'>['reason']): Observation => ({ kind: 'shed', route: 'plans', reason })
 
-describe('the degradation', () => {
-  test('is at its top until something is amiss', () => {
+describe('the degradation level', () => {
+  test('is healthy until something fails', () => {
     const { see, steps } = setup()
     expect(see(redisReady, { kind: 'evicted', key: 'plan@1', bytes: 1000, readAt: 0 })).toBe('healthy')
     expect(steps()).toEqual([])
   })
 
-  test('goes down for a Redis that is gone or passed by, and up when it is back', () => {
+  test('is memory-only while Redis is disconnected or bypassed, and gives the error', () => {
     const { see, steps, reasons } = setup()
-    expect([see(redisLost), see(redisReady), see(bypassed), see(back)]).toEqual([
+    expect([see(redisLost), see(redisReady), see(timeout('redis'), bypassed), see(back)]).toEqual([
       'memory-only',
       'healthy',
       'memory-only',
       'healthy',
     ])
     expect(steps()).toHaveLength(4)
-    expect(reasons()).toEqual(['Redis cannot be used', undefined, 'Redis cannot be used', undefined])
+    expect(reasons()).toEqual([
+      'Redis: connect ECONNREFUSED 127.0.0.1:6379',
+      undefined,
+      'Redis: no reply within 100 ms',
+      undefined,
+    ])
   })
 
-  test('goes down for any tier that is bypassed, and up when every one of them is back', () => {
+  test('is memory-only while any tier is bypassed, and healthy when every tier is used again', () => {
     const { see, reasons, degradation } = setup()
     const file = { tier: 'file', label: 'File' }
     expect([
-      see(bypassed),
+      see(timeout('redis'), bypassed),
       see({ kind: 'tier-bypassed', ...file, forMs: 1000 }),
       see(back),
       see(redisLost, redisReady),
       see({ kind: 'tier-back', ...file }),
     ]).toEqual(['memory-only', 'memory-only', 'memory-only', 'memory-only', 'healthy'])
-    expect(reasons()).toEqual(['Redis cannot be used', undefined])
+    expect(reasons()).toEqual(['Redis: no reply within 100 ms', undefined])
     see({ kind: 'tier-bypassed', ...file, forMs: 1000 })
-    expect(degradation.reason).toBe('File cannot be used')
+    expect(degradation.reason).toBe('File: not available')
     see(bypassed)
-    expect(degradation.reason).toBe('File and Redis cannot be used')
+    expect(degradation.reason).toBe('File: not available; Redis: no reply within 100 ms')
   })
 
   test('is reported once, after the fact that changed it', () => {
@@ -74,7 +89,7 @@ describe('the degradation', () => {
     expect(facts.map(({ kind }) => kind)).toEqual(['tier-bypassed', 'degradation', 'tier-back', 'degradation'])
   })
 
-  test('stays down while Redis is passed by, though there is a connection to it again', () => {
+  test('stays memory-only while Redis is bypassed, even after it has reconnected', () => {
     const { see } = setup()
     expect([see(redisLost), see(bypassed), see(redisReady), see(back)]).toEqual([
       'memory-only',
@@ -84,7 +99,7 @@ describe('the degradation', () => {
     ])
   })
 
-  test('goes down for a database that is left alone, until a try has succeeded', () => {
+  test('is stale-only while the circuit breaker of the database is open or half-open', () => {
     const { see } = setup()
     expect([see(origin('open')), see(origin('half-open')), see(origin('closed'))]).toEqual([
       'stale-only',
@@ -94,7 +109,7 @@ describe('the degradation', () => {
     expect(see({ kind: 'breaker', name: 'route:plans', state: 'open' })).toBe('healthy')
   })
 
-  test('stands on the worst level that anything calls for', () => {
+  test('is the worst level that any condition causes', () => {
     const { see, clock, degradation } = setup()
     expect([see(redisLost), see(origin('open')), see(shed('queue-full'))]).toEqual([
       'memory-only',
@@ -106,7 +121,7 @@ describe('the degradation', () => {
     expect(see(origin('closed'))).toBe('memory-only')
   })
 
-  test('stays on the last for five seconds after the last refusal', () => {
+  test('stays shedding for five seconds after the last rejected request', () => {
     const { see, clock, degradation, steps } = setup()
     see(shed('queue-full'))
     clock.pass(4999)
@@ -121,11 +136,44 @@ describe('the degradation', () => {
     ])
   })
 
-  test('takes a refusal because the database is left alone for what it is', () => {
+  test('is not shedding when requests are rejected because a circuit breaker is open', () => {
     expect(setup().see(shed('breaker-open'))).toBe('healthy')
   })
 
-  test('knows for how long', () => {
+  test('names every dependency that fails, with the code of its error, and the next step', () => {
+    const { see, degradation } = setup()
+    expect([degradation.reason, degradation.action]).toEqual([undefined, undefined])
+    const error = Object.assign(new Error('too many clients already'), { code: '53300', severity: 'FATAL' })
+    const failed: Observation = { kind: 'origin-query', route: 'plans', outcome: 'unavailable', seconds: 1, error }
+    see(redisLost, { ...failed, error: new Problem('origin-unavailable', 'gone', { cause: error }) }, origin('open'))
+    const outages = 'PostgreSQL: too many clients already (53300); Redis: connect ECONNREFUSED 127.0.0.1:6379'
+    expect(degradation.reason).toBe(outages)
+    expect(degradation.action).toBe(events['degraded-stale-only'].action)
+    see(shed('too-late'))
+    expect(degradation.reason).toBe(
+      `queue too slow: statements of the route plans would miss their deadline; ${outages}`,
+    )
+    expect(degradation.action).toBe(events['degraded-shedding'].action)
+  })
+
+  test.each([
+    ['overloaded', 'this process is overloaded: its event loop is late'],
+    ['queue-full', 'queue full: too many statements of the route plans are waiting'],
+    ['upstream-full', 'the upstream has upstream.maxRequests open requests'],
+  ] as const)('%s is given as the cause of shedding', (reason, cause) => {
+    const { see, degradation } = setup()
+    see(shed(reason))
+    expect(degradation.reason).toBe(cause)
+  })
+
+  test('never quotes a value of the database', () => {
+    const { see, degradation } = setup()
+    const error = Object.assign(new Error('invalid input syntax for type integer: "secret"'), { code: '22P02' })
+    see({ kind: 'origin-query', route: 'plans', outcome: 'failed', seconds: 1, error }, origin('open'))
+    expect(degradation.reason).toBe('PostgreSQL: PostgreSQL rejected a value (data exception) (22P02)')
+  })
+
+  test('knows its duration', () => {
     const { see, clock, degradation } = setup()
     clock.pass(1000)
     see(redisLost)

@@ -4,6 +4,7 @@ import { pino } from 'pino'
 import { describe, expect, test } from 'vitest'
 import { Problem } from '../proxy/errors.ts'
 import type { Observation } from '../proxy/observation.ts'
+import { events } from '../proxy/ops/events.ts'
 import { FactLogger } from '../proxy/ops/log.ts'
 import { prettyLine } from '../proxy/ops/pretty.ts'
 import { ManualClock } from './support.ts'
@@ -55,26 +56,26 @@ test('a request is one line at debug; a slow one and a failed one are at warn', 
     ...response,
     status: 404,
   })
-  expect(lines.map(({ level, msg }) => [level, msg])).toEqual([
-    [debug, 'answered'],
-    [debug, 'answered'],
-    [warn, 'slow'],
-    [warn, 'failed'],
-    [debug, 'answered'],
+  expect(lines.map(({ level, event }) => [level, event])).toEqual([
+    [debug, 'request-answered'],
+    [debug, 'request-answered'],
+    [warn, 'request-slow'],
+    [warn, 'request-failed'],
+    [debug, 'request-answered'],
   ])
   expect(lines[0]).toMatchObject({
     route: 'plan',
     method: 'GET',
     path: '/api/plans/1',
     source: 'memory',
-    state: 'fresh',
+    cacheState: 'fresh',
     status: 200,
-    seconds: 0.001,
+    durationSeconds: 0.001,
   })
-  expect(lines[3]).toMatchObject({ reason: 'connect ECONNREFUSED' })
+  expect(lines[3]).toMatchObject({ error: 'connect ECONNREFUSED' })
 })
 
-test('a failing statement is told once in ten seconds a route and outcome, not once a request', () => {
+test('a failing statement is logged once in ten seconds for each route and outcome, not for each request', () => {
   const { clock, observe, lines } = setup()
   const failure = {
     kind: 'origin-query',
@@ -92,8 +93,8 @@ test('a failing statement is told once in ten seconds a route and outcome, not o
   expect(lines()[0]).toMatchObject({
     level: warn,
     route: 'plan',
-    outcome: 'unavailable',
-    reason: 'no',
+    queryOutcome: 'unavailable',
+    error: 'no',
     sqlState: '57P03',
   })
   clock.pass(1)
@@ -103,7 +104,7 @@ test('a failing statement is told once in ten seconds a route and outcome, not o
   expect(lines()).toHaveLength(4)
 })
 
-test('each change of state is a line with its reason', () => {
+test('each change of state is a line with its error', () => {
   const lines = written(
     { kind: 'redis-connection', state: 'lost', error: new Error('read ECONNRESET') },
     { kind: 'redis-connection', state: 'ready' },
@@ -114,7 +115,7 @@ test('each change of state is a line with its reason', () => {
     { kind: 'config-refused', error: new Error('routes.plan.sql: is missing') },
     { kind: 'redefined', changed: ['plan'], error: undefined },
     { kind: 'redefined', changed: [], error: new Error('Route plan: its statement reads people, which is private.') },
-    { kind: 'degradation', level: 'stale-only', before: 'healthy', reason: "the database's circuit breaker is open" },
+    { kind: 'degradation', level: 'stale-only', before: 'healthy', reason: 'PostgreSQL: gone' },
     { kind: 'degradation', level: 'healthy', before: 'stale-only' },
     { kind: 'breaker', name: 'origin', state: 'open', why: '3 of 5 failed, 0 were slow' },
     { kind: 'breaker', name: 'origin', state: 'closed' },
@@ -123,38 +124,46 @@ test('each change of state is a line with its reason', () => {
     { kind: 'draining', signal: 'SIGTERM' },
     { kind: 'drained', seconds: 1.5 },
   )
-  expect(lines.map(({ level, reason }) => [level, reason])).toEqual([
-    [warn, 'read ECONNRESET'],
-    [info, undefined],
-    [warn, undefined],
-    [info, undefined],
-    [info, undefined],
-    [info, undefined],
-    [50, 'routes.plan.sql: is missing'],
-    [info, undefined],
-    [50, 'Route plan: its statement reads people, which is private.'],
-    [warn, "the database's circuit breaker is open"],
-    [info, undefined],
-    [warn, '3 of 5 failed, 0 were slow'],
-    [info, undefined],
-    [warn, 'connect ECONNREFUSED'],
-    [info, undefined],
-    [info, 'SIGTERM'],
-    [info, undefined],
+  expect(lines.map(({ level, event, error }) => [level, event, error])).toEqual([
+    [warn, 'redis-disconnected', 'read ECONNRESET'],
+    [info, 'redis-connected', undefined],
+    [warn, 'tier-circuit-open', undefined],
+    [info, 'tier-circuit-closed', undefined],
+    [info, 'purged', undefined],
+    [info, 'config-reloaded', undefined],
+    [50, 'config-rejected', 'routes.plan.sql: is missing'],
+    [info, 'schema-changed', undefined],
+    [50, 'schema-rejected', 'Route plan: its statement reads people, which is private.'],
+    [warn, 'degraded-stale-only', undefined],
+    [info, 'healthy', undefined],
+    [warn, 'circuit-open', undefined],
+    [info, 'circuit-closed', undefined],
+    [warn, 'traces-lost', 'connect ECONNREFUSED'],
+    [info, 'traces-restored', undefined],
+    [info, 'draining', undefined],
+    [info, 'drained', undefined],
   ])
+  const degraded = lines.find(({ event }) => event === 'degraded-stale-only')
+  expect(degraded).toMatchObject({
+    degradationReason: 'PostgreSQL: gone',
+    action: events['degraded-stale-only'].action,
+  })
+  expect(lines.find(({ event }) => event === 'circuit-open')).toMatchObject({
+    openReason: '3 of 5 failed, 0 were slow',
+  })
 })
 
-test('a purge of everything says so; other tags are as they are', () => {
+test('a purge of everything is logged as everything; other tags stay unchanged', () => {
   const purged = { kind: 'invalidated', cause: 'purge', soft: false } as const
   const lines = written({ ...purged, tags: ['*'] }, { ...purged, tags: ['county:51059'] })
   expect(lines.map(({ tags }) => tags)).toEqual([['everything'], ['county:51059']])
 })
 
-test('what Redis refuses is told once in ten seconds an operation; what it does not answer, at debug', () => {
+test('a rejection by Redis is logged once in ten seconds for each operation; a missing reply at debug', () => {
   const full = Object.assign(new Error('OOM command not allowed'), { name: 'ReplyError' })
   const refused = { kind: 'tier-error', tier: 'redis', operation: 'set', reason: 'error', error: full } as const
   const lines = written(refused, refused, { ...refused, operation: 'lease' }, { ...refused, error: new Error('late') })
-  expect(lines.map(({ level, reason }) => [level, reason])).toEqual([
+  expect(lines.map(({ level, error }) => [level, error])).toEqual([
     [warn, 'OOM command not allowed'],
     [debug, 'OOM command not allowed'],
     [warn, 'OOM command not allowed'],
@@ -162,7 +171,7 @@ test('what Redis refuses is told once in ten seconds an operation; what it does 
   ])
 })
 
-test('a mismatch that an audit found is told once in ten seconds a route; what else came of audits is only counted', () => {
+test('a mismatch found by an audit is logged once in ten seconds for each route; other outcomes are only counted', () => {
   const { clock, observe, lines } = setup()
   const found = { kind: 'audited', route: 'plan', outcome: 'mismatch', ageSeconds: 42 } as const
   for (const outcome of ['match', 'overtaken', 'failed', 'skipped'] as const) observe({ ...found, outcome })
@@ -176,15 +185,15 @@ test('a mismatch that an audit found is told once in ten seconds a route; what e
   expect(lines()).toHaveLength(3)
 })
 
-test('a failed request is told with its id, under which its client can be told what it was', () => {
+test('a failed request is logged with its request id', () => {
   const [line] = written({ ...response, status: 503, state: 'error', source: 'none', requestId: 'r-17' })
-  expect(line).toMatchObject({ msg: 'failed', requestId: 'r-17' })
+  expect(line).toMatchObject({ event: 'request-failed', requestId: 'r-17' })
 })
 
 describe('of an error', () => {
   const fieldsOf = (error: unknown) => {
     const [line] = written({ kind: 'origin-connection-lost', error })
-    return { reason: line.reason, sqlState: line.sqlState, errorCode: line.errorCode }
+    return { error: line.error, sqlState: line.sqlState, errorCode: line.errorCode }
   }
   const coded = (message: string, code: string) => Object.assign(new Error(message), { code })
 
@@ -196,59 +205,59 @@ describe('of an error', () => {
     'HPE_INVALID_CONSTANT',
     'FST_ERR_CTP_EMPTY_JSON_BODY',
   ])('the code %s is an errorCode, and no sqlState', (code) => {
-    expect(fieldsOf(coded('it broke', code))).toEqual({ reason: 'it broke', sqlState: undefined, errorCode: code })
+    expect(fieldsOf(coded('it broke', code))).toEqual({ error: 'it broke', sqlState: undefined, errorCode: code })
   })
 
-  test('what PostgreSQL reports has a sqlState, and no errorCode', () => {
-    const fields = { reason: 'too many connections', sqlState: '53300', errorCode: undefined }
+  test('an error of PostgreSQL has a sqlState and no errorCode', () => {
+    const fields = { error: 'too many connections', sqlState: '53300', errorCode: undefined }
     expect(fieldsOf(postgresError('too many connections', '53300'))).toEqual(fields)
     const problem = new Problem('origin-unavailable', 'gone', { cause: postgresError('too many connections', '53300') })
     expect(fieldsOf(problem)).toEqual(fields)
   })
 
-  test('a severity beside a code that no SQLSTATE has does not make it one', () => {
+  test('a severity beside another code does not make that code a SQLSTATE', () => {
     const error = Object.assign(coded('no', 'ERR_X'), { severity: 'ERROR' })
-    expect(fieldsOf(error)).toEqual({ reason: 'no', sqlState: undefined, errorCode: 'ERR_X' })
+    expect(fieldsOf(error)).toEqual({ error: 'no', sqlState: undefined, errorCode: 'ERR_X' })
   })
 
   test('a value that PostgreSQL quotes is never written', () => {
     const message = 'invalid input syntax for type integer: "secret"'
     expect(fieldsOf(postgresError(message, '22P02'))).toEqual({
-      reason: 'a value does not fit',
+      error: 'PostgreSQL rejected a value (data exception)',
       sqlState: '22P02',
       errorCode: undefined,
     })
     expect(JSON.stringify(fieldsOf(coded(message, '22P02')))).not.toContain('secret')
   })
 
-  test('a Problem without a cause has its own code, and what has no code has none', () => {
+  test('a Problem without a cause has its own code; an error without a code has none', () => {
     expect(fieldsOf(new Problem('shed', 'No room.'))).toMatchObject({ sqlState: undefined, errorCode: 'shed' })
-    for (const [error, reason] of [
+    for (const [error, message] of [
       [new Error('plain'), 'plain'],
       ['text', 'text'],
       [null, 'null'],
     ] as const)
-      expect(fieldsOf(error)).toEqual({ reason, sqlState: undefined, errorCode: undefined })
+      expect(fieldsOf(error)).toEqual({ error: message, sqlState: undefined, errorCode: undefined })
   })
 })
 
 describe('on a terminal', () => {
   const plain = (line: string) => stripVTControlCharacters(prettyLine(line))
 
-  test('a line is the time of the day, the level, the sentence, and the rest by name', () => {
+  test('a line is the time of the day, the level, the sentence, and each field by name', () => {
     const time = new Date(2014, 0, 2, 9, 5, 7).getTime()
     const line = JSON.stringify({ level: 40, time, route: 'plan', seconds: 0.5, msg: 'slow', path: '/a b' })
     expect(plain(line)).toBe('09:05:07 warn  slow route=plan seconds=0.5 path="/a b"\n')
   })
 
-  test('nothing in a value can steer it', () => {
+  test('no value can control the terminal', () => {
     const reason = 'a\x1b[2Jb\x9b31mc\nd'
     const shown = prettyLine(JSON.stringify({ level: 30, time: 0, msg: 'lost', reason }))
     expect(shown).toContain('"a\\u001b[2Jb\\u009b31mc\\nd"')
     expect(stripVTControlCharacters(shown).trimEnd()).toMatch(/^[ -~]*$/)
   })
 
-  test('what is no line of the log is shown as it is', () => {
+  test('a line that is not JSON is shown unchanged', () => {
     expect(prettyLine('not JSON')).toBe('not JSON')
   })
 })

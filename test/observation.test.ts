@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { type FactKind, type Observation, ObservationBus } from '../proxy/observation.ts'
-import { factLines } from '../proxy/ops/log.ts'
+import { eventsByFact } from '../proxy/ops/event-of-fact.ts'
 import { Metrics } from '../proxy/ops/metrics.ts'
 
 /** Neither counted nor written down: what a fill tells is for the recent events and the advice. */
@@ -14,7 +14,7 @@ const kinds = [
 
 const counted = Object.keys(new Metrics().counting)
 /** Responses are written by a method of their own. */
-const logged = [...Object.keys(factLines), 'response']
+const logged = [...Object.keys(eventsByFact), 'response']
 
 const forgotten = (all: readonly string[]) => all.filter((kind) => ![...counted, ...logged, ...silent].includes(kind))
 

@@ -137,7 +137,7 @@ describe('an audited route', () => {
     expect((await audits())?.worstStaleSeconds).toBeGreaterThan(0)
     const metrics = await (await fetch(`${program.adminUrl}/metrics`)).text()
     expect(metrics).toContain('onramp_audits_total{route="audited",outcome="mismatch"} 1')
-    expect(program.output()).toMatch(/"route":"audited","ageSeconds":[\d.]+,"msg":"an audit found/)
+    expect(program.output()).toMatch(/"event":"audit-mismatch","route":"audited","ageSeconds":[\d.]+,/)
 
     // The same, but told of.
     await owner.query('update ops_audited set version = 2 where n = 1')
@@ -185,9 +185,9 @@ describe('the log', () => {
       .split('\n')
       .filter((line) => line.startsWith('{'))
       .map((line) => JSON.parse(line))
-    const ids = lines.filter(({ msg }) => msg === 'failed').map(({ requestId }) => requestId)
+    const ids = lines.filter(({ event }) => event === 'request-failed').map(({ requestId }) => requestId)
     expect(ids).toEqual(['order-17/a', ...own])
-    expect(lines.find(({ msg }) => msg.startsWith('draining'))).toMatchObject({ reason: 'SIGTERM' })
-    expect(lines.at(-1)).toMatchObject({ msg: 'drained', seconds: expect.any(Number) })
+    expect(lines.find(({ event }) => event === 'draining')).toMatchObject({ signal: 'SIGTERM' })
+    expect(lines.at(-1)).toMatchObject({ event: 'drained', durationSeconds: expect.any(Number) })
   })
 })

@@ -1,47 +1,80 @@
 // How much of the cache is in use: healthy, memory-only, stale-only, shedding.
 import type { Clock } from '../clock.ts'
-import { type FactTable, lookUpFact, type Observe } from '../observation.ts'
+import {
+  type DegradationLevel,
+  type FactTable,
+  lookUpFact,
+  type Observe,
+  type RejectionReason,
+} from '../observation.ts'
+import { errorFields } from './error-fields.ts'
+import { events } from './events.ts'
+
+export type { DegradationLevel }
 
 /**
- * How much of the cache is in use, best first. `healthy`: every tier there is. `memory-only`: a tier behind memory is bypassed.
- * `stale-only`: the database's circuit breaker is open, and what is cached is served. `shedding`: some requests are rejected.
+ * How much of the cache is in use, best first. `healthy`: every cache tier. `memory-only`: a tier behind memory is bypassed.
+ * `stale-only`: the circuit breaker of the database is open, and cached entries are served. `shedding`: some requests are rejected.
  */
-export const degradationLevels = ['healthy', 'memory-only', 'stale-only', 'shedding'] as const
-export type DegradationLevel = (typeof degradationLevels)[number]
+export const degradationLevels = [
+  'healthy',
+  'memory-only',
+  'stale-only',
+  'shedding',
+] as const satisfies readonly DegradationLevel[]
 
-/** For how long one refusal keeps the program on the last level. */
+/** After a rejected request the level stays `shedding` for this time. */
 const sheddingMs = 5000
 
+/** Causes of overload, for the reason of the level. An open circuit breaker is no overload: it is the level above. */
+const overloads: Record<Exclude<RejectionReason, 'breaker-open'>, (route: string) => string> = {
+  'queue-full': (route) => `queue full: too many statements of the route ${route} are waiting`,
+  'too-late': (route) => `queue too slow: statements of the route ${route} would miss their deadline`,
+  overloaded: () => 'this process is overloaded: its event loop is late',
+  'upstream-full': () => 'the upstream has upstream.maxRequests open requests',
+}
+
 /**
- * Knows the degradation level of the program, from nothing but what it observes, and reports each change of it.
+ * Determines the degradation level from the facts it observes, and reports each change of it.
  *
- * The worst that is so decides: with the database's breaker open and Redis gone too it is `stale-only`.
+ * The worst condition decides: with an open circuit breaker of the database and without Redis the level is `stale-only`.
  */
 export class DegradationMonitor {
   readonly #clock: Clock
   readonly #observe: Observe
-  /** What keeps tiers from being used: for each of these the label of its tier. */
-  readonly #outages = new Map<string, string>()
+  /** Conditions that keep a tier from being used: for each the label of the tier and the error. */
+  readonly #outages = new Map<string, { label: string; error: unknown }>()
+  /** The latest error of each tier. */
+  readonly #tierErrors = new Map<string, unknown>()
+  #originError: unknown
   #isOriginCircuitOpen = false
-  #isShedding = false
+  /** The latest cause of overload, while it lasts. */
+  #overload: string | undefined
   #cancel = () => {}
   #level: DegradationLevel = 'healthy'
   #since: number
 
-  /** Takes each fact that the level depends on. */
+  /** Takes each fact that the level, or its reason, depends on. */
   readonly #taking = {
-    'tier-bypassed': ({ tier, label }) => void this.#outages.set(`bypassed ${tier}`, label),
+    'tier-error': ({ tier, error }) => void this.#tierErrors.set(tier, error),
+    'tier-bypassed': ({ tier, label }) =>
+      void this.#outages.set(`bypassed ${tier}`, { label, error: this.#tierErrors.get(tier) }),
     'tier-back': ({ tier }) => void this.#outages.delete(`bypassed ${tier}`),
-    'redis-connection': ({ state }) => {
-      if (state === 'lost') this.#outages.set('connection', 'Redis')
+    'redis-connection': ({ state, error }) => {
+      if (state === 'lost') this.#outages.set('connection', { label: 'Redis', error })
       else this.#outages.delete('connection')
+    },
+    'origin-query': ({ outcome, error }) => {
+      if (outcome !== 'ok') this.#originError = error
+    },
+    'origin-connection-lost': ({ error }) => {
+      this.#originError = error
     },
     breaker: ({ name, state }) => {
       if (name === 'origin') this.#isOriginCircuitOpen = state !== 'closed'
     },
-    shed: ({ reason }) => {
-      // An open breaker is no overload: that is the level above.
-      if (reason !== 'breaker-open') this.#shed()
+    shed: ({ route, reason }) => {
+      if (reason !== 'breaker-open') this.#shed(overloads[reason](route))
     },
   } satisfies FactTable<void>
 
@@ -55,14 +88,26 @@ export class DegradationMonitor {
     return this.#level
   }
 
-  /** Milliseconds on the present level. */
+  /** Milliseconds since the level changed. */
   get forMs(): number {
     return this.#clock.now() - this.#since
   }
 
-  /** Why it is not on the best level, as a sentence without its end; nothing where it is. */
+  /** Why the level is not `healthy`: each dependency and its latest error. */
   get reason(): string | undefined {
-    return this.#reasonFor(this.#level)
+    if (this.#level === 'healthy') return undefined
+    const byLabel = new Map([...this.#outages.values()].map(({ label, error }) => [label, error]))
+    const causes = [
+      this.#overload,
+      this.#isOriginCircuitOpen ? withError('PostgreSQL', this.#originError) : undefined,
+      ...[...byLabel].map(([label, error]) => withError(label, error)),
+    ]
+    return causes.filter((cause) => cause !== undefined).join('; ')
+  }
+
+  /** The next step of the operator, unless the level is `healthy`. */
+  get action(): string | undefined {
+    return this.#level === 'healthy' ? undefined : events[`degraded-${this.#level}`].action
   }
 
   readonly observe: Observe = (fact) => {
@@ -71,11 +116,11 @@ export class DegradationMonitor {
     this.#update()
   }
 
-  #shed(): void {
+  #shed(overload: string): void {
     this.#cancel()
-    this.#isShedding = true
+    this.#overload = overload
     this.#cancel = this.#clock.after(sheddingMs, () => {
-      this.#isShedding = false
+      this.#overload = undefined
       this.#update()
     })
   }
@@ -86,27 +131,18 @@ export class DegradationMonitor {
     const before = this.#level
     this.#level = level
     this.#since = this.#clock.now()
-    this.#observe({ kind: 'degradation', level, before, reason: this.#reasonFor(level) })
+    this.#observe({ kind: 'degradation', level, before, reason: this.reason })
   }
 
   #judge(): DegradationLevel {
-    if (this.#isShedding) return 'shedding'
+    if (this.#overload !== undefined) return 'shedding'
     if (this.#isOriginCircuitOpen) return 'stale-only'
     return this.#outages.size > 0 ? 'memory-only' : 'healthy'
   }
+}
 
-  #reasonFor(level: DegradationLevel): string | undefined {
-    switch (level) {
-      case 'healthy':
-        return undefined
-      case 'memory-only':
-        return `${[...new Set(this.#outages.values())].join(' and ')} cannot be used`
-      case 'stale-only':
-        return "the database's circuit breaker is open"
-      case 'shedding':
-        return 'more is asked for than can be done'
-      default:
-        return level satisfies never
-    }
-  }
+function withError(dependency: string, error: unknown): string {
+  const { error: message = 'not available', sqlState, errorCode } = errorFields(error)
+  const code = sqlState ?? errorCode
+  return `${dependency}: ${message}${code === undefined || message.includes(code) ? '' : ` (${code})`}`
 }

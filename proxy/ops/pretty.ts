@@ -1,4 +1,4 @@
-// A line of the log as people read it.
+// A line of the log formatted for a terminal.
 const levels: Record<number, [name: string, colour: number]> = {
   10: ['trace', 90],
   20: ['debug', 90],
@@ -9,9 +9,9 @@ const levels: Record<number, [name: string, colour: number]> = {
 }
 
 /**
- * A line of the log (JSON, as pino writes it) as people read it on a terminal: time of the day, level, sentence, the rest by name.
+ * Formats a line of the log (JSON, written by pino) for a terminal: time of the day, level, sentence, then each field by name.
  *
- * Values are shown so that nothing in them can steer the terminal. A line that is no JSON is given back as it is.
+ * Control characters in values are escaped, so that no value can control the terminal. A line that is not JSON stays unchanged.
  */
 export function prettyLine(line: string): string {
   const fields = fieldsOf(line)
@@ -34,7 +34,7 @@ function fieldsOf(line: string): Record<string, unknown> | undefined {
 
 function shown(value: unknown): string {
   if (typeof value === 'string' && /^[\w.:/@%+-]+$/.test(value)) return value
-  const text = JSON.stringify(value) // escapes what lies below a blank
+  const text = JSON.stringify(value) // escapes control characters below the space
   return text.replace(/[\x7f-\x9f]/g, (control) => `\\u00${control.charCodeAt(0).toString(16)}`)
 }
 

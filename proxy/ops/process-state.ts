@@ -1,4 +1,4 @@
-// How the process is at the moment, out of its parts.
+// The present state of the process, read from its parts.
 import type { MemoryTier } from '../cache/memory.ts'
 import type { Changes } from '../changes/changes.ts'
 import type { Clock } from '../clock.ts'
@@ -14,28 +14,30 @@ export interface BreakerReading {
   state: BreakerState
 }
 
-/** How the process is at the moment: what /ready shows too. */
+/** The present state of the process; /ready and /stats show it. */
 export interface ProcessState {
   uptimeSeconds: number
   degradationLevel: DegradationLevel
   degradationSeconds: number
-  /** Unless it is healthy. */
+  /** The cause, unless it is healthy: each dependency and its error. */
   degradationReason?: string
+  /** What the operator can do; unless it is healthy. */
+  degradationAction?: string
   memory: Pick<MemoryTier, 'bytes' | 'maxBytes' | 'entries'>
-  /** Where there is one. */
+  /** Only with a Redis tier. */
   redis?: { connected: boolean }
   coherence: LogFollower['state'] & { follow: Pick<Changes, 'mode' | 'state' | 'why'> }
   postgres: GuardedOrigin['connections']
   breakers: BreakerReading[]
-  /** Connections of clients that are open. */
+  /** Open connections of clients. */
   clients: number
-  /** Fills under way. */
+  /** Fills in progress. */
   flights: number
-  /** Where there is one. */
+  /** Only with an upstream. */
   upstream?: { underWay: number }
 }
 
-/** What the process is made of, as far as its state is shown. */
+/** The parts whose state is shown. */
 export interface StateParts {
   clock: Clock
   degradation: DegradationMonitor
@@ -54,12 +56,13 @@ export interface StateParts {
 
 export function stateOf(parts: StateParts): ProcessState {
   const { clock, degradation, memory, redis, logFollower, changes, origin, cache, upstream } = parts
-  const { reason } = degradation
+  const { reason, action } = degradation
   return {
     uptimeSeconds: clock.now() / 1000,
     degradationLevel: degradation.level,
     degradationSeconds: degradation.forMs / 1000,
     ...(reason !== undefined && { degradationReason: reason }),
+    ...(action !== undefined && { degradationAction: action }),
     memory: { bytes: memory.bytes, maxBytes: memory.maxBytes, entries: memory.entries },
     ...(redis && { redis: { connected: redis.isConnected } }),
     coherence: { ...logFollower.state, follow: { mode: changes.mode, state: changes.state, why: changes.why } },
@@ -79,7 +82,7 @@ export function breakersOf({ farther, origin }: Pick<StateParts, 'farther' | 'or
   ]
 }
 
-/** How things stand, for the history: read at the end of each step. */
+/** Values for the history, read at the end of each step. */
 export function stepGaugesOf({ origin, memory, listener }: StateParts): StepGauges {
   const { total, idle, waiting } = origin.connections
   const { bytes, entries } = memory

@@ -1,33 +1,32 @@
-// The latest events, invalidations and slow fills.
+// The latest changes of state, invalidations and slow fills.
 import type { Clock } from '../clock.ts'
-import { type Cause, type FactKind, type FactOf, type FactTable, lookUpFact, type Observe } from '../observation.ts'
+import { type Cause, type FactKind, type FactOf, lookUpFact, type Observe } from '../observation.ts'
 import { tagInWords } from '../tags.ts'
+import { eventsByFact } from './event-of-fact.ts'
+import { events } from './events.ts'
 
-/** How many are kept of each. */
+/** Entries kept of each list. */
 const most = 50
 const mostTags = 20
 const mostSlowest = 10
-/** A fill is among the slowest for this long. */
+/** A fill counts among the slowest for this time. */
 const slowestForMs = 3_600_000
 
-interface EventInWords {
+/** A change of state. */
+export interface RecentEvent {
+  agoSeconds: number
+  kind: FactKind
   /** Whether it is for the worse. */
   isBad: boolean
   text: string
 }
 
-/** A change of state. */
-export interface RecentEvent extends EventInWords {
-  agoSeconds: number
-  kind: FactKind
-}
-
 export interface RecentInvalidation {
   agoSeconds: number
   cause: Cause
-  /** As people read them. */
+  /** In words for people (tags.ts). */
   tags: readonly string[]
-  /** Where it was asked for by this process. */
+  /** Only if this process asked for it. */
   lagSeconds?: number | undefined
 }
 
@@ -37,46 +36,16 @@ export interface SlowFill {
   seconds: number
 }
 
-/** Something as it is kept: `at` is on the clock. */
+/** An item of a list: `at` is a time of the clock. */
 type Kept<T extends { agoSeconds: number }> = Omit<T, 'agoSeconds'> & { at: number }
 
-const better = (text: string): EventInWords => ({ isBad: false, text })
-const worse = (text: string): EventInWords => ({ isBad: true, text })
+/** The kinds of facts that are changes of state. */
+const changesOfState: ReadonlySet<FactKind> = new Set([
+  ...(['degradation', 'breaker', 'redis-connection', 'tier-bypassed', 'tier-back', 'log-gap', 'coherence'] as const),
+  ...(['changes', 'config-reloaded', 'config-refused', 'redefined', 'certificate'] as const),
+])
 
-/** A change of state in words, without anything that an error says: that is for the log. */
-const eventsInWords = {
-  degradation: ({ level, before }) => ({ isBad: level !== 'healthy', text: `From ${before} to ${level}` }),
-  breaker: ({ name, state }) =>
-    state === 'open' ? worse(`The breaker of ${name} opened`) : better(`The breaker of ${name} closed`),
-  'redis-connection': ({ state }) =>
-    state === 'lost' ? worse('The connection to Redis was lost') : better('Connected to Redis'),
-  'tier-bypassed': ({ label }) => worse(`${label} does not answer`),
-  'tier-back': ({ label }) => better(`${label} answers again`),
-  'log-gap': () => worse('Invalidations may have been missed: what was held is not believed any more'),
-  coherence: ({ state }) =>
-    state === 'degraded'
-      ? worse('Invalidations cannot be followed: entries live a few seconds')
-      : better('Invalidations are followed'),
-  changes: ({ state, mode }) => {
-    if (state === 'lost') return worse('The database is not followed for now')
-    return better(state === 'off' ? 'The database is not followed' : `The database is followed by ${mode}`)
-  },
-  'config-reloaded': ({ changed }) => {
-    const what = changed.length === 0 ? 'no route changed' : `changed: ${changed.slice(0, 10).join(', ')}`
-    return better(`The configuration was reloaded, ${what}${changed.length > 10 ? ' …' : ''}`)
-  },
-  'config-refused': () => worse('The new configuration was refused; the log says why'),
-  redefined: ({ error }) =>
-    error === undefined
-      ? better('What the routes read was defined anew')
-      : worse('What the routes read was defined anew, so that a start would refuse it; the log says why'),
-  certificate: ({ outcome }) =>
-    outcome === 'taken'
-      ? better('The certificate was read anew')
-      : worse('The new certificate was refused; the log says why'),
-} satisfies FactTable<EventInWords>
-
-/** Remembers the latest changes of state, the latest invalidations, and which fills were the slowest: bounded. */
+/** Keeps the latest changes of state, the latest invalidations and the slowest fills of each route, all bounded. */
 export class RecentEvents {
   readonly #clock: Clock
   readonly #changes: Kept<RecentEvent>[] = []
@@ -93,8 +62,17 @@ export class RecentEvents {
     if (fact.kind === 'filled') return this.#noteFill(fact)
     if (fact.kind === 'invalidated') return this.#noteInvalidation(fact)
     if (fact.kind === 'breaker' && !this.#isNews(fact)) return
-    const event = lookUpFact(eventsInWords, fact)
-    if (event !== undefined) keepLast(this.#changes, { at: this.#clock.now(), kind: fact.kind, ...event })
+    if (!changesOfState.has(fact.kind)) return
+    const event = lookUpFact(eventsByFact, fact)
+    if (event === undefined) return
+    const { level, sentence } = events[event.event]
+    const text = event.about === undefined ? sentence : `${sentence.slice(0, -1)} (${event.about}).`
+    keepLast(this.#changes, {
+      at: this.#clock.now(),
+      kind: fact.kind,
+      isBad: level === 'warn' || level === 'error',
+      text,
+    })
   }
 
   /** Latest first. */
@@ -102,7 +80,7 @@ export class RecentEvents {
     return this.#changes.map(({ at, ...event }) => ({ agoSeconds: this.#secondsSince(at), ...event })).reverse()
   }
 
-  /** Latest first; of many tags the first twenty. */
+  /** Latest first, each with at most twenty tags. */
   invalidations(): RecentInvalidation[] {
     return this.#invalidations.map(({ at, ...one }) => ({ agoSeconds: this.#secondsSince(at), ...one })).reverse()
   }
@@ -112,7 +90,7 @@ export class RecentEvents {
     return this.#current(route).map(({ at, ...fill }) => ({ agoSeconds: this.#secondsSince(at), ...fill }))
   }
 
-  /** A breaker that opens again after a try has not changed: it would push out what happened before. */
+  /** A circuit breaker that opens again after a test has not changed state: it would push out older events. */
   #isNews({ name, state }: FactOf<'breaker'>): boolean {
     const wasOpen = this.#openBreakers.has(name)
     if (state === 'open') this.#openBreakers.add(name)
@@ -125,7 +103,7 @@ export class RecentEvents {
   }
 
   #noteInvalidation({ cause, tags, lagSeconds }: FactOf<'invalidated'>): void {
-    if (cause === 'barrier') return // touches nothing
+    if (cause === 'barrier') return // invalidates nothing
     const shown = tags.slice(0, mostTags).map(tagInWords)
     keepLast(this.#invalidations, { at: this.#clock.now(), cause, lagSeconds, tags: shown })
   }
@@ -139,7 +117,7 @@ export class RecentEvents {
     const fills = this.#current(route)
     const least = fills.length < mostSlowest ? undefined : fills.at(-1)
     if (least !== undefined && seconds <= least.seconds) return
-    // A key is there once, with its slowest.
+    // A key is listed once, with its slowest fill.
     const same = fills.find((fill) => fill.key === key)
     if (same !== undefined && same.seconds >= seconds) return
     const others = fills.filter((fill) => fill !== same)
