@@ -1,4 +1,4 @@
-# onramp as a sidecar: the program, its production dependencies, and Node to run the TypeScript as it is.
+# onramp as a sidecar: the program, its production dependencies, and Node.js, which runs the TypeScript directly.
 #
 #   docker build -t onramp .
 #   docker run --rm -p 8080:8080 -e DATABASE_URL=postgres://… -v ./my-config:/app/config:ro onramp
@@ -11,9 +11,9 @@ RUN npm ci --omit=dev --ignore-scripts
 FROM node:26-slim
 WORKDIR /app
 ENV NODE_ENV=production
-# Large answers that are evicted give their memory back, instead of leaving holes in the heap (test/memory.live.test.ts).
+# Large evicted answers return their memory to the system instead of fragmenting the heap (test/memory.live.test.ts).
 ENV MALLOC_MMAP_THRESHOLD_=131072
-# Inside a container the way in is the published port. The admin listener stays on loopback: for a sidecar that is its pod.
+# Clients reach a container through its published port. The admin listener stays on loopback, which a pod shares.
 ENV HOST=0.0.0.0
 COPY --from=dependencies /app/node_modules node_modules
 COPY package.json LICENSE ./
@@ -23,5 +23,5 @@ USER node
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=2s --start-period=10s \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.ADMIN_PORT || 9090}/ready`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
-# No shell in between: signals reach the program, which drains before it ends.
+# No shell: signals reach the program, which drains before it exits.
 ENTRYPOINT ["node", "--external-memory-accounted-in-global-limit", "proxy/main.ts"]

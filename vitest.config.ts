@@ -1,7 +1,8 @@
 import { defineConfig } from 'vitest/config'
 import { openRun } from './bench/servers/run-folder.ts'
 
-// Whatever tests start and write goes with their run. Here, and not in a set-up, because Vitest has temporary files of its own.
+// The run folder holds everything that tests start and write; it is removed with the run. It is opened here, before any set-up,
+// because Vitest itself writes temporary files.
 await openRun()
 
 const protocol = ['test/model.test.ts', 'test/simulation.test.ts']
@@ -17,17 +18,17 @@ export default defineConfig({
           exclude: ['test/**/*.live.test.ts', 'test/faults/**', ...protocol],
         },
       },
-      // Many small worlds, each looked at whole or from a seed: no network and no real time, but more than a moment.
+      // Model checks and seeded simulations: no network and no real time, but several seconds of CPU.
       { test: { name: 'protocol', include: protocol, testTimeout: 120_000 } },
       {
         test: {
           name: 'live',
           include: ['test/**/*.live.test.ts'],
           globalSetup: 'test/servers.ts',
-          // Only what would never end comes to these: a busy machine is not to fail a test.
+          // Only a test that hangs reaches these limits: a slow machine must not fail a test.
           testTimeout: 120_000,
           hookTimeout: 120_000,
-          // They share one PostgreSQL, and measure: side by side they would disturb each other.
+          // The files share one PostgreSQL and measure times: in parallel they would disturb each other.
           fileParallelism: false,
         },
       },
@@ -35,10 +36,10 @@ export default defineConfig({
         test: {
           name: 'faults',
           include: ['test/faults/*.test.ts'],
-          // A machine that has other things to do is to be told by what is measured, not by a test that ran out of time.
+          // A slow machine shows in the measured noise, not in a test that ran out of time.
           testTimeout: 180_000,
           hookTimeout: 180_000,
-          // They measure, and have servers of their own to break.
+          // The files measure times, and each breaks servers of its own.
           fileParallelism: false,
         },
       },
