@@ -1,7 +1,10 @@
-import { readFileSync } from 'node:fs'
+import { globSync, readFileSync } from 'node:fs'
+import { basename, relative } from 'node:path/posix'
 import { expect, test } from 'vitest'
+import { readFaultResults } from '../bench/fault-results.ts'
 import { page } from '../bench/page.ts'
-import { crowdsTable, faultsTable } from '../config/documents/faults.ts'
+import { codeMap } from '../config/documents/code-map.ts'
+import { crowdsTable, faultsTable, plainNames } from '../config/documents/faults.ts'
 import { withParts } from '../config/documents/markdown.ts'
 import { documents, keptResults, readDocument, schemaJson } from '../config/generate.ts'
 
@@ -42,7 +45,16 @@ test('the table of faults says what a run measured', () => {
   expect(faultsTable(results)).toContain(
     '| Redis gone | 0 of 10 | 12 ms | 0 of 10 | 12 ms | 3 of 20 | 46 ms | 1.3 s | 30 | memory-only | 3 ms |',
   )
-  expect(crowdsTable(results)).toContain('time is over, Redis there | 1000 | 0 | 1 |')
+  expect(crowdsTable(results)).toContain('one expired key, Redis available | 1000 | 0 | 1 |')
+})
+
+test('each plainer name stands for a row that was measured', () => {
+  const { faults, crowds, coherence = [] } = readFaultResults()
+  const named = { faults: faults.map(({ fault }) => ({ name: fault })), crowds, coherence }
+  for (const kind of ['faults', 'crowds', 'coherence'] as const) {
+    const names = named[kind].map(({ name }) => name)
+    expect(names, kind).toEqual(expect.arrayContaining(Object.keys(plainNames[kind])))
+  }
 })
 
 test('the shipped configuration names the schema, so that editors complete it', () => {
@@ -50,5 +62,12 @@ test('the shipped configuration names the schema, so that editors complete it', 
 })
 
 test('the code map has each file of proxy/ and its first comment', () => {
-  expect(documents['proxy/README.md']?.['code-map']?.()).toContain('| `main.ts` | The process')
+  const files = globSync('proxy/**/*.ts', { cwd: new URL('..', import.meta.url) })
+  const rows = files.map((path) => {
+    const [, comment] = /^(?:#!.*\n)?\/\/ (.+)\.\n/.exec(read(path)) ?? []
+    return `| [${basename(path)}](${relative('proxy', path)}) | ${comment?.replaceAll('|', '\\|')} |`
+  })
+  const map = codeMap().split('\n')
+  expect(map).toEqual(expect.arrayContaining(rows))
+  expect(map.filter((line) => line.startsWith('| [')).length).toBe(files.length)
 })

@@ -25,11 +25,11 @@ export interface Outcome {
   faults: string[]
 }
 
-const copied = ['proxy', 'bench', 'config', 'test', 'package.json', 'tsconfig.json', 'README.md']
+const copied = ['proxy', 'bench', 'config', 'test', 'package.json', 'tsconfig.json', 'README.md', 'CONTRIBUTING.md']
 const probing = ['test/probe.ts']
 const compiler = 'node_modules/typescript/bin/tsc'
 /** `npm run docs` writes these, and tests come with whatever is added. */
-const notByHand = /^(test\/|config\/schema\.json$|README\.md$|proxy\/README\.md$)/
+const notByHand = /^(test\/|config\/schema\.json$|(.*\/)?README\.md$)/
 
 /** The texts of the files that `exercise` changes or makes, by path, in the tree at `root`. Throws where an edit finds no place, or two. */
 function textsAfter({ edits, files = {} }: Exercise, root: string): Map<string, string> {
