@@ -215,7 +215,9 @@ describe('by replication', () => {
 
   test('a table whose updates PostgreSQL would refuse once published is left alone, and said to be', async () => {
     const { changes, during } = await follow(database.url, [rates, { table: 'keyless', columns: [] }])
-    expect(changes.warnings).toEqual(['Changes of public.keyless (keyless) are not noticed yet.'])
+    expect(changes.warnings).toEqual([
+      'Changes of public.keyless (keyless) are not noticed yet: run onramp check --db --print-sql to get the missing SQL.',
+    ])
     expect(changes.why).toMatch(/1 of 2 tables/)
     expect(await during(() => writer.query('insert into keyless values (1); update keyless set a = 2'))).toEqual([])
   })
@@ -432,7 +434,7 @@ describe('by notifications', () => {
       { table: 'years', columns: ['id'] },
     ]
     await expect(follow(elsewhere.readerUrl, followed, { mode: 'notify' })).rejects.toThrow(
-      'postgres.follow is notify, but the tables have no triggers of onramp: onramp check --db --print-sql says what to run.',
+      'postgres.follow is notify, but the tables have no onramp triggers; run onramp check --db --print-sql to get the missing SQL.',
     )
     const capabilities = await checkCapabilities(elsewhere.readerUrl, 'notify', { tables: followed, functions: [] })
     await psql(elsewhere.url, psqlOf(capabilities))
@@ -513,7 +515,7 @@ describe('what the server allows', () => {
     expect([changes.state, changes.mode]).toEqual(['off', 'off'])
     expect(followed).toEqual([])
     expect(changes.why).toMatch(
-      /^the role asks lacks REPLICATION; the tables have no triggers of onramp: onramp check --db/,
+      /^the role asks lacks REPLICATION; the tables have no onramp triggers; run onramp check --db/,
     )
     const capabilities = await checkCapabilities(url, 'auto', { tables, functions: [] })
     expect(capabilities.sql).toEqual([
