@@ -73,7 +73,7 @@ export class Flight {
    * reflect.
    *
    * A flight that outlasts the wait of its first reader is not joined. Its process may have been stopped for a while,
-   * and then its answer is as old as that pause.
+   * and then its answer may be from before that pause.
    */
   mayJoin(): boolean {
     const { clock, deadlineMs, ledger } = this.#deps
@@ -89,7 +89,7 @@ export class Flight {
     return answer
   }
 
-  /** The nearest usable answer of the farther tiers. An entry that is usable only if the origin fails becomes the candidate. */
+  /** The nearest usable answer of the farther tiers. An entry that is usable only as a fallback becomes the candidate. */
   async #search(): Promise<Answer | undefined> {
     const { memory, farther, turn } = this.#deps
     const read = this.#read

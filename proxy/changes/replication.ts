@@ -58,10 +58,10 @@ export class ReplicationStream implements ChangeStream {
    * reported.
    *
    * Transactions in progress at that moment may be missed:
-   *   1. the commit is written to the WAL before the slot begins, and is not visible yet
+   *   1. a commit is written to the WAL before the slot begins, and is not visible yet
    *   2. the slot begins after it, so the stream never shows the transaction
-   *   3. the commit becomes visible
-   *   4. it has ended, and the next heartbeat returns without it: it counts as missed
+   *   3. the commit becomes visible: the transaction has ended without having been seen
+   *   4. the next heartbeat is sent and returns: the transaction counts as missed
    */
   static async open(options: ReplicationOptions): Promise<ReplicationStream | undefined> {
     const connection = await connect(options.url, { replication: 'database', wal_sender_timeout: '10s' })
