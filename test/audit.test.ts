@@ -28,7 +28,7 @@ function setup({ random = () => 0, isIdle = () => true }: { random?: () => numbe
   })
   const consider = (share = 0.5, over: Partial<Answer> = {}, route = 'plans') =>
     audit.consider(read(route), { ...answer, ...over }, share, isIdle)
-  /** Lets so much time pass, and everything that is ready then do what it does. */
+  /** Lets this much time pass, and then all pending work run. */
   const pass = async (ms = 0) => {
     clock.pass(ms)
     await settled()
@@ -38,7 +38,7 @@ function setup({ random = () => 0, isIdle = () => true }: { random?: () => numbe
 }
 
 describe('whether a hit is audited', () => {
-  test('is one comparison with a random number, and none where the share is 0', async () => {
+  test('takes one random number, and none if the share is 0', async () => {
     let asked = 0
     const numbers = [0.001, 0.000_999]
     const { consider, pass, origin, clock } = setup({ random: () => numbers[asked++] as number })
@@ -52,13 +52,13 @@ describe('whether a hit is audited', () => {
     expect(origin.asked).toBe(1)
   })
 
-  test('is settled before anything else is done: the request has its answer first', () => {
+  test('is decided before anything else is done: the request has its answer first', () => {
     const { consider, origin, seen } = setup()
     consider()
     expect([origin.asked, seen.facts]).toEqual([0, []])
   })
 
-  test('is no question for what the origin has just answered', () => {
+  test('is not asked for an answer of the origin', () => {
     const { consider, clock } = setup()
     consider(1, { source: 'origin', state: 'miss' })
     expect(clock.timers).toBe(0)
@@ -66,7 +66,7 @@ describe('whether a hit is audited', () => {
 })
 
 describe('an audit', () => {
-  test('that brings the same bytes is a match', async () => {
+  test('with the same bytes is a match', async () => {
     const { consider, pass, outcomes, seen } = setup()
     consider()
     await pass()
@@ -74,7 +74,7 @@ describe('an audit', () => {
     expect(seen.facts).toEqual([{ kind: 'audited', route: 'plans', outcome: 'match', ageSeconds: 5 }])
   })
 
-  test('that brings others, of which nobody has told within two seconds, is a mismatch of the age it was found at', async () => {
+  test('with other bytes, and no invalidation within two seconds, is a mismatch, with the age at that moment', async () => {
     const { consider, pass, outcomes, origin, seen } = setup()
     origin.load = async () => ({ json: 'another', rows: 1 })
     consider()
@@ -109,7 +109,7 @@ describe('an audit', () => {
     expect(outcomes()).toEqual(['overtaken'])
   })
 
-  test('twin: an invalidation of something else does not excuse it', async () => {
+  test('twin: an invalidation of another entry does not excuse a mismatch', async () => {
     const { consider, pass, outcomes, origin, ledger, clock } = setup()
     origin.load = async () => ({ json: 'another', rows: 1 })
     consider()
@@ -119,7 +119,7 @@ describe('an audit', () => {
     expect(outcomes()).toEqual(['mismatch'])
   })
 
-  test('whose statement fails is one more failure of it, and nothing else', async () => {
+  test('with a failed statement counts as failed, and has no other effect', async () => {
     const { consider, pass, outcomes, origin } = setup()
     origin.load = async () => {
       throw new Error('gone')
@@ -131,7 +131,7 @@ describe('an audit', () => {
     expect(outcomes()).toEqual(['failed', 'failed'])
   })
 
-  test('is not run while the database has something else to do', async () => {
+  test('does not run while the database is busy', async () => {
     const { consider, pass, outcomes, origin } = setup({ isIdle: () => false })
     consider()
     await pass()

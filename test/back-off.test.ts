@@ -7,7 +7,7 @@ function setup(random = 0) {
   return { clock, backOff: new BackOff(clock, () => random) }
 }
 
-test('a key whose origin has failed is left for a second, and twice as long after each failure in a row, up to 30', () => {
+test('a key whose fill failed backs off for a second, and twice as long after each failure in a row, up to 30', () => {
   const { clock, backOff } = setup()
   for (const seconds of [1, 2, 4, 8, 16, 30, 30]) {
     backOff.begin('a', true)
@@ -28,7 +28,7 @@ test('a success ends it, and the next failure counts as the first', () => {
   expect(backOff.isOn('a')).toBe(false)
 })
 
-test('work that was shed is a pause of a second, however often', () => {
+test('shed work is a pause of a second, however often', () => {
   const { clock, backOff } = setup()
   for (let i = 0; i < 5; i += 1) backOff.begin('a', false)
   clock.pass(999)
@@ -46,7 +46,7 @@ test('chance takes at most a quarter off', () => {
   expect(backOff.isOn('a')).toBe(false)
 })
 
-test('of more keys than it remembers, the one untouched for longest is forgotten', () => {
+test('with more keys than it remembers, it forgets the one touched least recently', () => {
   const backOff = new BackOff(new ManualClock(), () => 0, 3)
   for (const key of ['a', 'b', 'c', 'a', 'd']) backOff.begin(key, true)
   expect(['a', 'b', 'c', 'd'].map((key) => backOff.isOn(key))).toEqual([true, false, true, true])

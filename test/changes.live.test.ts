@@ -10,9 +10,7 @@ import { systemClock } from '../proxy/clock.ts'
 import type { FollowedTable } from '../proxy/tags.ts'
 import { followers, newDatabase } from './changes.ts'
 
-/*
- * What PostgreSQL is seen to have changed, on a real server: nothing is forgotten, nothing is told before it can be read.
- */
+/* The reports of PostgreSQL's changes, on a real server: none is lost, and none comes before the change can be read. */
 
 const superuserUrl = () => inject('superuserUrl')
 const follow = followers()
@@ -50,7 +48,7 @@ const slots = async () =>
 const started = 'missed rows:plans table:plans table:rates'
 
 describe('by replication', () => {
-  test('every way a row changes is told, what is rolled back is not, and nothing of other tables is', async () => {
+  test('every kind of row change is reported; rolled-back changes and other tables are not', async () => {
     const { changes, said, during } = await follow(database.url, [plans, rates], { mode: 'replication' })
     expect([changes.state, changes.mode, changes.warnings]).toEqual(['leading', 'replication', []])
     expect(said).toEqual([started])
@@ -90,14 +88,14 @@ describe('by replication', () => {
     expect(await told(`insert into plans select 'many' || n from generate_series(1, 201) n`)).toEqual([
       'changed rows:plans table:plans',
     ])
-    // A transaction larger than the memory the server decodes it in.
+    // A transaction larger than the server's memory for decoding.
     expect(await told(`insert into rates select repeat('x', 100), n, 1 from generate_series(1, 5000) n`)).toEqual([
       'changed table:rates',
     ])
     await writer.query('truncate plans, rates')
   })
 
-  test('odd values are told as they are', async () => {
+  test('odd values are reported unchanged', async () => {
     const { during } = await follow(database.url, [plans, rates])
     const odd = ['', ' a', 'ü=&{}', `'"\\`, 'a\nb', '🙂']
     expect(await during(() => writer.query('insert into plans select unnest($1::text[])', [odd]))).toEqual([
@@ -106,7 +104,7 @@ describe('by replication', () => {
     await writer.query('truncate plans')
   })
 
-  test('a writer tells tags of its own inside its transaction', async () => {
+  test('a writer sends its own tags inside its transaction', async () => {
     const { during } = await follow(database.url, [plans, rates])
     const emit = (tags: unknown, isTransactional = true) =>
       writer.query(`select pg_logical_emit_message($1, 'onramp', $2)`, [isTransactional, JSON.stringify({ tags })])
@@ -123,7 +121,7 @@ describe('by replication', () => {
     expect(await during(() => emit(['at once'], false))).toEqual([])
   })
 
-  test('what is done to a table itself is told within a heartbeat, and a table made anew is followed again', async () => {
+  test("a change of a table's definition is reported within a heartbeat, and a recreated table is followed again", async () => {
     await writer.query('create view seen as select * from plans; create materialized view kept as select * from plans')
     const { changes, during, said, untilSaid } = await follow(database.url, [
       plans,
@@ -154,7 +152,7 @@ describe('by replication', () => {
     await writer.query('drop view seen; drop materialized view kept; truncate rates')
   })
 
-  test('what is defined anew has the routes looked at, and a refresh does not; where that fails, it is asked for again', async () => {
+  test('a redefinition has the routes inspected, a refresh does not, and a failed inspection is repeated', async () => {
     await writer.query(`create view seen as select * from plans; create materialized view kept as select * from plans;
       create function told() returns int language sql stable as 'select 1'`)
     let asked = 0
@@ -165,7 +163,7 @@ describe('by replication', () => {
     }
     const tables = ['seen', 'kept'].map((table) => ({ table, columns: [] }))
     const { said, untilSaid } = await follow(database.url, tables, { functions: ['told()'], redefined })
-    expect(asked).toBe(1) // at the start: it may have been defined anew since the routes were looked at
+    expect(asked).toBe(1) // at the start: a definition may have changed since the routes were inspected
     const run = async (statement: string, tags: string) => {
       const before = said.length
       await writer.query(statement)
@@ -191,7 +189,7 @@ describe('by replication', () => {
     await writer.query('drop view seen; drop materialized view kept; drop function told')
   })
 
-  test('partitions and children are their table, also those made while following', async () => {
+  test('partitions and children count as their table, also those created while following', async () => {
     await writer.query(`create table years (id int, year int, primary key (id, year)) partition by list (year);
       create table y2014 partition of years for values in (2014);
       create table parent (id int primary key); create table child (primary key (id)) inherits (parent)`)
@@ -213,16 +211,18 @@ describe('by replication', () => {
     await writer.query('drop table years, child, parent')
   })
 
-  test('a table whose updates PostgreSQL would refuse once published is left alone, and said to be', async () => {
+  test('a table whose updates PostgreSQL would refuse once published is not published, and a warning says so', async () => {
     const { changes, during } = await follow(database.url, [rates, { table: 'keyless', columns: [] }])
-    expect(changes.warnings).toEqual(['Changes of public.keyless (keyless) are not noticed yet.'])
+    expect(changes.warnings).toEqual([
+      'Changes of public.keyless (keyless) are not noticed yet: run onramp check --db --print-sql to get the missing SQL.',
+    ])
     expect(changes.why).toMatch(/1 of 2 tables/)
     expect(await during(() => writer.query('insert into keyless values (1); update keyless set a = 2'))).toEqual([])
   })
 })
 
-describe('before it can be read, a change is not told', () => {
-  // Also after a test that has hung: nothing would commit any more.
+describe('a change is not reported before it can be read', () => {
+  // Also after a test that hung: else nothing would commit any more.
   afterEach(async () => {
     const superuser = new pg.Client({ connectionString: database.url })
     await superuser.connect()
@@ -245,7 +245,7 @@ describe('before it can be read, a change is not told', () => {
         .rowCount === 1
     try {
       await setStandbys('nobody')
-      // A setting takes a while to be known: it is once a commit does wait, and then for every session.
+      // A setting takes a while to reach all sessions: once one commit waits, every session has it.
       await until(async () => {
         let state = 'committing'
         const done = () => {
@@ -273,7 +273,7 @@ describe('before it can be read, a change is not told', () => {
       const committing = writer.query(`insert into plans values ('late', '')`)
       const reader = new pg.Client({ connectionString: database.url })
       await reader.connect()
-      // Two heartbeats, which wait for no standby, come after it in the stream; they are through, it is not.
+      // Two heartbeats, which wait for no standby, come after it in the stream. They are delivered, it is not.
       const beats = following.caughtUp.length
       await until(
         () => following.caughtUp.length,
@@ -290,7 +290,7 @@ describe('before it can be read, a change is not told', () => {
     await writer.query('truncate plans')
   })
 
-  test('twin: told as it is decoded, it is not there for who reads then', async () => {
+  test('twin: reported when decoded, a change cannot be read yet', async () => {
     const following = await follow(database.url, [plans, rates], { visible: async () => () => true })
     await stuck(async (release) => {
       const committing = writer.query(`insert into plans values ('late', '')`)
@@ -306,8 +306,8 @@ describe('before it can be read, a change is not told', () => {
   })
 })
 
-describe('of a fleet', () => {
-  test('one leads and the others wait; when it is gone, another leads within seconds and says what may be missed', async () => {
+describe('in a fleet', () => {
+  test('one process leads and the others wait; when it is gone, another leads within seconds and reports missed changes', async () => {
     const fleet = 'one'
     const first = await follow(database.url, [plans, rates], { fleet })
     const second = await follow(database.url, [rates, plans], { fleet })
@@ -324,7 +324,7 @@ describe('of a fleet', () => {
     await writer.query('truncate rates')
   })
 
-  test('one that tells rows by other columns, or follows other tables, has a leader of its own', async () => {
+  test('a process with other tables, or other columns that identify rows, has a leader of its own', async () => {
     const before = await follow(database.url, [plans, rates], { fleet: 'two' })
     const after = await follow(database.url, [rates, { table: 'plans', columns: [] }], { fleet: 'two' })
     expect([before.changes.state, after.changes.state]).toEqual(['leading', 'leading'])
@@ -338,7 +338,7 @@ describe('of a fleet', () => {
     await writer.query('truncate plans')
   })
 
-  test('following something else goes on from there', async () => {
+  test('a change of the followed tables takes effect without a restart', async () => {
     const { changes, during, untilSaid } = await follow(database.url, [rates])
     await changes.follow({ tables: [plans, rates], functions: [] })
     await untilSaid((said) => said.includes(started))
@@ -351,7 +351,7 @@ describe('of a fleet', () => {
 
 describe('the server', () => {
   test.each(['the stream', 'the other session'])(
-    'ends %s: it is followed again, and what may be missed is said',
+    'ends %s: following starts again, and missed changes are reported',
     async (which) => {
       const { said, untilSaid, observed, changes } = await follow(database.url, [plans, rates])
       const pid =
@@ -369,10 +369,10 @@ describe('the server', () => {
     },
   )
 
-  test('ends the other session while the slot is made: nobody holds that slot when it is there', async () => {
+  test('ends the other session while the slot is made: no session holds that slot afterwards', async () => {
     const slow = new pg.Client({ connectionString: database.url })
     await slow.connect()
-    await slow.query(`begin; insert into rates values ('slow', 1, 1)`) // whoever makes a slot waits for its end
+    await slow.query(`begin; insert into rates values ('slow', 1, 1)`) // making a slot waits for the end of this transaction
     const beginning = follow(database.url, [plans, rates])
     while ((await slots())[0]?.active_pid === undefined);
     await writer.query(
@@ -416,7 +416,7 @@ describe('the server', () => {
 })
 
 describe('by notifications', () => {
-  test('what print-sql says, run through psql as it stands, is all there is to do; writers without rights on it are told of too', async () => {
+  test('the output of print-sql, run through psql unchanged, is enough; writers without rights on it are followed too', async () => {
     const elsewhere = await newDatabase(
       superuserUrl(),
       'changes_notify',
@@ -432,11 +432,11 @@ describe('by notifications', () => {
       { table: 'years', columns: ['id'] },
     ]
     await expect(follow(elsewhere.readerUrl, followed, { mode: 'notify' })).rejects.toThrow(
-      'postgres.follow is notify, but the tables have no triggers of onramp: onramp check --db --print-sql says what to run.',
+      'postgres.follow is notify, but the tables have no onramp triggers; run onramp check --db --print-sql to get the missing SQL.',
     )
     const capabilities = await checkCapabilities(elsewhere.readerUrl, 'notify', { tables: followed, functions: [] })
     await psql(elsewhere.url, psqlOf(capabilities))
-    // Run again it changes nothing, and there is nothing more to run.
+    // Run again, it changes nothing, and no SQL is missing.
     await psql(elsewhere.url, psqlOf(capabilities))
     expect((await checkCapabilities(elsewhere.readerUrl, 'notify', { tables: followed, functions: [] })).sql).toEqual(
       [],
@@ -477,7 +477,7 @@ describe('by notifications', () => {
     await elsewhere.drop()
   })
 
-  test('of a fleet one listens; when its session ends another does, and says what may be missed', async () => {
+  test('in a fleet one process listens; when its session ends another does, and reports missed changes', async () => {
     await psql(
       database.url,
       psqlOf(await checkCapabilities(database.url, 'notify', { tables: [rates], functions: [] })),
@@ -496,8 +496,8 @@ describe('by notifications', () => {
   })
 })
 
-describe('what the server allows', () => {
-  test('a role that may nothing is told what to have run; run through psql, it follows without a restart', async () => {
+describe('the rights of the role', () => {
+  test('a role without rights gets the missing SQL; once run through psql, following starts without a restart', async () => {
     const elsewhere = await newDatabase(
       superuserUrl(),
       'changes_asked',
@@ -513,7 +513,7 @@ describe('what the server allows', () => {
     expect([changes.state, changes.mode]).toEqual(['off', 'off'])
     expect(followed).toEqual([])
     expect(changes.why).toMatch(
-      /^the role asks lacks REPLICATION; the tables have no triggers of onramp: onramp check --db/,
+      /^the role asks lacks REPLICATION; the tables have no onramp triggers; run onramp check --db/,
     )
     const capabilities = await checkCapabilities(url, 'auto', { tables, functions: [] })
     expect(capabilities.sql).toEqual([
@@ -541,7 +541,7 @@ describe('what the server allows', () => {
     await writer.query('drop role asks')
   })
 
-  test('advice on the replica identity is the index there is, where there is one', async () => {
+  test('the advised replica identity is an existing index, if there is one', async () => {
     await writer.query('create table advised (id int primary key, code text not null, unique (code, id))')
     const { sql } = await checkCapabilities(database.url, 'replication', {
       tables: [{ table: 'advised', columns: ['code'] }],
@@ -560,7 +560,7 @@ describe('what the server allows', () => {
     await writer.query('drop table advised')
   })
 
-  test('off is off, and a database that is away is tried for ever', async () => {
+  test('off is off, and an unreachable database is tried forever', async () => {
     const off = await follow(database.url, [plans], { mode: 'off' })
     expect([off.changes.state, off.changes.why]).toEqual(['off', 'postgres.follow is off'])
     const away = await follow('postgres://onramp@127.0.0.1:1/none', [plans], { mode: 'replication' })

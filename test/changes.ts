@@ -7,23 +7,23 @@ import { systemClock } from '../proxy/clock.ts'
 import type { Observation } from '../proxy/observation.ts'
 import type { FollowedTable } from '../proxy/tags.ts'
 
-/** A follower with a consumer that remembers. */
+/** A follower, and a consumer that records its calls. */
 export interface ObservedFollower {
   changes: Changes
-  /** What has been handed on, in order: `changed table:a row:…`, `missed …`. */
+  /** The reports, in order: `changed table:a row:…`, `missed …`. */
   said: string[]
   observed: Extract<Observation, { kind: 'changes' }>[]
-  /** Moments before which everything has been handed on. */
+  /** The moments of `caughtUp`: everything committed before them has been handed on. */
   caughtUp: number[]
-  /** Whether the database is to be followed, as it was told each time. */
+  /** The arguments of `followed`, in order. */
   followed: boolean[]
-  /** Resolves when `holds` is true of what has been said; fails with all that was. */
+  /** Resolves when `holds` is true of the reports; fails with all reports. */
   untilSaid(holds: (said: readonly string[]) => boolean): Promise<unknown>
-  /** Resolves with what is handed on between the call and the hand-on of everything `work` has committed. */
+  /** Resolves with the reports between the call and the report of everything that `work` has committed. */
   during(work: () => Promise<unknown>): Promise<string[]>
 }
 
-/** Heartbeats, and tries to lead, come ten times as often: tests wait for them. */
+/** A clock that makes heartbeats, and tries to lead, ten times as frequent, because tests wait for them. */
 const hasty = {
   now: systemClock.now,
   after: (ms: number, run: () => void) => systemClock.after(ms < 2000 ? ms / 10 : ms, run),
@@ -31,7 +31,7 @@ const hasty = {
 
 const hasSome = (list: readonly unknown[]) => list.length > 0
 
-/** For one file of tests: what is started by these is ended after each test. */
+/** For one file of tests: closes what these functions have started after each test. */
 export function followers() {
   const open: Changes[] = []
   const end = () => Promise.all(open.splice(0).map((changes) => changes.close()))
@@ -65,7 +65,7 @@ export function followers() {
     })
     open.push(changes)
     await changes.follow({ tables, functions })
-    await until(() => observed, hasSome) // a busy machine takes longer than `follow` waits
+    await until(() => observed, hasSome) // under load this takes longer than `follow` waits
     return {
       changes,
       said,
@@ -91,7 +91,7 @@ export function followers() {
   }
 }
 
-/** A database of a test's own, on the server of `superuserUrl`, and its address for a role. */
+/** A database for one test, on the server of `superuserUrl`, and its address for a role. */
 export async function newDatabase(superuserUrl: string, name: string, sql: string) {
   const run = async (url: string, ...statements: string[]) => {
     const client = new pg.Client({ connectionString: url })
@@ -113,7 +113,7 @@ export async function newDatabase(superuserUrl: string, name: string, sql: strin
       const superuser = new pg.Client({ connectionString: superuserUrl })
       await superuser.connect()
       try {
-        // Not even by force while a slot is in use: the server notices a moment later that a process was killed.
+        // Not even by force while a slot is in use, and the server notices late that a process was killed.
         await until(async () => (await superuser.query(endSlots, [name])).rowCount, 0)
         await superuser.query(`drop database ${name} with (force)`)
       } finally {
@@ -123,5 +123,5 @@ export async function newDatabase(superuserUrl: string, name: string, sql: strin
   }
 }
 
-/** Ends whoever uses a slot of a database; those that there were. */
+/** Terminates the sessions that use a slot of the database. Returns those there were. */
 const endSlots = `select pg_terminate_backend(active_pid) from pg_replication_slots where database = $1 and active`

@@ -5,7 +5,7 @@ import { type Entry, etagOf, ownBytes } from '../proxy/cache/entry.ts'
 import { decodeEntry, encodeEntry } from '../proxy/cache/entry-encoding.ts'
 import type { Key } from '../proxy/cache/key.ts'
 
-// Lone surrogates too. Not fast-check's own unit of this: that takes a second to make.
+// Lone surrogates too. fast-check's own unit for this takes a second to make.
 const character = fc
   .oneof(fc.integer({ min: 0, max: 0x7f }), fc.integer({ min: 0, max: 0x10ffff }))
   .map((point) => String.fromCodePoint(point))
@@ -23,13 +23,13 @@ const entry: Entry = {
   jitter: 0.25,
   etag: etagOf(body),
 }
-/** The clock of Redis, beside that of whoever writes, and of whoever reads: each knows it to within a round trip of its own. */
+/** How far the clock of Redis is ahead of the writer's and of the reader's. Each knows it to within its own round trip. */
 const writer = { least: 5_000_000, most: 5_000_002 }
 const reader = { least: 4_999_000, most: 4_999_030 }
 const value = encodeEntry(key, entry, writer)
 const decode = (bytes: Buffer, ahead = reader, now = 9000) => decodeEntry(key, bytes, ahead, now)
 
-/** A value that is whole and says `header`, as a writer with faults of its own would make it. */
+/** An intact value with `header`, as a faulty writer would make it. */
 function valueWith(header: string, bodyBytes: Buffer = body, headerLength = Buffer.byteLength(header)): Buffer {
   const length = Buffer.alloc(4)
   length.writeUInt32BE(headerLength)
@@ -38,33 +38,33 @@ function valueWith(header: string, bodyBytes: Buffer = body, headerLength = Buff
 }
 const header = JSON.parse(value.toString('utf8', 24, 24 + value.readUInt32BE(20))) as Record<string, unknown>
 
-describe('what was encoded', () => {
-  test('comes back as it was, but for what belongs to one process', () => {
+describe('an encoded entry', () => {
+  test('is decoded unchanged, except for the fields of one process', () => {
     const { stamp, readAt: _at, readBy: _by, ...same } = entry
     const back = decode(value)
     expect(back).toMatchObject({ ...same, stamp: { ...stamp, seq: 0 } })
     expect(Object.keys(back).sort()).toEqual(Object.keys(entry).sort())
   })
 
-  test('comes back without variants, and may be refreshed at once', () => {
+  test('is decoded without variants, and may be refreshed at once', () => {
     const served: Entry = { ...entry, variants: { br: Buffer.from('x') } }
     const back = decode(encodeEntry(key, served, writer))
     expect(back).toEqual(decode(value))
     expect(Object.keys(back)).not.toContain('variants')
   })
 
-  test('comes back empty where it was empty', () => {
+  test('with an empty body is decoded with an empty body', () => {
     const none: Entry = { ...entry, body: Buffer.alloc(0), rows: 0, tags: [], etag: etagOf(Buffer.alloc(0)) }
     expect(decode(encodeEntry(key, none, writer))).toMatchObject({ body: Buffer.alloc(0), rows: 0, tags: [] })
   })
 
-  test('says its key, its head and its etag in itself, and holds the body as it was', () => {
+  test('contains its key, header and etag, and the body unchanged', () => {
     expect(value.subarray(0, 3).toString()).toBe('onr')
     expect(value.subarray(-body.length)).toEqual(body)
     expect(header).toMatchObject({ key, pos: 3, id: 'head-1', etag: entry.etag })
   })
 
-  test('property: any entry comes back', () => {
+  test('property: any entry is decoded unchanged', () => {
     const any = fc.record({
       body: fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes)),
       rows: fc.nat(),
@@ -84,40 +84,40 @@ describe('what was encoded', () => {
   })
 })
 
-describe('when it was read', () => {
-  /** With what the clocks may have gained on each other since: a thousandth of its age. */
+describe('the moment of the read', () => {
+  /** Widened by the possible drift of the clocks since the read: a thousandth of its age. */
   const readWith = (least: number, most: number, now = 9000) => {
     const back = decode(value, { least, most }, now)
     return typeof back === 'string' ? back : [back.readAt, back.readBy].map((ms) => Number(ms.toFixed(3)))
   }
 
-  test('is told on the clock of Redis: how late Redis took it, or gave it back, makes it no younger', () => {
+  test('is on the clock of Redis: a late write or a late reply of Redis makes the entry no younger', () => {
     expect(readWith(5_000_000, 5_000_000)).toEqual([1000 - 8, 1014.5 + 8])
     expect(readWith(5_000_000, 5_000_000, 1_001_000)).toEqual([1000 - 1000, 1014.5 + 1000])
   })
 
-  test('lies between the moments its writer knew of, and what a reader does not know of that clock is added on both sides', () => {
+  test('lies between the bounds of its writer, widened on both sides by the uncertainty of the reader', () => {
     expect(readWith(4_999_990, 5_000_010, 2990)).toEqual([990 - 2, 1024.5 + 2])
   })
 
-  test('was before it came here', () => {
+  test('is never after the arrival at this process', () => {
     expect(readWith(4_999_990, 5_000_010, 1020)).toEqual([989.97, 1020])
   })
 
-  test('cannot be told where that is yet to come: the clock of Redis was set back', () => {
+  test('is refused if it lies in the future: the clock of Redis was set back', () => {
     expect(readWith(5_000_000, 5_000_000, 1000)).toEqual([1000, 1000])
     expect(readWith(5_000_000, 5_000_000, 999)).toBe('time')
   })
 })
 
-describe('a value that is not what was written', () => {
+describe('a value that was not written so', () => {
   test('is a miss at every length it can be cut to', () => {
     for (let length = 0; length < value.length; length += 1)
       expect(decode(value.subarray(0, length))).toBeTypeOf('string')
     expect([0, 23].map((length) => decode(value.subarray(0, length)))).toEqual(['length', 'length'])
   })
 
-  test('is a miss with anything behind it', () => {
+  test('is a miss with bytes appended', () => {
     expect(decode(Buffer.concat([value, Buffer.from(' ')]))).toBe('digest')
   })
 
@@ -126,7 +126,7 @@ describe('a value that is not what was written', () => {
       for (const change of [1, 2, 4, 8, 16, 32, 64, 128, 255]) {
         const changed = Buffer.from(value)
         changed[at] = (changed[at] as number) ^ change
-        // Which word it is depends on where: the format comes first, all else is under the digest.
+        // The fault depends on the place: the format comes first, all else is under the digest.
         expect(decode(changed)).toBe(at < 4 ? 'format' : 'digest')
       }
     }
@@ -140,7 +140,7 @@ describe('a value that is not what was written', () => {
     expect(decode(swapped)).toBe('digest')
   })
 
-  test('is a miss under the key of another', () => {
+  test('is a miss under another key', () => {
     for (const other of ['county@0123456789ab?fips=51001', 'county@ffffffffffff?fips=51059', '', `${key} `])
       expect(decodeEntry(other as Key, value, reader, 9000)).toBe('key')
   })
@@ -157,7 +157,7 @@ describe('a value that is not what was written', () => {
     'onramp',
     '{"json":true}'.repeat(9),
     'a much longer value that somebody else has kept here under this key',
-  ])('is a miss if it is of somebody else: %s', (text) => {
+  ])('is a miss if another program wrote it: %s', (text) => {
     expect(['length', 'format']).toContain(decode(Buffer.from(text)))
   })
 
@@ -171,8 +171,8 @@ describe('a value that is not what was written', () => {
   })
 })
 
-describe('a whole value with an odd header', () => {
-  test('is taken as long as nothing is odd about it', () => {
+describe('an intact value with a wrong header', () => {
+  test('is accepted if the header is right', () => {
     expect(decode(valueWith(JSON.stringify(header)))).toEqual(decode(value))
   })
 
@@ -211,12 +211,12 @@ describe('a whole value with an odd header', () => {
     expect(decode(valueWith(JSON.stringify({ ...header, [name]: bad })))).toBe('header')
   })
 
-  test('is a miss if it is said to be longer than all there is', () => {
+  test('is a miss if the header claims to be longer than the value', () => {
     expect(decode(valueWith(JSON.stringify(header), body, value.length))).toBe('length')
     expect(decode(valueWith(JSON.stringify(header), body, 0xffffffff))).toBe('length')
   })
 
-  test('property: never throws, whatever the header says', () => {
+  test('property: never throws, whatever the header contains', () => {
     const names = fc.constantFrom(...Object.keys(header))
     const change = fc.dictionary(names, fc.oneof(fc.jsonValue({ stringUnit: character }), fc.constant(undefined)), {
       minKeys: 1,
@@ -250,7 +250,7 @@ describe('ownBytes', () => {
     }
   })
 
-  test('does not change with what it was made of', () => {
+  test('does not change with its source', () => {
     const given = Buffer.from('before')
     const own = ownBytes(given)
     given.fill('x')
@@ -264,12 +264,12 @@ test('the body of a decoded entry keeps nothing else alive', () => {
 })
 
 describe('etagOf', () => {
-  test('is the same for the same bytes, another for others', () => {
+  test('is the same for the same bytes, and differs for others', () => {
     expect(etagOf(Buffer.from('a'))).toBe(etagOf(Buffer.from('xa').subarray(1)))
     expect(new Set(['', 'a', 'b', 'aa'].map((text) => etagOf(Buffer.from(text)))).size).toBe(4)
   })
 
-  test('is made of characters an entity tag may have (RFC 9110, 8.8.3)', () => {
+  test('has only characters that an entity tag may have (RFC 9110, 8.8.3)', () => {
     expect(etagOf(body)).toMatch(/^[\x21\x23-\x7e]+$/)
   })
 })

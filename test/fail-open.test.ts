@@ -8,12 +8,12 @@ import { entryOf, ManualClock, recorder, settled } from './support.ts'
 const key = 'plans@0123456789ab' as Key
 const entry = entryOf('1')
 const limits = { deadlineMs: 100, failuresToOpen: 3, openMs: 1000, isLate: () => false }
-/** What is asked less than this apart fails together, in milliseconds. */
+/** Operations that begin less than this apart fail together, in milliseconds. */
 const apartMs = Math.ceil(limits.deadlineMs / limits.failuresToOpen)
 
 type Asked = PromiseWithResolvers<Entry | undefined> & { operation: 'get' | 'set' }
 
-/** A tier that answers when it is told to, behind failOpen. */
+/** A tier that answers when told to, behind fail-open. */
 function setup(clock = new ManualClock(), isLate = () => false) {
   const asked: Asked[] = []
   function ask(operation: Asked['operation']) {
@@ -25,7 +25,7 @@ function setup(clock = new ManualClock(), isLate = () => false) {
   const { observe, of } = recorder()
   const guarded = new FailOpenTier(tier, { ...limits, isLate }, clock, observe)
   const last = () => asked.at(-1) as Asked
-  /** One get that the tier fails. */
+  /** One get that fails in the tier. */
   async function fail() {
     const reading = guarded.get(key)
     last().reject(new Error('refused'))
@@ -41,7 +41,7 @@ function setup(clock = new ManualClock(), isLate = () => false) {
     async open() {
       for (let i = 0; i < limits.failuresToOpen; i += 1) await fail()
     },
-    /** Whether the tier is asked at all by a get; the answer is left open. */
+    /** Whether a get reaches the tier at all; it is not answered. */
     async asks() {
       const before = asked.length
       const reading = guarded.get(key)
@@ -53,7 +53,7 @@ function setup(clock = new ManualClock(), isLate = () => false) {
 }
 
 describe('while the tier answers', () => {
-  test('its answers are passed on, its timers are ended, and nothing is observed', async () => {
+  test('its answers are passed on, its timers are cancelled, and nothing is observed', async () => {
     const { guarded, last, clock, of } = setup()
     const reading = guarded.get(key)
     last().resolve(entry)
@@ -65,7 +65,7 @@ describe('while the tier answers', () => {
     expect([of('tier-error'), of('tier-back'), of('tier-bypassed')]).toEqual([[], [], []])
   })
 
-  test('what it says at once is passed on as well', async () => {
+  test('a synchronous answer is passed on as well', async () => {
     const plain: Tier = { name: 'redis', label: 'Redis', get: () => entry, set: () => false }
     const guarded = new FailOpenTier(plain, limits, new ManualClock(), recorder().observe)
     expect(await guarded.get(key)).toBe(entry)
@@ -75,7 +75,7 @@ describe('while the tier answers', () => {
 })
 
 describe('the deadline', () => {
-  test.each(['get', 'set'] as const)('of a %s is passed at its bound, not before', async (operation) => {
+  test.each(['get', 'set'] as const)('of a %s ends at its bound, not before', async (operation) => {
     const { guarded, clock, of } = setup()
     let answer: unknown = 'waiting'
     void Promise.resolve(operation === 'get' ? guarded.get(key) : guarded.set(key, entry, 1)).then((given) => {
@@ -90,7 +90,7 @@ describe('the deadline', () => {
     expect(of('tier-error')).toMatchObject([{ tier: 'redis', operation, reason: 'timeout' }])
   })
 
-  test('once passed lets go of what comes later, an answer or a failure', async () => {
+  test('once passed, makes a later answer or failure ignored', async () => {
     const { guarded, clock, asked, of } = setup()
     const readings = [guarded.get(key), guarded.get(key)]
     clock.pass(limits.deadlineMs)
@@ -119,7 +119,7 @@ describe('a failure', () => {
     ])
   })
 
-  test('that is thrown at once is a miss too', async () => {
+  test('that is thrown synchronously is a miss too', async () => {
     const fail = () => {
       throw new Error('closed')
     }
@@ -132,7 +132,7 @@ describe('a failure', () => {
 })
 
 describe('failures in a row', () => {
-  test('up to the limit, and no fewer, leave the tier alone', async () => {
+  test('open the circuit at the limit, and not before', async () => {
     const { fail, asks, of } = setup()
     for (let i = 1; i < limits.failuresToOpen; i += 1) await fail()
     expect(of('tier-bypassed')).toEqual([])
@@ -143,7 +143,7 @@ describe('failures in a row', () => {
     expect(await asks()).toBe(false)
   })
 
-  test('are gets and sets alike, and both are then passed by at once', async () => {
+  test('may be gets and sets alike, and then both are bypassed at once', async () => {
     const { guarded, clock, asked } = setup()
     const waiting: unknown[] = []
     for (const ask of [() => guarded.get(key), () => guarded.set(key, entry, 1), () => guarded.get(key)]) {
@@ -157,7 +157,7 @@ describe('failures in a row', () => {
     expect([asked.length, clock.timers]).toEqual([3, 0])
   })
 
-  test('are one where they were asked at the same moment and nothing came of any: the server paused', async () => {
+  test('count as one if the operations began together and all timed out: the server paused', async () => {
     const { guarded, clock, asked, of } = setup()
     for (let i = 1; i <= limits.failuresToOpen; i += 1) {
       expect(of('tier-bypassed')).toEqual([])
@@ -183,7 +183,7 @@ describe('failures in a row', () => {
     expect(await asks()).toBe(true)
   })
 
-  test('beyond the limit, of operations that were under way, are still one bypass', async () => {
+  test('beyond the limit, of operations under way, open the circuit once', async () => {
     const { guarded, asked, of } = setup()
     const waiting = Array.from({ length: 8 }, () => guarded.get(key))
     for (const { reject } of asked) reject(new Error('connection lost'))
@@ -192,7 +192,7 @@ describe('failures in a row', () => {
     expect(of('tier-bypassed')).toHaveLength(1)
   })
 
-  test('are not undone by an answer to what was asked before them', async () => {
+  test('are not undone by the answer to an operation that began before them', async () => {
     const { guarded, asked, open, asks, of, clock } = setup()
     const early = guarded.get(key)
     await open()
@@ -204,8 +204,8 @@ describe('failures in a row', () => {
   })
 })
 
-describe('while the tier is left alone', () => {
-  test('it is asked again at the end of openMs, not before', async () => {
+describe('while the circuit is open', () => {
+  test('the tier is asked again at the end of openMs, not before', async () => {
     const { open, asks, clock } = setup()
     await open()
     clock.pass(limits.openMs - 1)
@@ -214,7 +214,7 @@ describe('while the tier is left alone', () => {
     expect(await asks()).toBe(true)
   })
 
-  test('one operation tries it while the others pass by', async () => {
+  test('one operation tries the tier while the others bypass it', async () => {
     const { guarded, open, asked, clock } = setup()
     await open()
     clock.pass(limits.openMs)
@@ -226,7 +226,7 @@ describe('while the tier is left alone', () => {
     expect(await trying).toBe(true)
   })
 
-  test('a try that succeeds brings it back, and that is observed, once', async () => {
+  test('a try that succeeds closes the circuit, and that is observed once', async () => {
     const { guarded, open, last, asks, clock, of } = setup()
     await open()
     clock.pass(limits.openMs)
@@ -238,7 +238,7 @@ describe('while the tier is left alone', () => {
     expect([await asks(), await asks()]).toEqual([true, true])
   })
 
-  test('a tier that is back has all its failures before it again', async () => {
+  test('after the circuit has closed, it takes all failures to open it again', async () => {
     const { guarded, open, fail, last, asks, clock } = setup()
     await open()
     clock.pass(limits.openMs)
@@ -250,7 +250,7 @@ describe('while the tier is left alone', () => {
     expect(await asks()).toBe(true)
   })
 
-  test('a try that fails leaves it alone for openMs more', async () => {
+  test('a try that fails keeps it open for another openMs', async () => {
     const { open, fail, asks, clock, of } = setup()
     await open()
     clock.pass(limits.openMs)
@@ -262,7 +262,7 @@ describe('while the tier is left alone', () => {
     expect(of('tier-back')).toEqual([])
   })
 
-  test('a try that outlasts its deadline makes room for another', async () => {
+  test('a try that exceeds its deadline makes room for another', async () => {
     const { guarded, open, asks, clock } = setup()
     await open()
     clock.pass(limits.openMs)
@@ -274,7 +274,7 @@ describe('while the tier is left alone', () => {
   })
 })
 
-/** A clock whose timers fire as late as it is told. */
+/** A clock whose timers fire late by the given time. */
 class BusyClock extends ManualClock {
   lateMs = 0
   override after(ms: number, run: () => void): () => void {
@@ -282,13 +282,13 @@ class BusyClock extends ManualClock {
   }
 }
 
-describe('something else that asks the same server', () => {
-  test('is run while the server answers', async () => {
+describe('another operation on the same server', () => {
+  test('runs while the server answers', async () => {
     const { guarded } = setup()
     expect(await guarded.guard(async () => 'done', 'not done')).toBe('done')
   })
 
-  test('can be left out after a failure, until something has succeeded: nobody pays two deadlines', async () => {
+  test('can be skipped after a failure, until something succeeds: no request pays two deadlines', async () => {
     const { guarded, fail, last } = setup()
     await fail()
     expect(guarded.isFailing).toBe(true)
@@ -307,7 +307,7 @@ describe('a deadline whose timer fired late', () => {
     for (let i = 0; i < times; i += 1) {
       const reading = guarded.get(key)
       clock.pass(limits.deadlineMs + lateMs)
-      // What is late by more than that has a little longer, to be read.
+      // An operation that is later than that gets a little more time, so that its answer can be read.
       clock.pass(50 + lateMs)
       expect(await reading).toBeUndefined()
       expect(clock.timers).toBe(0)
@@ -315,16 +315,16 @@ describe('a deadline whose timer fired late', () => {
     return { isAsked: await asks(), errors: of('tier-error').length, bypassed: of('tier-bypassed').length }
   }
 
-  test('is a miss and is observed, but is not held against the tier', async () => {
+  test('is a miss and is observed, but is not a failure of the tier', async () => {
     expect(await outlast(10, 1000)).toEqual({ isAsked: true, errors: 10, bypassed: 0 })
   })
 
-  test('is held against it up to 50 ms late, and no longer', async () => {
+  test('is a failure of the tier up to 50 ms late, and not beyond', async () => {
     expect(await outlast(limits.failuresToOpen, 50)).toMatchObject({ isAsked: false, bypassed: 1 })
     expect(await outlast(limits.failuresToOpen, 51)).toMatchObject({ isAsked: true, bypassed: 0 })
   })
 
-  test('neither counts as a success: failures before it and after it are in a row', async () => {
+  test('is no success either: failures before it and after it are in a row', async () => {
     const clock = new BusyClock()
     const { guarded, fail, asks } = setup(clock)
     await fail()
@@ -338,7 +338,7 @@ describe('a deadline whose timer fired late', () => {
     expect(await asks()).toBe(false)
   })
 
-  test('excuses a failure, too, that comes from another timer of this process before the answer is read', async () => {
+  test('also excuses a failure from another timer of this process that ran before the answer was read', async () => {
     const clock = new BusyClock()
     const { guarded, last, asks, of } = setup(clock)
     clock.lateMs = 1000
@@ -351,7 +351,7 @@ describe('a deadline whose timer fired late', () => {
     expect([await asks(), of('tier-error').length, of('tier-bypassed').length]).toEqual([true, 10, 0])
   })
 
-  test('is another one for as long as the tier answers others, and the process is late: for a second at most', async () => {
+  test('is extended while the tier answers other operations and the process is late, for a second at most', async () => {
     let isLate = true
     const { guarded, asked, clock, of } = setup(new ManualClock(), () => isLate)
     const read = () => {
@@ -394,7 +394,7 @@ describe('a deadline whose timer fired late', () => {
     expect(of('tier-error')).toHaveLength(3)
   })
 
-  test('leaves an answer that has been here for a while the time to be read', async () => {
+  test('leaves time to read an answer that has already arrived', async () => {
     const clock = new BusyClock()
     const { guarded, last, of } = setup(clock)
     clock.lateMs = 1000

@@ -17,9 +17,9 @@ function scriptedLog() {
     beats: undefined as string | undefined,
     isShared: true,
     isReachable: true,
-    /** Whether only what is read is refused. */
+    /** Whether only reads are refused. */
     isReadable: true,
-    /** What somebody, here or elsewhere, appends. */
+    /** Appends as this process or another one would. */
     add(invalidation: Invalidation): Event {
       const last = log.events.at(-1)
       ids += 1
@@ -79,7 +79,7 @@ async function setup({ isFollowed = false } = {}) {
   return { clock, seen, ledger, log, follower, pass, entry, verdicts }
 }
 
-test('the first of all begins the log; who comes later begins with all the log holds', async () => {
+test('the first process begins the log; a later one begins with all events that the log holds', async () => {
   const { log, ledger, follower } = await setup()
   expect(log.causes()).toEqual(['barrier'])
   expect([ledger.position.pos, follower.isShared, follower.state.gaps]).toEqual([1, true, 0])
@@ -95,7 +95,7 @@ test('the first of all begins the log; who comes later begins with all the log h
   expect(later.verdictShared(key, { ...written, tags: ['b'] }, clock.now())).toBe('current')
 })
 
-test('what is published is applied here when that resolves, and says its position', async () => {
+test('an invalidation is applied here when its publishing resolves, with its position', async () => {
   const { follower, entry, verdicts } = await setup()
   const before = entry()
   expect(await follower.publish(hard('a'))).toEqual({ pos: 2, id: 'e2' })
@@ -103,7 +103,7 @@ test('what is published is applied here when that resolves, and says its positio
   expect(verdicts(entry())).toEqual(['current', 'current'])
 })
 
-test('what others append is applied before what is published after it', async () => {
+test('events of other processes are applied before an event that is published after them', async () => {
   const { log, follower, entry, verdicts, ledger } = await setup()
   const before = entry()
   log.add(hard('a'))
@@ -112,14 +112,14 @@ test('what others append is applied before what is published after it', async ()
   expect(verdicts(before)).toEqual(['invalid', 'invalid'])
 })
 
-test('while the log cannot be reached a purge holds here, is owed, and is paid before Redis is used again', async () => {
+test('a purge during a loss of the log holds here, stays unpublished, and is appended before Redis is used again', async () => {
   const { log, follower, entry, verdicts, pass } = await setup()
   const before = entry()
   log.isReachable = false
   expect(await follower.publish(hard('a'))).toBeUndefined()
   expect(verdicts(before)).toEqual(['invalid', 'invalid'])
   expect(follower.isShared).toBe(false)
-  log.add(hard('other')) // somebody else still reaches it
+  log.add(hard('other')) // another process still reaches it
   log.reconnect()
   await pass(0)
   expect(log.causes()).toEqual(['barrier', 'purge other', 'purge a'])
@@ -127,7 +127,7 @@ test('while the log cannot be reached a purge holds here, is owed, and is paid b
   expect(verdicts(before)).toEqual(['invalid', 'invalid'])
 })
 
-test('appended but not read back, it is still owed: Redis is not used until the log holds it in its place', async () => {
+test('an event that was appended but not read back stays unpublished: Redis is not used until it is at its position', async () => {
   const { log, follower, entry, verdicts, pass } = await setup()
   const before = entry()
   log.add(hard('other'))
@@ -135,14 +135,14 @@ test('appended but not read back, it is still owed: Redis is not used until the 
   expect(await follower.publish(hard('a'))).toEqual({ pos: 3, id: 'e3' })
   expect(verdicts(before)).toEqual(['invalid', 'invalid'])
   expect(follower.isShared).toBe(false)
-  log.events.pop() // a failover loses it, and this process never saw it in its place
+  log.events.pop() // a failover loses it, and this process never saw it at its position
   log.isReadable = true
   await pass(1000)
   expect(log.causes()).toEqual(['barrier', 'purge other', 'purge a'])
   expect(follower.isShared).toBe(true)
 })
 
-test('many debts become two events, and too many tags become everything', async () => {
+test('many unpublished invalidations become two events, and too many tags become everything', async () => {
   const { log, follower, pass } = await setup()
   log.isReachable = false
   for (let i = 0; i < 1100; i += 1) await follower.publish(hard(`t${i}`))
@@ -152,7 +152,7 @@ test('many debts become two events, and too many tags become everything', async 
   expect(log.causes()).toEqual(['barrier', 'purge soft', 'purge *'])
 })
 
-test('a lost tail is a gap: a barrier, then what was published in the last half minute once more', async () => {
+test('a lost tail is a gap: a barrier, then the events of the last half minute once more', async () => {
   const { log, follower, entry, verdicts, pass, seen } = await setup()
   await follower.publish(hard('long ago'))
   for (let i = 0; i < 31; i += 1) await pass(1000)
@@ -166,7 +166,7 @@ test('a lost tail is a gap: a barrier, then what was published in the last half 
   expect([follower.state.gaps, follower.isShared]).toEqual([1, true])
 })
 
-test('a debt that was paid and then lost is paid again', async () => {
+test('an unpublished event that was appended and then lost is appended again', async () => {
   const { log, follower, pass } = await setup()
   log.isReachable = false
   await follower.publish(hard('a'))
@@ -178,7 +178,7 @@ test('a debt that was paid and then lost is paid again', async () => {
   expect(log.causes()).toEqual(['barrier', 'barrier', 'purge a'])
 })
 
-test('what was published just before the log was gone for long is published again if it was lost', async () => {
+test('an event published just before a long loss of the log is published again if it was lost', async () => {
   const { log, follower, pass } = await setup()
   await follower.publish(hard('a'))
   log.isReachable = false
@@ -189,7 +189,7 @@ test('what was published just before the log was gone for long is published agai
   expect(log.causes()).toEqual(['barrier', 'barrier', 'purge a'])
 })
 
-test('the same head position with another id, or no log any more, is a gap', async () => {
+test('the same head position with another id, or a log that is gone, is a gap', async () => {
   for (const lost of [1, 3]) {
     const { log, follower, pass } = await setup()
     await follower.publish(hard('a'))
@@ -201,7 +201,7 @@ test('the same head position with another id, or no log any more, is a gap', asy
   }
 })
 
-test('an answer from before a gap is not taken for another gap', async () => {
+test('an answer from before a gap does not count as another gap', async () => {
   const { log, follower, pass } = await setup()
   await follower.publish(hard('a'))
   const late = Promise.withResolvers<Event[]>()
@@ -209,7 +209,7 @@ test('an answer from before a gap is not taken for another gap', async () => {
     log.next = () => new Promise(() => {})
     return late.promise
   }
-  log.wake() // the next wait gets its answer when the test says so
+  log.wake() // the test decides when the next blocking read is answered
   await pass(0)
   log.events.splice(-1)
   for (const tag of ['x', 'y', 'z']) log.add(hard(tag))
@@ -220,7 +220,7 @@ test('an answer from before a gap is not taken for another gap', async () => {
   expect([follower.state.gaps, follower.isShared]).toEqual([1, true])
 })
 
-test('a first purge beside the first look at an empty log is no gap, and later gaps are still noticed', async () => {
+test('a first purge during the first check of an empty log is no gap, and later gaps are still detected', async () => {
   const clock = new ManualClock()
   const { observe } = recorder()
   const log = scriptedLog()
@@ -236,7 +236,7 @@ test('a first purge beside the first look at an empty log is no gap, and later g
   expect([follower.state.gaps, follower.isShared]).toEqual([1, true])
 })
 
-test('unverified for three seconds is degraded, at the bound; a look at the head mends it', async () => {
+test('unverified for three seconds is degraded, at the bound; a check of the head ends it', async () => {
   const { log, follower, entry, verdicts, pass, seen, clock } = await setup()
   const held = entry()
   log.isReachable = false
@@ -254,7 +254,7 @@ test('unverified for three seconds is degraded, at the bound; a look at the head
   expect(follower.state.degradedSeconds).toBe(2)
 })
 
-test('where the database is to be followed, a log without a beat is as good as none', async () => {
+test('if the database is to be followed, a log without new beats verifies nothing', async () => {
   const { log, follower, pass } = await setup({ isFollowed: true })
   const states: string[] = []
   for (let i = 0; i < 6; i += 1) {
@@ -267,7 +267,7 @@ test('where the database is to be followed, a log without a beat is as good as n
   expect(follower.state.state).toBe('synchronized')
 })
 
-test('whether the database is to be followed may change, and counts from the next look on', async () => {
+test('whether the database is to be followed may change, and counts from the next check on', async () => {
   const { follower, pass } = await setup()
   for (let i = 0; i < 6; i += 1) await pass(1000)
   expect(follower.state.state).toBe('synchronized')
@@ -289,7 +289,7 @@ test('a position is reached once it is applied, and not before', async () => {
   expect(await follower.reached({ ...event, id: 'another' }, 20)).toBe(false)
 })
 
-test('a position that does not come is waited for as long as was said', async () => {
+test('a position that does not come is waited for up to the given time', async () => {
   const { log, follower, clock } = await setup()
   log.read = () => new Promise(() => {})
   let isOver = false
@@ -304,7 +304,7 @@ test('a position that does not come is waited for as long as was said', async ()
   expect(await reaching).toBe(false)
 })
 
-test('alone, a process follows a log of its own: never shared, never degraded, and positions are held', async () => {
+test('a process without Redis follows a log of its own: never shared, never degraded, and positions are applied', async () => {
   const clock = new ManualClock()
   const { observe } = recorder()
   const ledger = new Ledger()

@@ -50,7 +50,7 @@ test.each([
   expect(await logOf([odd, entry('8-1')]).read(6)).toMatchObject([{ pos: 8 }])
 })
 
-const malformed = 'Redis has answered for the invalidation log'
+const malformed = 'Redis sent a malformed reply for the invalidation log'
 
 test.each([[undefined], ['OK'], [[]], [['7', 'id7', 'id6']], [[7, 'id7', null]], [[7.5, 'id7', 'id6']]])(
   'an append that is answered with %j has failed',

@@ -15,21 +15,21 @@ function joined(...bounds: number[]): Ledger {
   return ledger
 }
 
-/** An entry read now, as `ledger` stands. */
+/** An entry read now, with the ledger's current stamp. */
 const entry = (ledger: Ledger) => ({ stamp: ledger.stamp(), tags, readAt: now })
 const on = (...touched: string[]): Invalidation => ({ tags: touched, soft: false, cause: 'change' })
 const softlyOn = (...touched: string[]): Invalidation => ({ ...on(...touched), soft: true })
 
-/** Applies what comes next in the log. */
+/** Applies the next event of the log. */
 const next = (ledger: Ledger, invalidation: Invalidation) => ledger.apply(nextEvent(ledger.position, invalidation), now)
 
-/** What is said of an entry of this process, and of one that any may have written. */
+/** The verdicts on an entry of this process, and on one that any process may have written. */
 const verdicts = (ledger: Ledger, judged: ReturnType<typeof entry>, at = now) => [
   ledger.verdict(key, judged, at),
   ledger.verdictShared(key, judged, at),
 ]
 
-test('what was read after an event is current; what was read before it is not', () => {
+test('an entry read after an event is current; one read before it is not', () => {
   const ledger = joined()
   const before = entry(ledger)
   expect(next(ledger, on('table:plans'))).toBe('applied')
@@ -37,7 +37,7 @@ test('what was read after an event is current; what was read before it is not', 
   expect(verdicts(ledger, entry(ledger))).toEqual(['current', 'current'])
 })
 
-test('a tag, a key and everything each reach an entry; what it does not carry does not', () => {
+test('a tag, a key and everything each reach an entry; a tag that it does not carry does not', () => {
   for (const [tag, verdict] of [
     ['route:plan', 'invalid'],
     [key, 'invalid'],
@@ -52,7 +52,7 @@ test('a tag, a key and everything each reach an entry; what it does not carry do
   }
 })
 
-test('of many events each is remembered, not only the last', () => {
+test('each of many events is remembered, not only the last', () => {
   const ledger = joined()
   const before = entry(ledger)
   next(ledger, on('table:plans'))
@@ -60,19 +60,19 @@ test('of many events each is remembered, not only the last', () => {
   expect(verdicts(ledger, before)).toEqual(['invalid', 'invalid'])
 })
 
-test('an invalidation the log has not heard of holds for this process', () => {
+test('an invalidation that the log does not have holds for this process', () => {
   const ledger = joined()
   const before = entry(ledger)
   ledger.applyHere(on('table:plans'), now)
   expect(verdicts(ledger, before)).toEqual(['invalid', 'invalid'])
-  // What another process writes at the same place may be from before it, too.
+  // An entry of another process at the same position may be from before the invalidation, too.
   expect(verdicts(ledger, entry(ledger))).toEqual(['current', 'invalid'])
   expect(ledger.position).toEqual(start)
   next(ledger, on('table:rates'))
   expect(verdicts(ledger, entry(ledger))).toEqual(['current', 'current'])
 })
 
-test('the oldest tags are forgotten at the bound, and what is older than them cannot be verified any more', () => {
+test('the oldest tags are forgotten at the bound, and entries older than them can no longer be verified', () => {
   const ledger = joined(3)
   const oldest = entry(ledger)
   next(ledger, on('a'))
@@ -84,7 +84,7 @@ test('the oldest tags are forgotten at the bound, and what is older than them ca
   expect(verdicts(ledger, afterFirst)).toEqual(['current', 'current'])
 })
 
-test('a tag that is touched again is young again: it is not the one to be forgotten', () => {
+test('a tag that is touched again becomes the newest, and is not the first to be forgotten', () => {
   const ledger = joined(2)
   for (const tag of ['table:plans', 'b', 'table:plans']) next(ledger, on(tag))
   const between = entry(ledger)
@@ -120,7 +120,7 @@ test('the same position with another id is a gap: the log has lost its tail', ()
   expect(ledger.apply({ ...nextEvent(start, on('y')), id: 'other' }, now)).toBe('gap')
 })
 
-test('lost, it believes nothing shared; joined again, nothing stamped before the barrier', () => {
+test('after a loss nothing shared is trusted; after a new join no stamp before the barrier is', () => {
   const ledger = joined()
   const before = entry(ledger)
   ledger.lose()
@@ -133,7 +133,7 @@ test('lost, it believes nothing shared; joined again, nothing stamped before the
   expect(verdicts(ledger, entry(ledger))).toEqual(['current', 'current'])
 })
 
-test('a gap does not hide what is known to have changed', () => {
+test('a gap does not hide known changes', () => {
   const ledger = joined()
   const before = entry(ledger)
   next(ledger, on('table:plans'))
@@ -155,7 +155,7 @@ test('an entry of a process that has applied more cannot be judged yet', () => {
   expect(ledger.verdictShared(key, written, now)).toBe('current')
 })
 
-test('past the moment up to which it is verified, what is not invalid is unverified', () => {
+test('after `verifiedUntil` an entry that is not invalid is unverified', () => {
   const ledger = joined()
   const held = entry(ledger)
   ledger.verifiedUntil = now

@@ -20,7 +20,7 @@ function setup(maxBytes = 80_000) {
 const held = (memory: ReturnType<typeof memoryTier>) => [...memory.list()].map(({ key }) => key)
 
 describe('the bound', () => {
-  test('holds: room for N keys, and the one after them drops the one unused for longest', () => {
+  test('holds: with room for N keys, one more evicts the least recently used', () => {
     const n = 10
     const size = sizeOf(keyOf('00'), sized(1000))
     const { memory, evicted } = setup(n * size)
@@ -41,7 +41,7 @@ describe('the bound', () => {
     expect([memory.entries, memory.bytes]).toEqual([9, 9 * size])
   })
 
-  test('property: holds whatever is done, and the bytes told are those of what is held', () => {
+  test('property: holds whatever is done, and the reported bytes are those of the entries', () => {
     const name = fc.nat(9).map(keyOf)
     const step = fc.oneof(
       fc.record({ does: fc.constant('set' as const), name, bytes: fc.nat(12_000) }),
@@ -66,7 +66,7 @@ describe('the bound', () => {
     )
   })
 
-  test('counts body, key, tags and variants, and something for what all of them are kept in', () => {
+  test('counts body, key, tags and variants, and a fixed overhead', () => {
     const plain = sizeOf(keyOf(''), sized(0))
     expect(plain).toBeGreaterThan(keyOf('').length)
     expect(sizeOf(keyOf(''), sized(100)) - plain).toBe(100)
@@ -77,7 +77,7 @@ describe('the bound', () => {
     expect(sizeOf(keyOf(''), sized(0, { variants })) - plain).toBe(100)
   })
 
-  test('counts many keys with nothing in them', () => {
+  test('counts many empty entries', () => {
     const { memory } = setup(80_000)
     for (let i = 0; i < 10_000; i += 1) memory.set(keyOf(i), sized(0))
     expect(memory.bytes).toBeLessThanOrEqual(80_000)
@@ -90,7 +90,7 @@ describe('one entry', () => {
   const eighth = 10_000
   const bodyOf = (bytes: number) => bytes - sizeOf(keyOf('a'), sized(0))
 
-  test('may take an eighth of the whole, and no byte more', () => {
+  test('may take an eighth of the cache, and no byte more', () => {
     const { memory } = setup(8 * eighth)
     const largest = sized(bodyOf(eighth))
     expect(memory.set(keyOf('a'), largest)).toBe(true)
@@ -99,7 +99,7 @@ describe('one entry', () => {
     expect(memory.get(keyOf('b'))).toBeUndefined()
   })
 
-  test('that is refused leaves none before it to be taken for it', () => {
+  test('that is refused removes the earlier one under its key', () => {
     const { memory, evicted } = setup(8 * eighth)
     memory.set(keyOf('a'), sized(1))
     expect(memory.set(keyOf('a'), sized(eighth))).toBe(false)
@@ -107,14 +107,14 @@ describe('one entry', () => {
     expect([memory.entries, memory.bytes, evicted()]).toEqual([0, 0, 0])
   })
 
-  test('that is refused drops no other', () => {
+  test('that is refused evicts no other', () => {
     const { memory, evicted } = setup(8 * eighth)
     memory.set(keyOf('a'), sized(1))
     memory.set(keyOf('b'), sized(8 * eighth))
     expect([memory.entries, evicted()]).toEqual([1, 0])
   })
 
-  test('takes the place, and the bytes, of the one before it', () => {
+  test('replaces the one before it, and its bytes', () => {
     const { memory, evicted } = setup()
     memory.set(keyOf('a'), sized(5000))
     const next = sized(10)
@@ -124,7 +124,7 @@ describe('one entry', () => {
   })
 })
 
-test('each entry dropped for room is observed, and no other', () => {
+test('each evicted entry is observed, and no other', () => {
   const { memory, evicted } = setup(8 * 2000)
   for (let i = 10; i < 40; i += 1) memory.set(keyOf(i), sized(500))
   expect(memory.entries + evicted()).toBe(30)
@@ -146,7 +146,7 @@ describe('variants', () => {
     expect(memory.bytes - before).toBe(700)
   })
 
-  test('are not attached to an entry that has come in between', () => {
+  test('are not attached to an entry that has replaced theirs', () => {
     const { memory } = setup()
     const [before, after] = [sized(1000), sized(1000)]
     memory.set(keyOf('a'), before)
@@ -156,7 +156,7 @@ describe('variants', () => {
     expect(memory.get(keyOf('a'))?.variants).toBeUndefined()
   })
 
-  test('stay when what replaces their entry has the same bytes, and go with it when not', () => {
+  test('stay if the new entry has the same bytes, and are dropped if not', () => {
     const { memory } = setup()
     const entry = sized(1000, { etag: 'same' })
     memory.set(keyOf('a'), entry)
@@ -168,7 +168,7 @@ describe('variants', () => {
     expect(memory.bytes).toBe(sizeOf(keyOf('a'), sized(1000)))
   })
 
-  test('that would make it too large, or are no smaller, are known to be of no use, and the plain body stays', () => {
+  test('that make the entry too large, or are no smaller, are recorded as useless, and the plain body stays', () => {
     const { memory } = setup(80_000)
     const entry = sized(5000)
     memory.set(keyOf('a'), entry)
@@ -179,7 +179,7 @@ describe('variants', () => {
     expect(memory.bytes).toBe(sizeOf(keyOf('a'), entry))
   })
 
-  test('that need the room of others drop them', () => {
+  test('that need room evict other entries', () => {
     const size = sizeOf(keyOf('10'), sized(1000))
     const { memory, evicted } = setup(10 * size)
     for (let i = 10; i < 20; i += 1) memory.set(keyOf(i), sized(1000))
@@ -192,7 +192,7 @@ describe('variants', () => {
 })
 
 describe('list', () => {
-  test('is what is held, most recently used first', () => {
+  test('has all entries, most recently used first', () => {
     const { memory } = setup()
     for (const name of ['a', 'b', 'c']) memory.set(keyOf(name), sized(10))
     memory.get(keyOf('a'))
@@ -201,7 +201,7 @@ describe('list', () => {
     expect(first).toEqual({ key: keyOf('a'), entry: memory.get(keyOf('a')), bytes: sizeOf(keyOf('a'), sized(10)) })
   })
 
-  test('does not touch that order, so looking does not keep an entry alive', () => {
+  test('does not change that order, so looking does not keep an entry alive', () => {
     const size = sizeOf(keyOf('10'), sized(1000))
     const { memory } = setup(10 * size)
     for (let i = 10; i < 20; i += 1) memory.set(keyOf(i), sized(1000))
@@ -212,7 +212,7 @@ describe('list', () => {
   })
 })
 
-describe('the builder of variants', () => {
+describe('the variant builder', () => {
   const large = Buffer.from('[1,2,3]'.repeat(1000))
 
   function building(body = large) {
@@ -239,7 +239,7 @@ describe('the builder of variants', () => {
     return { memory, builder, attached, built }
   }
 
-  test('what is wanted is built, once, and nothing else is', async () => {
+  test('builds a wanted variant once, and nothing else', async () => {
     const { memory, builder, attached, built } = building()
     for (let i = 0; i < 5; i += 1) builder.want(keyOf('a'), 'br')
     await built()
@@ -247,21 +247,21 @@ describe('the builder of variants', () => {
     expect(brotliDecompressSync(variants?.br as Buffer)).toEqual(large)
     expect(variants).not.toHaveProperty('gzip')
     builder.want(keyOf('a'), 'br')
-    await new Promise(setImmediate) // when it is free for the next
+    await new Promise(setImmediate) // when the builder is free for the next variant
     builder.want(keyOf('a'), 'gzip')
     await built()
     expect(attached).toEqual(['br', 'gzip'])
     expect(memory.peek(keyOf('a'))?.variants?.br).toBe(variants?.br)
   })
 
-  test('what does not become smaller is known to be of no use', async () => {
+  test('records a variant that is no smaller as useless', async () => {
     const { memory, builder, built } = building(crypto.getRandomValues(Buffer.alloc(2000)))
     builder.want(keyOf('a'), 'gzip')
     await built()
     expect(memory.peek(keyOf('a'))?.variants).toEqual({ gzip: null })
   })
 
-  test('what is small, or gone, is left alone', async () => {
+  test('skips an entry that is small or gone', async () => {
     const { builder, attached, built, memory } = building(Buffer.from('[]'))
     builder.want(keyOf('a'), 'br')
     builder.want(keyOf('gone'), 'br')

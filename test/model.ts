@@ -1,6 +1,6 @@
 import { type Event, isGood, Ledger, type Stamp, type Stamped } from '../proxy/coherence/ledger.ts'
 
-/** The rules of the protocol; each, taken away, must be missed. */
+/** The rules of the protocol. Without any one of them a violation must be found. */
 export const rules = [
   'wait until visible',
   'stamp before read',
@@ -17,25 +17,25 @@ export const rules = [
 ] as const
 export type Rule = (typeof rules)[number]
 
-/** How much may happen in a world. */
+/** How many events of each kind may happen in a world. */
 export interface Bounds {
   writes: number
   fills: number
   failovers: number
   restarts: number
-  /** Events that a node does not get to see: what follows them does not continue the chain. */
+  /** Events that a node does not receive: the event after them does not continue the chain. */
   skips: number
 }
 
-/** A write is a bit; what is read is the set of writes that were visible then. */
+/** A write is a bit. A read is the set of the writes that were visible then. */
 type Writes = number
 
-/** An event, and with it the log up to it. The same log has the same one, so it can be compared by `at`. */
+/** An event, and with it the log up to it. Equal logs are the same object, so `at` identifies them. */
 interface Log extends Event {
   readonly at: number
   readonly before: Log | undefined
   readonly writes: Writes
-  /** All writes the log tells of, up to here. */
+  /** All writes in the log up to here. */
   readonly all: Writes
 }
 
@@ -46,28 +46,28 @@ interface Kept {
 
 interface Fill {
   stamp: Stamp
-  /** Nothing yet: its SQL has not been run. */
+  /** Undefined until its SQL has run. */
   writes: Writes | undefined
-  /** False where the stamp is, against the rule, still to be taken. */
+  /** False if the stamp, against the rule, is yet to be taken. */
   isStamped: boolean
-  /** What its readers must not miss: all that the node had applied when they came. */
+  /** The writes that its readers must see: all that the node had applied when they arrived. */
   needs: Writes
 }
 
 interface Node {
-  /** What its ledger was told since the process began: an index into `Ledgers`. */
+  /** The events of its ledger since the process began: an index into `Ledgers`. */
   history: number
-  /** All writes the log told this process of. */
+  /** All writes that the log has reported to this process. */
   applied: Writes
   memory: Kept | undefined
   fills: readonly Fill[]
 }
 
 interface World extends Omit<Bounds, 'writes'> {
-  /** Of each write: 0 not yet, 1 flushed, 2 visible. */
+  /** For each write: 0 not yet, 1 flushed, 2 visible. */
   writes: readonly number[]
   log: Log
-  /** All that was ever sent to Redis: each may be there now, since writes may be late, or lost, or rolled back. */
+  /** Everything ever sent to Redis. Each value may be there now: writes may be late, lost, or rolled back. */
   sent: readonly Kept[]
   nodes: readonly Node[]
 }
@@ -77,25 +77,25 @@ type Told = 'apply' | 'join' | 'lose'
 
 export interface Found {
   states: number
-  /** What is wrong, and the shortest way there. */
+  /** The violation, and the shortest way to it. */
   violation?: { what: string; trace: string[] }
 }
 
 const key = 'k'
 const tags = ['t']
 
-/** Real ledgers, one for each history: told the same again, since a ledger cannot be copied. */
+/** Real ledgers, one for each history. Each is built by replaying its history, since a ledger cannot be copied. */
 class Ledgers {
   readonly #told: (readonly [Told, Log | undefined])[][] = [[]]
   readonly #ledgers: Ledger[] = [new Ledger()]
   readonly #next = new Map<string, number>()
 
-  /** The ledger with this history; to be asked, not told. */
+  /** The ledger with this history. Only for queries: its state must not change. */
   at(history: number): Ledger {
     return this.#ledgers[history] as Ledger
   }
 
-  /** The history that goes on with this. */
+  /** The history that continues this one by one step. */
   tell(history: number, told: Told, log?: Log): number {
     const name = `${history} ${told} ${log && `${log.at} ${log.pos} ${log.prev} ${log.tags}`}`
     const known = this.#next.get(name)
@@ -114,7 +114,7 @@ class Ledgers {
   }
 }
 
-/** All that can happen to two processes, one Redis and one database, without the rule `broken`. */
+/** All possible steps of two processes, one Redis and one database, without the rule `broken`. */
 class Model {
   readonly #ledgers = new Ledgers()
   readonly #logs = new Map<string, Log>()
@@ -133,7 +133,7 @@ class Model {
     return { ...bounds, writes: none, log: this.#start, sent: [], nodes: [node, node] }
   }
 
-  /** What is wrong with `world`, whoever may ask for the entry now. */
+  /** The violation in `world`, whichever reader asks for the entry now. */
   violation({ nodes, sent }: World): string | undefined {
     for (const { history, applied, memory, fills } of nodes) {
       const ledger = this.#ledgers.at(history)
@@ -151,7 +151,7 @@ class Model {
   steps(world: World): Step[] {
     const { nodes, restarts } = world
     const steps = [...this.#databaseSteps(world), ...this.#failovers(world)]
-    // Two nodes that are the same do the same.
+    // Two equal nodes take equal steps.
     const distinct = nodes[0] === nodes[1] ? [0] : [0, 1]
     for (const n of distinct) {
       steps.push(...this.#followSteps(world, n), ...this.#fillSteps(world, n))
@@ -160,7 +160,7 @@ class Model {
     return steps
   }
 
-  /** The log `before` with one more event. `era` tells apart what is appended to the same log before a failover and after it. */
+  /** The log `before` with one more event. `era` distinguishes events appended to the same log before and after a failover. */
   #logOf(before: Log | undefined, writes: Writes, era: number): Log {
     const name = `${before?.at} ${writes} ${era}`
     const known = this.#logs.get(name)
@@ -181,7 +181,7 @@ class Model {
   #databaseSteps(world: World): Step[] {
     const { writes, log } = world
     const steps: Step[] = []
-    const begins = writes.indexOf(0) // they are alike: one order will do
+    const begins = writes.indexOf(0) // they are alike: one order is enough
     if (begins >= 0) steps.push([`write ${begins} is flushed`, { ...world, writes: writes.with(begins, 1) }])
     for (const [w, state] of writes.entries()) {
       if (state === 1) steps.push([`write ${w} is visible`, { ...world, writes: writes.with(w, 2) }])
@@ -191,7 +191,7 @@ class Model {
     return steps
   }
 
-  /** A replica takes over that has not heard the last one or two events. Who appended them appends them again. */
+  /** A replica without the last one or two events takes over. The processes that appended these append them again. */
   #failovers(world: World): Step[] {
     const failovers = world.failovers - 1
     const { before } = world.log
@@ -225,9 +225,9 @@ class Model {
     const isForced = this.#broken === 'chain check on apply'
     const history = this.#ledgers.tell(node.history, 'apply', isForced ? { ...event, pos: pos + 1, prev: id } : event)
     const ledger = this.#ledgers.at(history)
-    // Its position names all of the log up to there: it is as good as its word.
+    // Its position names the whole log up to there, so it must reflect that.
     const applied = ledger.isSynchronized ? node.applied | event.all : node.applied
-    // Whoever comes now joins the fill under way, if that is allowed.
+    // A reader that arrives now joins the fill under way, if that is allowed.
     const fills = node.fills.map((fill) => (this.#mayJoin(ledger, fill) ? { ...fill, needs: applied } : fill))
     return put(world, n, { ...node, history, applied, fills })
   }
@@ -242,7 +242,7 @@ class Model {
     return put(after, n, { ...node, history, memory, applied: node.applied | after.log.all })
   }
 
-  /** A process begins with all the log has. */
+  /** A process starts with all events that the log has. */
   #restart(world: World, n: number): World {
     const fresh: Node = { history: 0, applied: 0, memory: undefined, fills: [] }
     if (world.log === this.#start) return this.#rejoin(put(world, n, fresh), n)
@@ -295,7 +295,7 @@ class Model {
     return isSent ? kept : { ...kept, sent: [...world.sent, { stamp: { ...stamp, seq: 0 }, writes }] }
   }
 
-  /** Whether a fill has just been kept that misses what its node had applied. */
+  /** Whether a fill has just been kept that lacks a write its node had applied. */
   keptRaced(before: World, after: World): boolean {
     return after.nodes.some(({ memory, applied, fills }, n) => {
       const hasEnded = fills.length < (before.nodes[n] as Node).fills.length
@@ -348,14 +348,14 @@ function nameOfNode(node: Node): string {
   return name
 }
 
-/** The same for worlds that differ only in which node is which. */
+/** The same name for worlds that differ only in the order of the nodes. */
 function nameOf({ nodes, writes, log, sent, fills, failovers, restarts, skips }: World): string {
   const [a, b] = nodes.map(nameOfNode) as [string, string]
   const ofSent = sent.map(({ stamp, writes }) => `${stamp.id},${writes}`).sort()
   return `${writes} ${log.at} ${fills} ${failovers} ${restarts} ${skips} ${ofSent.join(' ')} | ${a < b ? `${a} | ${b}` : `${b} | ${a}`}`
 }
 
-/** 53 bits of a name: of two million names, two are taken for the same once in five thousand runs. */
+/** 53 bits of a name. Among two million names, two are taken for the same once in five thousand runs. */
 function hashOf(name: string): number {
   let [a, b] = [0x811c9dc5, 0x9e3779b9]
   for (let i = 0; i < name.length; i += 1) {
@@ -366,7 +366,7 @@ function hashOf(name: string): number {
   return (a >>> 0) * 0x200000 + ((b ^ (b >>> 15)) & 0x1fffff)
 }
 
-/** Looks at every world that can be reached, nearest first, until one is wrong. */
+/** Explores every reachable world, nearest first, until one has a violation. */
 export function explore(bounds: Bounds, broken?: Rule): Found {
   const model = new Model(broken)
   const start = model.start(bounds)

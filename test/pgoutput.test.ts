@@ -3,8 +3,8 @@ import { describe, expect, test } from 'vitest'
 import { type Rows, readFrame, readMessage, standbyStatus } from '../proxy/changes/pgoutput.ts'
 
 /*
- * Bytes as chapter "Frontend/Backend Protocol" of the PostgreSQL manual has them: Int8, Int16, Int32 and Int64 in network byte
- * order, String ends with a zero byte.
+ * Bytes as in chapter "Frontend/Backend Protocol" of the PostgreSQL manual: Int8, Int16, Int32 and Int64 in network
+ * byte order, String with a zero byte at its end.
  */
 
 const int8 = (value: number) => Buffer.from([value])
@@ -16,11 +16,11 @@ const bytes = (...parts: (Buffer | string)[]) => Buffer.concat(parts.map((part) 
 const value = (text: string) => bytes('t', int32(Buffer.byteLength(text)), text)
 
 describe('frames', () => {
-  test('XLogData is the message in it', () => {
+  test('XLogData yields the message in it', () => {
     const frame = bytes('w', int64(1n), int64(2n), int64(3n), 'message')
     expect(readFrame(frame)).toEqual({ kind: 'data', data: Buffer.from('message') })
   })
-  test.each([0, 1])('a keepalive says up to where all is sent, and whether an answer is wanted (%i)', (wanted) => {
+  test.each([0, 1])('a keepalive yields the end of the sent WAL, and whether a reply is wanted (%i)', (wanted) => {
     const frame = bytes('k', int64(0xffff_ffff_ffn), int64(3n), int8(wanted))
     expect(readFrame(frame)).toEqual({ kind: 'keepalive', walEnd: 0xffff_ffff_ffn, isReplyWanted: wanted === 1 })
   })
@@ -79,7 +79,7 @@ describe('messages', () => {
     if (message.kind !== 'change') throw new Error(message.kind)
     return message.rows()
   }
-  test('an update with all of its old row: text, NULL, and what is not sent', () => {
+  test('an update with its whole old row: text, NULL, and a value that was not sent', () => {
     expect(readMessage(update)).toMatchObject({ kind: 'change', operation: 'update', oid: 7 })
     expect(rowsOf(update)).toEqual({ old: { row: ['é', null, undefined], isKeyOnly: false }, new: [''] })
   })
@@ -89,7 +89,7 @@ describe('messages', () => {
   })
 })
 
-/** Reads all of it: what it says, or why it cannot be read. */
+/** Reads the whole message. Returns its content, or the kind of its fault. */
 function outcome(read: () => unknown): string {
   try {
     read()
@@ -103,19 +103,19 @@ const readAll = (data: Buffer) => () => {
   if (message.kind === 'change') message.rows()
 }
 
-test('cut off anywhere, a message is said to be: nothing is made up for what is missing', () => {
+test('a message truncated anywhere is refused: no missing part is made up', () => {
   const whole = [relation, update, bytes('B', int64(1n), int64(2n), int32(3)), bytes('T', int32(1), int8(0), int32(5))]
   for (const data of whole) {
     expect(outcome(readAll(data))).toBe('read')
     for (let length = 0; length < data.length; length++) {
       const is = outcome(readAll(data.subarray(0, length)))
-      // An update that ends before its new row is a row the server would not send; it is no more than the old one.
+      // An update that ends before its new row: no server sends that, and it reads as the old row alone.
       expect(['cut off', ...(data === update ? ['read'] : [])], `${length} of ${data}`).toContain(is)
     }
   }
 })
 
-test('odd bytes are refused in bounded time, whatever lengths they claim', () => {
+test('malformed bytes are refused in bounded time, whatever lengths they claim', () => {
   const letter = fc.constantFrom(...'BCRIUDTMYOwk?')
   fc.assert(
     fc.property(letter, fc.uint8Array({ maxLength: 60 }), (kind, rest) => {

@@ -25,7 +25,7 @@ function setup() {
 
 const change = (...tags: string[]): Invalidation => ({ tags, soft: false, cause: 'change' })
 
-test('the first change goes at once; what follows within 10 ms goes as one', async () => {
+test('the first change is published at once; changes within the next 10 ms become one event', async () => {
   const { publisher, log, clock } = setup()
   publisher.changed(['table:plans'])
   await settled()
@@ -40,7 +40,7 @@ test('the first change goes at once; what follows within 10 ms goes as one', asy
   expect(log.slice(1)).toEqual([change('table:rates', 'table:counties')])
 })
 
-test('a sign of life goes behind what was handed in before it, and its lag counts from the moment it speaks of', async () => {
+test('a beat follows all that was handed in before it, and its lag counts from the moment it stands for', async () => {
   const { publisher, log, far, clock, seen } = setup()
   const answered = gate()
   far.answer = () => answered.opened.then(() => ({ pos: 1, id: 'x' }))
@@ -57,7 +57,7 @@ test('a sign of life goes behind what was handed in before it, and its lag count
   expect(seen.facts).toEqual([{ kind: 'followed', lagSeconds: 0.022 }])
 })
 
-test('no sign of life is passed on while the log does not have what was handed in', async () => {
+test('no beat is written while the log lacks anything that was handed in', async () => {
   const { publisher, log, far, clock } = setup()
   far.answer = async () => undefined
   publisher.changed(['table:plans'])
@@ -67,7 +67,7 @@ test('no sign of life is passed on while the log does not have what was handed i
   expect(log).not.toContain('beat')
 })
 
-test('what was missed is soft, and is said once', async () => {
+test('missed changes are published softly, and once', async () => {
   const { publisher, log } = setup()
   publisher.missed(['table:plans', 'table:plans'])
   await settled()
@@ -81,7 +81,7 @@ test('a thousand tags make one event, and one more makes two', async () => {
   expect(log.map((event) => (event as Invalidation).tags.length)).toEqual([1000, 1])
 })
 
-test('of two signs of life that come meanwhile the later one is passed on', async () => {
+test('of two signs of life in the meantime, only the later one becomes a beat', async () => {
   const { publisher, log, far, clock, seen } = setup()
   const answered = gate()
   far.answer = () => answered.opened.then(() => ({ pos: 1, id: 'x' }))
@@ -99,7 +99,7 @@ test('of two signs of life that come meanwhile the later one is passed on', asyn
   expect(seen.facts).toEqual([{ kind: 'followed', lagSeconds: 0.014 }])
 })
 
-test('whether the database is followed is known to whoever judges the log at once', () => {
+test('the log follower learns at once whether the database is followed', () => {
   const { publisher, log } = setup()
   publisher.followed(true)
   expect(log).toEqual(['followed'])

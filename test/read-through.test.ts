@@ -13,7 +13,7 @@ import { entryOf, gate, ManualClock, nextEvent, recorder, settled } from './supp
 const key = 'plans@1?county=51059' as Key
 const lifetime = { fresh: 60_000, stale: 600_000, staleIfError: 3_600_000, negative: 10_000 }
 
-/** A far tier of plain objects, that remembers what it was asked. */
+/** A far tier of plain objects that records its calls. */
 function farTier() {
   const kept = new Map<Key, Entry>()
   const asked: string[] = []
@@ -98,7 +98,7 @@ const hard = { tags: ['route:plans'], soft: false, cause: 'change' } as const
 const rows = (text: string, n = 1): Loaded => ({ json: text, rows: n })
 const text = ({ entry }: Answer) => entry.body.toString()
 
-/** An entry as another process would have left it in the far tier. */
+/** An entry in the far tier, as another process would have written it. */
 function foreignEntry({ text = 'far', ...over }: Partial<Entry> & { readAt: number; text?: string }): Entry {
   return entryOf(text, { tags: ['route:plans'], stamp: { seq: 0, ...start }, ...over })
 }
@@ -113,7 +113,7 @@ describe('search and serve', () => {
     expect([origin.asked, far.asked]).toEqual([1, ['get', 'set']])
   })
 
-  test('what a farther tier has is served without asking the origin, and found in memory from then on', async () => {
+  test('an entry of a farther tier is served without asking the origin, and is in memory from then on', async () => {
     const { read, origin, far, clock } = setup()
     far.kept.set(key, foreignEntry({ readAt: clock.now() - 5000 }))
     expect(await read()).toMatchObject({ source: 'redis', state: 'fresh', ageMs: 5000 })
@@ -121,7 +121,7 @@ describe('search and serve', () => {
     expect([origin.asked, far.asked]).toEqual([0, ['get']])
   })
 
-  test('what the farthest tier has is written to every nearer one, and to none behind it', async () => {
+  test('an entry of the farthest tier is written to every nearer one, and to none behind it', async () => {
     const [middle, last] = [farTier(), farTier()]
     const { read, origin, far, memory, clock } = setup({ behind: [middle.tier, last.tier] })
     middle.kept.set(key, foreignEntry({ readAt: clock.now() - 5000, text: 'from the middle' }))
@@ -140,7 +140,7 @@ describe('search and serve', () => {
     expect([far.kept.get(key)?.body.toString(), middle.kept.get(key)?.body.toString()]).toEqual(['v1', 'v1'])
   })
 
-  test('at the end of fresh an answer is stale; one millisecond before it is not', async () => {
+  test('an entry is stale at the end of `fresh`, and not one millisecond before it', async () => {
     const { read, clock, origin } = setup({ random: () => 0 })
     await read()
     clock.pass(lifetime.fresh - 1)
@@ -161,7 +161,7 @@ describe('search and serve', () => {
     expect((await read()).state).toBe('stale')
   })
 
-  test('a lifetime changed in the configuration judges entries already held', async () => {
+  test('a lifetime changed in the configuration judges entries already cached', async () => {
     const { read, clock } = setup()
     await read()
     clock.pass(30_000)
@@ -169,7 +169,7 @@ describe('search and serve', () => {
     expect((await read({ lifetime: { ...lifetime, fresh: 40_000 } })).state).toBe('fresh')
   })
 
-  test('dead is never served: past stale a reader waits for the origin', async () => {
+  test('a dead entry is never served: past stale a reader waits for the origin', async () => {
     const { read, clock, origin } = setup()
     await read()
     origin.load = async () => rows('v2')
@@ -179,7 +179,7 @@ describe('search and serve', () => {
     expect(text(answer)).toBe('v2')
   })
 
-  test('who joins a refresh is told that what was held was too old', async () => {
+  test('a reader that joins a refresh is told that the cached entry was stale', async () => {
     const { read, clock, origin } = setup()
     await read()
     const { opened, open } = gate()
@@ -196,8 +196,8 @@ describe('search and serve', () => {
   })
 })
 
-describe('what memory holds', () => {
-  test('is given at once while it may be served, and nobody else is asked', async () => {
+describe('an entry in memory', () => {
+  test('is served at once while it may be, and no other tier is asked', async () => {
     const { read, held, clock, origin, far } = setup()
     expect(held()).toBeUndefined()
     await read()
@@ -207,7 +207,7 @@ describe('what memory holds', () => {
     expect([origin.asked, far.asked]).toEqual([1, ['get', 'set']])
   })
 
-  test('is given once it is stale, with one refresh behind', async () => {
+  test('is served when stale, with one refresh in the background', async () => {
     const { read, held, clock, origin } = setup()
     await read()
     clock.pass(lifetime.fresh)
@@ -216,7 +216,7 @@ describe('what memory holds', () => {
     expect([held()?.state, origin.asked]).toEqual(['fresh', 2])
   })
 
-  test('is not given when it is dead, or invalidated: whoever reads then waits', async () => {
+  test('is not served when dead or invalidated: the reader then waits', async () => {
     const { read, held, clock, purge } = setup()
     await read()
     purge(['table:plans'])
@@ -242,7 +242,7 @@ describe('one flight a key', () => {
     expect([origin.asked, seen.of('collapsed').length, cache.flights]).toEqual([1, 999, 0])
   })
 
-  test('a thousand readers of a stale key make one query, and none waits for it', async () => {
+  test('a thousand readers of a stale key make one query, and no reader waits for it', async () => {
     const { read, origin, clock } = setup()
     await read()
     clock.pass(lifetime.fresh)
@@ -273,7 +273,7 @@ describe('one flight a key', () => {
     expect(origin.asked).toBe(1)
   })
 
-  test('a failure goes to everyone who waited, and is not kept', async () => {
+  test('a failure goes to all waiting readers, and is not kept', async () => {
     const { read, origin, cache, memory } = setup()
     origin.load = () => Promise.reject(new Problem('origin-unavailable', 'gone'))
     const outcomes = await Promise.allSettled([read(), read(), read()])
@@ -293,7 +293,7 @@ describe('one flight a key', () => {
 })
 
 describe('negative answers', () => {
-  test('nothing found is kept for its own lifetime, and then asked again in the foreground', async () => {
+  test('an empty answer is kept for its own lifetime, and then asked for again in the foreground', async () => {
     const { read, origin, clock } = setup({ random: () => 0 })
     origin.load = async () => rows('[]', 0)
     await read()
@@ -307,7 +307,7 @@ describe('negative answers', () => {
 })
 
 describe('when the origin fails', () => {
-  test('an answer past stale is served, labelled, as long as staleIfError says; then the failure is', async () => {
+  test('an entry past stale is served, labelled, until the end of staleIfError; then readers get the failure', async () => {
     const { read, origin, clock } = setup()
     await read()
     origin.load = () => Promise.reject(new Problem('origin-unavailable', 'gone'))
@@ -319,7 +319,7 @@ describe('when the origin fails', () => {
     await expect(read()).rejects.toMatchObject({ code: 'origin-unavailable' })
   })
 
-  test('a failed try is not repeated for a second while there is something to serve', async () => {
+  test('a failed fill is not repeated for a second while there is an entry to serve', async () => {
     const { read, origin, clock } = setup({ random: () => 0 })
     await read()
     origin.load = () => Promise.reject(new Problem('origin-unavailable', 'gone'))
@@ -342,7 +342,7 @@ describe('when the origin fails', () => {
     expect(origin.asked).toBe(4)
   })
 
-  test('is asked less and less often for the same key, up to every 30 seconds, until it answers', async () => {
+  test('the origin is asked less and less often for the same key, up to every 30 seconds, until it answers', async () => {
     const { read, origin, clock } = setup({ random: () => 0 })
     await read()
     origin.load = () => Promise.reject(new Problem('origin-unavailable', 'gone'))
@@ -361,7 +361,7 @@ describe('when the origin fails', () => {
     await read()
     await settled()
     expect(text(await read())).toBe('v2')
-    // What comes after a success begins anew.
+    // A failure after a success starts again with the first pause.
     origin.load = () => Promise.reject(new Problem('origin-unavailable', 'gone'))
     clock.pass(lifetime.fresh)
     const before = origin.asked
@@ -373,7 +373,7 @@ describe('when the origin fails', () => {
     expect(origin.asked).toBe(before + 2)
   })
 
-  test('keys that failed together do not come back together', async () => {
+  test('keys that failed together are not retried together', async () => {
     for (const [random, pauseMs] of [
       [0, 1000],
       [0.999_999, 751],
@@ -395,7 +395,7 @@ describe('when the origin fails', () => {
     }
   })
 
-  test('work that was shed is tried again after a second, however often', async () => {
+  test('a shed fill is tried again after a second, however often it was shed', async () => {
     const { read, origin, clock } = setup({ random: () => 0 })
     await read()
     origin.load = () => Promise.reject(new Problem('shed', 'full'))
@@ -408,7 +408,7 @@ describe('when the origin fails', () => {
     }
   })
 
-  test('also for years, which no timer can hold', async () => {
+  test('an entry is served for years if staleIfError says so, longer than any timer can run', async () => {
     const { read, origin, clock } = setup()
     const day = 86_400_000
     const long = { lifetime: { ...lifetime, staleIfError: 3650 * day } }
@@ -422,7 +422,7 @@ describe('when the origin fails', () => {
     await expect(read(long)).rejects.toMatchObject({ code: 'origin-unavailable' })
   })
 
-  test('an old answer of a farther tier is the fallback where memory has none', async () => {
+  test('an old entry of a farther tier is the fallback if memory has none', async () => {
     const { read, origin, far, clock } = setup()
     far.kept.set(key, foreignEntry({ readAt: clock.now() - lifetime.fresh - lifetime.stale }))
     origin.load = () => Promise.reject(new Problem('origin-unavailable', 'gone'))
@@ -431,7 +431,7 @@ describe('when the origin fails', () => {
     expect(origin.asked).toBe(1)
   })
 
-  test('what was purged is no fallback', async () => {
+  test('a purged entry is no fallback', async () => {
     const { read, origin, purge } = setup()
     await read()
     purge(['table:plans'])
@@ -440,9 +440,9 @@ describe('when the origin fails', () => {
   })
 })
 
-describe('an origin that is slow', () => {
+describe('a slow origin', () => {
   const softMs = 150
-  /** A read that has gone past stale, and an origin that answers when told to. */
+  /** A read past stale, and an origin that answers when told to. */
   async function slow(over: Parameters<typeof setup>[0] = {}) {
     const all = setup({ random: () => 0, ...over })
     await all.read()
@@ -452,7 +452,7 @@ describe('an origin that is slow', () => {
     return { ...all, answered }
   }
 
-  test('costs a reader who has something to fall back on the soft timeout; the fill goes on, and is kept', async () => {
+  test('costs a reader with a fallback the soft timeout; the fill goes on, and is kept', async () => {
     const { read, clock, origin, answered, cache } = await slow()
     let answer: Answer | undefined
     const reading = read().then((got) => {
@@ -477,7 +477,7 @@ describe('an origin that is slow', () => {
     expect([origin.asked, clock.timers, cache.flights]).toEqual([2, 0, 0])
   })
 
-  test('costs those nothing who come after that', async () => {
+  test('costs later readers with a fallback nothing', async () => {
     const { read, clock, origin } = await slow()
     const first = read()
     await settled()
@@ -488,7 +488,7 @@ describe('an origin that is slow', () => {
     expect(origin.asked).toBe(2)
   })
 
-  test('but not one who has nothing: it waits for its deadline', async () => {
+  test('keeps a reader without a fallback waiting until its deadline', async () => {
     const { read, clock, origin } = setup()
     origin.load = () => new Promise(() => {})
     const reading = read()
@@ -500,7 +500,7 @@ describe('an origin that is slow', () => {
     await expect(reading).rejects.toMatchObject({ code: 'origin-timeout' })
   })
 
-  test('nor one whose entry has been invalidated meanwhile', async () => {
+  test('keeps a reader waiting whose entry was invalidated meanwhile', async () => {
     const { read, clock, purge, answered } = await slow()
     const reading = read()
     await settled()
@@ -510,7 +510,7 @@ describe('an origin that is slow', () => {
     expect(text(await reading)).toBe('v2')
   })
 
-  test('nor one for whom nothing was found: that is kept for no longer than `negative`', async () => {
+  test('keeps the reader of a negative entry waiting: that is never served past `negative`', async () => {
     const { read, clock, origin } = setup({ random: () => 0 })
     origin.load = async () => rows('[]', 0)
     await read()
@@ -522,7 +522,7 @@ describe('an origin that is slow', () => {
     await expect(reading).rejects.toMatchObject({ code: 'origin-timeout' })
   })
 
-  test('a reader who wants nothing older gets what there is, and is not disturbed by its age', async () => {
+  test('serves a fresh entry as the fallback to a reader that wanted a newer one', async () => {
     const { read, clock, origin } = setup()
     await read()
     clock.pass(10_000)
@@ -533,7 +533,7 @@ describe('an origin that is slow', () => {
     expect(await reading).toMatchObject({ state: 'fresh', forwarded: 'request', fallbackReason: 'soft-timeout' })
   })
 
-  test('what a farther tier has for that case serves as well, also those who come while it is looked for', async () => {
+  test('serves an entry of a farther tier as the fallback, to readers that came during the search too', async () => {
     const { read, clock, origin, far } = setup()
     far.kept.set(key, foreignEntry({ readAt: clock.now() - lifetime.fresh - lifetime.stale }))
     origin.load = () => new Promise(() => {})
@@ -544,7 +544,7 @@ describe('an origin that is slow', () => {
       expect(answer).toMatchObject({ state: 'stale', forwarded: 'stale', fallbackReason: 'soft-timeout' })
   })
 
-  test('twin: with a soft timeout as long as the deadline, that is what it costs', async () => {
+  test('twin: with a soft timeout as long as the deadline, a reader waits that long', async () => {
     const { read, clock } = await slow({ softMs: 3000 })
     const reading = read()
     await settled()
@@ -555,8 +555,8 @@ describe('an origin that is slow', () => {
   })
 })
 
-describe('nothing found in place of something', () => {
-  test('replaces what was held if the database says so: that is the truth of now', async () => {
+describe('an empty answer', () => {
+  test('replaces an entry with rows if the origin gives it', async () => {
     const { read, clock, origin } = setup()
     await read()
     clock.pass(lifetime.fresh + lifetime.stale)
@@ -566,7 +566,7 @@ describe('nothing found in place of something', () => {
   })
 
   test.each(['origin-unavailable', 'origin-timeout', 'origin-failed', 'shed'] as const)(
-    'never comes of a failure (%s), and a failure is kept nowhere',
+    'is never made of a failure (%s), and a failure is kept nowhere',
     async (code) => {
       const { read, clock, origin, memory, far } = setup()
       await read()
@@ -577,7 +577,7 @@ describe('nothing found in place of something', () => {
     },
   )
 
-  test('is not taken from a farther tier where it is older than what is held, however long it may still live', async () => {
+  test('is not taken from a farther tier if it is older than the entry in memory, however long it may still live', async () => {
     const { read, clock, origin, far } = setup()
     const over = { lifetime: { ...lifetime, negative: 3_600_000 } }
     const before = foreignEntry({ readAt: clock.now() - 1, rows: 0 })
@@ -589,10 +589,10 @@ describe('nothing found in place of something', () => {
   })
 })
 
-describe('a reader that wants nothing older', () => {
+describe('a reader with a maximum age', () => {
   const maxAgeMs = 10_000
 
-  test('gets what is younger from memory, and has the origin asked for what is not', async () => {
+  test('gets a younger entry from memory, and the origin is asked in place of an older one', async () => {
     const { read, origin, clock } = setup()
     await read()
     clock.pass(maxAgeMs - 1)
@@ -604,7 +604,7 @@ describe('a reader that wants nothing older', () => {
     expect([text(answer), text(await read()), origin.asked]).toEqual(['v2', 'v2', 2])
   })
 
-  test('hammering, has the origin asked once an interval, and disturbs nobody else', async () => {
+  test('that repeats its request has the origin asked once an interval, and does not delay other readers', async () => {
     const { read, origin, clock } = setup()
     await read()
     clock.pass(maxAgeMs)
@@ -618,7 +618,7 @@ describe('a reader that wants nothing older', () => {
     expect(origin.asked).toBe(2)
   })
 
-  test('takes from a farther tier what is young enough, and nothing else', async () => {
+  test('takes an entry of a farther tier only if it is young enough', async () => {
     const { read, origin, far, clock } = setup()
     far.kept.set(key, foreignEntry({ readAt: clock.now() - maxAgeMs + 1 }))
     expect(await read({ maxAgeMs })).toMatchObject({ source: 'redis', state: 'fresh' })
@@ -628,7 +628,7 @@ describe('a reader that wants nothing older', () => {
     expect([origin.asked, other.origin.asked]).toEqual([0, 1])
   })
 
-  test('does not put up with the flight of one that is content with less', async () => {
+  test("does not accept the older answer of another reader's flight", async () => {
     const { read, origin, far, clock } = setup()
     const found = gate()
     far.kept.set(key, foreignEntry({ readAt: clock.now() - maxAgeMs }))
@@ -640,7 +640,7 @@ describe('a reader that wants nothing older', () => {
     expect([text(await content), text(await wanting), origin.asked]).toEqual(['far', 'v1', 1])
   })
 
-  test('gets what there is when the origin fails', async () => {
+  test('gets the fallback when the origin fails', async () => {
     const { read, origin, clock } = setup()
     await read()
     clock.pass(maxAgeMs)
@@ -653,7 +653,7 @@ describe('a reader that wants nothing older', () => {
   })
 })
 
-test('what a farther tier has given is judged when its turn comes, not when it was given', async () => {
+test('an entry of a farther tier is judged when its turn comes, not when it arrived', async () => {
   const due = gate()
   const { read, far, ledger, origin, clock } = setup({ turn: () => due.opened })
   far.kept.set(key, foreignEntry({ readAt: clock.now() }))
@@ -665,7 +665,7 @@ test('what a farther tier has given is judged when its turn comes, not when it w
   expect(origin.asked).toBe(1)
 })
 
-test('what a farther tier has given does not take the place of something later that has come meanwhile', async () => {
+test('an entry of a farther tier does not replace a later one that has come meanwhile', async () => {
   const due = gate()
   const { read, far, memory, origin, clock } = setup({ turn: () => due.opened })
   far.kept.set(key, foreignEntry({ readAt: clock.now() - 10 }))
@@ -678,7 +678,7 @@ test('what a farther tier has given does not take the place of something later t
 })
 
 describe('one fill over all processes', () => {
-  /** A lease whose holder is this process, another, or has failed, as the test says. */
+  /** Leases whose state the test sets: led by this process, held by another, or failed. */
   function leasing() {
     const released: string[] = []
     const leases = {
@@ -700,14 +700,14 @@ describe('one fill over all processes', () => {
     }
   }
 
-  test('who leads asks, and gives the lease back', async () => {
+  test('the leader asks the origin, and releases the lease', async () => {
     const { leases, released, read, origin } = leasing()
     leases.state = 'led'
     expect(await read()).toMatchObject({ source: 'origin', stored: true })
     expect([origin.asked, released]).toEqual([1, ['done']])
   })
 
-  test('who does not, waits until the other has kept it, with pauses that grow', async () => {
+  test('another process waits until the leader has kept its answer, with growing pauses', async () => {
     const { leases, read, origin, far, clock } = leasing()
     const reading = read()
     await settled()
@@ -719,25 +719,25 @@ describe('one fill over all processes', () => {
     expect(origin.asked).toBe(0)
   })
 
-  test('where a tier has just failed, nobody asks it for a lease, nor once more for the entry', async () => {
+  test('a tier that has just failed is asked neither for a lease nor again for the entry', async () => {
     const { leases, read, origin, far } = leasing()
     leases.isUsable = false
     expect(await read()).toMatchObject({ source: 'origin' })
     expect([origin.asked, leases.taken, far.asked]).toEqual([1, 0, ['get', 'set']])
   })
 
-  test('a holder that dies leaves the lease to the next', async () => {
+  test('the lease of a dead holder goes to another process', async () => {
     const { leases, released, read, origin, clock } = leasing()
     const reading = read()
     await settled()
     await pass(clock, 50)
-    leases.state = 'led' // it has expired, and is taken
+    leases.state = 'led' // the holder's lease has expired, and this process takes it
     await pass(clock, 100)
     expect(await reading).toMatchObject({ source: 'origin' })
     expect([origin.asked, released]).toEqual([1, ['done']])
   })
 
-  test('when it has waited as long as any reader does, it asks all the same, for those to come', async () => {
+  test('a process that has waited as long as a reader may asks the origin anyway, for later readers', async () => {
     const { read, origin, clock } = leasing()
     const reading = read().catch((error) => error.code)
     await settled()
@@ -747,7 +747,7 @@ describe('one fill over all processes', () => {
     expect([await reading, origin.asked, (await read()).source]).toEqual(['origin-timeout', 1, 'memory'])
   })
 
-  test('a fill that has just failed elsewhere is not tried again, and a failed one is told to the others', async () => {
+  test('a fill that has just failed elsewhere is not repeated, and a failure here is marked in the lease', async () => {
     const { leases, released, read, origin } = leasing()
     leases.state = 'failed'
     await expect(read()).rejects.toMatchObject({ code: 'origin-unavailable' })
@@ -758,7 +758,7 @@ describe('one fill over all processes', () => {
     expect(released).toEqual(['failed'])
   })
 
-  test('one that was shed is not told to the others as failed: they may have room for it', async () => {
+  test('a shed fill is not marked as failed: other processes may have room for it', async () => {
     const { leases, released, read, origin } = leasing()
     leases.state = 'led'
     origin.load = () => Promise.reject(new Problem('shed', 'full'))
@@ -766,7 +766,7 @@ describe('one fill over all processes', () => {
     expect(released).toEqual(['done'])
   })
 
-  test('for what there is no room for, nobody asks who leads; what there is, here or in a farther tier, is served', async () => {
+  test('no lease is asked for a fill that would be shed; an entry in memory or a farther tier is served', async () => {
     const { leases, read, origin, far, clock } = leasing()
     const admit = () => {
       throw new Problem('shed', 'full')
@@ -779,7 +779,7 @@ describe('one fill over all processes', () => {
     expect(await read({ admit })).toMatchObject({ source: 'memory', state: 'stale', fallbackReason: 'shed' })
   })
 
-  test('where it has failed elsewhere, what there is is served', async () => {
+  test('after a failure elsewhere the fallback is served', async () => {
     const { leases, read, clock } = leasing()
     leases.state = 'led'
     await read()
@@ -788,7 +788,7 @@ describe('one fill over all processes', () => {
     expect(await read()).toMatchObject({ source: 'memory', state: 'stale', forwarded: 'stale' })
   })
 
-  test('nobody waits for another process who has something stale to serve', async () => {
+  test('a reader with a stale entry does not wait for another process', async () => {
     const { leases, read, clock, origin } = leasing()
     leases.state = 'led'
     await read()
@@ -816,7 +816,7 @@ describe('invalidation', () => {
     expect(text(answer)).toBe('v2')
   })
 
-  test('a purge of another tag leaves an entry alone', async () => {
+  test('a purge of another tag does not touch an entry', async () => {
     const { read, origin, purge } = setup()
     await read()
     purge(['table:counties', 'plans@1?county=51061'])
@@ -843,7 +843,7 @@ describe('invalidation', () => {
     expect([memory.entries, far.kept.size, seen.of('fill-raced').length]).toEqual([0, 0, 1])
   })
 
-  test('a reader who comes after an invalidation does not join the fill that began before it', async () => {
+  test('a reader that arrives after an invalidation does not join the fill that began before it', async () => {
     const { read, origin, purge, cache } = setup()
     const first = gate()
     const second = gate()
@@ -864,7 +864,7 @@ describe('invalidation', () => {
     expect(text(await read())).toBe('after')
   })
 
-  test('what is stale is served without a refresh while there are enough of them, and refreshed when there is room again', async () => {
+  test('a stale entry is served without a refresh while too many run, and refreshed when there is room again', async () => {
     const { read, origin, clock } = setup({ mayRefresh: (underWay) => underWay < 2 })
     const keys = ['a', 'b', 'c'] as Key[]
     for (const key of keys) await read({ key })
@@ -882,13 +882,13 @@ describe('invalidation', () => {
     for (const key of keys) expect(text(await read({ key }))).toBe('v2')
   })
 
-  test('a reader who comes when the first one has given up starts a fill of its own: the other may be from before a long pause', async () => {
+  test('a reader that arrives after the first one gave up starts a new fill: the old one may be from before a long pause', async () => {
     const { read, origin, clock } = setup()
     const [first, second] = [gate(), gate()]
     origin.load = () => first.opened.then(() => rows('before'))
     const early = read().catch(({ code }) => code)
     await settled()
-    clock.pass(60_000) // as of a process that was stopped
+    clock.pass(60_000) // as in a process that was stopped
     expect(await early).toBe('origin-timeout')
     origin.load = () => second.opened.then(() => rows('after'))
     const late = read()
@@ -899,7 +899,7 @@ describe('invalidation', () => {
     expect(text(await read())).toBe('after')
   })
 
-  test('an answer loaded before a gap was mended is for who waited: no farther tier gets it, and nothing older takes its place', async () => {
+  test('an answer loaded before a gap goes to its readers and to no farther tier, and no older entry replaces it', async () => {
     const { read, origin, ledger, memory, far, clock, seen } = setup()
     const [asked, answered] = [gate(), gate()]
     origin.load = async () => {
@@ -915,14 +915,14 @@ describe('invalidation', () => {
     answered.open()
     const answer = await reading
     expect([text(answer), answer.stored, far.kept.size, seen.of('fill-raced').length]).toEqual(['v2', false, 0, 1])
-    // What the log has not heard of yet is in v2, and in nothing that was read before it.
+    // v2 reflects changes that the log does not have yet; no entry read before it does.
     origin.load = async () => rows('v2')
     far.kept.set(key, foreignEntry({ readAt: clock.now() - 1000, stamp: { seq: 0, ...barrier } }))
     expect(await read()).toMatchObject({ source: 'origin', stored: true })
     expect(memory.peek(key)?.stamp).toMatchObject(barrier)
   })
 
-  test('what another process has read while this one did is not surely later, and does not take its place', async () => {
+  test("an entry that another process read during this process's fill is not surely later, and does not replace it", async () => {
     const { read, origin, far, clock } = setup()
     const took = 100
     origin.load = async () => {
@@ -934,19 +934,19 @@ describe('invalidation', () => {
     clock.pass(lifetime.fresh + lifetime.stale)
     origin.load = async () => rows('v3')
     far.kept.set(key, foreignEntry({ readAt: readBy - 1, jitter: 0.5, rows: 1 }))
-    expect(text(await read({ lifetime: { ...lifetime, fresh: 9e6 }, maxAgeMs: 9e8 }))).toBe('v2') // held, and fresh by that
+    expect(text(await read({ lifetime: { ...lifetime, fresh: 9e6 }, maxAgeMs: 9e8 }))).toBe('v2') // in memory, and fresh by that lifetime
     expect(text(await read())).toBe('v3')
     far.kept.set(key, foreignEntry({ readAt: clock.now(), jitter: 0.5 }))
     expect(text(await read({ maxAgeMs: 0 }))).toBe('v3')
   })
 
-  test('a fill that was overtaken by a later one does not take its place', async () => {
+  test('a fill that was overtaken by a later one does not replace it', async () => {
     const { read, origin, clock } = setup()
     const [first, second] = [gate(), gate()]
     origin.load = () => first.opened.then(() => rows('before'))
     const early = read().catch(({ code }) => code)
     await settled()
-    clock.pass(3000) // whoever comes now does not join its flight
+    clock.pass(3000) // a reader that arrives now does not join its flight
     expect(await early).toBe('origin-timeout')
     origin.load = () => second.opened.then(() => rows('after'))
     const late = read()
@@ -958,7 +958,7 @@ describe('invalidation', () => {
     expect(text(await read())).toBe('after')
   })
 
-  test('who waited in vain gets the later answer that another flight has brought, not the older one of before', async () => {
+  test('after a failure a reader gets the later entry of another flight, not the older one', async () => {
     const { read, origin, memory, clock } = setup()
     await read()
     clock.pass(lifetime.fresh + lifetime.stale)
@@ -975,7 +975,7 @@ describe('invalidation', () => {
     expect(text(await reading)).toBe('v2')
   })
 
-  test('an invalidation between the search and the SQL does not make the fill a raced one', async () => {
+  test('an invalidation between the search and the SQL does not count as a race of the fill', async () => {
     const { read, purge, far } = setup()
     const searched = gate()
     const get = far.tier.get
@@ -990,7 +990,7 @@ describe('invalidation', () => {
     expect((await read()).source).toBe('memory')
   })
 
-  test('soft: what is touched is served once more while it is refreshed', async () => {
+  test('after a soft invalidation an entry is served once more while it is refreshed', async () => {
     const { read, origin, purge, clock } = setup()
     await read()
     clock.pass(10)
@@ -1009,7 +1009,7 @@ describe('invalidation', () => {
     ['stamped in a chain that was lost', (ledger: Ledger) => ledger.join({ ...start, id: 'another' })],
     ['stamped before a barrier', (ledger: Ledger) => ledger.join({ pos: start.pos + 1, id: 'barrier' })],
     ['while the log is lost', (ledger: Ledger) => ledger.lose()],
-  ])('what Redis holds is not served: %s', async (_what, change) => {
+  ])('an entry in Redis is not served: %s', async (_what, change) => {
     const { read, far, ledger, clock, origin } = setup()
     far.kept.set(key, foreignEntry({ readAt: clock.now() }))
     change(ledger)
@@ -1017,14 +1017,14 @@ describe('invalidation', () => {
     expect(origin.asked).toBe(1)
   })
 
-  test('what Redis holds is served when what came since touches something else', async () => {
+  test('an entry in Redis is served if later events touch something else', async () => {
     const { read, far, purge, clock } = setup()
     far.kept.set(key, foreignEntry({ readAt: clock.now() }))
     purge(['table:counties'])
     expect((await read()).source).toBe('redis')
   })
 
-  test('an entry taken over from Redis is invalidated by what comes after, not by what came before', async () => {
+  test('an entry taken over from Redis is invalidated by later events, not by earlier ones', async () => {
     const { read, far, purge, clock, ledger } = setup()
     purge(['table:plans'])
     far.kept.set(key, foreignEntry({ readAt: clock.now(), stamp: ledger.stamp(), tags: ['table:plans'] }))
@@ -1035,7 +1035,7 @@ describe('invalidation', () => {
   })
 })
 
-describe('a reader who knows of a place in the log', () => {
+describe('a reader that names a position in the log', () => {
   const ahead = { pos: start.pos + 1, id: 'ahead' }
 
   test('is answered from memory when this process has applied it', async () => {
@@ -1044,7 +1044,7 @@ describe('a reader who knows of a place in the log', () => {
     expect((await read({ atLeast: ledger.position })).source).toBe('memory')
   })
 
-  test('waits a moment for it to be applied, and is then judged like anybody', async () => {
+  test('waits a moment until it has been applied, and is then served like any reader', async () => {
     const { read, purge, ledger, origin } = setup({
       reached: async () => {
         purge(['table:plans'])
@@ -1057,7 +1057,7 @@ describe('a reader who knows of a place in the log', () => {
     expect(text(await read({ atLeast }))).toBe('v2')
   })
 
-  test('is answered from memory once it is applied, where it touches nothing of the entry', async () => {
+  test('is answered from memory once it has been applied, if it does not touch the entry', async () => {
     const { read, purge, ledger, origin } = setup({
       reached: async () => {
         purge(['table:counties'])
@@ -1070,7 +1070,7 @@ describe('a reader who knows of a place in the log', () => {
     expect(origin.asked).toBe(1)
   })
 
-  test('is answered by the database when it is not known here, whatever the tiers hold; those who come meanwhile share that', async () => {
+  test('is answered by the database if the position is unknown here, whatever the tiers hold; concurrent readers share that', async () => {
     const { read, far, clock, origin } = setup()
     await read()
     far.kept.set(key, foreignEntry({ readAt: clock.now() }))
@@ -1081,7 +1081,7 @@ describe('a reader who knows of a place in the log', () => {
     expect(origin.asked).toBe(2)
   })
 
-  test('does not share a fill that began before it came', async () => {
+  test('does not share a fill that began before it arrived', async () => {
     const { read, origin, clock } = setup()
     const answered = gate()
     origin.load = () => answered.opened.then(() => rows('v1'))
@@ -1105,10 +1105,10 @@ describe('a reader who knows of a place in the log', () => {
   })
 })
 
-describe('what is known to have changed', () => {
+describe('an entry that is known to have changed', () => {
   const allowed = { ...lifetime, afterInvalidation: true }
 
-  test('is served when the origin fails and the route allows it, and says so', async () => {
+  test('is served, labelled, if the origin fails and the route allows it', async () => {
     const { read, origin, purge } = setup()
     await read({ lifetime: allowed })
     purge(['table:plans'])
@@ -1126,7 +1126,7 @@ describe('what is known to have changed', () => {
     expect(text(await read({ lifetime: allowed }))).toBe('v2')
   })
 
-  test('twin: without the policy the failure is what there is', async () => {
+  test('twin: without that policy the reader gets the failure', async () => {
     const { read, origin, purge } = setup()
     await read()
     purge(['table:plans'])
@@ -1135,8 +1135,8 @@ describe('what is known to have changed', () => {
   })
 })
 
-describe('while nobody knows what has changed', () => {
-  test('an entry from before a gap in the log is good for nothing but the day the origin fails', async () => {
+describe('while invalidations may have been missed', () => {
+  test('an entry from before a gap in the log is served only if the origin fails', async () => {
     const { read, origin, ledger } = setup()
     await read()
     ledger.join({ pos: 3, id: 'barrier' })
@@ -1152,7 +1152,7 @@ describe('while nobody knows what has changed', () => {
     expect(text(await read())).toBe('v2')
   })
 
-  test('an entry is fresh for two to five seconds, then good only if the origin fails', async () => {
+  test('an entry is fresh for two to five seconds, and then served only if the origin fails', async () => {
     const { read, origin, ledger, clock } = setup({ random: () => 0.5 })
     await read()
     ledger.verifiedUntil = clock.now() - 1
@@ -1168,7 +1168,7 @@ describe('while nobody knows what has changed', () => {
 })
 
 describe('early refresh', () => {
-  test('near its end a dear answer is refreshed by chance, in one flight, and nobody waits', async () => {
+  test('an answer that is slow to make is refreshed early, by chance, in one flight, and no reader waits', async () => {
     const chance = { value: 0 }
     const { read, origin, clock } = setup({ random: () => chance.value })
     origin.load = async () => {
@@ -1192,8 +1192,8 @@ describe('early refresh', () => {
   })
 })
 
-describe('stale in a farther tier', () => {
-  test('is served at once and refreshed behind, with one query', async () => {
+describe('a stale entry of a farther tier', () => {
+  test('is served at once and refreshed in the background, with one query', async () => {
     const { read, far, clock, origin } = setup()
     far.kept.set(key, foreignEntry({ readAt: clock.now() - lifetime.fresh }))
     expect(await read()).toMatchObject({ source: 'redis', state: 'stale' })
@@ -1202,7 +1202,7 @@ describe('stale in a farther tier', () => {
     expect(origin.asked).toBe(1)
   })
 
-  test('a refresh takes what another process has refreshed meanwhile, and asks nobody', async () => {
+  test('that another process has refreshed meanwhile is taken from there, and the origin is not asked', async () => {
     const { read, far, clock, origin } = setup()
     await read()
     clock.pass(lifetime.fresh)

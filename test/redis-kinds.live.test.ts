@@ -35,7 +35,7 @@ async function startCluster(): Promise<{ url: string; nodes: RedisServer[] }> {
   return { url: `redis+cluster://${hosts.join(',')}`, nodes }
 }
 
-/** A master, its replica, and one Sentinel whose word is enough. */
+/** A master, its replica, and one Sentinel that decides alone. */
 async function startSentinel(): Promise<{ url: string; master: RedisServer }> {
   const master = await startRedis()
   const replica = await startRedis(['--replicaof', '127.0.0.1', new URL(master.url).port, '--dir', folder])
@@ -87,7 +87,7 @@ async function shareAndPurge([one, other]: [Running, Running]): Promise<void> {
   expect((await other.get(path)).cacheStatus).toContain('detail=origin')
 }
 
-test('a user who may do what README.md says, and no more', async () => {
+test('a user with the rights that README.md lists, and no others', async () => {
   const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
   const [, rights = ''] = /`ACL SETUSER onramp on >… ([^`]+)`/.exec(readme) ?? []
   const redis = await startRedis()
@@ -101,12 +101,12 @@ test('a user who may do what README.md says, and no more', async () => {
   owner.disconnect()
 })
 
-test('a Cluster of three: tier, leases and log work, and every event is in one chain', async () => {
+test('in a Cluster of three masters, tier, leases and log work, and all events are in one chain', async () => {
   const { url } = await startCluster()
   await shareAndPurge(await Promise.all([start(url), start(url)]))
 })
 
-test('a Cluster that loses the node of the log: no request fails, a purge says that it is for this process', async () => {
+test('in a Cluster that loses the node of the log, no request fails, and a purge says that it reached this process only', async () => {
   const { url, nodes } = await startCluster()
   const app = await start(url)
   await until(async () => (await stateOf(app)).state, 'synchronized')
@@ -116,7 +116,7 @@ test('a Cluster that loses the node of the log: no request fails, a purge says t
   for (let i = 0; i < 20; i += 1) expect((await app.get(path)).status).toBe(200)
 })
 
-test('Sentinel: a failover is survived, and the log goes on', async () => {
+test('with Sentinel, a failover is survived, and the log continues', async () => {
   const { url, master } = await startSentinel()
   const apps = (await Promise.all([start(url), start(url)])) as [Running, Running]
   await shareAndPurge(apps)
@@ -133,7 +133,7 @@ test('Sentinel: a failover is survived, and the log goes on', async () => {
   await shareAndPurge(apps)
 })
 
-test('twin: two chains that know nothing of each other are not taken for one', async () => {
+test('twin: two unrelated chains are not taken for one', async () => {
   const one = await startRedis()
   const other = await startRedis()
   stops.push(

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { RedisTime } from '../proxy/cache/redis-time.ts'
 import { ManualClock, settled } from './support.ts'
 
-/** A Redis whose clock is `aheadMs` ahead of ours, and takes its time to say so. */
+/** A Redis whose clock is `aheadMs` ahead of ours, and whose reply takes time. */
 function setup({ aheadMs = 5_000_000.25, thereMs = 3, backMs = 7, clock = new ManualClock(1000) } = {}) {
   const state = { asked: 0, aheadMs, failure: undefined as Error | undefined, isSilent: false, ready: () => {} }
   const client = {
@@ -24,14 +24,14 @@ function setup({ aheadMs = 5_000_000.25, thereMs = 3, backMs = 7, clock = new Ma
 }
 
 describe('the clock of Redis', () => {
-  test('is known to within the round trip in which it was told', async () => {
+  test('is known to within one round trip', async () => {
     const { time } = setup()
     const { least, most } = await time.ahead()
     expect(least).toBeCloseTo(5_000_000.25 - 7, 1)
     expect(most).toBeCloseTo(5_000_000.25 + 3, 1)
   })
 
-  test('is asked for once a second, by whoever comes then, and nobody waits for it who knows it', async () => {
+  test('is asked for once a second, and a caller waits only while there is no reading', async () => {
     const { time, clock, state } = setup()
     await Promise.all([time.ahead(), time.ahead()])
     expect(state.asked).toBe(1)
@@ -44,7 +44,7 @@ describe('the clock of Redis', () => {
     expect(state.asked).toBe(2)
   })
 
-  test('is less and less known the longer ago it was told', async () => {
+  test('is known less exactly the older the reading is', async () => {
     const { time, clock, state } = setup()
     const before = await time.ahead()
     state.isSilent = true
@@ -54,7 +54,7 @@ describe('the clock of Redis', () => {
     expect(after.most - before.most).toBeCloseTo(60)
   })
 
-  test('is asked for anew once there is another connection: it may be another server', async () => {
+  test('is asked for again after a reconnect, which may lead to another server', async () => {
     const { time, state } = setup()
     await time.ahead()
     state.aheadMs = 9_000_000
@@ -62,7 +62,7 @@ describe('the clock of Redis', () => {
     expect((await time.ahead()).least).toBeCloseTo(9_000_000 - 7, 1)
   })
 
-  test('of a Cluster is what all its masters say; one that does not answer is believed as before, one that is gone is not', async () => {
+  test('of a Cluster covers all its masters; a master that does not answer keeps its reading, one that is gone loses it', async () => {
     const clock = new ManualClock(1000)
     const [one, other] = [1000, 3000].map((aheadMs) => setup({ aheadMs, thereMs: 0, backMs: 0, clock }))
     let masters = [one?.client, other?.client]
@@ -80,7 +80,7 @@ describe('the clock of Redis', () => {
     expect(await time.ahead()).toEqual({ least: 1000, most: 1000 })
   })
 
-  test('is not known where nobody says; it is asked for again, and what was told before holds on', async () => {
+  test('is unknown if no server gives it; it is asked for again, and earlier readings stay valid', async () => {
     const { time, clock, state } = setup()
     state.failure = new Error('gone')
     await expect(time.ahead()).rejects.toThrow('gone')

@@ -11,10 +11,7 @@ import { Ledger } from '../proxy/coherence/ledger.ts'
 import { Problem } from '../proxy/errors.ts'
 import { ManualClock, nextEvent } from './support.ts'
 
-/*
- * Readers, failures, invalidations and time in any order that could be: fast-check decides what goes on next, wherever something is
- * waited for.
- */
+/* Readers, failures, invalidations and time in any possible order: at each wait, fast-check chooses the next event. */
 
 type Step =
   | { kind: 'read'; key: Key }
@@ -28,7 +25,7 @@ const steps: fc.Arbitrary<Step[]> = fc.array(
   fc.oneof(
     { arbitrary: fc.record({ kind: fc.constant('read' as const), key: aKey }), weight: 5 },
     { arbitrary: fc.record({ kind: fc.constant('change' as const), key: aKey }), weight: 2 },
-    // Past the soft timeout, fresh, stale, the deadline of whoever waits.
+    // Past the soft timeout, fresh, stale, the deadline of a reader.
     {
       arbitrary: fc.record({ kind: fc.constant('pass' as const), ms: fc.constantFrom(1, 60, 350, 1100, 2500) }),
       weight: 2,
@@ -42,13 +39,13 @@ const deadlineMs = 300
 
 interface Played {
   reads: { floor: number; outcome?: { answer: Answer } | { error: unknown } }[]
-  /** Statements that were under way beside another for the same key, though neither a change nor the deadline lay between their flights. */
+  /** Statements that ran beside another for the same key, though neither a change nor the deadline lay between their flights. */
   doubled: number
   flights: number
   timers: number
 }
 
-/** Plays `script`, as `scheduler` has it. The database counts the changes of each key; each change is invalidated at once. */
+/** Plays `script` in the order of `scheduler`. The database counts the changes of each key; each change is invalidated at once. */
 async function play(scheduler: fc.Scheduler, script: readonly Step[], ledger = new Ledger()): Promise<Played> {
   const clock = new ManualClock()
   const database = new Map<Key, number>(keys.map((key) => [key, 0]))
@@ -93,7 +90,7 @@ async function play(scheduler: fc.Scheduler, script: readonly Step[], ledger = n
       key,
       route: 'r',
       tags() {
-        ;[seq, began] = [ledger.stamp().seq, clock.now()] // asked for when a flight begins
+        ;[seq, began] = [ledger.stamp().seq, clock.now()] // called when a flight begins
         return [`tag:${key}`]
       },
       lifetime: { fresh: 1000, stale: 1000, staleIfError: 10_000, negative: 100 },
@@ -162,8 +159,8 @@ const changesIn = ({ entry }: Answer) => Number(entry.body.toString())
 const isTooOld = ({ floor, outcome }: Played['reads'][number]) =>
   outcome !== undefined && 'answer' in outcome && changesIn(outcome.answer) < floor
 
-describe('in whatever order things happen', () => {
-  test('everyone gets an answer or an error, none older than an invalidation before it; one flight a key, none left over', async () => {
+describe('in any order of events', () => {
+  test('every reader gets an answer or an error, none older than an invalidation before it; one flight a key, none left over', async () => {
     await fc.assert(
       fc.asyncProperty(fc.scheduler(), steps, async (scheduler, script) => {
         const { reads, doubled, flights, timers } = await play(scheduler, script)
@@ -177,7 +174,7 @@ describe('in whatever order things happen', () => {
     )
   })
 
-  test('twin: under a ledger that finds everything current, some answer is older than it may be', async () => {
+  test('twin: with a ledger that finds everything current, some answer is too old', async () => {
     class Credulous extends Ledger {
       override verdict() {
         return 'current' as const

@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest'
 import { type Broken, simulate } from './simulation.ts'
 
-/** `SEED=n` runs one world again and shows all that happened in it; `SEEDS=n` looks at more of them. */
+/** `SEED=n` runs one world again and prints all its events; `SEEDS=n` runs more worlds. */
 const { SEED, MODEL, SEEDS = MODEL === 'full' ? 20_000 : 500 } = process.env
 const seeds = SEED === undefined ? Array.from({ length: Number(SEEDS) }, (_, i) => i + 1) : [Number(SEED)]
 
-test('processes, log and tiers under faults: never older than applied, never back, synchronized and up to date within 5 s', {
+test('processes, log and tiers under faults: no answer is older than applied or goes back, all is up to date within 5 s', {
   timeout: seeds.length * 200 + 60_000,
 }, async () => {
   const trace = SEED === undefined ? undefined : ([] as string[])
@@ -17,7 +17,7 @@ test('processes, log and tiers under faults: never older than applied, never bac
   expect(outcomes.reduce((sum, { reads }) => sum + reads, 0)).toBeGreaterThan(seeds.length * 50)
 })
 
-test('the same seed makes the same happen, also beside other worlds', async () => {
+test('the same seed gives the same run, also beside other worlds', async () => {
   const alone: string[] = []
   const again: string[] = []
   const [once] = await simulate([7], undefined, alone)
@@ -27,14 +27,17 @@ test('the same seed makes the same happen, also beside other worlds', async () =
   expect([twice, beside]).toEqual([once, once])
 })
 
-/** In how many worlds at most its absence shows. (That of the barrier after a gap is for the model to find: readers refuse what is older.) */
+/**
+ * The number of worlds within which a rule's absence must show. (The absence of the barrier after a gap is for the
+ * model to find: in a world, readers refuse older entries.)
+ */
 const rules: [Broken, number][] = [
   ['look at the head', 400],
   ['publish when visible', 100],
   ['judging what Redis has', 100],
 ]
 
-test.for(rules)('without this rule a world goes wrong: %s', async ([broken, most]) => {
+test.for(rules)('without this rule a violation is found: %s', async ([broken, most]) => {
   let found: string | undefined
   for (let from = 1; found === undefined && from <= most; from += 50) {
     const outcomes = await simulate(

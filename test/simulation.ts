@@ -9,25 +9,25 @@ import { LogFollower } from '../proxy/coherence/follower.ts'
 import { type Event, type Invalidation, Ledger, type Position } from '../proxy/coherence/ledger.ts'
 import type { Log, LogHead } from '../proxy/coherence/log.ts'
 
-/** A rule taken away, to see that its absence is found. */
+/** A rule that is left out, to show that its absence is found. */
 export type Broken = 'barrier after a gap' | 'look at the head' | 'publish when visible' | 'judging what Redis has'
 
 const rows = [0, 1, 2]
-/** For how long things go wrong, and how soon after that all must be well. */
+/** How long faults happen, and how soon after that all must be well, in milliseconds. */
 const faultsMs = 5000
 const healedMs = 5000
-/** The promise for a process that cannot verify. */
+/** The longest that a process which cannot verify may serve an entry, in milliseconds. */
 const unverifiedMs = 5000
 
-/** What was written and purged: nothing older than this may be seen by whoever has applied it. By row. */
+/** The writes and purges by row: a process that has applied one may not show anything older. */
 interface Marks {
   version: readonly number[]
-  /** When its publisher began: what is read after that is read later. */
+  /** When its publishing began. A read after that is a later read. */
   at: readonly number[]
 }
 const noMarks: Marks = { version: rows.map(() => 0), at: rows.map(() => 0) }
 
-/** Virtual time: what is to happen, in its order. The same seed makes the same happen. */
+/** Virtual time: runs scheduled work in order. The same seed gives the same run. */
 export class Scheduler {
   now = 0
   #seed: number
@@ -64,7 +64,7 @@ export class Scheduler {
     let [low, high] = [0, queue.length]
     while (low < high) {
       const middle = (low + high) >> 1
-      // The soonest last; of those at the same time the one that came first.
+      // The soonest last; among those of the same time, the one scheduled first.
       if ((queue[middle] as typeof event).at > event.at) low = middle + 1
       else high = middle
     }
@@ -74,7 +74,7 @@ export class Scheduler {
     }
   }
 
-  /** Lets the next thing happen. Everything it makes ready must be let run before the one after that. */
+  /** Runs the next piece of work. Everything it makes ready must run before the one after that. */
   step(): void {
     let next = this.#queue.pop()
     while (next !== undefined && next.run === undefined) next = this.#queue.pop()
@@ -84,7 +84,7 @@ export class Scheduler {
   }
 }
 
-/** The server of log and entries: what Redis is. */
+/** The server of the log and the entries, in the place of Redis. */
 class Server {
   readonly #world: World
   readonly #maxEvents: number
@@ -104,7 +104,7 @@ class Server {
     this.values = values
   }
 
-  /** What a replica has that did not hear the last `lost` events, and of values what it happens to have applied. */
+  /** The state of a replica that lacks the last `lost` events, and has a random part of the values. */
   replica(lost: number): Server {
     const events = lost === 0 ? [...this.events] : this.events.slice(0, -lost)
     const last = events.at(-1)
@@ -169,7 +169,7 @@ class Server {
   }
 }
 
-/** A connection: in order both ways, until it breaks; what was under way then may still arrive, late, or be lost. */
+/** A connection: in order both ways, until it breaks. Data then under way may still arrive, late, or be lost. */
 class Connection {
   readonly #world: World
   readonly #process: Process
@@ -257,10 +257,10 @@ class Process {
   isAlive = true
   #isPaused = false
   #held: (() => void)[] = []
-  /** What was answered to readers who have their answer, by row. */
+  /** The answers that readers have received, by row. */
   readonly answered = rows.map(() => 0)
   marks = noMarks
-  /** The same without what a gap has hidden: of that nobody knows what it was about. */
+  /** The same without the events hidden by a gap, whose content no process knows. */
   applied = noMarks
 
   constructor(world: World, name: string) {
@@ -300,25 +300,25 @@ class Process {
     void this.follower.start()
   }
 
-  /** What this process does before it goes on: anything may come meanwhile. */
+  /** A step of this process: anything may happen before it continues. */
   #otherWork(): Promise<void> {
     return new Promise((resolve) => void this.clock.after(this.#world.delay(), resolve))
   }
 
-  /** Its own monotonic clock; it stands still for nobody, but a paused process notices nothing. */
+  /** Its own monotonic clock. It runs while the process is paused, which the process does not notice. */
   readonly clock = {
     now: (): number => this.#world.time.now + this.#offset,
     after: (ms: number, run: () => void): (() => void) => {
       let isCancelled = false
       const cancel = this.#world.time.after(Math.max(0, ms), () => this.run(() => isCancelled || run()))
       return () => {
-        isCancelled = true // also of a process that is paused
+        isCancelled = true // even if the process is paused
         cancel()
       }
     },
   }
 
-  /** Lets something reach the process: now, or when it goes on, or never. */
+  /** Delivers something to the process: now, when it continues, or never. */
   run(what: () => void): void {
     if (!this.isAlive) return
     if (this.#isPaused) this.#held.push(what)
@@ -373,7 +373,7 @@ class Process {
     }
   }
 
-  /** As much of a client of Redis as the tier uses. */
+  /** The part of a Redis client that the tier uses. */
   #client(): Redis {
     const { commands } = this
     const client = {
@@ -391,7 +391,7 @@ class Process {
   }
 }
 
-/** The real ledger; its process is told what it has applied. */
+/** The real ledger. It reports applied events to its process. */
 class WatchedLedger extends Ledger {
   readonly #process: Process
   readonly #world: World
@@ -421,7 +421,7 @@ class WatchedLedger extends Ledger {
 
   override join(position: Position): void {
     super.join(position)
-    this.#process.answered.fill(0) // nothing it holds is believed any more
+    this.#process.answered.fill(0) // no entry of this process is trusted any more
     this.#process.hasSeen(this.#world.marksAt(position.id))
     this.#world.say(() => `${this.#process.name}: joined at ${position.pos}:${position.id}`)
   }
@@ -431,7 +431,7 @@ class WatchedLedger extends Ledger {
   }
 }
 
-/** A hard event says in a tag of its own what it is about; that tag touches nothing. */
+/** A hard event names its content in a tag of its own, which touches no entry. */
 function marksOf({ tags, soft }: Invalidation): Marks {
   if (soft) return noMarks
   let marks = noMarks
@@ -454,7 +454,7 @@ const later = (a: Marks, b: Marks): Marks => ({
 type Read = Parameters<ReadThrough['read']>[0]
 type Answer = Awaited<ReturnType<ReadThrough['read']>>
 
-/** A database, a server and a few processes, what goes wrong with them, and what is found wrong in what they answer. */
+/** A database, a server and a few processes, their faults, and the violations found in their answers. */
 export class World {
   readonly time: Scheduler
   readonly broken: Broken | undefined
@@ -501,7 +501,7 @@ export class World {
     return id
   }
 
-  /** All that the log up to `id` says. */
+  /** The marks of all events in the log up to `id`. */
   marksAt(id: string): Marks {
     return this.#marks.get(id) ?? noMarks
   }
@@ -555,7 +555,7 @@ export class World {
     })
   }
 
-  /** Somebody takes over from a publisher that is gone, and says that all may have changed. */
+  /** Another process takes over from a publisher that is gone, and reports that all may have changed. */
   #publishAll(): void {
     const [any] = this.#alive()
     if (any === undefined) this.time.after(50, () => this.#publishAll())
@@ -592,19 +592,20 @@ export class World {
       const told = () =>
         `${process.name} answers row ${row} version ${version} read at ${at.toFixed(1)} from ${source}, ${state} ${forwarded ?? ''}`
       this.say(told)
-      // Where a route allows what is known to have changed to be served if the origin fails, and it is labelled so.
+      // The route allows an entry that is known to have changed if the origin fails, and it is labelled so.
       if (state === 'stale' && this.#lifetime.afterInvalidation) return
-      // Served since the origin fails, and labelled so: it may be older than what was missed, never than what was applied.
+      // A fallback because the origin failed, labelled so. It may be older than missed events, never older than applied ones.
       const needs = answer.fallbackReason === undefined ? marks : applied
       if (version < (needs.version[row] as number) || at < (needs.at[row] as number))
         this.#fail(`${told()}: it had applied version ${needs.version[row]} of ${needs.at[row]}`)
       if (version < before) this.#fail(`${told()}: it had answered version ${before}`)
-      // A fill under way that was joined is as old as its statement: longer than that only in a process that stood still.
+      // The answer of a joined flight is as old as its statement; it is older than the limit only in a process that stood still.
       const isKept = source !== 'origin' && state !== 'stale'
-      // Who asked just before the log was applied again may get what has been found current meanwhile, as the origin failed.
+      // A reader that asked just before the log was applied again may get an entry found current meanwhile, because the
+      // origin failed.
       const isUnverified = !wasVerified && !isVerified()
       if (isUnverified && isKept && asked - at > unverifiedMs) this.#fail(`${told()}: unverified`)
-      // What was invalidated meanwhile may come again from Redis as whoever has applied less knows it.
+      // An entry invalidated meanwhile may come back from Redis, judged current by a process that has applied less.
       if (process.marks.at[row] === needs.at[row])
         process.answered[row] = Math.max(process.answered[row] as number, version)
     }
@@ -644,7 +645,7 @@ export class World {
       () => this.#databaseFails(),
     ]
     const { time } = this
-    // Of all that can go wrong, in one world a few.
+    // A few of all possible faults in one world.
     const likely = faults.filter(() => time.chance(0.4))
     const goOn = () => {
       if (time.now >= untilMs) return this.#heal()
@@ -660,7 +661,7 @@ export class World {
     return time.chance(0.3) ? time.between(2000, 5000) : time.between(50, 1500)
   }
 
-  /** A replica that has not applied everything takes over; who is connected to the old master notices in a while. */
+  /** A replica that has not applied everything takes over. Clients of the old master notice later. */
   #failover(): void {
     const { time } = this
     const lost = time.chance(0.1) ? this.server.events.length : time.between(0, 4)
@@ -671,7 +672,7 @@ export class World {
         time.after(time.between(0, 400), () => connection.break())
   }
 
-  /** It comes back with what it had saved. */
+  /** The server comes back with its last saved state. */
   #restartServer(): void {
     const { time } = this
     this.say(() => 'the server goes down')
@@ -742,7 +743,7 @@ export class World {
     time.after(healedMs, () => this.#checkAll())
   }
 
-  /** All is synchronized, and everybody answers the latest. */
+  /** All processes are synchronized, and answer the latest version. */
   #checkAll(): void {
     let waitsFor = this.#processes.length * rows.length
     for (const process of this.#processes) {
@@ -769,7 +770,7 @@ export interface Outcome {
   violation: string | undefined
 }
 
-/** How many worlds go on side by side: none sees another, and letting all that is ready run is paid for once. */
+/** How many worlds run side by side. They are independent, and share the cost of letting all ready work run. */
 const atOnce = 50
 
 /** Runs the worlds of `seeds` to their ends. */

@@ -54,7 +54,7 @@ function newEntry({ body = ownBytes('[{"plan_name":"Plan d’essai"}]'), ...over
 }
 
 describe.each(tiers)('the tier contract: %s', (_name, make) => {
-  test('gives back what was kept: bytes, rows, tags, validator, jitter, and its age within 50 ms', async () => {
+  test('returns the entry that was kept: bytes, rows, tags, validator, jitter, and its age within 50 ms', async () => {
     const [tier, key, entry] = [make(), newKey(), newEntry({ readAt: systemClock.now() - 5000 })]
     expect(await tier.set(key, entry, 60_000)).toBe(true)
     const found = (await tier.get(key)) as Entry
@@ -71,7 +71,7 @@ describe.each(tiers)('the tier contract: %s', (_name, make) => {
     expect(seen.facts).toEqual([])
   })
 
-  test('gives nothing for a key it was not given, though it begins or ends alike', async () => {
+  test('returns nothing for another key, though it begins or ends alike', async () => {
     const [tier, key] = [make(), newKey()]
     await tier.set(key, newEntry(), 60_000)
     expect(await tier.get(`${key}0` as Key)).toBeUndefined()
@@ -85,7 +85,7 @@ describe.each(tiers)('the tier contract: %s', (_name, make) => {
     expect((await tier.get(key))?.body.toString()).toBe('[2]')
   })
 
-  test('keeps an empty body, a negative entry, and a body of every byte there is', async () => {
+  test('keeps an empty body, a negative entry, and a body of every possible byte', async () => {
     const tier = make()
     for (const body of [Buffer.alloc(0), Buffer.from(Array.from({ length: 256 }, (_, i) => i))]) {
       const key = newKey()
@@ -95,12 +95,12 @@ describe.each(tiers)('the tier contract: %s', (_name, make) => {
     }
   })
 
-  test('keeps for the twenty years that are the most a lifetime can say', async () => {
+  test('keeps for twenty years, the longest possible lifetime', async () => {
     const [tier, key, day] = [make(), newKey(), 86_400_000]
     const entry = newEntry({ readAt: systemClock.now() - 30 * day })
     expect(await tier.set(key, entry, 7300 * day)).toBe(true)
     const found = (await tier.get(key)) as Entry
-    // Two clocks may have gained so much on each other.
+    // The possible drift of two clocks.
     expect(Math.abs(found.readAt - entry.readAt)).toBeLessThan(50 + (30 * day) / 1000)
   })
 
@@ -112,7 +112,7 @@ describe.each(tiers)('the tier contract: %s', (_name, make) => {
 })
 
 describe('in Redis', () => {
-  test('an entry lives no longer than it may be of use', async () => {
+  test('an entry lives only as long as it may be of use', async () => {
     const [tier, key] = [newRedisTier(), newKey()]
     await tier.set(key, newEntry({ readAt: systemClock.now() - 4000 }), 10_000)
     const left = await client.pttl(prefix + key)
@@ -121,7 +121,7 @@ describe('in Redis', () => {
     expect(await tier.set(key, newEntry({ readAt: systemClock.now() - 4000 }), 4000)).toBe(false)
   })
 
-  test('an entry that nobody could verify is not sent', async () => {
+  test('an entry that no process could verify is not written', async () => {
     const [tier, key] = [newRedisTier(), newKey()]
     expect(await tier.set(key, newEntry({ stamp: { seq: 1, ...nowhere } }), 10_000)).toBe(false)
     expect(await client.exists(prefix + key)).toBe(0)
@@ -158,7 +158,7 @@ describe('in Redis', () => {
     expect(seen.facts).toEqual([{ kind: 'tier-error', tier: 'redis', operation: 'get', reason }])
   })
 
-  test('another type of value under the key is a failure, which failing open makes a miss', async () => {
+  test('another type of value under the key is a failure, which fail-open turns into a miss', async () => {
     const key = newKey()
     await client.lpush(prefix + key, 'a')
     await expect(newRedisTier().get(key)).rejects.toThrow('WRONGTYPE')
@@ -173,7 +173,7 @@ describe('in Redis', () => {
   })
 })
 
-test('a Redis that stood still takes an entry late, and gives it back late: it is as old as it is', async () => {
+test('a frozen Redis writes an entry late and returns it late: its age stays right', async () => {
   const server = await startRedis()
   const connection = new RedisConnection(server.url, seen.observe)
   expect(await untilReady(connection.client, systemClock, 60_000)).toBe(true)
@@ -186,7 +186,7 @@ test('a Redis that stood still takes an entry late, and gives it back late: it i
     process.kill(server.pid, 'SIGCONT')
     return done
   }
-  await tier.get(key) // what time it is has been asked
+  await tier.get(key) // the clock of Redis has been read
   const entry = newEntry()
   expect(await standStill(() => tier.set(key, entry, 60_000))).toBe(true)
   expect(systemClock.now() - entry.readAt).toBeGreaterThanOrEqual(frozenMs)
@@ -200,7 +200,7 @@ test('a Redis that stood still takes an entry late, and gives it back late: it i
   await server.stop()
 })
 
-test('a Redis that may drop what has no lifetime is warned of, and no other', async () => {
+test('a Redis that may evict keys without a lifetime causes a warning, and no other does', async () => {
   const server = await startRedis(['--maxmemory', '50mb', '--maxmemory-policy', 'allkeys-lru'])
   const connection = new RedisConnection(server.url, seen.observe)
   await untilReady(connection.client, systemClock, 60_000)

@@ -39,7 +39,7 @@ const change = (operation: 'insert' | 'update' | 'delete', oid: number, rows: Ro
 })
 const insert = (oid: number, ...row: (string | null)[]) => change('insert', oid, { new: row })
 
-/** What one transaction of these messages comes to. */
+/** The transaction made of these messages. */
 function transaction(
   messages: Message[],
   of: Watched = both,
@@ -52,9 +52,9 @@ function transaction(
 }
 const tags = (...messages: Message[]) => [...transaction(messages).tags].sort()
 
-describe('the rows of a table that some route tells apart', () => {
+describe('changed rows of a table that routes identify by a column', () => {
   const described = relation(1, 'plans')
-  test('are told by value: the new one of an insert, the old one of a delete, both of an update', () => {
+  test('become tags by value: the new one of an insert, the old one of a delete, both of an update', () => {
     expect(tags(described, insert(1, 'a', 'x'))).toEqual(['row:plans.id=a', 'table:plans'])
     expect(tags(described, change('delete', 1, { old: { row: ['a', null], isKeyOnly: true } }))).toEqual([
       'row:plans.id=a',
@@ -63,10 +63,10 @@ describe('the rows of a table that some route tells apart', () => {
     const moved = change('update', 1, { old: { row: ['a', null], isKeyOnly: true }, new: ['b', 'x'] })
     expect(tags(described, moved)).toEqual(['row:plans.id=a', 'row:plans.id=b', 'table:plans'])
   })
-  test('of an update without an old row the key is what it was', () => {
+  test('of an update without an old row have an unchanged key', () => {
     expect(tags(described, change('update', 1, { new: ['a', 'y'] }))).toEqual(['row:plans.id=a', 'table:plans'])
   })
-  test('of whose old value nothing is known are all rows', () => {
+  test('with an unknown old value count as all rows', () => {
     const other = relation(1, 'plans', ['key'], ['id'])
     const whole = ['rows:plans', 'table:plans']
     expect(tags(other, change('update', 1, { new: ['k', 'a'] }))).toEqual(whole)
@@ -78,11 +78,11 @@ describe('the rows of a table that some route tells apart', () => {
     const full = { old: { row: ['k', 'a'], isKeyOnly: false }, new: ['k', 'b'] }
     expect(tags(other, change('update', 1, full))).toEqual(['row:plans.id=a', 'row:plans.id=b', 'table:plans'])
   })
-  test("that are NULL, or longer than any parameter, are nobody's", () => {
+  test('with NULL, or a value longer than any parameter, have no row tag', () => {
     expect(tags(described, insert(1, null, 'x'), insert(1, 'x'.repeat(1001), ''))).toEqual(['table:plans'])
     expect(tags(described, insert(1, 'x'.repeat(1000), ''))).toHaveLength(2)
   })
-  test('are all rows when they are too many, at the bound', () => {
+  test('count as all rows when they are too many, at the bound', () => {
     const many = (count: number) => Array.from({ length: count }, (_, i) => insert(1, `${i}`, 'x'))
     expect(tags(described, ...many(maxRowTags))).toHaveLength(maxRowTags + 1)
     expect(tags(described, ...many(maxRowTags + 1))).toEqual(['rows:plans', 'table:plans'])
@@ -92,23 +92,23 @@ describe('the rows of a table that some route tells apart', () => {
       'table:rates',
     ])
   })
-  test('whose column is gone are all rows', () => {
+  test('count as all rows if the column is gone', () => {
     expect(tags(relation(1, 'plans', ['key'], []), insert(1, 'k'))).toEqual(['rows:plans', 'table:plans'])
   })
 })
 
-test('of other tables no row is read', () => {
+test('rows of other tables are not read', () => {
   const unread: Message = { kind: 'change', operation: 'insert', oid: 2, rows: () => expect.unreachable() as never }
   expect(tags(relation(2, 'rates'), unread, unread)).toEqual(['table:rates'])
 })
-test('TRUNCATE is all of each table', () => {
+test('TRUNCATE changes all rows of each table', () => {
   expect(tags(relation(1, 'plans'), relation(2, 'rates'), { kind: 'truncate', oids: [1, 2] })).toEqual([
     'rows:plans',
     'table:plans',
     'table:rates',
   ])
 })
-test('a table described again in another way has changed, in the same way it has not', () => {
+test('a table described again has changed if the description differs', () => {
   const transactions = new Transactions(() => both, 'me')
   transaction([relation(2, 'rates')], both, transactions)
   expect(transaction([relation(2, 'rates')], both, transactions).tags).toEqual(new Set())
@@ -116,7 +116,7 @@ test('a table described again in another way has changed, in the same way it has
     new Set(['table:rates']),
   )
 })
-test('a partition is each table it is a part of, and the rows of each', () => {
+test('a change of a partition is a change of each table it belongs to, and of their rows', () => {
   const years: FollowedTable = { table: 'years', columns: ['id'] }
   const of = watched(['y2014', years, { table: 'y2014', columns: ['name'] }])
   expect([...transaction([relation(1, 'y2014'), insert(1, '1', 'n')], of).tags].sort()).toEqual([
@@ -126,15 +126,15 @@ test('a partition is each table it is a part of, and the rows of each', () => {
     'table:years',
   ])
 })
-test('a relation nobody knows of is named, to be looked up', () => {
+test('an unknown relation is named, to be looked up', () => {
   const { tags, unknown } = transaction([relation(9, 'made'), insert(9, 'a', 'b')])
   expect([tags, unknown]).toEqual([new Set(), new Set([relationKey('public', 'made')])])
 })
-test('a change of a relation that was not described ends it', () => {
+test('a change of a relation that was not described throws', () => {
   expect(() => transaction([insert(1, 'a')])).toThrow('has not described')
 })
 
-describe('what is told', () => {
+describe('a message to onramp', () => {
   const message = (content: unknown, more: Partial<Extract<Message, { kind: 'message' }>> = {}): Message => ({
     kind: 'message',
     isTransactional: true,
@@ -142,7 +142,7 @@ describe('what is told', () => {
     content: JSON.stringify(content),
     ...more,
   })
-  test("in a transaction counts; a table's tag means its rows too", () => {
+  test('in a transaction counts; the tag of a table stands for its rows too', () => {
     expect(tags(message({ tags: ['a', 'table:plans', 'table:rates', 'table:none'] }))).toEqual([
       'a',
       'rows:plans',
@@ -154,7 +154,7 @@ describe('what is told', () => {
       tags(message({ tags: ['a'] }, { isTransactional: false }), message({ tags: ['a'] }, { prefix: 'other' })),
     ).toEqual([])
   })
-  test("by our own heartbeat is its number; others' are none of ours", () => {
+  test('is a heartbeat if this process has sent it; those of others are ignored', () => {
     const { heartbeats } = transaction([message({ beat: 4, sender: 'me' }), message({ beat: 5, sender: 'you' })])
     expect(heartbeats).toEqual([4])
   })
@@ -168,10 +168,10 @@ describe('what is told', () => {
     '{"tags":[7,null]}',
     '{"beat":"1","sender":"me"}',
     '{"beat":1}',
-  ])('as %s is nothing', (content) => expect(readNotice(content)).toEqual({ tags: [], changed: [] }))
+  ])('with content %s is ignored', (content) => expect(readNotice(content)).toEqual({ tags: [], changed: [] }))
 })
 
-test('a tag of a table whose rows are told apart is both of its tags', () => {
+test('the tag of a table whose rows are identified becomes both of its tags', () => {
   expect(expandTags(['table:plans', 'table:rates', 'plans'], both.tables)).toEqual([
     'table:plans',
     'rows:plans',

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { seenBy, Unseen, UntilVisible, widen } from '../proxy/changes/visibility.ts'
 import { ManualClock, settled } from './support.ts'
 
-describe('a number of 32 bits becomes the one of 64 bits that is meant', () => {
+describe('a 32-bit transaction id is extended to the right 64-bit one', () => {
   const epoch = 2n ** 32n
   test.each([
     ['in the first epoch', 800, 801n, 800n],
@@ -27,12 +27,12 @@ describe('a snapshot as the server writes it', () => {
     expect(seen.filter(seenBy(snapshot))).toEqual(seen)
     expect(unseen.filter(seenBy(snapshot))).toEqual([])
   })
-  test.each(['', '10:20', '10:x:', '10:20:1;2'])('is nothing else: %j', (text) => {
-    expect(() => seenBy(text)).toThrow('this is no snapshot')
+  test.each(['', '10:20', '10:x:', '10:20:1;2'])('any other text is refused: %j', (text) => {
+    expect(() => seenBy(text)).toThrow('not a snapshot: ')
   })
 })
 
-describe('what a transaction has changed is held back until new snapshots see it', () => {
+describe('the changes of a transaction are held back until new snapshots see it', () => {
   function setup() {
     const clock = new ManualClock()
     const visible = new Set<bigint>()
@@ -54,7 +54,7 @@ describe('what a transaction has changed is held back until new snapshots see it
     return { clock, visible, delivered, failures, waiting, server }
   }
 
-  test('at once where it is visible already; later otherwise, asked every two milliseconds; ten after all of it was', async () => {
+  test('delivery is immediate if visible; else asked again after 2 ms; after 10 ms if all was visible', async () => {
     const { clock, visible, delivered, waiting, server } = setup()
     visible.add(1n)
     waiting.add(1n, 'one')
@@ -81,7 +81,7 @@ describe('what a transaction has changed is held back until new snapshots see it
     expect([server.questions, clock.timers]).toEqual([4, 0])
   })
 
-  test('in the order of the commits, of all that is seen at one moment', async () => {
+  test('transactions found visible together are delivered in the order of the commits', async () => {
     const { clock, visible, delivered, waiting } = setup()
     for (const xid of [5n, 9n, 2n]) waiting.add(xid, String(xid))
     await settled()
@@ -91,7 +91,7 @@ describe('what a transaction has changed is held back until new snapshots see it
     expect(delivered).toEqual(['5', '9', '2'])
   })
 
-  test('what comes while the server is asked waits for the next question, and hurries nobody', async () => {
+  test('a transaction added during a query waits for the next one, and does not hasten it', async () => {
     const { clock, visible, delivered, waiting, server } = setup()
     server.isSlow = true
     visible.add(1n)
@@ -110,7 +110,7 @@ describe('what a transaction has changed is held back until new snapshots see it
     expect([delivered, server.questions]).toEqual([['one', 'two'], 2])
   })
 
-  test('stuck for long, it is asked for less often, and at most every tenth of a second', async () => {
+  test('while nothing becomes visible, the server is asked less often, at least every tenth of a second', async () => {
     const { clock, waiting, server } = setup()
     waiting.add(1n, 'one')
     for (let i = 0; i < 10_000; i++) {
@@ -121,7 +121,7 @@ describe('what a transaction has changed is held back until new snapshots see it
     expect(server.questions).toBeGreaterThan(10_000 / 100)
   })
 
-  test('a server that cannot be asked ends it, and nothing is handed on', async () => {
+  test('if the server cannot be asked, following ends, and nothing is delivered', async () => {
     const { delivered, failures, waiting, server } = setup()
     server.failure = new Error('gone')
     waiting.add(1n, 'one')
@@ -130,14 +130,14 @@ describe('what a transaction has changed is held back until new snapshots see it
   })
 })
 
-describe('of transactions in progress when a stream begins', () => {
+describe('a transaction in progress when a stream begins', () => {
   function setup() {
     const ended: bigint[] = []
     const unseen = new Unseen(async () => (xid) => ended.includes(xid))
     unseen.watch([1n, 2n])
     return { ended, unseen }
   }
-  test('one that the stream does not show has been missed once a heartbeat is back that was sent after its end', async () => {
+  test('counts as missed if the stream does not show it before a heartbeat returns that was sent after its end', async () => {
     const { ended, unseen } = setup()
     await unseen.expect(1)
     ended.push(1n)
@@ -146,7 +146,7 @@ describe('of transactions in progress when a stream begins', () => {
     expect(unseen.passed(1)).toBe(false)
     expect([unseen.passed(2), unseen.passed(2), unseen.passed(3)]).toEqual([true, false, false])
   })
-  test('one that it does show has not, before or after it has ended', async () => {
+  test('does not count as missed if the stream shows it, before or after its end', async () => {
     const { ended, unseen } = setup()
     unseen.see(1n)
     ended.push(1n, 2n)

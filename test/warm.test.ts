@@ -28,8 +28,8 @@ function setup(count: number) {
   return { clock, seen, begun, open, warming, isDone: () => isDone }
 }
 
-describe('what is listed is read at the start', () => {
-  test('in its order, four at once, each as soon as one before it is done', async () => {
+describe('the listed reads run at the start', () => {
+  test('in order, four at a time, each as soon as one before it is done', async () => {
     const { begun, open } = setup(7)
     await settled()
     expect(begun).toEqual([0, 1, 2, 3])
@@ -39,7 +39,7 @@ describe('what is listed is read at the start', () => {
     expect(begun).toEqual([0, 1, 2, 3, 4, 5, 6])
   })
 
-  test('and waited for until all is; what fails keeps nothing up', async () => {
+  test('and are waited for; a failed read holds up nothing', async () => {
     const { clock, seen, open, warming, isDone } = setup(5)
     await open(0, 1, 2, 3)
     expect(isDone()).toBe(false)
@@ -50,7 +50,7 @@ describe('what is listed is read at the start', () => {
     expect(clock.timers).toBe(0)
   })
 
-  test('but not for ever: what is left goes on behind', async () => {
+  test('up to a limit: the remaining reads go on in the background', async () => {
     const { clock, begun, seen, open, isDone } = setup(5)
     await settled()
     clock.pass(9999)
@@ -63,7 +63,7 @@ describe('what is listed is read at the start', () => {
     expect([begun.length, seen.of('warmed').length]).toEqual([5, 1])
   })
 
-  test('nothing is waited for where nothing is listed', async () => {
+  test('without any wait if none is listed', async () => {
     const { warming, seen } = setup(0)
     await warming
     expect(seen.facts).toEqual([])

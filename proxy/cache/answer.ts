@@ -1,65 +1,69 @@
-// A read of the cache, and the answer to it.
+// The types of a cache read and of its answer.
 import type { Position } from '../coherence/ledger.ts'
 import { Problem } from '../errors.ts'
 import type { Entry } from './entry.ts'
 import type { Key } from './key.ts'
 import type { Lifetime } from './lifetime.ts'
 
-/** What the origin answers: the JSON it wrote, and how many rows that holds. */
+/** The origin's answer: the JSON it wrote, and the number of rows in it. */
 export interface Loaded {
   json: string
   rows: number
 }
 
-/** One read: which entry, how long it lives, and how to make it. */
+/** One read: the key and lifetime of its entry, and the functions that fill it. */
 export interface Read {
   key: Key
   route: string
-  /** What a purge can name; asked for only when an entry is to be made. */
+  /** The tags by which invalidations and purges find the entry. Called by flights only, never for a hit in memory. */
   tags(): readonly string[]
   lifetime: Lifetime
-  /** How old an entry may be for this reader, in milliseconds, who else has the origin asked (RFC 9111, 5.2.1.4: no-cache). */
+  /**
+   * Maximum age of an entry for this reader, in milliseconds. For an older one the origin is asked (RFC 9111, 5.2.1.4:
+   * no-cache).
+   */
   maxAgeMs?: number | undefined
-  /** What the reader has seen elsewhere: it is never answered older than this place in the invalidation log. */
+  /** A position of the invalidation log that the reader has seen elsewhere. The answer is never older than that. */
   atLeast?: Position | undefined
-  /** On the clock: nothing read before this moment will do, whatever happens. */
+  /** On the clock: no entry read before this moment is served, not even as a fallback. */
   readSince?: number
-  /** Throws what `load` would at once, where there is no room for it. */
+  /** Throws at once what `load` would throw, if the origin has no room for the query. */
   admit?(): void
-  /** Asks the origin. Called at most once a flight; it calls `sent` in the tick its statement is sent. */
+  /** Queries the origin, at most once a flight. Calls `sent` in the tick in which it sends the statement. */
   load(sent: () => void): Promise<Loaded>
 }
 
 export interface Answer {
   entry: Entry
-  /** The tier it was found in, or the origin. */
+  /** The tier that had the entry, or the origin. */
   source: string
   state: 'fresh' | 'stale' | 'miss'
   /** Milliseconds of freshness left; negative when stale. */
   ttlMs: number
   ageMs: number
-  /**
-   * Why the origin was asked, where this answer waited for that: nothing usable, only an entry too old, or one too old for
-   * this reader (RFC 9211 `fwd`).
-   */
+  /** Why this answer waited for the origin (RFC 9211 `fwd`): no usable entry, only a stale one, or one too old for this reader. */
   forwarded?: ForwardReason
-  /** Another reader's fill was awaited. */
+  /** The reader waited for another reader's fill. */
   collapsed?: boolean
-  /** What the origin said is kept in memory. */
+  /** The origin's answer was kept in memory. */
   stored?: boolean
-  /** Why it is served in place of a fresh answer. */
+  /** Why an older entry was served in place of a fresh answer. */
   fallbackReason?: FallbackReason
 }
 
 export type ForwardReason = 'uri-miss' | 'stale' | 'request'
 
 /**
- * The origin has not answered within the soft timeout; it has failed, or is not asked for a while; it had no room. Or, whichever of these: what is
- * served is known to have changed since, and its route allows that.
+ * Why an older entry was served.
+ *
+ * - `soft-timeout`: the origin has not answered within the soft timeout
+ * - `stale-only`: the origin has failed, or the key is backing off after a failure
+ * - `shed`: the origin had no room
+ * - `after-invalidation`: any of these, and the entry is known to have changed since it was read; its route allows that
  */
 export type FallbackReason = 'soft-timeout' | 'stale-only' | 'shed' | 'after-invalidation'
 
-/** What became of the origin, as the answer says that is served in place of its own. */
+/** The fallback reason for a fill that ended with `error`. */
 export function fallbackReasonFor(error: unknown): FallbackReason {
   return error instanceof Problem && error.code === 'shed' ? 'shed' : 'stale-only'
 }

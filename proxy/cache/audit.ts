@@ -1,10 +1,10 @@
-// Hits compared with what the database says, off the hit path.
+// The audit: a share of the hits is compared with the database, off the hit path.
 import type { Clock } from '../clock.ts'
 import type { Ledger } from '../coherence/ledger.ts'
 import type { AuditOutcome, Observe } from '../observation.ts'
 import type { Answer, Read } from './answer.ts'
 
-/** How long a change that an audit has found may take to be told of, in milliseconds, before it counts as one nobody told of. */
+/** Grace for the invalidation of a change that an audit finds, in milliseconds. A later one counts as missed. */
 const graceMs = 2000
 
 export interface AuditDependencies {
@@ -16,15 +16,15 @@ export interface AuditDependencies {
 }
 
 /**
- * Compares what is served with what the database says: of a share of the hits the statement is run again, after the answer has
- * been given.
+ * Compares answers with the database: for a share of the hits it runs the statement again, after the answer has been
+ * given.
  *
- * One at a time a route, and only while the database has nothing better to do; what it brings is compared and kept nowhere. An
+ * Each route has one audit at a time, and only while the database is idle. The result is compared and not kept. An
  * answer that was invalidated meanwhile is no mismatch:
  *   1. a hit is served
- *   2. a row of it changes; its invalidation is on its way
- *   3. the audit reads the row as it is now, and finds a difference
- *   4. the invalidation arrives: within the grace given, it was only overtaken
+ *   2. one of its rows changes; the invalidation is on its way
+ *   3. the audit reads the changed row, and finds a difference
+ *   4. the invalidation arrives within the grace: the outcome is `overtaken`, not `mismatch`
  */
 export class Audit {
   readonly #parts: AuditDependencies
@@ -35,8 +35,8 @@ export class Audit {
   }
 
   /**
-   * Audits `answer` to `read` with the chance `share`, 0 to 1. Costs the request that got it one random number, and nothing where `share`
-   * is 0. `isIdle`: whether the database could run the statement of `read` without anyone waiting for it.
+   * Audits `answer` to `read` with probability `share`, 0 to 1. Costs the request one random number, and nothing if
+   * `share` is 0. `isIdle`: whether the database can run the statement without making any request wait.
    */
   consider(read: Read, answer: Answer, share: number, isIdle: () => boolean): void {
     if (share === 0 || answer.source === 'origin') return
@@ -61,7 +61,7 @@ export class Audit {
       if (isStillTrue()) await new Promise<void>((resolve) => clock.after(graceMs, resolve))
       told(isStillTrue() ? 'mismatch' : 'overtaken', comparedAt)
     } catch {
-      told('failed') // why is observed where it failed
+      told('failed') // the failure is observed where it happened
     } finally {
       this.#underWay.delete(route)
     }

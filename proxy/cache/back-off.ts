@@ -1,20 +1,23 @@
-// For how long keys are not asked for again whose origin has failed.
+// Back-off: a key whose fill failed is not filled again for a while.
 import type { Clock } from '../clock.ts'
 
-/** The first pause, and the longest; each failure in a row doubles it. `jitter`: the most that chance takes off. */
+/**
+ * In milliseconds: the first pause and the longest. Each failure in a row doubles it. `jitter`: the largest share that
+ * chance takes off.
+ */
 const pauseMs = { first: 1000, longest: 30_000, jitter: 0.25 }
-/** Keys remembered, in some ten megabytes. One forgotten is asked for again at once, and its pauses begin anew. */
+/** Limit of remembered keys, about ten megabytes. A forgotten key is asked for again at once, and its pauses start anew. */
 const mostKeys = 100_000
 
 /**
- * Knows which keys are not worth asking for just now, as long as there is something to serve for them: their origin has failed, or had
- * no room. Chance takes a part off each pause, so that keys which failed together do not come back together.
+ * Remembers the keys whose last fill failed or was shed. Such a key is not filled again for a while if there is an
+ * entry to serve for it. Chance shortens each pause, so that keys which failed together are not retried together.
  */
 export class BackOff {
   readonly #clock: Clock
   readonly #random: () => number
   readonly #maxKeys: number
-  /** The longest untouched first. */
+  /** In the order of their last pause, oldest first. */
   readonly #keys = new Map<string, { failures: number; until: number }>()
 
   constructor(clock: Clock, random: () => number, maxKeys = mostKeys) {
@@ -28,11 +31,11 @@ export class BackOff {
     return known !== undefined && this.#clock.now() < known.until
   }
 
-  /** Begins a pause. Work that was shed has not failed: how often that happens says nothing of how long to wait. */
+  /** Begins a pause. A shed fill is not a failure: repeated shedding does not lengthen the pause. */
   begin(key: string, hasFailed: boolean): void {
     const failures = (this.#keys.get(key)?.failures ?? 0) + (hasFailed ? 1 : 0)
     const fullMs = hasFailed ? Math.min(pauseMs.first * 2 ** (failures - 1), pauseMs.longest) : pauseMs.first
-    this.#keys.delete(key) // to be the youngest again
+    this.#keys.delete(key) // re-inserted as the newest
     this.#keys.set(key, { failures, until: this.#clock.now() + fullMs * (1 - pauseMs.jitter * this.#random()) })
     for (const oldest of this.#keys.keys()) {
       if (this.#keys.size <= this.#maxKeys) break

@@ -1,4 +1,4 @@
-// The best answer known for a read: found in a tier, judged once, replaced by one rule.
+// Candidates: entries that may answer a read, how they are judged, and which one replaces another.
 import type { Clock } from '../clock.ts'
 import type { Ledger, Verdict } from '../coherence/ledger.ts'
 import type { Answer, FallbackReason, Read } from './answer.ts'
@@ -7,26 +7,26 @@ import { freshFor, type Use, useOf } from './lifetime.ts'
 
 export interface Candidate {
   readonly entry: Entry
-  /** What it may be used for, at the moment it was judged. */
+  /** What the entry may be used for, as judged when it was found. */
   readonly use: Use
-  /** The tier it was found in. */
+  /** The tier that had it. */
   readonly from: string
 }
 
 /**
- * The one rule: whether `found` may take the place of `held`. It was surely read later. An older one never does, however long it may
- * still live: the ledger cannot tell the two apart by a change it has not heard of yet.
+ * The one rule for replacing an entry: `found` replaces `held` only if it was surely read later. An older entry never
+ * does, however long it may still live: a change between the two reads may not have reached the ledger yet.
  */
 export function isSurelyLater(found: Entry, held: Entry | undefined): boolean {
   return held === undefined || found.readAt >= held.readBy
 }
 
-/** Whether both are of one fill: a farther tier gives back what this process has kept there. */
+/** Whether both come from the same fill: a farther tier returns the entries that this process has written there. */
 export function isSameFill(entry: Entry, other: Entry): boolean {
   return entry.jitter === other.jitter
 }
 
-/** Judges entries by their route's lifetime, the ledger's verdict and the time of the moment, and makes answers of them. */
+/** Judges entries by the current lifetime of their route, the ledger's verdict and the time, and turns them into answers. */
 export class Judge {
   readonly #ledger: Ledger
   readonly #clock: Clock
@@ -36,7 +36,7 @@ export class Judge {
     this.#clock = clock
   }
 
-  /** What an entry that memory holds may be used for. */
+  /** What an entry in this process's memory may be used for. */
   useOf(entry: Entry, read: Read, now = this.#clock.now()): Use {
     return useFor(read, entry, this.#ledger.verdict(read.key, entry, now), now)
   }
@@ -47,8 +47,9 @@ export class Judge {
   }
 
   /**
-   * An entry that another process may have written, as a candidate. Judged valid this very moment, it holds every invalidation applied so far,
-   * and gets this process's stamp; else it stays older than them.
+   * An entry that another process may have written, as a candidate. If it is not invalid now, it reflects every
+   * invalidation applied so far, and gets this process's stamp. An invalid one keeps its own stamp, which is older than
+   * them.
    */
   shared(entry: Entry, read: Read, from: string): Candidate {
     const now = this.#clock.now()
@@ -70,11 +71,11 @@ export class Judge {
   ): Answer {
     const ageMs = Math.max(0, now - entry.readAt)
     const ttlMs = freshFor(entry, lifetime) - ageMs
-    // Stale by a soft invalidation: no freshness is left, whatever its age.
+    // An entry made stale by a soft invalidation has no freshness left, whatever its age.
     return { entry, source, state, ageMs, ttlMs: state === 'stale' ? Math.min(ttlMs, -1) : ttlMs }
   }
 
-  /** `candidate`, to a reader for whom the origin was asked in vain. */
+  /** The candidate as a fallback, for a reader whose fill failed or took too long. */
   inPlace({ entry, use, from }: Candidate, read: Read, reason: FallbackReason): Answer {
     const state = use === 'fresh' ? 'fresh' : 'stale'
     const answer = this.answer(entry, read, from, state)
@@ -85,7 +86,7 @@ export class Judge {
     }
   }
 
-  /** `candidate`, to a reader for whom the origin is not asked, since it has just failed: nothing is forwarded. */
+  /** The candidate as a fallback while its key is backing off. The origin is not asked, so nothing is forwarded. */
   duringBackOff({ entry, use, from }: Candidate, read: Read): Answer {
     const answer = this.answer(entry, read, from, use === 'fresh' ? 'fresh' : 'stale')
     return { ...answer, fallbackReason: this.#reasonFor(entry, read, 'stale-only') }

@@ -1,20 +1,20 @@
-// An entry as one binary value, as Redis keeps it.
+// The encoding of an entry as one binary value in Redis.
 import { hash } from 'node:crypto'
 import { type Entry, ownBytes } from './entry.ts'
 import type { Key } from './key.ts'
 import { type Ahead, drift } from './redis-time.ts'
 
 /*
- * The one binary value of an entry in Redis:
+ * The binary value of an entry in Redis:
  *
  *   4 bytes   "onr" and the format version
- *   16 bytes  SHA-256 of all that follows, cut
+ *   16 bytes  SHA-256 of everything after it, truncated
  *   4 bytes   length of the header, big-endian
  *   n bytes   header, JSON
  *   the rest  body
  *
- * It says its own key, so that a value copied or renamed under another key is a miss. The key holds the version of
- * the route. Whoever changes the header or its meaning changes the format version: an unknown one is a miss.
+ * The header repeats the key, so a value copied or renamed to another key is a miss. The key contains the version of
+ * the route. Whoever changes the header or its meaning must change the format version: an unknown version is a miss.
  */
 const format = Buffer.from('onr\x03')
 const digestBytes = 16
@@ -24,10 +24,13 @@ interface Header {
   key: string
   rows: number
   tags: readonly string[]
-  /** The prefix of the invalidation log its filler had applied. */
+  /** The prefix of the invalidation log that the filling process had applied. */
   pos: number
   id: string
-  /** Between which moments it was read, on the clock of Redis, in milliseconds: how late Redis took it, and gave it back, is nothing to it. */
+  /**
+   * Bounds of the moment it was read, on the clock of Redis, in milliseconds. How late Redis stores or returns it does
+   * not matter.
+   */
   readAt: number
   readBy: number
   fillMs: number
@@ -35,7 +38,7 @@ interface Header {
   etag: string
 }
 
-/** Writes `entry` as Redis keeps it, whose clock is `ahead` of ours. `entry.stamp` must name a prefix of the log. */
+/** Encodes `entry` for Redis, whose clock is `ahead` of this process's. `entry.stamp` must name a prefix of the log. */
 export function encodeEntry(key: Key, entry: Entry, ahead: Ahead): Buffer {
   const { rows, tags, stamp, fillMs, jitter, etag, body } = entry
   const { pos, id } = stamp
@@ -51,14 +54,14 @@ export function encodeEntry(key: Key, entry: Entry, ahead: Ahead): Buffer {
   return value
 }
 
-/** What is wrong with a value read from Redis; each is a miss and is counted under this word. */
+/** The fault of a value read from Redis. Each is a miss, and is counted under this word. */
 export type Oddity = 'format' | 'length' | 'digest' | 'header' | 'key' | 'time'
 
 /**
- * Reads what {@link encodeEntry} wrote, or says what is odd about it. Never throws, whatever `value` holds.
+ * Decodes what {@link encodeEntry} wrote, or returns its fault. Never throws, whatever `value` holds.
  *
- * The clock of Redis is `ahead` of this process's, which says `now`. The stamp's `seq` is left for the reader to set: it belongs to the process
- * that serves the entry, not to the one that wrote it.
+ * The clock of Redis is `ahead` of this process's, which reads `now`. The caller sets the stamp's `seq`: it belongs to
+ * the process that serves the entry, not to the one that wrote it.
  */
 export function decodeEntry(key: Key, value: Buffer, ahead: Ahead, now: number): Entry | Oddity {
   if (value.length < headerAt) return 'length'
@@ -71,9 +74,9 @@ export function decodeEntry(key: Key, value: Buffer, ahead: Ahead, now: number):
   if (header.key !== key) return 'key'
   const { rows, tags, pos, id, fillMs, jitter, etag } = header
   const soonest = header.readAt - ahead.most
-  // Read later than now: the clock of Redis was set back.
+  // The read lies in the future: the clock of Redis was set back.
   if (soonest > now) return 'time'
-  // What is known of both clocks is of this moment.
+  // `ahead` holds for now. Since the read, the clocks may have drifted apart, so both bounds are widened.
   const drifted = (now - soonest) * drift
   const readAt = soonest - drifted
   const readBy = Math.min(now, header.readBy - ahead.least + drifted)
@@ -99,7 +102,7 @@ function parseHeader(json: string): Header | undefined {
   try {
     header = JSON.parse(json)
   } catch {
-    return undefined // told apart from a good header by the caller, and counted there
+    return undefined // the caller reports it as a fault, which is counted
   }
   return isHeader(header) ? header : undefined
 }

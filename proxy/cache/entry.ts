@@ -1,4 +1,4 @@
-// An answer as it is kept.
+// A cache entry, its validator and its bytes.
 import { hash } from 'node:crypto'
 import type { Stamp } from '../coherence/ledger.ts'
 
@@ -6,39 +6,42 @@ export type Encoding = 'br' | 'gzip'
 export type Variants = Readonly<Partial<Record<Encoding, Buffer | null>>>
 
 /**
- * An answer as it is kept: the bytes PostgreSQL wrote, the tags of what they were made from, the stamp of when.
+ * A cache entry: the bytes PostgreSQL wrote, the tags by which invalidations find it, and the stamp of its read.
  *
- * It holds no lifetime: the route's settings of the moment judge its age.
+ * It holds no lifetime: its age is judged by the current settings of its route.
  */
 export interface Entry {
   readonly body: Buffer
-  /** Rows in the answer. None makes it a negative entry, with a lifetime of its own. */
+  /** Rows in the answer. Zero makes it a negative entry, with a lifetime of its own. */
   readonly rows: number
   readonly tags: readonly string[]
   readonly stamp: Stamp
   /**
-   * When it was read, on this host's monotonic clock, in milliseconds: not before this moment. For an entry of this process it is the moment
-   * its SQL was sent. Negative if that was before the process began.
+   * Lower bound of the moment it was read, on this host's monotonic clock, in milliseconds. For an entry of this
+   * process it is the moment its SQL was sent. Negative if that was before the process began.
    */
   readonly readAt: number
-  /** The same, not after this moment: for an entry of this process, when the answer came. */
+  /** Upper bound of the same moment. For an entry of this process it is the moment the answer arrived. */
   readonly readBy: number
-  /** How long the origin took, in milliseconds: an answer that is dear to make is refreshed earlier. */
+  /** How long the fill took, in milliseconds. An answer that is slow to make is refreshed earlier. */
   readonly fillMs: number
-  /** 0 to 1, drawn once: how much of the jittered part of its lifetime this entry does without. */
+  /** 0 to 1, drawn once for each fill: the share of the jitter that is taken off its freshness. */
   readonly jitter: number
-  /** Strong validator of the body as it is, without the quotes. */
+  /** Strong validator of the uncompressed body, without the quotes. */
   readonly etag: string
-  /** The body compressed, once somebody who can read it has asked; null where that is of no use. Only ever set on entries in memory. */
+  /**
+   * Compressed bodies, built after a client that accepts one has asked; null where compression does not help. Only set
+   * in memory.
+   */
   readonly variants?: Variants
 }
 
-/** A strong validator for `body`: the same bytes have the same one, whoever read them. */
+/** A strong validator for `body`: equal bytes have equal validators, in every process. */
 export function etagOf(body: Buffer): string {
   return hash('sha256', body, 'base64url').slice(0, 22)
 }
 
-/** A copy of `bytes` in memory of its own: a slice of a pooled or received buffer would keep the whole of it alive. */
+/** Copies `bytes` into memory of their own: a slice of a pooled or received buffer would keep the whole buffer alive. */
 export function ownBytes(bytes: Uint8Array | string): Buffer {
   const length = typeof bytes === 'string' ? Buffer.byteLength(bytes) : bytes.length
   const own = Buffer.allocUnsafeSlow(length)

@@ -1,4 +1,4 @@
-// Lets reads go on when a tier cannot answer.
+// Fail-open: a tier that fails or is slow is a miss, and then bypassed (circuit breaker).
 import type { Clock } from '../clock.ts'
 import type { Observe } from '../observation.ts'
 import type { Entry } from './entry.ts'
@@ -6,28 +6,28 @@ import type { Key } from './key.ts'
 import type { Tier } from './tier.ts'
 
 export interface FailOpenLimits {
-  /** The most one operation may take, in milliseconds. */
+  /** Deadline of one operation, in milliseconds. */
   deadlineMs: number
-  /** Failures in a row that open the circuit: the tier is bypassed then. */
+  /** Failures in a row that open the circuit. While it is open, the tier is bypassed. */
   failuresToOpen: number
-  /** For how long it stays open, in milliseconds. */
+  /** How long the circuit stays open, in milliseconds. */
   openMs: number
-  /** Whether this process has been late with its own work in the last moments. */
+  /** Whether the event loop of this process has recently been late. */
   isLate(): boolean
 }
 
-// A timer that fires this much late says that this process was busy, not that the tier is slow.
+// Milliseconds. A timer that fires this much late shows that this process was late, not that the tier is slow.
 const lateMs = 50
-/** The most that is waited for an answer on its way to a process that is late, in milliseconds. */
+/** Longest wait of a late process for one operation, in milliseconds. */
 const longestMs = 1000
 
 /**
  * A tier that never rejects, around one that may.
  *
- * A `get` that fails or outlasts `deadlineMs` is a miss; a `set` that fails is dropped. Both are observed. After
- * `failuresToOpen` in a row the tier is not asked at all for `openMs`, so that a dead Redis costs a request nothing instead
- * of one deadline each; then the first operation tries it again, while the others still bypass it. A deadline that passes
- * while this process is late is not held against the tier.
+ * A `get` that fails or exceeds `deadlineMs` is a miss; a `set` that fails is dropped. Both are observed. After
+ * `failuresToOpen` failures in a row the circuit opens: the tier is bypassed for `openMs`. So a dead Redis costs a
+ * request nothing, instead of one deadline. Then one operation tries the tier, while the others still bypass it. A
+ * deadline that passes while this process is late does not count as a failure of the tier.
  */
 export class FailOpenTier implements Tier {
   readonly name: string
@@ -40,10 +40,10 @@ export class FailOpenTier implements Tier {
   #isOpen = false
   #openUntil = 0
   #isTrying = false
-  /** Raised by each opening: what was asked before one says nothing about the time after it. */
+  /** Incremented by each opening: the result of an operation that began before an opening says nothing about the time after it. */
   #openings = 0
   #answeredAt = Number.NEGATIVE_INFINITY
-  /** When that was asked whose timeout was counted last. */
+  /** When the operation began whose timeout was counted last. */
   #countedFrom = Number.NEGATIVE_INFINITY
 
   constructor(tier: Tier, limits: FailOpenLimits, clock: Clock, observe: Observe) {
@@ -55,12 +55,12 @@ export class FailOpenTier implements Tier {
     this.#observe = observe
   }
 
-  /** Whether the tier is bypassed. */
+  /** Whether the circuit is open: the tier is bypassed. */
   get isOpen(): boolean {
     return this.#isOpen
   }
 
-  /** Whether the last answer was a failure: whoever has just met it has paid one deadline, and need not pay another. */
+  /** Whether the last operation failed. A request that has just paid one deadline can skip the next operation. */
   get isFailing(): boolean {
     return this.#failures > 0
   }
@@ -73,7 +73,7 @@ export class FailOpenTier implements Tier {
     return this.#guard('set', () => this.#tier.set(key, entry, keepMs), false)
   }
 
-  /** Runs something else that asks the same server, under the same limits; `otherwise` where that cannot be done. */
+  /** Runs another operation on the same server, under the same limits. Resolves to `otherwise` if it fails or is bypassed. */
   guard<T>(run: () => Promise<T>, otherwise: T): Promise<T> {
     return this.#guard('lease', run, otherwise)
   }
@@ -106,7 +106,10 @@ export class FailOpenTier implements Tier {
     this.#isOpen = false
   }
 
-  /** Counts a failure of what was asked at `begun`. What is asked at the same moment fails at the same moment: that is one pause of the server, not several failures. */
+  /**
+   * Counts a failure of an operation that began at `begun`. Operations that began together time out together: that is
+   * one pause of the server, not several failures.
+   */
   #failed(error: unknown, begun: number): void {
     const { deadlineMs, failuresToOpen, openMs } = this.#limits
     if (error instanceof Outlasted) {
@@ -122,7 +125,7 @@ export class FailOpenTier implements Tier {
   }
 }
 
-/** A deadline passed; `isOurFault` when this process was too busy to say whose delay it was. */
+/** A deadline passed. `isOurFault`: this process was late, so the delay may be its own. */
 class Outlasted extends Error {
   readonly isOurFault: boolean
   constructor(deadlineMs: number, isOurFault: boolean) {
@@ -132,11 +135,12 @@ class Outlasted extends Error {
 }
 
 /**
- * The result of `run`, or a rejection once `deadlineMs` have passed; what comes later than that is let go.
+ * The result of `run`, or a rejection once `deadlineMs` have passed. A later result is ignored.
  *
- * To a process that is late an answer may have come a while ago, and not have been read: it is given another `lateMs`. And as long
- * as the process stays late and the tier answers others (`isAnswering`), it is given that again: what would be done instead, to ask the
- * database, is more work for a process that has too much. A server answers in the order it was asked, so ours is on its way.
+ * In a late process the answer may have arrived and not been read yet, so the operation gets another `lateMs`. It gets
+ * that again while the process stays late and the tier answers other operations (`isAnswering`), up to `longestMs` in
+ * all. The alternative, a query of the database, is more work for a process that has too much already. A server answers
+ * requests in order, so this answer is on its way.
  */
 function within<T>(
   { deadlineMs, isLate }: FailOpenLimits,
@@ -160,7 +164,7 @@ function within<T>(
     }
     let cancel = clock.after(deadlineMs, due)
     const ended = () => cancel()
-    // A failure that late is one too: another timer of this process was quicker to run than the answer to be read.
+    // A failure in a late process may be its own fault too: another of its timers ran before the answer was read.
     const failed = (error: unknown) => reject(isOurFault() ? new Outlasted(deadlineMs, true) : error)
     Promise.try(run).then(resolve, failed).then(ended)
   })

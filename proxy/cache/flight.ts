@@ -1,4 +1,4 @@
-// One flight: search the farther tiers, lead or wait for the fill, ask the origin, keep what it says.
+// One flight: it searches the farther tiers, leads or awaits the fill, asks the origin and keeps the answer.
 import type { Clock } from '../clock.ts'
 import { isGood, type Ledger, type Position, type Stamp } from '../coherence/ledger.ts'
 import { Problem } from '../errors.ts'
@@ -22,20 +22,21 @@ export interface FlightDependencies {
   observe: Observe
   /** 0 to 1, evenly spread. */
   random(): number
-  /** To be awaited before much is done at once with what another server has answered: something else may be due first. */
+  /** Awaited between a tier's reply and the work on it, so that more urgent work can run first. */
   turn?(): Promise<void> | undefined
-  /** The most a reader waits, in milliseconds. The flight it waits for goes on. */
+  /** The longest wait of a reader, in milliseconds. The flight goes on after that. */
   deadlineMs: number
 }
 
-/** The longest pause between two looks for what another process is filling. */
+/** Longest pause between two checks for another process's fill, in milliseconds. */
 const longestLookMs = 100
 
 /**
- * Brings the answer to one read for all who wait for it, or refreshes behind a reader's back what memory holds.
+ * Answers one read for all its waiting readers, or refreshes an entry of memory in the background.
  *
- * Its candidate is what there is to serve if the origin fails: what memory held at the start, until something that was surely read later is
- * found. Found in a farther tier, it is put in memory at once: a reader who cannot wait finds it there.
+ * Its candidate is the fallback if the origin fails. At first it is the entry in memory; an entry of a farther tier
+ * that was surely read later replaces it. Such an entry is put in memory at once if memory has nothing usable: a reader
+ * that cannot wait finds it there.
  */
 export class Flight {
   readonly startedAt: number
@@ -45,11 +46,11 @@ export class Flight {
   readonly #read: Read
   readonly #isRefresh: boolean
   #candidate: Candidate | undefined
-  /** What this process had applied when the statement was sent; before that, when the flight began. What is read holds all of it. */
+  /** The ledger's stamp when the statement was sent; before that, when the flight began. The answer reflects all that it counts. */
   #stamp: Stamp
   #tags: readonly string[]
 
-  /** `inMemory`: what memory holds for `read`, whatever that is good for. */
+  /** `inMemory`: the entry that memory has for `read`, usable or not. */
   constructor(
     deps: FlightDependencies,
     judge: Judge,
@@ -68,8 +69,11 @@ export class Flight {
   }
 
   /**
-   * Whether a reader who arrives now may share its answer: nothing was invalidated that it may not hold. One that is still under way when its first
-   * reader has given up may be of a process that was stopped for a while: what it brings is as old as that.
+   * Whether a reader who arrives now may share the answer: nothing has been invalidated that the answer may not
+   * reflect.
+   *
+   * A flight that outlasts the wait of its first reader is not joined. Its process may have been stopped for a while,
+   * and then its answer may be from before that pause.
    */
   mayJoin(): boolean {
     const { clock, deadlineMs, ledger } = this.#deps
@@ -78,14 +82,14 @@ export class Flight {
     return isGood(ledger.verdict(this.#read.key, { stamp: this.#stamp, tags: this.#tags, readAt: this.startedAt }, now))
   }
 
-  /** Resolves to the answer; rejects with what became of the origin where there is nothing to serve in place of it. */
+  /** Resolves to the answer. Rejects with the failure of the origin if there is no fallback. */
   async run(): Promise<Answer> {
     const answer = (await this.#search()) ?? (await this.#lead())
     if (answer.fallbackReason === undefined) this.#backOff.end(this.#read.key)
     return answer
   }
 
-  /** The nearest answer of the farther tiers that will do. One that would only do if the origin fails becomes the candidate. */
+  /** The nearest usable answer of the farther tiers. An entry that is usable only as a fallback becomes the candidate. */
   async #search(): Promise<Answer | undefined> {
     const { memory, farther, turn } = this.#deps
     const read = this.#read
@@ -94,7 +98,7 @@ export class Flight {
       await turn?.()
       if (entry === undefined) continue
       const found = this.#judge.shared(entry, read, tier.name)
-      // A refresh behind a reader's back has nothing to gain from what is stale too.
+      // A background refresh gains nothing from an entry that is stale too.
       if (found.use === 'no' || (this.#isRefresh && found.use !== 'fresh')) continue
       if (!this.#isNews(found.entry)) continue
       if (found.use !== 'if-error' && this.#judge.isYoungEnough(found.entry, read)) {
@@ -108,7 +112,10 @@ export class Flight {
     return undefined
   }
 
-  /** Whether `entry` is none of those known, and later: than the candidate, and than what memory holds by now (another flight may have brought something meanwhile). */
+  /**
+   * Whether `entry` is from another fill than the candidate and the entry in memory, and surely later than both.
+   * Another flight may have put an entry in memory meanwhile.
+   */
   #isNews(entry: Entry): boolean {
     const known = [this.#deps.memory.peek(this.#read.key), this.#candidate?.entry]
     return known.every((one) => one === undefined || (!isSameFill(entry, one) && isSurelyLater(entry, one)))
@@ -119,13 +126,13 @@ export class Flight {
     return held !== undefined && this.#judge.useOf(held, this.#read) !== 'no'
   }
 
-  /** The fill, led by one process, while the others wait for what it keeps where all can see it. */
+  /** One process leads the fill. The others wait until its answer is in a tier that they share. */
   async #lead(): Promise<Answer> {
     const { leases, ledger, clock, deadlineMs } = this.#deps
     const read = this.#read
-    // What another process will bring may be older than this reader wants.
+    // The fill of another process may be older than `readSince`.
     if (read.readSince !== undefined) return this.#ask()
-    // Before others are asked who leads, which is most of what a refusal costs.
+    // Before the lease is asked for, because that round trip would be most of the cost of a rejection.
     try {
       read.admit?.()
     } catch (error) {
@@ -134,26 +141,31 @@ export class Flight {
     const began = clock.now()
     const leads = (position: Position) => this.#canUse(position)
     for (let lookMs = 5; leases.isUsable; lookMs = Math.min(lookMs * 2, longestLookMs)) {
-      // Once more, in the same round trip: another process may have kept it meanwhile.
+      // Search again in the same round trip: another process may have kept an entry meanwhile.
       const [lease, kept] = await Promise.all([leases.take(read.key, ledger.position, leads), this.#search()])
       if (kept !== undefined) {
         lease.release('done')
         return kept
       }
       if (lease.state === 'failed')
-        return this.#fallBack(new Problem('origin-unavailable', 'The database has just failed.'))
-      // Whoever led has had its time, and whoever came after it: better twice than never.
+        return this.#fallBack(
+          new Problem(
+            'origin-unavailable',
+            'The query for this answer failed less than a second ago and is not repeated yet. Retry in a second.',
+          ),
+        )
+      // This process leads, or has waited as long as a reader may. Then two queries are better than none.
       if (lease.state === 'led' || clock.now() - began >= deadlineMs) return this.#ask(lease)
       await this.#pause(lookMs)
     }
     return this.#ask()
   }
 
-  /** Whether what another process's fill will bring that is stamped `position` can be used here. */
+  /** Whether this process can use an entry stamped `position`, which the fill of another process will bring. */
   #canUse(position: Position): boolean {
     const { ledger, clock } = this.#deps
     const stamped = { stamp: { seq: 0, ...position }, tags: this.#tags, readAt: clock.now() }
-    // One that is ahead of us knows more.
+    // A filler that is ahead of this process has applied more invalidations.
     return (
       position.pos > ledger.position.pos || ledger.verdictShared(this.#read.key, stamped, clock.now()) !== 'invalid'
     )
@@ -170,26 +182,26 @@ export class Flight {
       lease?.release('done')
       return answer
     } catch (error) {
-      // Work that was shed has not failed: another process may have room for it.
+      // A shed fill has not failed: another process may have room for it.
       lease?.release(fallbackReasonFor(error) === 'shed' ? 'done' : 'failed')
       return this.#fallBack(error)
     }
   }
 
-  /** Why the origin is asked, as RFC 9211 has it. */
+  /** Why the origin is asked, in the terms of RFC 9211. */
   #forwardReason(): ForwardReason {
     const use = this.#candidate === undefined ? 'no' : this.#judge.useOf(this.#candidate.entry, this.#read)
     return use === 'no' ? 'uri-miss' : use === 'fresh' ? 'request' : 'stale'
   }
 
-  /** Asks the origin and keeps the answer, if it is still true when it comes. */
+  /** Queries the origin. Keeps the answer if it has not been invalidated when it arrives. */
   async #fill(forwarded: ForwardReason): Promise<Answer> {
     const { ledger, clock, random, observe } = this.#deps
     const read = this.#read
     const { key, route, lifetime } = read
     let readAt = clock.now()
     this.#stamp = ledger.stamp()
-    // What comes while the statement waits for its turn is in what it will read.
+    // The statement sees every change whose invalidation arrives while it waits for its slot.
     const { json, rows } = await read.load(() => {
       readAt = clock.now()
       this.#stamp = ledger.stamp()
@@ -213,13 +225,13 @@ export class Flight {
     if (!isClean) observe({ kind: 'fill-raced', route })
     const seconds = entry.fillMs / 1000
     observe({ kind: 'filled', route, key, readAt, seconds, freshMs: lifetime.fresh, ...this.#comparedToHeld(entry) })
-    // Where a gap came between, what memory has of it is good for little, but nothing older takes its place.
+    // After a gap in the log ('missed') memory keeps the entry: it only serves if the origin fails, but nothing older replaces it.
     const isHeld = verdict !== 'invalid' && this.#hold(entry, isClean)
     if (isClean) this.#share(entry, this.#deps.farther)
     return { ...this.#judge.answer(entry, read, 'origin', 'miss'), forwarded, stored: isHeld && isClean }
   }
 
-  /** The entry that `entry` replaces, unless it is known to be out of date already. */
+  /** Compares `entry` with the entry it replaces, unless that one is known to have changed already. */
   #comparedToHeld(entry: Entry) {
     const { memory, ledger, clock } = this.#deps
     const { key, lifetime } = this.#read
@@ -229,7 +241,10 @@ export class Flight {
     return { before: { readAt: held.readAt, isSame: held.etag === entry.etag, waitedMs } }
   }
 
-  /** Puts what the origin has said in memory, unless another flight was quicker. */
+  /**
+   * Puts the origin's answer in memory, unless memory has one that may be later. After a gap in the log (not `isClean`)
+   * it does not replace an entry that is good.
+   */
   #hold(entry: Entry, isClean: boolean): boolean {
     const { memory, ledger, clock } = this.#deps
     const { key } = this.#read
@@ -239,13 +254,13 @@ export class Flight {
     return memory.set(key, entry)
   }
 
-  /** No reader waits for a farther tier to have taken it; a failure is observed there. */
+  /** Writes to `tiers` without waiting for them. A failure is observed there. */
   #share(entry: Entry, tiers: readonly Tier[]): void {
     const { key, lifetime } = this.#read
     for (const tier of tiers) void tier.set(key, entry, keepFor(entry, lifetime))
   }
 
-  /** What there is for those who wait, now that the origin has failed; the failure, if there is nothing. */
+  /** The fallback for the waiting readers after the origin failed; throws the failure if there is none. */
   #fallBack(error: unknown): Answer {
     const { memory, observe } = this.#deps
     const { key, route } = this.#read
@@ -253,12 +268,15 @@ export class Flight {
     const best = this.#best()
     const reason = fallbackReasonFor(error)
     if (memory.peek(key) !== undefined) this.#backOff.begin(key, reason !== 'shed')
-    // Whoever has joined a refresh looks for itself what there is.
+    // A reader that has joined a refresh finds its own fallback (`ReadThrough`).
     if (best === undefined || this.#isRefresh) throw error
     return this.#judge.inPlace(best, this.#read, reason)
   }
 
-  /** The candidate, or what memory holds by now, by the one rule; nothing where that may not be served. */
+  /**
+   * The candidate, if it may be served and was surely read later than the entry in memory. Else that entry, if it may
+   * be served.
+   */
   #best(): Candidate | undefined {
     const { memory } = this.#deps
     const read = this.#read

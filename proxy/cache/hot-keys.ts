@@ -1,25 +1,25 @@
-// Which keys are asked for most, sampled.
+// Hot keys: the most requested keys of each route, by sampling.
 import { type Key, routeOf } from './key.ts'
 
-/** Keys kept of a route; only far fewer of them are worth looking at. */
+/** Keys counted for each route. Only far fewer of them are meaningful. */
 const kept = 64
-/** About how many are noted a second, whatever is asked. */
+/** About how many requests are sampled a second, at any request rate. */
 const perSecond = 500
-/** What was hot is half as hot after this many seconds. */
+/** Counts are halved after this many seconds. */
 const halfLifeSeconds = 60
 
 interface Sketch {
-  /** `over`: the most that the count may be too high by, which is what the key had whose place it took. */
+  /** `over`: the largest error of the count, which is the count of the key that this one replaced. */
   counts: Map<Key, { count: number; over: number }>
   total: number
 }
 
 /**
- * Knows which keys of each route are asked for most, without counting each request.
+ * Finds the most requested keys of each route without counting each request.
  *
- * One in so many is noted, at random distances, so that no rhythm of the clients hides a key: a decrement is all that the rest
- * costs. Of a route 64 keys are kept (Space-Saving: Metwally, Agrawal and El Abbadi, 2005): one that gets more than a 64th
- * of its requests is among them.
+ * It samples requests at random distances, so that no rhythm of the clients hides a key. A request that is not sampled
+ * costs one decrement. It counts 64 keys a route, by Space-Saving (Metwally, Agrawal and El Abbadi, 2005). A key with
+ * more than a 64th of the route's requests is among them.
  */
 export class HotKeys {
   readonly #random: () => number
@@ -43,7 +43,7 @@ export class HotKeys {
     this.#add(key, this.#every)
   }
 
-  /** To be called each second: chooses how many to leave out, and lets what was noted before count for less. */
+  /** To be called each second: adapts the sampling rate to the request rate, and halves the counts at each half-life. */
   settle(): void {
     this.#every = Math.max(1, Math.round(this.#asked / perSecond))
     this.#asked = 0
@@ -59,7 +59,7 @@ export class HotKeys {
     }
   }
 
-  /** The hottest keys of `route`, hottest first, and the share of its requests that each has at least. */
+  /** The most requested keys of `route`, the most requested first, each with the minimum of its share of the requests. */
   of(route: string, most = 10): { key: Key; share: number }[] {
     const sketch = this.#routes.get(route)
     if (sketch === undefined) return []
@@ -80,7 +80,7 @@ export class HotKeys {
   }
 }
 
-/** Takes the key with the least out of `counts`; what the key that comes in its place is counted as, whose weight is `weight`. */
+/** Removes the key with the lowest count from `counts`. Returns the count for its replacement, which has the weight `weight`. */
 function takeLeast(counts: Sketch['counts'], weight: number): { count: number; over: number } {
   let least: { key: Key; count: number } | undefined
   for (const [key, { count }] of counts) if (least === undefined || count < least.count) least = { key, count }

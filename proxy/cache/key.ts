@@ -1,17 +1,17 @@
-// The identity of an entry.
-/** The identity of an entry: which route, in which version, with which parameters. Printable ASCII. */
+// The cache key and its spelling.
+/** The identity of an entry: its route, the route's version, and the parameters. Printable ASCII. */
 export type Key = string & { readonly brand: unique symbol }
 
 export type Scalar = string | number | boolean
-/** Canonical values in the order they are declared; `null` where an optional parameter was not given. */
+/** Canonical values in the order of declaration; `null` for an optional parameter that was not given. */
 export type Params = Readonly<Record<string, Scalar | readonly Scalar[] | null>>
 
 /**
- * Spells the one key that `params` have: `plan-search@3f2a9c01d4e7?county=51059&ages=5,32` and so on.
+ * Spells the key of `params`: `plan-search@3f2a9c01d4e7?county=51059&ages=5,32` and so on.
  *
- * Two different parameter sets of a route never share a key: values and list items are escaped, the
- * comma between items is not, and a parameter that was not given is left out where an empty one is not. Nothing is cut or hashed. A number
- * or a boolean does share its spelling with a string, but a parameter's type is part of `version`.
+ * Two different parameter sets of a route never share a key. Values and list items are escaped; the comma between items
+ * is not. A parameter that was not given is left out; an empty one is not. Nothing is truncated or hashed. A number or
+ * a boolean is spelled like the same string, but a parameter's type is part of `version`.
  */
 export function spellKey(route: string, version: string, params: Params): Key {
   let key = `${route}@${version}`
@@ -25,7 +25,7 @@ export function spellKey(route: string, version: string, params: Params): Key {
   return key as Key // the one place where a key is made
 }
 
-// Digits, letters, - and _ are most of what is asked for; they need no escaping.
+// Most values have only digits, letters, - and _, which need no escaping.
 const plain = /^[\w-]*$/
 
 function escapeItem(value: Scalar): string {

@@ -1,25 +1,25 @@
-// What an entry may be used for at its age: pure.
+// Lifetimes: what an entry may be used for at its age: pure.
 import type { Verdict } from '../coherence/ledger.ts'
 import type { Entry } from './entry.ts'
 
-/** How long entries of a route live, in milliseconds; `stale` and `staleIfError` count from the end of `fresh` (RFC 5861). */
+/** Lifetime of a route's entries, in milliseconds; `stale` and `staleIfError` count from the end of `fresh` (RFC 5861). */
 export interface Lifetime {
   fresh: number
   stale: number
   staleIfError: number
-  /** `fresh` of an entry without rows, which is never served past that. */
+  /** `fresh` of an entry without rows, which is never served after that. */
   negative: number
-  /** Whether an entry may be served if the origin fails though what it was made from is known to have changed. */
+  /** Whether an entry that is known to have changed may be served if the origin fails. */
   afterInvalidation?: boolean
 }
 
-/** How much of `fresh` is jittered away, so that what was filled together does not run out together. */
+/** The largest share of `fresh` that jitter takes off, so that entries filled together do not become stale together. */
 const jitterShare = 0.1
 
-/** Fresh: served. Stale: served while it is refreshed. If-error: served if the origin fails. No: dead, never served. */
+/** Fresh: served. Stale: served while it is refreshed. If-error: served only if the origin fails. No: dead, never served. */
 export type Use = 'fresh' | 'stale' | 'if-error' | 'no'
 
-/** What `entry` may be used for at `now`, by its route's lifetime of the moment and the ledger's verdict. */
+/** What `entry` may be used for at `now`, by the current lifetime of its route and the ledger's verdict. */
 export function useOf(entry: Entry, lifetime: Lifetime, verdict: Verdict, now: number): Use {
   const ageMs = now - entry.readAt
   const { fresh, stale, staleIfError, afterInvalidation } = lifetimeOf(entry, lifetime)
@@ -32,25 +32,26 @@ export function useOf(entry: Entry, lifetime: Lifetime, verdict: Verdict, now: n
   return ageMs < fresh + staleIfError ? 'if-error' : 'no'
 }
 
-/** For how long `entry` is served while nobody knows whether what it was made from has changed: 2 to 5 s. */
+/** Age up to which `entry` is served while it cannot be verified, in milliseconds: 2 to 5 s. */
 function unverifiedFor(entry: Entry): number {
   return 2000 + 3000 * entry.jitter
 }
 
-/** For how long `entry` is fresh, counted from when it was read: its jitter is taken off. */
+/** Freshness of `entry` in milliseconds, counted from its read. Its jitter is taken off. */
 export function freshFor(entry: Entry, lifetime: Lifetime): number {
   return lifetimeOf(entry, lifetime).fresh * (1 - jitterShare * entry.jitter)
 }
 
-/** For how long `entry` can be of any use, counted from when it was read. */
+/** Milliseconds after its read in which `entry` can be of any use. */
 export function keepFor(entry: Entry, lifetime: Lifetime): number {
   const { fresh, stale, staleIfError } = lifetimeOf(entry, lifetime)
   return fresh + Math.max(stale, staleIfError)
 }
 
 /**
- * XFetch (Vattani, Chierichetti and Lowenstein, 2015): whether to refresh `entry` ahead of its end. By chance (`random`, 0 to
- * 1), the earlier the dearer it is to make, so that of many processes one or two do it, and no reader ever waits for it.
+ * XFetch (Vattani, Chierichetti and Lowenstein, 2015): whether to refresh `entry` before it becomes stale. By chance
+ * (`random`, 0 to 1), and the earlier the slower its fill is. So one or two of many processes refresh it, and no reader
+ * waits for it.
  */
 export function isEarlyRefreshDue(entry: Entry, ttlMs: number, random: () => number): boolean {
   return ttlMs < entry.fillMs * 20 && -entry.fillMs * Math.log(random()) >= ttlMs

@@ -1,38 +1,40 @@
-// The tier in this process, bounded by bytes.
+// The memory tier: an LRU cache in this process, bounded by bytes.
 import { LRUCache } from 'lru-cache'
 import type { Observe } from '../observation.ts'
 import type { Encoding, Entry } from './entry.ts'
 import type { Key } from './key.ts'
 import type { Tier } from './tier.ts'
 
-/** What an entry costs beside its bytes: its objects, its buffer headers, its place in the LRU's map and lists. Measured
- * as resident memory: test/memory.live.test.ts. */
+/**
+ * Cost of an entry beside its bytes: objects, buffer headers, its slots in the map and lists of the LRU. Measured as
+ * resident memory: test/memory.live.test.ts.
+ */
 const overheadBytes = 900
-/** What one entry may take of the whole: one big answer must not empty the cache. */
+/** Largest share of the cache for one entry: one big answer must not empty the cache. */
 const largestShare = 1 / 8
 
 /** The nearest tier: a least-recently-used map in this process, bounded by bytes, everything counted. */
 export interface MemoryTier extends Tier {
   get(key: Key): Entry | undefined
-  /** Variants of what it replaces stay, where that has the same bytes. */
+  /** Keeps the variants of the replaced entry if the new one has the same bytes. */
   set(key: Key, entry: Entry): boolean
-  /** What is under `key`, without that counting as a use of it. */
+  /** The entry under `key`, without counting as a use of it. */
   peek(key: Key): Entry | undefined
   /**
-   * Adds a variant to `entry`, if it is still the one under `key`, and counts its bytes; null, or more than an entry may take, is kept
-   * as that: of no use.
+   * Adds a variant to `entry`, if it is still the one under `key`, and counts its bytes. A variant that is null, or
+   * makes the entry too large, is recorded as null: of no use.
    */
   attach(key: Key, entry: Entry, encoding: Encoding, variant: Buffer | null): void
   readonly bytes: number
   readonly entries: number
   readonly maxBytes: number
-  /** What is held, most recently used first, without touching that order. */
+  /** All entries, most recently used first, without changing that order. */
   list(): Iterable<{ key: Key; entry: Entry; bytes: number }>
 }
 
 /**
- * Makes a memory tier that holds at most `maxBytes`, counted by {@link sizeOf}. An entry above an eighth of that is refused.
- * `asked` is told each key that is looked for, held or not.
+ * Makes a memory tier of at most `maxBytes`, counted by {@link sizeOf}. It refuses an entry above an eighth of that.
+ * `asked` is called with each key that is looked up, found or not.
  */
 export function memoryTier(maxBytes: number, observe: Observe, asked: (key: Key) => void = () => {}): MemoryTier {
   const lru = new LRUCache<Key, Entry>({

@@ -1,4 +1,4 @@
-// Serve, or wait for a flight: until it ends, the soft timeout, the deadline.
+// Read-through: serves from memory, or waits for a flight up to the soft timeout or the deadline.
 import type { Position } from '../coherence/ledger.ts'
 import { Problem } from '../errors.ts'
 import { type Answer, fallbackReasonFor, type Read } from './answer.ts'
@@ -10,21 +10,22 @@ import { isEarlyRefreshDue } from './lifetime.ts'
 import { type Flying, SingleFlight } from './single-flight.ts'
 
 export interface ReadThroughDependencies extends FlightDependencies {
-  /** How long a reader waits who has something to fall back on, in milliseconds, counted from the start of the flight. */
+  /** Soft timeout of a reader that has a fallback, in milliseconds, counted from the start of the flight. */
   softMs: number
-  /** Whether one more refresh may be started behind a reader's back, beside so many under way: what is stale can wait, its readers need not. */
+  /** Whether one more background refresh may start beside `underWay` others. Readers of a stale entry never wait for it. */
   mayRefresh(underWay: number): boolean
-  /** Waits a moment for a place in the invalidation log to be applied. Resolves to whether it has been. */
+  /** Waits a moment until a position of the invalidation log has been applied. Resolves to whether it has. */
   reached(position: Position): Promise<boolean>
 }
 
 /**
  * Reads through the tiers to the origin.
  *
- * - Fresh is served; stale is served while one refresh runs behind; older than that the reader waits for a fill, and gets what
- *   there is if the fill fails, or takes long, and the route allows it. What an invalidation has touched is never served.
+ * - A fresh entry is served. A stale one is served while one refresh runs in the background. After that the reader
+ *   waits for a fill. If the fill fails, or is slow, and the route allows it, the reader gets the fallback. An entry
+ *   touched by an invalidation is not served, except where the route allows that if the origin fails.
  * - One flight a key, for a miss, a refresh and an early refresh alike. It goes on when its readers have gone.
- * - A fill is kept only if no invalidation touched its tags since its SQL was sent; its readers get it either way.
+ * - A fill is kept only if no invalidation has touched its tags since its SQL was sent. Its readers get it either way.
  */
 export class ReadThrough {
   readonly #deps: ReadThroughDependencies
@@ -44,7 +45,7 @@ export class ReadThrough {
     return this.#flights.size
   }
 
-  /** What memory has for `read`, if it may be served as it is; a refresh that is due is started behind. */
+  /** The answer of memory for `read`, if its entry is fresh or stale. Starts a background refresh if one is due. */
   fromMemory(read: Read): Answer | undefined {
     const { memory, clock, random } = this.#deps
     const held = memory.get(read.key)
@@ -62,10 +63,10 @@ export class ReadThrough {
     return this.fromMemory(read) ?? this.fetch(read)
   }
 
-  /** What is to be had for `read` that memory has just been found not to hold. */
+  /** The answer to `read` after memory had none. */
   async fetch(read: Read): Promise<Answer> {
     const { clock, reached, deadlineMs } = this.#deps
-    // Whoever names a place we do not know has seen it come back from a purge: what is read from now on is not older than that.
+    // The reader has the position from a completed purge. If it cannot be applied here, an answer read from now on reflects it.
     if (read.atLeast !== undefined) {
       const isApplied = await reached(read.atLeast)
       if (isApplied) return this.read({ ...read, atLeast: undefined })
@@ -76,14 +77,17 @@ export class ReadThrough {
     return this.#wait(read, held?.entry, clock.now() + deadlineMs, this.#flights.current(read.key))
   }
 
-  /** What memory holds for `read`, if there is any use for it; else `before`, which it held a moment ago. */
+  /** The entry in memory, else `before` (the one it had a moment ago), as a candidate if it is of any use. */
   #heldFor(read: Read, before?: Entry): Candidate | undefined {
     const entry = this.#deps.memory.peek(read.key) ?? before
     const held = entry && this.#judge.own(entry, read)
     return held?.use === 'no' ? undefined : held
   }
 
-  /** Waits for the flight `joined`, or for one it starts: at most until `deadlineAt`, and not past a failure. */
+  /**
+   * Waits for the flight `joined`, or for one it starts: until `deadlineAt` at most. After a failure the reader gets
+   * its fallback.
+   */
   async #wait(read: Read, before: Entry | undefined, deadlineAt: number, joined?: Flying): Promise<Answer> {
     if (joined !== undefined) this.#deps.observe({ kind: 'collapsed', route: read.route })
     const flying = joined ?? this.#fly(read, this.#deps.memory.peek(read.key) ?? before, false)
@@ -94,13 +98,14 @@ export class ReadThrough {
         if (answer.state === 'stale' && answer.forwarded === undefined) this.#refresh(read, answer.entry)
         return answer
       }
-      // Its leader was content with less.
+      // The reader that started the flight accepted an older answer than this one does.
       if (!this.#isGoodFor(answer, read))
         return await this.#wait(read, before, deadlineAt, this.#flights.current(read.key))
-      // What was stored was the leader's doing; a hit in a farther tier was not forwarded, so there was nothing to collapse.
+      // `stored` counts for the reader that started the flight. A hit in a farther tier was not forwarded, so nothing
+      // was collapsed.
       return answer.forwarded === undefined ? answer : { ...answer, collapsed: true, stored: false }
     } catch (error) {
-      // Another flight may have brought a later one meanwhile.
+      // Another flight may have put a later entry in memory meanwhile.
       const held = this.#heldFor(read, before)
       if (held === undefined) throw error
       return this.#judge.inPlace(held, read, fallbackReasonFor(error))
@@ -109,23 +114,29 @@ export class ReadThrough {
     }
   }
 
-  /** Whether what another reader's flight has brought will do for this one. */
+  /** Whether the answer of another reader's flight is good enough for this one. */
   #isGoodFor({ entry, fallbackReason }: Answer, read: Read): boolean {
     if (read.readSince !== undefined && entry.readAt < read.readSince) return false
     return fallbackReason !== undefined || this.#judge.isYoungEnough(entry, read)
   }
 
   /**
-   * What a reader gets for whom a flight takes too long: after the soft timeout what is in memory by then, if it may be served in
-   * place of what the origin has not said yet; else at its deadline the failure.
+   * Ends the wait of a reader. At the soft timeout it resolves to the entry in memory, if that may be served as a
+   * fallback. Without one it rejects at the deadline.
    *
-   * Counted from the start of the flight: of those who come while the origin hangs, only the first ones wait at all.
+   * The soft timeout counts from the start of the flight: while the origin hangs, only the first readers wait.
    */
   #patience(read: Read, startedAt: number, deadlineAt: number) {
     const { clock, softMs, deadlineMs } = this.#deps
     const { promise: reached, resolve, reject } = Promise.withResolvers<Answer>()
     const limit = { reached, cancel: () => {} }
-    const tooLate = () => reject(new Problem('origin-timeout', `No answer within ${deadlineMs} ms.`))
+    const tooLate = () =>
+      reject(
+        new Problem(
+          'origin-timeout',
+          `No answer was ready within ${deadlineMs} ms, and no older one may be served. Retry later.`,
+        ),
+      )
     const softly = () => {
       const held = this.#heldFor(read)
       if (held !== undefined) resolve(this.#judge.inPlace(held, read, 'soft-timeout'))
@@ -137,7 +148,7 @@ export class ReadThrough {
     return limit
   }
 
-  /** Starts a refresh behind the reader's back, unless one is under way, the last one has just failed, or there are enough. */
+  /** Starts a background refresh, unless one is under way, the key is backing off, or enough run already. */
   #refresh(read: Read, held: Entry): void {
     if (this.#backOff.isOn(read.key) || this.#flights.current(read.key) !== undefined) return
     if (!this.#deps.mayRefresh(this.#refreshes)) return
@@ -145,7 +156,7 @@ export class ReadThrough {
     const over = () => {
       this.#refreshes -= 1
     }
-    // Whoever joins this flight gets its failure; for the one that started it, nothing has failed: it has its answer.
+    // A reader that joins this flight gets its failure. The reader that started it already has its answer.
     this.#fly(read, held, true).result.then(over, over) // a failure is observed where it happens
   }
 

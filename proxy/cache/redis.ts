@@ -1,4 +1,4 @@
-// The shared tier, and the connection it needs.
+// The Redis tier and its connection.
 import { Cluster, Redis, type RedisOptions } from 'ioredis'
 import type { Clock } from '../clock.ts'
 import type { Position } from '../coherence/ledger.ts'
@@ -10,10 +10,11 @@ import type { Tier } from './tier.ts'
 export type RedisClient = Redis | Cluster
 
 /**
- * A connection for commands that must be quick or fail. Never throws and never queues: while it is down, commands are
- * refused at once; while the server is frozen, `socketTimeout` ends the connection. It reconnects by itself, for ever.
+ * A Redis connection for commands that must be quick or fail. It never throws and never queues. While it is down,
+ * commands are refused at once; if the server freezes, `socketTimeout` ends the connection. It reconnects by itself,
+ * forever.
  *
- * With ioredis' defaults a command against a stopped server is still waiting after eight seconds.
+ * With the defaults of ioredis, a command to a stopped server still waits after eight seconds.
  */
 export class RedisConnection {
   readonly client: RedisClient
@@ -27,7 +28,7 @@ export class RedisConnection {
   constructor(url: string, observe: Observe) {
     this.#url = url
     this.client = open(url, {
-      // For what is not under `fail-open`, which is stricter but knows when it was this process that was late.
+      // For commands outside `fail-open`, whose limit is stricter but does not blame the server when this process was late.
       commandTimeout: 1000,
       socketTimeout: 1000,
       enableAutoPipelining: true,
@@ -56,8 +57,8 @@ export class RedisConnection {
   }
 
   /**
-   * A replica that was a master until a failover: only a new connection finds the new master. Once a connection is enough,
-   * whatever else was under way on it.
+   * A master that became a replica in a failover: only a new connection finds the new master. One reconnect is enough,
+   * whatever else was under way on the connection.
    */
   #leaves(error: Error): boolean {
     if (this.#isLeaving || !error.message.startsWith('READONLY')) return false
@@ -66,7 +67,7 @@ export class RedisConnection {
     return true
   }
 
-  /** Another connection, to wait on: it has no limit for one command, but one for silence. */
+  /** Another connection, for commands that block: it limits silence (`blockingTimeout`), not the time of one command. */
   waiting(): RedisClient {
     const other = open(this.#url, { blockingTimeout: 2000, connectionName: 'onramp-log' })
     other.on('error', () => {}) // the command under way rejects, and the loss is observed on the other connection
@@ -74,14 +75,15 @@ export class RedisConnection {
   }
 
   close(): void {
-    this.#isReady = false // nothing is lost that was given up
+    this.#isReady = false // closed on purpose, which is no loss
     this.client.disconnect()
   }
 }
 
 /**
- * Opens what `url` says: one server (`redis://`, `rediss://`), a Cluster by some of its nodes (`redis+cluster://a:6379,b:6379`), or the
- * master that Sentinels name (`redis+sentinel://a:26379,b:26379/mymaster`). User and password go before the first host.
+ * Opens the servers of `url`: one server (`redis://`, `rediss://`), a Cluster by some of its nodes
+ * (`redis+cluster://a:6379,b:6379`), or the master that Sentinels name (`redis+sentinel://a:26379,b:26379/mymaster`).
+ * User and password come before the first host.
  */
 function open(url: string, options: Options): RedisClient {
   const common = {
@@ -107,7 +109,7 @@ function open(url: string, options: Options): RedisClient {
   if (kind === 'sentinel')
     return new Redis({ ...common, ...login, sentinels: nodes, name: name ?? 'mymaster', sentinelRetryStrategy: again })
   return new Cluster(nodes, {
-    // In a Cluster these belong here, and a command is tried again only where it was redirected.
+    // A Cluster takes these here. It repeats a command only after a redirection.
     enableOfflineQueue: false,
     enableAutoPipelining: options.enableAutoPipelining ?? false,
     retryDelayOnFailover: 0,
@@ -130,7 +132,7 @@ type Options = Pick<
 
 const again = (attempt: number) => Math.min(50 * 2 ** attempt, 1000)
 
-/** Waits until `client` can be used, at most `ms`. Resolves to whether it can. */
+/** Waits until `client` is ready, at most `ms`. Resolves to whether it is. */
 export async function untilReady(client: RedisClient, clock: Clock, ms = 1000): Promise<boolean> {
   if (client.status === 'ready') return true
   return new Promise((resolve) => {
@@ -142,34 +144,34 @@ export async function untilReady(client: RedisClient, clock: Clock, ms = 1000): 
   })
 }
 
-/** What is wrong with how the server makes room, in sentences: the invalidation log has no lifetime, and must not be dropped. */
+/** Warnings about the eviction policy, in sentences: the invalidation log has no lifetime, and must not be evicted. */
 export async function evictionFaults(redis: RedisConnection | undefined): Promise<string[]> {
   if (!redis?.isConnected) return []
-  const memory = await redis.client.info('memory').catch(() => '') // not allowed to ask: then nothing is known
+  const memory = await redis.client.info('memory').catch(() => '') // INFO is not permitted: nothing is known
   const [limit, policy] = ['maxmemory', 'maxmemory_policy'].map(
     (name) => new RegExp(`^${name}:(\\S+)`, 'm').exec(memory)?.[1],
   )
   if (limit === undefined || limit === '0' || !policy?.startsWith('allkeys-')) return []
   return [
-    `Redis may drop the invalidation log for room (maxmemory-policy ${policy}): each time costs all that is kept there. Set a volatile-* policy.`,
+    `Redis may evict the invalidation log (maxmemory-policy ${policy}), and then no entry in Redis can be used. Set a volatile-* policy.`,
   ]
 }
 
-/** What the tier is called; without Redis too, so that what is counted by source has the same names everywhere. */
+/** The names of the tier, also without Redis, so that counts by source have the same names everywhere. */
 export const redisTierNames = { name: 'redis', label: 'Redis' } as const
 
-/** The most a reader waits for this process to have applied what whoever wrote an entry had. */
+/** Longest wait, in milliseconds, until this process has applied the log position of an entry that another process wrote. */
 const catchUpMs = 20
 
 /**
- * The shared tier: one self-describing value a key. It says when it was read, on the clock of Redis; the lifetime Redis counts down is only to
- * make room. A command that Redis takes late, or answers late, makes no entry younger.
+ * The Redis tier: one self-describing value a key. The value says when it was read, on the clock of Redis; its time to
+ * live only makes room. A command that Redis takes late, or answers late, makes no entry younger.
  *
- * Nothing it returns is trusted: a value that is not exactly what {@link encodeEntry} wrote for this key is observed and is a
- * miss. An entry whose stamp names no prefix of the log cannot be verified by anyone later, so it is not sent.
+ * No value is trusted: one that is not exactly what {@link encodeEntry} wrote for this key is observed, and is a miss.
+ * An entry whose stamp names no prefix of the log is not written: no process could verify it later.
  *
- * `sharing.isShared` says whether the tier may be used at all; `sharing.reached` waits a moment for a prefix of the log that whoever wrote an
- * entry had applied and we have not: only then can the entry be judged.
+ * `sharing.isShared` says whether the tier may be used at all. `sharing.reached` waits a moment until this process has
+ * applied the log position of an entry: only then can the entry be judged.
  */
 export function redisTier(
   client: RedisClient,

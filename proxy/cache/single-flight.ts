@@ -1,21 +1,21 @@
-// One flight a key at a time.
+// Single-flight: one flight a key at a time.
 import type { Answer } from './answer.ts'
 import type { Flight } from './flight.ts'
 
 /** A flight under way. */
 export interface Flying {
   readonly flight: Pick<Flight, 'startedAt' | 'mayJoin'>
-  /** What all who wait for it get. */
+  /** The answer for all its readers. */
   readonly result: Promise<Answer>
 }
 
 /**
- * Has one flight a key under way; whoever asks meanwhile gets the same answer, or the same failure.
+ * Keeps one flight a key under way. Readers that ask meanwhile get the same answer, or the same failure.
  *
  * A flight that may no longer be joined is replaced, not waited for:
  *   1. a fill of `k` has sent its SQL
  *   2. an invalidation touches `k`
- *   3. a reader arrives: what 1 brings may be older than 2, so it starts a second fill
+ *   3. a reader arrives: the answer of 1 may be older than 2, so the reader starts a second fill
  *   4. the first fill ends: it must not remove the second from the map
  */
 export class SingleFlight {
@@ -25,7 +25,7 @@ export class SingleFlight {
     return this.#flying.size
   }
 
-  /** The flight under way for `key` if it may be joined. */
+  /** The flight under way for `key`, if it may be joined. */
   current(key: string): Flying | undefined {
     const flying = this.#flying.get(key)
     return flying?.flight.mayJoin() ? flying : undefined

@@ -1,4 +1,4 @@
-// Compressed bodies, off the hit path.
+// Compressed variants of bodies, built off the hit path.
 import { promisify } from 'node:util'
 import { brotliCompress, constants, gzip } from 'node:zlib'
 import type { Observe } from '../observation.ts'
@@ -6,7 +6,7 @@ import { type Encoding, type Entry, ownBytes } from './entry.ts'
 import type { Key } from './key.ts'
 import type { MemoryTier } from './memory.ts'
 
-/** Smaller bodies fit in one packet as they are. */
+/** In bytes. Smaller bodies fit in one packet as they are. */
 export const smallestCompressed = 1024
 
 const compress: Record<Encoding, (body: Buffer) => Promise<Buffer>> = {
@@ -17,21 +17,21 @@ const compress: Record<Encoding, (body: Buffer) => Promise<Buffer>> = {
   gzip: (body) => promisify(gzip)(body, { level: 6 }),
 }
 
-// Node's thread pool has four threads, shared with name look-ups and files.
+// Compressions at a time: Node's thread pool has four threads, shared with name look-ups and files.
 const atOnce = 2
 const maxWaiting = 1000
 
 /**
- * Builds the compressed variants of entries in memory: each once, when an answer was sent to somebody who would rather have had it, in
- * Node's thread pool, so that no request waits for it.
+ * Builds the compressed variants of entries in memory, in Node's thread pool, so that no request waits for it. Each is
+ * built once, after an uncompressed answer was sent to a client that accepts the encoding.
  *
- * Compressing takes longer than much of what is asked of a database, so what nobody asks for is not built. When more than a
- * thousand entries wait, further ones are passed over until somebody asks again.
+ * Compression takes longer than many queries, so no variant is built before a client asks for it. While a thousand
+ * entries wait, a further one is skipped; its next request asks again.
  */
 export class VariantBuilder {
   readonly #memory: Pick<MemoryTier, 'peek' | 'attach'>
   readonly #observe: Observe
-  /** Keys only: an entry that is evicted meanwhile must not be kept alive, nor be compressed. */
+  /** Keys only: an entry that is evicted meanwhile must neither be kept alive nor be compressed. */
   readonly #waiting = new Map<Key, Encoding>()
   readonly #building = new Set<Key>()
 
@@ -40,7 +40,7 @@ export class VariantBuilder {
     this.#observe = observe
   }
 
-  /** Sees to it that what memory holds under `key` gets its variant in `encoding`, unless another one of it is under way. */
+  /** Queues the `encoding` variant of the entry under `key`, unless one of its variants is queued or being built. */
   want(key: Key, encoding: Encoding): void {
     if (this.#building.has(key) || this.#waiting.has(key) || this.#waiting.size >= maxWaiting) return
     this.#waiting.set(key, encoding)
@@ -69,7 +69,7 @@ export class VariantBuilder {
   }
 }
 
-/** Whether `entry` has, or may have, variants. */
+/** Whether `entry` is large enough for variants. */
 export function isCompressible(entry: Entry): boolean {
   return entry.body.length >= smallestCompressed
 }

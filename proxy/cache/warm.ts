@@ -1,16 +1,17 @@
-// What is read at the start.
+// Warming: reads that fill the cache at the start.
 import type { Clock } from '../clock.ts'
 import type { Observe } from '../observation.ts'
 import type { Read } from './answer.ts'
 import type { ReadThrough } from './read-through.ts'
 
-/** How many are read at once: few beside those whose clients wait. */
+/** Reads at a time: few, beside those that clients wait for. */
 const atOnce = 4
 
 /**
- * Reads `reads` through `cache`, in their order, as anybody's request would: from Redis what is there, else from the database.
+ * Reads `reads` through `cache`, in order, as requests would: from Redis if the entry is there, else from the database.
  *
- * Resolves when all have been read, or tried, at most after `limitMs`; what is left by then goes on behind.
+ * Resolves when all have been read or have failed, after `limitMs` at most. The remaining reads go on in the
+ * background.
  */
 export async function warm(
   reads: readonly Read[],
@@ -26,7 +27,7 @@ export async function warm(
   const reader = async () => {
     for (const read of left) {
       await cache.read(read).catch(() => {
-        failed += 1 // why is observed where it failed
+        failed += 1 // the failure is observed where it happened
       })
     }
   }

@@ -1,21 +1,21 @@
-// How the database can be followed, and what is missing for better.
+// Capabilities: how the database can be followed, and the SQL that a better mode needs.
 import { messageOf, Refusal } from '../errors.ts'
 import type { FollowedObjects } from '../tags.ts'
 import { type CatalogSnapshot, publication, type Relation, readCatalog } from './catalog.ts'
 import type { FollowMode } from './changes.ts'
-import { identitySql, isFollowable, isUpdatable, publicationSql, unfollowed } from './publication.ts'
+import { advice, identitySql, isFollowable, isUpdatable, publicationSql, unfollowed } from './publication.ts'
 import { type Client, connect, query } from './session.ts'
 import { hasTriggers, triggerSql } from './triggers.ts'
 
-/** What the server allows of following, and what somebody must run so that it allows more. */
+/** How the server allows its changes to be followed, and the SQL that would allow more. */
 export interface Capabilities {
   catalog: CatalogSnapshot
   mode: FollowMode
-  /** One sentence. */
+  /** The reason for the mode: the end of a sentence, without a full stop. */
   why: string
-  /** Changes that will not be noticed, a sentence each. */
+  /** Changes that will not be noticed, one sentence each. */
   warnings: string[]
-  /** What is missing for the wanted mode, for psql as it stands; empty when nothing is. */
+  /** Statements that the wanted mode still needs, as psql takes them; empty when nothing is missing. */
   sql: string[]
 }
 
@@ -25,15 +25,15 @@ interface ServerFacts {
   walLevel: string
   mayReplicate: boolean
   isPublished: boolean
-  /** Whether the publication, if there is one, has all that can be done to a row. */
+  /** Whether the publication, if there is one, publishes all operations on rows. */
   isWhole: boolean
   synchronous: string
   slots: number
 }
 
 /**
- * Finds how the database can be followed. The publication is made, or tables added to it, where the role may; triggers are made
- * by nobody but a person, since each statement pays for them.
+ * Finds how the database can be followed. Creates the publication, or adds tables to it, where the role may. It never
+ * creates triggers: each statement of a writer pays for them, so a person must decide that.
  */
 export async function findCapabilities(
   client: Client,
@@ -54,13 +54,13 @@ export async function findCapabilities(
     } catch (error) {
       refused = messageOf(error)
     }
-    // Another process may have been quicker; what counts is what is there.
+    // Another process may have changed the publication first: read what is there now.
     if (statements.length > 0) catalog = await readCatalog(client, objects)
   }
   return chooseMode(wanted, server, catalog, obstacles, refused)
 }
 
-/** Finds how the database at `url` could be followed, and changes nothing there. */
+/** Finds how the database at `url` could be followed, without changing it. */
 export async function checkCapabilities(
   url: string,
   wanted: FollowMode | 'auto',
@@ -71,13 +71,13 @@ export async function checkCapabilities(
     client = await connect(url)
     return await findCapabilities(client, wanted, objects, false)
   } catch (error) {
-    throw new Refusal(`The database cannot be asked how to follow it: ${messageOf(error)}`, { cause: error })
+    throw new Refusal(`onramp cannot find out how the database can be followed: ${messageOf(error)}`, { cause: error })
   } finally {
     await client?.end()
   }
 }
 
-/** What the database lacks, as psql takes it. */
+/** The missing SQL, as psql takes it. */
 export function psqlOf({ mode, why, sql }: Capabilities): string {
   const now = `-- Followed now: ${mode === 'off' ? `not at all: ${why}` : why}.`
   return [
@@ -86,16 +86,14 @@ export function psqlOf({ mode, why, sql }: Capabilities): string {
   ].join('\n')
 }
 
-const advice = 'onramp check --db --print-sql says what to run'
-
-/** One mode of following: why it is possible, or what is against it, and the statements that make it possible, or complete. */
+/** Findings on one mode: why it is possible, or the obstacle, and the statements that make it possible or complete. */
 interface ModeFindings {
   why: string
   obstacle: string | undefined
   sql: string[]
 }
 
-/** Decides between what is possible. Pure. */
+/** Chooses among the possible modes. Pure. */
 function chooseMode(
   wanted: FollowMode | 'auto',
   server: ServerFacts,
@@ -116,7 +114,7 @@ function chooseMode(
   if (wanted !== 'notify' && replication.obstacle === undefined)
     return chosen('replication', replication.why, replication.sql)
   if (wanted !== 'replication' && notify.obstacle === undefined) {
-    const instead = wanted === 'auto' ? `, not by replication: ${replication.obstacle}` : ''
+    const instead = wanted === 'auto' ? `; replication is not possible: ${replication.obstacle}` : ''
     const sql = [...notify.sql, ...(wanted === 'auto' ? replication.sql : [])]
     return chosen('notify', `${notify.why}${instead}`, sql)
   }
@@ -125,7 +123,7 @@ function chooseMode(
     notify: notify.obstacle,
     auto: `${replication.obstacle}; ${notify.obstacle}`,
   }[wanted]
-  return chosen('off', `${reasons}: ${advice}`, wanted === 'notify' ? notify.sql : replication.sql)
+  return chosen('off', `${reasons}; ${advice}`, wanted === 'notify' ? notify.sql : replication.sql)
 }
 
 function replicationFindings(
@@ -138,10 +136,10 @@ function replicationFindings(
   const published = followable.filter((relation) => isCovered(relation))
   const noTable =
     published.length === 0 && followable.length > 0
-      ? `the publication ${publication} has none of the tables${refused === undefined ? '' : ` (${refused})`}`
+      ? `the publication ${publication} contains none of the tables${refused === undefined ? '' : ` (${refused})`}`
       : undefined
   return {
-    why: `by logical replication: the server allows it, and the publication ${publication} has ${countOf(published, followable)}`,
+    why: `by logical replication: the server allows it, and the publication ${publication} contains ${countOf(published, followable)}`,
     obstacle: obstacles[0]?.sentence ?? noTable,
     sql: [
       ...obstacles.flatMap(({ sql }) => sql),
@@ -154,10 +152,9 @@ function replicationFindings(
 function notifyFindings(server: ServerFacts, catalog: CatalogSnapshot): ModeFindings {
   const followable = catalog.found.filter(isFollowable)
   const triggered = followable.filter((relation) => hasTriggers(catalog, relation))
-  const noTrigger =
-    triggered.length === 0 && followable.length > 0 ? 'the tables have no triggers of onramp' : undefined
+  const noTrigger = triggered.length === 0 && followable.length > 0 ? 'the tables have no onramp triggers' : undefined
   return {
-    why: `by notifications of triggers on ${countOf(triggered, followable)}`,
+    why: `by notifications from triggers on ${countOf(triggered, followable)}`,
     obstacle: server.isStandby ? 'the server is a standby' : noTrigger,
     sql: triggerSql(catalog),
   }
@@ -166,7 +163,7 @@ function notifyFindings(server: ServerFacts, catalog: CatalogSnapshot): ModeFind
 const countOf = (some: readonly Relation[], all: readonly Relation[]): string =>
   some.length < all.length ? `${some.length} of ${all.length} tables; ${advice}` : 'all tables'
 
-/** What changes will not be noticed while the database is followed in this mode, a sentence each. */
+/** Changes that will not be noticed in this mode, one sentence each. */
 export function warningsOf(catalog: CatalogSnapshot, mode: FollowMode): string[] {
   if (mode === 'off') return []
   return unfollowed(catalog, mode === 'replication' ? isCovered : (relation) => hasTriggers(catalog, relation))
@@ -179,7 +176,7 @@ interface Obstacle {
   sql: string[]
 }
 
-/** What the server has against logical replication, and what a person can do about it. */
+/** Obstacles of the server to logical replication, each with the SQL that a person can run. */
 function obstaclesOf({
   isStandby,
   walLevel,
@@ -190,7 +187,7 @@ function obstaclesOf({
   slots,
 }: ServerFacts): Obstacle[] {
   const found: Obstacle[] = []
-  const restart = (sql: string) => `-- Takes effect when the server is restarted.\n${sql}`
+  const restart = (sql: string) => `-- Takes effect after a restart of the server.\n${sql}`
   const when = (holds: boolean, sentence: string, ...sql: string[]) => holds && found.push({ sentence, sql })
   when(isStandby, 'the server is a standby')
   when(walLevel !== 'logical', `wal_level is ${walLevel}`, restart('ALTER SYSTEM SET wal_level = logical'))
@@ -202,11 +199,14 @@ function obstaclesOf({
   when(!mayReplicate, `the role ${role} lacks REPLICATION`, `ALTER ROLE ${role} REPLICATION`)
   when(
     !isWhole,
-    `the publication ${publication} leaves something out`,
+    `the publication ${publication} does not publish all operations`,
     `ALTER PUBLICATION ${publication} SET (publish = 'insert, update, delete, truncate')`,
   )
-  // Commits would count this connection as the standby they wait for.
-  when(synchronous.includes('*'), 'synchronous_standby_names has *, and would count onramp as a standby')
+  // Commits would wait for this connection as for a standby.
+  when(
+    synchronous.includes('*'),
+    'synchronous_standby_names contains *, so commits would wait for onramp as for a standby',
+  )
   return found
 }
 
@@ -224,6 +224,6 @@ async function serverFacts(client: Client): Promise<ServerFacts> {
      from (select) one left join pg_roles on rolname = session_user`,
     [publication],
   )
-  if (server === undefined) throw new Error('the server has not answered what it allows')
+  if (server === undefined) throw new Error('the server returned no row about its settings')
   return server
 }

@@ -1,10 +1,13 @@
-// Watches what no stream of changes shows: how the followed tables and functions are made.
+// The catalog watch: detects changed definitions of tables and functions, which no change stream shows.
 import { type FollowedObjects, functionTag, tableTags } from '../tags.ts'
 import { type Capabilities, warningsOf } from './capabilities.ts'
 import { type CatalogSnapshot, readCatalog } from './catalog.ts'
 import type { Client } from './session.ts'
 
-/** Watches for followed tables altered, dropped, made anew; views and functions defined anew; views refreshed. */
+/**
+ * Detects followed tables that were altered, dropped or recreated; views and functions that were redefined; views that
+ * were refreshed.
+ */
 export class CatalogWatch {
   #catalog: CatalogSnapshot
   readonly #control: Client
@@ -12,7 +15,7 @@ export class CatalogWatch {
   readonly #objects: FollowedObjects
   readonly #changed: (tags: readonly string[]) => void
 
-  /** `changed` is told the tags of what is not as it was. */
+  /** `changed` is called with the tags of the changed tables and functions. */
   constructor(
     control: Client,
     capabilities: Capabilities,
@@ -32,8 +35,8 @@ export class CatalogWatch {
   }
 
   /**
-   * Looks again, and tells what has changed. Rejects when what can be followed is not what it was: then the capabilities must be
-   * found anew.
+   * Reads the catalog again, and reports changes. Rejects when the tables that can be followed are no longer the same:
+   * the capabilities must then be found again.
    */
   async refresh(): Promise<void> {
     const before = this.#catalog
@@ -45,6 +48,6 @@ export class CatalogWatch {
     this.#changed([...tables.flatMap(tableTags), ...defined.map(functionTag)])
     const warnings = warningsOf(this.#catalog, this.#capabilities.mode)
     if (JSON.stringify(warnings) !== JSON.stringify(this.#capabilities.warnings))
-      throw new Error('a followed table was made anew, or can be followed no longer')
+      throw new Error('a followed table was recreated, or can no longer be followed')
   }
 }

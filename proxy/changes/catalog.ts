@@ -1,12 +1,12 @@
-// What the followed tables are made of, asked every second.
+// The catalog: how the followed tables and functions are defined, read every second.
 import type { FollowedObjects, FollowedTable } from '../tags.ts'
 import type { Client } from './session.ts'
 import { relationKey, type Watched } from './transaction.ts'
 
-/** The publication that replication follows; every fleet of a database adds its tables to it. */
+/** The publication that replication follows. Every fleet of a database adds its tables to it. */
 export const publication = 'onramp'
 
-/** A relation that holds rows of a followed table: itself, a partition or a child of it, or a view that stands for it. */
+/** A relation of a followed table or view: itself, or a partition or a child of it. */
 export interface Relation {
   /** The followed table it belongs to. */
   table: string
@@ -20,41 +20,43 @@ export interface Relation {
   isPermanent: boolean
   isSystem: boolean
   isPartition: boolean
-  /** Whether the publication has it, whole: without a row filter, and with all columns. */
+  /** Whether the publication contains all of it: no row filter, all columns. */
   isPublished: boolean
-  /** Whether an UPDATE or DELETE says which row it was. Without one PostgreSQL refuses both once the table is published. */
+  /** Whether an UPDATE or DELETE identifies its row. Without that PostgreSQL refuses both once the table is published. */
   hasIdentity: boolean
-  /** Columns whose old value an UPDATE or DELETE tells. */
+  /** Columns whose old value an UPDATE or DELETE sends. */
   identity: string[]
-  /** A unique index, with its columns, that could be the replica identity. */
+  /** Unique indexes, with their columns, that could be the replica identity. */
   candidates: { index: string; columns: string[] }[]
   /** The names of onramp's triggers on it, each with its arguments in hexadecimal. */
   triggers: string[]
-  /** How it is made, and what of its content its files tell. */
+  /** `shape`: its definition. `content`: the file of a materialized view, which a refresh replaces. */
   shape: string
   content: string
 }
 
-/** What the catalog says of the followed tables at one moment. */
+/** The catalog's entries on the followed tables and functions at one moment. */
 export interface CatalogSnapshot extends Watched {
   found: readonly Relation[]
-  /** How each table is made: changes when it is altered, dropped, made anew, refreshed, given a partition. */
+  /** The definition of each table: changes when it is altered, dropped, recreated or refreshed, or gets a partition. */
   shapes: ReadonlyMap<string, string>
-  /** The same of each function. */
+  /** The definition of each function. */
   functions: ReadonlyMap<string, string>
-  /** Changes when any of these is defined anew: the routes may read something else then. */
+  /** Changes when any of these is redefined: the routes may read other tables then. */
   definitions: string
 }
 
 /**
- * Looks up the followed tables: what they are made of, and whether they are published. One query of a millisecond or two, so
- * that it can be asked every second: what happens to a table itself is in no replication stream. Functions are another, where there are any.
+ * Reads the definitions of the followed tables, and whether they are published.
+ *
+ * One query of a millisecond or two, so that it can run every second: no replication stream shows changes of a table's
+ * definition. Functions take a second query, if there are any.
  */
 export async function readCatalog(
   client: Client,
   { tables: followed, functions: names }: FollowedObjects,
 ): Promise<CatalogSnapshot> {
-  // Without a limit: it waits where a published table is locked, and what follows the database must outlast that.
+  // No timeout: this waits while a published table is locked, and following the database must outlast that.
   const { rows: found } = await client.query<Relation>(lookSql, [followed.map(({ table }) => table), publication])
   const made = names.length === 0 ? [] : (await client.query<{ name: string; shape: string }>(madeSql, [names])).rows
   const tables = new Map(followed.map((one) => [one.table, one]))
@@ -71,7 +73,7 @@ export async function readCatalog(
   return { tables, relations, found, shapes, functions, definitions }
 }
 
-// Not `to_regprocedure`, which up to PostgreSQL 15 fails where the type of an argument is gone.
+// Not `to_regprocedure`: up to PostgreSQL 15 it fails if the type of an argument no longer exists.
 const madeSql = `
 select p.oid::regprocedure::text as name, p.oid || ':' || p.xmin as shape
 from pg_proc p

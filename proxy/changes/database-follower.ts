@@ -1,4 +1,4 @@
-// Follows what changes in the database, session after session, for as long as the process lives.
+// The database follower: follows changes of the database, session after session, while the process lives.
 import { randomBytes } from 'node:crypto'
 import type { Clock } from '../clock.ts'
 import { Refusal } from '../errors.ts'
@@ -11,33 +11,33 @@ import { LeaderSession } from './leader.ts'
 import { pause } from './pause.ts'
 import { type Client, connect, Ending } from './session.ts'
 
-/** After a session that failed. */
+/** Pause after a failed session, in milliseconds. */
 const retryMs = 1000
-/** Where nothing is allowed: how often it is looked whether somebody has run what was missing. */
+/** Pause where no mode is possible, in milliseconds. Then it checks again: somebody may have run the missing SQL. */
 const recheckMs = 30_000
-/** The most that `follow` waits. */
+/** Longest wait of `follow`, in milliseconds. */
 const followMs = 2000
 
-/** Follows what changes in the database, over connections of its own, and goes on trying for ever. */
+/** Follows the changes of the database over connections of its own, and keeps trying forever. */
 export class DatabaseFollower implements Changes {
   readonly #options: DatabaseFollowerOptions
   readonly #fleet: string
   #capabilities: Pick<Capabilities, 'mode' | 'why' | 'warnings'> = {
     mode: 'off',
-    why: 'nothing is followed yet',
+    why: 'following has not started yet',
     warnings: [],
   }
   #state: FollowState = 'off'
-  /** What was last observed: what is as it was is not observed again. */
+  /** What was last observed: an unchanged state is not observed again. */
   #observed = ''
   #objects: FollowedObjects = { tables: [], functions: [] }
-  /** How what is followed was defined when the routes were last looked at. */
+  /** Definitions of the followed objects when the routes were last inspected. */
   #inspected: string | undefined
   #isInspecting = false
   #running: Promise<void> | undefined
   /** Ends the session under way. */
   #session = new AbortController()
-  /** Over when the objects are followed, or cannot be for now. */
+  /** Settled once the objects are followed, or cannot be for now. */
   #attempt = Promise.withResolvers<void>()
   #isClosed = false
 
@@ -99,7 +99,10 @@ export class DatabaseFollower implements Changes {
     this.#enter('off')
   }
 
-  /** One session, from finding the capabilities until something ends it; rejects with that. Calls `followed` once this or another process leads. */
+  /**
+   * Runs one session, from finding the capabilities until something ends it; rejects with the reason. Calls `followed`
+   * once this or another process leads.
+   */
   async #runSession(signal: AbortSignal, followed: () => void): Promise<void> {
     const { url, mode: wanted, clock } = this.#options
     const objects = this.#objects
@@ -110,7 +113,7 @@ export class DatabaseFollower implements Changes {
     }
     const control = await connect(url)
     const ending = new Ending()
-    control.on('end', () => ending.end(new Error('the server has closed the connection')))
+    control.on('end', () => ending.end(new Error('the server closed the connection')))
     signal.addEventListener('abort', () => ending.end(signal.reason))
     try {
       const capabilities = await ending.unless(findCapabilities(control, wanted, objects))
@@ -132,7 +135,7 @@ export class DatabaseFollower implements Changes {
     }
   }
 
-  /** Has the routes looked at where something is not defined as it was when they last were. */
+  /** Has the routes inspected if a definition has changed since the last inspection. */
   #compare({ definitions }: CatalogSnapshot): void {
     if (definitions === this.#inspected || this.#isInspecting) return
     this.#isInspecting = true
@@ -164,7 +167,7 @@ export class DatabaseFollower implements Changes {
   }
 }
 
-/** The same whatever order the routes are in. */
+/** The same objects in a fixed order, whatever order the routes are in. */
 function normalized({ tables, functions }: FollowedObjects): FollowedObjects {
   return {
     tables: tables
@@ -174,9 +177,9 @@ function normalized({ tables, functions }: FollowedObjects): FollowedObjects {
   }
 }
 
-/** Ends a session, politely if the other side still answers. */
+/** Ends a session, in an orderly way if the server still answers. */
 async function hangUp(control: Client, clock: Clock): Promise<void> {
   const late = new Promise<void>((resolve) => void clock.after(200, resolve))
-  await Promise.race([control.end(), late]).catch(() => {}) // it may be lost already
+  await Promise.race([control.end(), late]).catch(() => {}) // the connection may be lost already
   control.connection.stream.destroy()
 }

@@ -1,4 +1,4 @@
-// A session of following: one process of a fleet is elected, and leads.
+// A session of following: one process of a fleet is elected leader, and follows for all.
 import { createHash, randomBytes } from 'node:crypto'
 import { type FollowedObjects, objectTags } from '../tags.ts'
 import type { Capabilities } from './capabilities.ts'
@@ -12,16 +12,19 @@ import { type Client, type Ending, query } from './session.ts'
 import type { ChangeStream, StreamListener } from './stream.ts'
 
 const heartbeatMs = 1000
-/** How often a process that waits tries to lead. */
+/** Interval at which a waiting process tries to lead, in milliseconds. */
 const retryMs = 1000
-/** Each so many tries to lead: a look at how what is followed is defined. */
+/** A waiting process reads the catalog once in this many tries. */
 const waitingLooks = 5
-/** The most that nothing comes back, while the server looks alive. A large transaction may hold heartbeats up for a while. */
+/**
+ * Longest time without a returned heartbeat, while the server looks alive. A large transaction may delay heartbeats for
+ * a while.
+ */
 const silentMs = 15_000
 
 export interface LeaderSessionOptions
   extends Pick<DatabaseFollowerOptions, 'url' | 'consumer' | 'clock' | 'random' | 'visible'> {
-  /** Names the processes of which one leads. */
+  /** Name of the fleet: one of its processes leads. */
   fleet: string
   control: Client
   capabilities: Capabilities
@@ -29,17 +32,17 @@ export interface LeaderSessionOptions
   /** Ends with `control`, and when `signal` aborts. */
   ending: Ending
   signal: AbortSignal
-  /** Another process leads, or this one does: told again and again. */
+  /** Called again and again: another process leads, or this one does. */
   became(state: 'waiting' | 'leading'): void
-  /** Given each look at the catalog. */
+  /** Called with each reading of the catalog. */
   looked(catalog: CatalogSnapshot): void
 }
 
-/** Waits until no other process of the fleet leads; then hands on what changes, with a heartbeat each second. */
+/** Waits until no other process of the fleet leads. Then hands on changes, with a heartbeat each second. */
 export class LeaderSession implements StreamListener {
   readonly #options: LeaderSessionOptions
   readonly #watch: CatalogWatch
-  /** Heartbeats under way, by number, and when each was sent. */
+  /** Heartbeats under way: when each number was sent. */
   readonly #sentAt = new Map<number, number>()
   #returnedAt: number
   #isOver = false
@@ -51,7 +54,7 @@ export class LeaderSession implements StreamListener {
     this.#returnedAt = clock.now()
   }
 
-  /** Goes on until something ends the session; rejects with that. */
+  /** Runs until something ends the session; rejects with the reason. */
   async run(): Promise<never> {
     let stream: ChangeStream | undefined
     try {
@@ -60,7 +63,7 @@ export class LeaderSession implements StreamListener {
       return await this.#lead(stream)
     } finally {
       this.#isOver = true
-      await stream?.close().catch(() => {}) // it may be what was lost
+      await stream?.close().catch(() => {}) // the stream itself may have failed
     }
   }
 
@@ -91,7 +94,7 @@ export class LeaderSession implements StreamListener {
       if (stream !== undefined) return stream
       became('waiting')
       await ending.unless(pause(retryMs, signal, this.#options))
-      // Whoever leads tells what has changed, but what this process's routes read it does not know.
+      // The leader reports changes, but does not know which tables the routes of this process read.
       if (tries % waitingLooks === 0) looked(await ending.unless(readCatalog(control, objects)))
     }
   }
@@ -106,8 +109,8 @@ export class LeaderSession implements StreamListener {
       await ending.unless(this.#watch.refresh())
       looked(this.#watch.catalog)
       if (clock.now() - this.#returnedAt <= silentMs) continue
-      const hint = capabilities.mode === 'notify' ? ': is a pooler in between?' : ''
-      throw new Error(`no heartbeat has come back for ${silentMs / 1000} seconds${hint}`)
+      const hint = capabilities.mode === 'notify' ? '; is a connection pooler between onramp and PostgreSQL?' : ''
+      throw new Error(`no heartbeat has returned for ${silentMs / 1000} seconds${hint}`)
     }
   }
 
@@ -116,7 +119,7 @@ export class LeaderSession implements StreamListener {
     const { capabilities, fleet, objects } = this.#options
     const name = leaderName(fleet, objects)
     const stream = await (capabilities.mode === 'notify' ? this.#openByLock(name) : this.#openBySlot(name))
-    if (this.#isOver) await stream?.close() // nobody waits for it any more
+    if (this.#isOver) await stream?.close() // the session has ended meanwhile
     return stream
   }
 
@@ -156,12 +159,13 @@ export class LeaderSession implements StreamListener {
   }
 }
 
-/** Tells the heartbeats of a stream from those of all others. */
+/** Distinguishes the heartbeats of one stream from all others. */
 const randomSender = (): string => randomBytes(8).toString('hex')
 
 /**
- * What the leader is elected by. Processes that follow other tables, or tell rows by other columns (a new version is being rolled
- * out), have a leader of their own: one that does not know a column cannot speak for those that do.
+ * The name by which the leader is elected. Processes with other tables, or with other columns that identify rows, have
+ * a leader of their own (a new version is being rolled out). A leader that does not know a column cannot report its
+ * changes.
  */
 function leaderName(fleet: string, objects: FollowedObjects): string {
   const digest = createHash('sha256')

@@ -1,4 +1,4 @@
-// Follows the database by notifications, which triggers send.
+// Following by notifications that triggers send.
 import { expandTags } from '../tags.ts'
 import type { CatalogWatch } from './catalog-watch.ts'
 import { type Client, query } from './session.ts'
@@ -8,15 +8,18 @@ import { notifyChannel } from './triggers.ts'
 
 export interface NotificationOptions {
   control: Client
-  /** Tells its heartbeats from those of others. */
+  /** Distinguishes its heartbeats from those of others. */
   sender: string
   watch: CatalogWatch
   listener: StreamListener
 }
 
 /**
- * Follows the database by notifications, on the session `control`. PostgreSQL delivers one once its transaction is visible, in
- * the order of the commits, and never again: what is told while nobody listens is lost. So each heartbeat takes the same way.
+ * Follows the database by notifications, on the session `control`.
+ *
+ * PostgreSQL delivers a notification once its transaction is visible, in the order of the commits, and never again: one
+ * sent while nobody listens is lost. So each heartbeat takes the same way: it returns after all notifications before
+ * it.
  */
 export async function followByNotify({ control, sender, watch, listener }: NotificationOptions): Promise<ChangeStream> {
   const received = ({ payload = '' }: { payload?: string | undefined }) => {

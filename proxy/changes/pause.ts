@@ -1,7 +1,10 @@
-// A wait of about so long, which an abort ends.
+// A pause of random length around a mean, which an abort ends.
 import type { Clock } from '../clock.ts'
 
-/** Waits about `ms`: processes that wait for the same thing should not all try in one moment. Rejects when `signal` aborts. */
+/**
+ * Waits `ms`, give or take 20 %: processes that wait for the same thing should not all try at one moment. Rejects when
+ * `signal` aborts.
+ */
 export function pause(
   ms: number,
   signal: AbortSignal,

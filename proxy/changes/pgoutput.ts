@@ -1,23 +1,25 @@
-// The replication stream's bytes, read: pure.
+// The decoder of PostgreSQL's replication stream (pgoutput): pure.
 /*
- * The part of PostgreSQL's replication protocol that following changes needs: frames of the replication stream, and the
- * messages of the output plugin pgoutput, protocol version 1 with logical messages (PostgreSQL manual, chapter "Frontend/Backend
- * Protocol", "Streaming Replication Protocol" and "Logical Replication Message Formats"). Pure: bytes in, values out.
+ * The part of PostgreSQL's replication protocol that following changes needs: frames of the replication stream, and
+ * messages of the output plugin pgoutput, protocol version 1 with logical messages. Bytes in, values out.
+ *
+ * PostgreSQL manual, chapter "Frontend/Backend Protocol": "Streaming Replication Protocol" and "Logical Replication
+ * Message Formats".
  */
 
 /** One frame of the replication stream. Positions in the WAL are bytes from its beginning. */
 export type Frame =
   | { kind: 'data'; data: Buffer }
-  /** `walEnd`: up to where everything has been sent. */
+  /** `walEnd`: the server has sent everything up to here. */
   | { kind: 'keepalive'; walEnd: bigint; isReplyWanted: boolean }
 
 export interface Column {
   name: string
-  /** Whether it belongs to the replica identity: only these are in a `key` row. */
+  /** Whether it belongs to the replica identity: an old row with `isKeyOnly` has only these. */
   isKey: boolean
 }
 
-/** A row as text, column by column in the relation's order. `undefined`: not sent, because it is large and has not changed. */
+/** A row as text, in the relation's order of columns. `undefined`: not sent, because the value is large and has not changed. */
 export type Row = readonly (string | null | undefined)[]
 
 export type Message =
@@ -27,18 +29,18 @@ export type Message =
   | { kind: 'relation'; oid: number; schema: string; name: string; columns: Column[] }
   | { kind: 'change'; operation: 'insert' | 'update' | 'delete'; oid: number; rows: () => Rows }
   | { kind: 'truncate'; oids: number[] }
-  /** What `pg_logical_emit_message` was given. */
+  /** The arguments of `pg_logical_emit_message`. */
   | { kind: 'message'; isTransactional: boolean; prefix: string; content: string }
   /** Types and origins: nothing here depends on them. */
   | { kind: 'other' }
 
-/** What a change says of its row. `old`: all of it, or (`isKeyOnly`) only the replica identity; nothing where that is as before. */
+/** The rows of a change. `old`: the whole row, or (`isKeyOnly`) only its replica identity; absent if that has not changed. */
 export interface Rows {
   old?: { row: Row; isKeyOnly: boolean }
   new?: Row
 }
 
-/** Reads one CopyData of the stream. Throws a RangeError for one that is cut off, an Error for one of no known kind. */
+/** Reads one CopyData message of the stream. Throws a RangeError if it is truncated, an Error if its kind is unknown. */
 export function readFrame(chunk: Buffer): Frame {
   const bytes = new Bytes(chunk)
   const kind = bytes.letter()
@@ -52,9 +54,9 @@ export function readFrame(chunk: Buffer): Frame {
   return { kind: 'keepalive', walEnd, isReplyWanted: bytes.uint8() === 1 }
 }
 
-/** The frame that tells the server what it need not keep: everything up to `position`. */
+/** The frame that tells the server it need not keep anything up to `position`. */
 export function standbyStatus(position: bigint): Buffer {
-  const frame = Buffer.alloc(34) // the server's use of our clock, and the reply we could ask for: none
+  const frame = Buffer.alloc(34) // left zero: the client's clock, and the request for a reply
   frame.write('r')
   for (const at of [1, 9, 17]) frame.writeBigUInt64BE(position, at)
   return frame
@@ -62,7 +64,7 @@ export function standbyStatus(position: bigint): Buffer {
 
 const operations = { I: 'insert', U: 'update', D: 'delete' } as const
 
-/** Reads one message of pgoutput. Rows are read only when they are asked for. Throws as {@link readFrame} does. */
+/** Reads one message of pgoutput. Rows are read only on demand. Throws as {@link readFrame} does. */
 export function readMessage(data: Buffer): Message {
   const bytes = new Bytes(data)
   const kind = bytes.letter()
@@ -133,7 +135,7 @@ function readRow(bytes: Bytes): Row {
   })
 }
 
-/** Reads on and on through bytes; reading past their end is a RangeError. */
+/** Reads bytes in sequence; reading past their end throws a RangeError. */
 class Bytes {
   readonly #bytes: Buffer
   #at: number
@@ -152,7 +154,7 @@ class Bytes {
     return at
   }
   skip(length: number): void {
-    if (this.#at + length > this.#bytes.length) throw new RangeError('the replication stream is cut off')
+    if (this.#at + length > this.#bytes.length) throw new RangeError('a message of the replication stream is truncated')
     this.#at += length
   }
   letter(): string {
@@ -177,7 +179,7 @@ class Bytes {
   /** Text up to a zero byte. */
   text(): string {
     const end = this.#bytes.indexOf(0, this.#at)
-    if (end < 0) throw new RangeError('the replication stream is cut off')
+    if (end < 0) throw new RangeError('a message of the replication stream is truncated')
     const text = this.#bytes.toString('utf8', this.#at, end)
     this.#at = end + 1
     return text
@@ -188,7 +190,7 @@ class Bytes {
     const at = this.#take(length)
     return this.#bytes.toString('utf8', at, at + length)
   }
-  /** `read` so many times, with nothing set aside beforehand: the number may be wrong. */
+  /** Calls `read` so many times. Allocates nothing in advance: the count may be wrong. */
   times<T>(count: number, read: () => T): T[] {
     const all: T[] = []
     for (let i = 0; i < count; i++) all.push(read())

@@ -1,25 +1,28 @@
-// The publication: what it lacks, what nobody can follow: pure.
+// The publication: missing tables, replica identities, and tables that cannot be followed: pure.
 import { type CatalogSnapshot, publication, type Relation } from './catalog.ts'
 
-/** Whether its rows change in a way that a replication stream, or a trigger, can show. */
+/** The advice on a table that could be followed, and is not. */
+export const advice = 'run onramp check --db --print-sql to get the missing SQL'
+
+/** Whether a replication stream, or a trigger, can show the changes of its rows. */
 export const isFollowable = ({ kind, isPermanent, isSystem }: Relation): boolean =>
   (kind === 'r' || kind === 'p') && isPermanent && !isSystem
 
 const isStored = ({ kind }: Relation): boolean => kind !== 'v'
 
-/** What lacks of the publication: tables to add, a partition by the table it is a part of. */
+/** Tables that the publication lacks. A partition is covered by its partitioned table, unless it is followed itself. */
 export function unpublished(catalog: CatalogSnapshot): Relation[] {
   return catalog.found.filter(
     (relation) => isFollowable(relation) && !relation.isPublished && (relation.isTop || !relation.isPartition),
   )
 }
 
-/** Whether PostgreSQL goes on taking updates of it once it is published. */
+/** Whether PostgreSQL still accepts updates of it once it is published. */
 export const isUpdatable = ({ kind, hasIdentity }: Relation): boolean => kind === 'p' || hasIdentity
 
 /**
- * The statement that completes the publication, if anything lacks. With `isAll`, tables too that need a replica identity first
- * ({@link identitySql}); a partitioned one has to give one to its future partitions.
+ * The statement that completes the publication, if tables are missing. With `isAll` it includes tables that need a
+ * replica identity first ({@link identitySql}); a partitioned one has to give one to its future partitions.
  */
 export function publicationSql(catalog: CatalogSnapshot, isThere: boolean, isAll: boolean): string[] {
   const lacking = catalog.found.filter((relation) => isFollowable(relation) && !relation.hasIdentity)
@@ -39,8 +42,8 @@ export function publicationSql(catalog: CatalogSnapshot, isThere: boolean, isAll
 }
 
 /**
- * The statements that give tables a replica identity: those that have none, so that they can be published, and those where that of
- * a changed row does not tell its old value in a column that routes tell rows by.
+ * The statements that give tables a replica identity. Tables without one need it to be published. Others need it where
+ * theirs does not send the old value of a column by which routes identify rows.
  */
 export function identitySql(catalog: CatalogSnapshot): string[] {
   const statements = catalog.found
@@ -50,7 +53,7 @@ export function identitySql(catalog: CatalogSnapshot): string[] {
       if (kind === 'p')
         return hasIdentity
           ? []
-          : [`-- PostgreSQL will refuse to update partitions of ${sql} to come that have no replica identity.`]
+          : [`-- PostgreSQL will refuse updates of future partitions of ${sql} that have no replica identity.`]
       if (hasIdentity && columns.every((column) => identity.includes(column))) return []
       const usable = candidates.find((candidate) => columns.every((column) => candidate.columns.includes(column)))
       const how = usable === undefined ? 'FULL' : `USING INDEX ${lastPart(usable.index)}`
@@ -64,24 +67,24 @@ function lastPart(name: string): string {
   return /("(?:[^"]|"")*"|[^".]+)$/.exec(name)?.[0] ?? name
 }
 
-/** What will not be noticed, a sentence each, where what can be noticed is not `isCovered`. */
+/** Changes that will not be noticed, one sentence each. `isCovered`: whether changes of a relation are noticed. */
 export function unfollowed(catalog: CatalogSnapshot, isCovered: (relation: Relation) => boolean): string[] {
   const sentences = [...catalog.tables.keys()]
     .filter((table) => !catalog.shapes.has(table))
-    .map((table) => `${table} is not there.`)
+    .map((table) => `Changes of ${table} are not noticed: it does not exist.`)
   for (const relation of catalog.found.filter(isStored)) {
     const { table, sql } = relation
     const is = why(relation)
     if (is !== undefined) sentences.push(`Changes of ${sql} are not noticed: ${is}.`)
-    else if (!isCovered(relation)) sentences.push(`Changes of ${sql} (${table}) are not noticed yet.`)
+    else if (!isCovered(relation)) sentences.push(`Changes of ${sql} (${table}) are not noticed yet: ${advice}.`)
   }
   return [...new Set(sentences)]
 }
 
 function why({ kind, isPermanent, isSystem }: Relation): string | undefined {
-  if (isSystem) return 'it is a table of the system'
-  if (kind === 'm') return 'it is a materialized view (a REFRESH is, unless it is CONCURRENTLY)'
+  if (isSystem) return 'it is a system table'
+  if (kind === 'm') return 'it is a materialized view (only a REFRESH without CONCURRENTLY is noticed)'
   if (kind === 'f') return 'it is a foreign table'
   if (!isPermanent) return 'it is unlogged or temporary'
-  return kind === 'r' || kind === 'p' ? undefined : 'it is no table'
+  return kind === 'r' || kind === 'p' ? undefined : 'it is not a table'
 }

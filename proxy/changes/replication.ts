@@ -1,4 +1,4 @@
-// Follows the database by logical replication: a temporary slot, a stream, what it tells.
+// Following by logical replication: a temporary slot, its stream, and the reports from it.
 import type { Clock } from '../clock.ts'
 import { sqlState } from '../sql-state.ts'
 import { tableTags } from '../tags.ts'
@@ -11,8 +11,9 @@ import { type Transaction, Transactions } from './transaction.ts'
 import { type AskVisible, seenBy, Unseen, UntilVisible, widen } from './visibility.ts'
 
 /**
- * After something has come, this long passes until the next is read, in milliseconds: small transactions that follow closely are taken together, which
- * leaves more of the machine to those who write them. What comes in larger pieces is read as it comes.
+ * After data with the end of a transaction, the stream is not read for `ms` milliseconds. So small transactions that
+ * follow closely are read together, which leaves more of the machine to the writers. Data of `belowBytes` or more
+ * causes no pause.
  */
 const gather = { ms: 10, belowBytes: 65_536 }
 
@@ -22,9 +23,9 @@ const inUse = '42710'
 export interface ReplicationOptions {
   url: string
   slot: string
-  /** Tells its heartbeats from those of others. */
+  /** Distinguishes its heartbeats from those of others. */
   sender: string
-  /** Another session, which is asked what the stream does not tell. */
+  /** Another session, for queries on what the stream does not show. */
   control: Client
   watch: CatalogWatch
   listener: StreamListener
@@ -34,28 +35,33 @@ export interface ReplicationOptions {
 }
 
 /**
- * Follows the database by logical replication over a connection of its own, through the temporary slot `slot`: it is gone with its
- * connection, so that the server never keeps WAL for a process that is not there.
+ * Follows the database by logical replication over a connection of its own, through the temporary slot `slot`. The slot
+ * ends with its connection, so the server never keeps WAL for a process that is gone.
  */
 export class ReplicationStream implements ChangeStream {
   readonly #options: ReplicationOptions
   readonly #connection: Client
   readonly #transactions: Transactions
-  /** Committed, and not visible to all yet. */
+  /** Committed, and not yet visible to every new snapshot. */
   readonly #pending: UntilVisible<Transaction>
   readonly #unseen: Unseen
-  /** A transaction's number the server has told lately. */
+  /** A transaction id that the server has reported recently. */
   #recentXid = 0n
-  /** Up to here in the WAL all has been taken. */
+  /** Everything up to here in the WAL has been taken. */
   #position = 0n
-  /** A transaction has ended in what has been read since the last pause. */
+  /** A transaction has ended since the last pause. */
   #hasEnded = false
   #isOver = false
 
   /**
-   * Resolves to nothing when another session has the slot. Everything that is committed after it has resolved is told. Of what is
-   * in progress at that moment, a commit may be in the WAL already, before the slot's begin, and not be visible yet: so what of
-   * that ends without having been seen in the stream by the next heartbeat counts as missed.
+   * Resolves to nothing when another session has the slot. Every transaction that commits after this has resolved is
+   * reported.
+   *
+   * Transactions in progress at that moment may be missed:
+   *   1. a commit is written to the WAL before the slot begins, and is not visible yet
+   *   2. the slot begins after it, so the stream never shows the transaction
+   *   3. the commit becomes visible: the transaction has ended without having been seen
+   *   4. the next heartbeat is sent and returns: the transaction counts as missed
    */
   static async open(options: ReplicationOptions): Promise<ReplicationStream | undefined> {
     const connection = await connect(options.url, { replication: 'database', wal_sender_timeout: '10s' })
@@ -63,7 +69,7 @@ export class ReplicationStream implements ChangeStream {
     try {
       return (await stream.#begin()) ? stream : undefined
     } catch (error) {
-      stream.#cut() // else it would hold the slot, and follow for nobody
+      stream.#cut() // else it would hold the slot without following
       throw error
     }
   }
@@ -81,7 +87,7 @@ export class ReplicationStream implements ChangeStream {
       clock,
     )
     connection.on('error', (error) => this.#fail(error))
-    connection.on('end', () => this.#fail(new Error('the server has ended the replication stream')))
+    connection.on('end', () => this.#fail(new Error('the server ended the replication stream')))
     connection.connection.on('copyData', ({ chunk }) => this.#take(chunk))
   }
 
@@ -99,7 +105,7 @@ export class ReplicationStream implements ChangeStream {
     await this.#connection.end()
   }
 
-  /** Resolves to whether it has begun: not where another session has the slot. */
+  /** Resolves to whether the stream has begun: not if another session has the slot. */
   async #begin(): Promise<boolean> {
     const { control, watch } = this.#options
     this.#recentXid = await newestXid(control)
@@ -111,10 +117,10 @@ export class ReplicationStream implements ChangeStream {
     return true
   }
 
-  /** Resolves to whether there is a slot: none where another session has it. */
+  /** Resolves to whether the slot was made: not if another session has it. */
   async #makeSlot(): Promise<boolean> {
     const { control, slot, signal } = this.#options
-    // Making the slot waits for transactions in progress, and the server does not notice there that nobody waits any more.
+    // Making the slot waits for transactions in progress. Meanwhile the server does not notice that its client is gone.
     const { processID } = this.#connection
     const cancel = () => void control.query('select pg_terminate_backend($1)', [processID]).catch(() => {})
     signal.addEventListener('abort', cancel, { once: true })
@@ -144,7 +150,7 @@ export class ReplicationStream implements ChangeStream {
   #gather(): void {
     const { stream: socket } = this.#connection.connection
     socket.on('data', ({ length }: Buffer) => {
-      // Where no transaction has ended, the rest of one may be on its way.
+      // No transaction has ended: the rest of one may be on its way.
       if (this.#isOver || length >= gather.belowBytes || !this.#hasEnded) return
       this.#hasEnded = false
       socket.pause()
@@ -164,7 +170,7 @@ export class ReplicationStream implements ChangeStream {
   #takeFrame(chunk: Buffer): void {
     const frame = readFrame(chunk)
     if (frame.kind === 'keepalive') {
-      // With nothing half read, what has been sent is what has been taken.
+      // Outside a transaction, everything that was sent has been taken.
       if (frame.walEnd > this.#position && !this.#transactions.isInside) this.#position = frame.walEnd
       if (frame.isReplyWanted) this.#acknowledge()
       return
@@ -181,19 +187,19 @@ export class ReplicationStream implements ChangeStream {
     this.#pending.add(xid, transaction)
   }
 
-  /** Tells the server what it need not keep. */
+  /** Tells the server which WAL it need not keep. */
   #acknowledge(): void {
     this.#connection.connection.sendCopyFromChunk(standbyStatus(this.#position))
   }
 
-  /** Tells of a transaction that every new snapshot sees. */
+  /** Reports a transaction that every new snapshot sees. */
   #deliver({ tags, unknown, heartbeats }: Transaction): Promise<void> | undefined {
     if (unknown.size > 0) return this.#lookUp(tags, unknown, heartbeats)
     this.#tell([...tags], heartbeats)
     return undefined
   }
 
-  /** The same, where relations were changed that the catalog had not shown. */
+  /** The same for a transaction with changed relations that the catalog did not show: reads the catalog again first. */
   async #lookUp(tags: Set<string>, unknown: Set<string>, heartbeats: readonly number[]): Promise<void> {
     const { watch } = this.#options
     await watch.refresh()
@@ -223,7 +229,7 @@ export class ReplicationStream implements ChangeStream {
   }
 }
 
-/** Transactions in progress that have written to `relations`, which their locks tell. */
+/** Transactions in progress that have written to `relations`, according to their locks. */
 async function writing(control: Client, relations: readonly string[]): Promise<bigint[]> {
   const rows = await query<{ xid: string }>(
     control,

@@ -1,10 +1,10 @@
-// The sessions that following the database needs, and what ends one.
+// The database sessions for following, and the end of one.
 import type { EventEmitter } from 'node:events'
 import type { Socket } from 'node:net'
 import pg from 'pg'
 import { parseIntoClientConfig } from 'pg-connection-string'
 
-/** A session that follows, with what pg keeps to itself of its connection and replication needs. */
+/** A session for following, with the private members of pg that replication needs. */
 export type Client = pg.Client & {
   processID: number
   connection: EventEmitter<{ copyData: [{ chunk: Buffer }]; replicationStart: [] }> & {
@@ -13,12 +13,12 @@ export type Client = pg.Client & {
   }
 }
 
-/** The most an answer of the server takes, beside the making of a slot: past this it is not there any more. */
+/** Timeout of one answer, in milliseconds; making a slot has none. After that the server counts as gone. */
 const patienceMs = 5000
 
 /**
- * Opens a session of its own for following. It may write (a logical message is written), and what it commits waits for no standby.
- * A loss is told by the query that meets it, and by its events.
+ * Opens a separate session for following. It may write (for logical messages), and its commits wait for no standby. A
+ * lost connection rejects the query that meets it, and emits events.
  */
 export async function connect(url: string, { replication, ...settings }: Record<string, string> = {}): Promise<Client> {
   const address = parseIntoClientConfig(url)
@@ -38,25 +38,31 @@ export async function connect(url: string, { replication, ...settings }: Record<
     keepAlive: true,
     ...(replication !== undefined && { replication }),
   }) as Client
-  client.on('error', () => {}) // whoever asks next is told
+  client.on('error', () => {}) // the next query rejects
   await client.connect()
   return client
 }
 
-/** Runs one statement, and gives up on it, and the session, when no answer comes. One with a `name` is parsed once a session. */
+/**
+ * Runs one statement. If no answer comes, it gives up the statement, and the session with it. A statement with a `name`
+ * is parsed once a session.
+ */
 export async function query<R extends pg.QueryResultRow>(
   client: Client,
   text: string,
   values: readonly unknown[] = [],
   name?: string,
 ): Promise<R[]> {
-  // Of `query_timeout` pg's types do not know.
+  // pg's types lack `query_timeout`.
   const config = { text, values: [...values], query_timeout: patienceMs, ...(name !== undefined && { name }) }
   const { rows } = await client.query<R>(config)
   return rows
 }
 
-/** The end of a session, told to whoever waits for something then. (A promise that all waits were raced against would remember them all.) */
+/**
+ * The end of a session: rejects the waits under way. (One promise that all waits were raced against would keep all of
+ * them alive.)
+ */
 export class Ending {
   readonly #waiting = new Set<(error: unknown) => void>()
   #ended: { error: unknown } | undefined
@@ -67,7 +73,7 @@ export class Ending {
     this.#waiting.clear()
   }
 
-  /** The result of `work`; rejects with what ends the session, if that comes first. */
+  /** The result of `work`; rejects with the reason for the end of the session, if that comes first. */
   unless<T>(work: Promise<T>): Promise<T> {
     const { promise, resolve, reject } = Promise.withResolvers<T>()
     if (this.#ended !== undefined) reject(this.#ended.error)

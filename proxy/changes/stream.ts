@@ -1,19 +1,19 @@
-// One method of following the database, and what it tells.
+// The interface of a change stream, and of its listener.
 
-/** One method of following, under way. */
+/** A stream of changes, by replication or by notifications. */
 export interface ChangeStream {
-  /** Sends a heartbeat, which takes the way that changes take. */
+  /** Sends a heartbeat, which takes the same way as changes. */
   sendHeartbeat(number: number): Promise<void>
   close(): Promise<void>
 }
 
-/** What a stream of changes tells as it goes. */
+/** Receives the reports of a change stream. */
 export interface StreamListener {
   changed(tags: readonly string[]): void
-  /** Changes of any of the tables may have been missed. */
+  /** Changes of any followed table may have been missed. */
   missed(): void
-  /** The heartbeat of this number has come back, with everything before it. */
+  /** The heartbeat `number` has returned, so everything before it has been reported. */
   heartbeatReturned(number: number): void
-  /** It is over: nothing more will be told. */
+  /** The stream has ended: nothing more will be reported. */
   failed(error: unknown): void
 }

@@ -1,11 +1,11 @@
-// The tags that a transaction's changes are handed on as: pure.
+// Transactions of the replication stream, and the tags they change: pure.
 import { expandTags, type FollowedTable, rowsTag, rowTag, tableTag, tableTags } from '../tags.ts'
 import type { Column, Message, Row } from './pgoutput.ts'
 
-/** What a change of a relation is a change of: the relation itself, what it is a partition or a child of. Keyed by {@link relationKey}. */
+/** The followed tables of a relation: itself, and those it is a partition or a child of. Keyed by {@link relationKey}. */
 export type Relations = ReadonlyMap<string, readonly FollowedTable[]>
 
-/** What is followed, seen from both ends. */
+/** The followed tables, by name and by relation. */
 export interface Watched {
   tables: ReadonlyMap<string, FollowedTable>
   relations: Relations
@@ -13,42 +13,42 @@ export interface Watched {
 
 export const relationKey = (schema: string, name: string): string => JSON.stringify([schema, name])
 
-/** A committed transaction, as far as it matters. */
+/** A committed transaction, as far as it matters here. */
 export interface Transaction {
   xid: number
   tags: Set<string>
-  /** Relations changed that nobody knew of: made a moment ago, or another's. */
+  /** Changed relations that the catalog did not show: new ones, or tables that are not followed. */
   unknown: Set<string>
-  /** Numbers of this process' own heartbeats. */
+  /** Numbers of this process's own heartbeats. */
   heartbeats: number[]
 }
 
-/** More rows of one table than this, and their tags say less than the table's own. */
+/** Most row tags of one table in a transaction. Above that, all rows of the table count as changed. */
 export const maxRowTags = 200
-/** No parameter is longer, so no entry is of such a value. */
+/** In characters. No parameter is longer, so no entry depends on a longer value. */
 export const maxValueLength = 1000
 
-/** Makes transactions out of the messages of one replication stream. Pure; keeps at most `maxRowTags` tags a table. */
+/** Builds transactions from the messages of one replication stream. Pure; keeps at most `maxRowTags` tags a table. */
 export class Transactions {
   readonly #watched: () => Watched
-  /** As the stream has described them, by the number it calls them by. */
+  /** As the stream has described them, by their OID. */
   readonly #described = new Map<number, { key: string; columns: Column[] }>()
   readonly #sender: string
-  /** `whole`: relations of which nothing more can be said than has been. */
+  /** `whole`: relations whose further changes add no tags. */
   #current: (Transaction & { rows: Map<string, Set<string>>; whole: Set<number> }) | undefined
 
-  /** `sender` tells this process' heartbeats from those of others. */
+  /** `sender` distinguishes this process's heartbeats from those of others. */
   constructor(watched: () => Watched, sender: string) {
     this.#watched = watched
     this.#sender = sender
   }
 
-  /** Whether a transaction has begun that has not ended yet. */
+  /** Whether a transaction has begun and not ended yet. */
   get isInside(): boolean {
     return this.#current !== undefined
   }
 
-  /** Takes the next message; the transaction, if that was its commit. */
+  /** Takes the next message. Returns the transaction if the message was its commit. */
   take(message: Message): Transaction | undefined {
     switch (message.kind) {
       case 'begin':
@@ -115,7 +115,7 @@ export class Transactions {
       for (const name of one.columns) {
         const at = columns.findIndex((column) => column.name === name)
         const isKey = columns[at]?.isKey === true
-        // An update sends no old row where the replica identity has not changed.
+        // An update sends no old row if the replica identity has not changed.
         const isOldKnown = operation === 'insert' || isKey || (old !== undefined && !old.isKeyOnly)
         if (at < 0 || !isOldKnown) this.#overflow(one)
         else this.#rows(one, name, [old?.row[at], after?.[at]])
@@ -129,7 +129,7 @@ export class Transactions {
     this.#current?.rows.set(table, tags)
     if (tags.has(rowsTag(table))) return
     for (const value of values) {
-      // NULL equals no parameter, and what is not sent has not changed.
+      // NULL equals no parameter, and a value that is not sent has not changed.
       if (typeof value === 'string' && value.length <= maxValueLength) tags.add(rowTag(table, column, value))
     }
     if (tags.size > maxRowTags) this.#overflow(followed)
@@ -139,7 +139,7 @@ export class Transactions {
     this.#current?.rows.set(followed.table, new Set(tableTags(followed)))
   }
 
-  /** All of a relation may have changed. */
+  /** All rows of a relation may have changed. */
   #touch(key: string): void {
     const followed = this.#watched().relations.get(key)
     if (followed === undefined) this.#current?.unknown.add(key)
@@ -162,21 +162,21 @@ export class Transactions {
   }
 }
 
-/** What somebody has told onramp over the database, by a logical message or a notification. */
+/** A message to onramp over the database: a logical message, or a notification. */
 export interface Notice {
   tags: string[]
-  /** Tags as onramp's own triggers tell them: of a table, and of its rows that are meant. */
+  /** Tags as onramp's own triggers send them: of a table, and of its changed rows. */
   changed: string[]
   heartbeat?: { sender: string; number: number }
 }
 
-/** Reads `{"tags":[...]}` and what onramp tells itself; nothing where it is neither, for everybody may write there. */
+/** Reads `{"tags":[...]}` and onramp's own messages. Anything else is ignored, because every role may write there. */
 export function readNotice(content: string): Notice {
   let given: unknown
   try {
     given = JSON.parse(content)
   } catch {
-    given = undefined // not meant for us, or written wrongly: there is nobody to tell
+    given = undefined // not meant for onramp, or malformed: there is nobody to report it to
   }
   const { tags, changed, beat, sender } = noticeFields(given)
   const isHeartbeat = typeof beat === 'number' && typeof sender === 'string'

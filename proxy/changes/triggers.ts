@@ -1,18 +1,21 @@
-// The triggers that notify changes: what each table needs, and their statements: pure.
+// The triggers that notify changes, and the SQL that creates them: pure.
 import { tagSql } from '../tags.ts'
 import type { CatalogSnapshot, Relation } from './catalog.ts'
 import { isFollowable } from './publication.ts'
 import { maxRowTags, maxValueLength } from './transaction.ts'
 
-/** Where tags are notified, by onramp's triggers and by whoever wants to: `pg_notify('onramp', '{"tags":["county:51059"]}')`. */
+/**
+ * The channel of notified tags, from onramp's triggers and from applications: `pg_notify('onramp',
+ * '{"tags":["county:51059"]}')`.
+ */
 export const notifyChannel = 'onramp'
 
-/** PostgreSQL takes less than 8,000 bytes. */
+/** In bytes. PostgreSQL takes less than 8,000. */
 const maxPayload = 7900
 
 /**
- * What all triggers call. Their arguments are the followed tables that the triggering one belongs to, as JSON; so the names are
- * those onramp uses, whatever the writer's search_path.
+ * The function of all triggers. Its arguments are the followed tables of the triggering relation, as JSON; so the names
+ * are those that onramp uses, whatever the writer's search_path.
  */
 const functionSql = `CREATE SCHEMA IF NOT EXISTS onramp;
 CREATE OR REPLACE FUNCTION onramp.changed() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $function$
@@ -55,7 +58,7 @@ END $function$`
 
 const operations = ['insert', 'update', 'delete', 'truncate'] as const
 
-/** The triggers `relation` needs, by name: with its arguments as the catalog has them, and the statement that makes it. */
+/** The triggers that `relation` needs: each name, its arguments as the catalog has them, and the statement that creates it. */
 export function triggersOf(
   catalog: CatalogSnapshot,
   relation: Relation,
@@ -83,12 +86,12 @@ ALTER TABLE ${relation.sql} ENABLE ALWAYS TRIGGER ${name}`,
 
 const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`
 
-/** Whether all that `relation` needs is there, and knows of the columns routes tell rows by. */
+/** Whether `relation` has all triggers it needs, with the columns by which routes identify rows. */
 export function hasTriggers(catalog: CatalogSnapshot, relation: Relation): boolean {
   return triggersOf(catalog, relation).every(({ name, args }) => relation.triggers.includes(`${name} ${args}`))
 }
 
-/** The statements that make what is missing. */
+/** The statements that create the missing triggers. */
 export function triggerSql(catalog: CatalogSnapshot): string[] {
   const missing = catalog.found.filter((relation) => isFollowable(relation) && !hasTriggers(catalog, relation))
   const statements = missing.flatMap((relation) => triggersOf(catalog, relation).map(({ sql }) => sql))

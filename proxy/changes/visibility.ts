@@ -1,41 +1,44 @@
-// Holds back what a transaction has changed until it can be read.
+// Visibility: holds changes back until every new snapshot sees their transaction.
 import type { Clock } from '../clock.ts'
 
-/** Of transactions, as the numbers of 64 bits the server gives them, which every new snapshot sees: asked now. */
+/** Asks the server which transactions, by their 64-bit ids, every new snapshot sees now. */
 export type AskVisible = () => Promise<(xid: bigint) => boolean>
 
 /**
- * What a snapshot sees, as `pg_current_snapshot` writes it: xmin:xmax:xip, ended before, begun after, and in progress between. The same as
- * `pg_visible_in_snapshot`, of any number of transactions at the price of one question.
+ * The transactions that a snapshot sees, from the text `xmin:xmax:xip` of `pg_current_snapshot`. Those below xmin have
+ * ended, those from xmax on have not begun, and xip lists those in progress between. Equals `pg_visible_in_snapshot`,
+ * for any number of transactions at the cost of one query.
  */
 export function seenBy(snapshot: string): (xid: bigint) => boolean {
   const [, xmin, xmax, xip] = /^(\d+):(\d+):([\d,]*)$/.exec(snapshot) ?? []
-  if (xmin === undefined || xmax === undefined) throw new Error(`this is no snapshot: ${snapshot}`)
+  if (xmin === undefined || xmax === undefined) throw new Error(`not a snapshot: ${snapshot}`)
   const [first, next, running] = [BigInt(xmin), BigInt(xmax), new Set(xip?.split(','))]
   return (xid) => xid < first || (xid < next && !running.has(String(xid)))
 }
 
 /**
- * A transaction's number in a replication stream, of 32 bits, made the one of 64 bits that is nearest to `recentXid`. Any number the server
- * has given out lately will do as that: those in use at a time are less than 2^31 apart.
+ * Extends the 32-bit transaction id of a replication stream to the 64-bit id nearest to `recentXid`. Any id that the
+ * server has assigned recently will do as that: ids in use at one time are less than 2^31 apart.
  */
 export function widen(xid: number, recentXid: bigint): bigint {
   return recentXid + BigInt.asIntN(32, BigInt(xid) - recentXid)
 }
 
-/** What is committed meanwhile is asked for together: each question costs the server about as much as a small transaction. */
+/** Commits of this many milliseconds are asked about together: each query costs the server about as much as a small transaction. */
 const gatherMs = 10
 const askAgainMs = 2
 const askAgainMostMs = 100
 
 /**
- * Holds back what a transaction has changed until new snapshots see it.
+ * Holds the changes of a transaction back until new snapshots see it.
  *
  * A commit is decoded before it is visible:
  *   1. a commit reaches the disk, and the replication stream
- *   2. whoever reads now, because the stream said so, reads the old row, and keeps it as new
- *   3. the commit becomes visible: usually at once, but only once a synchronous standby has confirmed it
- * So the server is asked until it is. Of what is seen at one moment everything is handed on in the order of the commits.
+ *   2. a reader that queries now, because the stream reported the change, reads the old row, and caches it as new
+ *   3. the commit becomes visible: usually at once, but with a synchronous standby only once that has confirmed it
+ *
+ * So the server is asked until the transaction is visible. Transactions found visible together are handed on in the
+ * order of their commits.
  */
 export class UntilVisible<T> {
   readonly #pending = new Map<bigint, T[]>()
@@ -45,7 +48,7 @@ export class UntilVisible<T> {
   #isRunning = false
   #latest = 0
 
-  /** `failed` is told when the server cannot be asked; nothing is handed on after that. */
+  /** `failed` is called when the server cannot be asked. Nothing is handed on after that. */
   readonly #failed: (error: unknown) => void
 
   constructor(
@@ -81,7 +84,7 @@ export class UntilVisible<T> {
 
   async #run(): Promise<void> {
     while (this.#pending.size > 0) {
-      // What comes after the question is meant by the next one.
+      // Items added after the query was sent wait for the next query.
       const asked = [...this.#pending]
       const isVisible = await this.#ask()
       const visible = asked.filter(([xid]) => isVisible(xid))
@@ -93,7 +96,7 @@ export class UntilVisible<T> {
     }
   }
 
-  /** Two milliseconds when some is not visible yet; longer when nothing has come for a while, as a stuck standby has it. */
+  /** 10 ms after all were visible. Else 2 ms; up to 100 ms if nothing has been added for a while, as with a stuck standby. */
   #pause(wasAllVisible: boolean): Promise<void> {
     const waitedMs = this.#clock.now() - this.#latest
     const ms = wasAllVisible ? gatherMs : Math.min(askAgainMostMs, Math.max(askAgainMs, waitedMs / 20))
@@ -102,13 +105,14 @@ export class UntilVisible<T> {
 }
 
 /**
- * The transactions in progress when a stream begins: whether one has ended whose commit the stream does not show, for it was in the
- * WAL before, though not visible. Nobody can tell such a one from one that was rolled back; both count.
+ * The transactions in progress when a stream begins. Finds those that end although the stream does not show their
+ * commit: it was in the WAL before, though not visible. Such a transaction cannot be told from one that was rolled
+ * back, so both count.
  */
 export class Unseen {
   readonly #ask: AskVisible
   readonly #open = new Set<bigint>()
-  /** Ended before the heartbeat of this number was sent: once that is back, their commits are through, or will never be. */
+  /** Ended before the heartbeat of this number was sent. Once that returns, their commits have passed, or never will. */
   readonly #ended = new Map<bigint, number>()
 
   constructor(ask: AskVisible) {
@@ -136,7 +140,7 @@ export class Unseen {
     }
   }
 
-  /** Whether one has ended unseen before the heartbeat `number` was sent, which is back. Says so once. */
+  /** Whether one ended unseen before the heartbeat `number` was sent, which has returned. Each is reported once. */
   passed(number: number): boolean {
     const gone = [...this.#ended].filter(([, before]) => before <= number)
     for (const [xid] of gone) this.#ended.delete(xid)

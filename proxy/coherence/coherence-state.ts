@@ -1,8 +1,11 @@
-// Whether this process is synchronized or degraded, and for how long it has been.
+// The coherence state of this process: starting, synchronized or degraded, and the time degraded.
 import type { Clock } from '../clock.ts'
 import type { Coherence, Observe } from '../observation.ts'
 
-/** Tells when what is held can be verified, and when not any more; a start has `startingMs` until it counts as degraded. */
+/**
+ * Derives the state from the ledger: synchronized while cached entries can be verified, else degraded. A starting
+ * process counts as degraded only after `startingMs`.
+ */
 export class CoherenceState {
   readonly #clock: Clock
   readonly #observe: Observe
@@ -21,13 +24,13 @@ export class CoherenceState {
     return this.#state
   }
 
-  /** Of this process's life. */
+  /** In the life of this process. */
   get degradedSeconds(): number {
     const now = this.#state === 'degraded' ? this.#clock.now() - this.#degradedSince : 0
     return (this.#degradedMs + now) / 1000
   }
 
-  /** Compares `verifiedUntil`, as the ledger has it, with the clock; a change of the state is observed. */
+  /** Compares `verifiedUntil` of the ledger with the clock. A change of the state is observed. */
   update(verifiedUntil: number): void {
     const now = this.#clock.now()
     const state: Coherence = now <= verifiedUntil ? 'synchronized' : 'degraded'

@@ -1,26 +1,29 @@
-// Keeps the ledger synchronized with the log, and knows when it is not.
+// The log follower: keeps the ledger synchronized with the invalidation log, and detects gaps.
 import { CoherenceState } from './coherence-state.ts'
 import type { Invalidation, Position } from './ledger.ts'
 import { type LogDependencies, LogReader, logFailure } from './log-reader.ts'
 import { LogWriter } from './log-writer.ts'
 
-/** How often the log's head is compared with what was applied. */
+/** Interval of comparing the log's head with the applied position, in milliseconds. */
 const verifyMs = 1000
-/** How soon after a gap that could not be mended it is tried again. */
+/** Pause before a failed recovery from a gap is tried again, in milliseconds. */
 const mendMs = 100
-/** For how long one such comparison is good. */
+/** How long one comparison is valid, in milliseconds. */
 const trustMs = 3000
 
 /**
- * Keeps the ledger synchronized with the log, and knows when it is not: once a second it looks where the log stands.
+ * Keeps the ledger synchronized with the invalidation log, and detects when it is not. Once a second it compares the
+ * head of the log with the applied position.
  *
- * A gap, or a head that is not where it was (Redis restarted with what it had saved, or a replica without the tail took over):
- *   1. the ledger is synchronized with nothing: Redis is neither read nor written
- *   2. a barrier of our own is appended, which is after every event we ever applied
- *   3. the ledger goes on from there, and believes nothing stamped before it
- *   4. what this process has published in the last half minute is published once more
+ * A head that is not where it was counts as a gap: Redis restarted with an older snapshot, or a replica without the
+ * tail took over. Recovery from a gap:
+ *   1. the ledger leaves the log: Redis is neither read nor written
+ *   2. this process appends a barrier, which is after every event it ever applied
+ *   3. the ledger continues from the barrier, and distrusts every stamp before it
+ *   4. this process appends again what it has published in the last half minute
  *
- * Not verified for three seconds is 'degraded': the ledger calls what it is asked 'unverified', and entries live a few seconds.
+ * After three seconds without a valid comparison the state is 'degraded'. The ledger's verdict is then 'unverified',
+ * and entries are served for a few seconds only.
  */
 export class LogFollower {
   readonly #dependencies: LogDependencies
@@ -30,12 +33,12 @@ export class LogFollower {
   #isDatabaseFollowed = false
   #isClosed = false
   #hasJoined = false
-  /** Since the last connection, or gap, the log was seen to continue what was applied. */
+  /** Since the last connection, or gap, the log has been found to continue the applied prefix. */
   #isChecked = false
   #sharedUntil = Number.NEGATIVE_INFINITY
   #beat: string | undefined
   #beatAt = Number.NEGATIVE_INFINITY
-  /** There was a gap, and no barrier yet. */
+  /** There was a gap, and no barrier has been appended yet. */
   #isLost = false
   #gaps = 0
   #checking: Promise<void> | undefined
@@ -54,18 +57,18 @@ export class LogFollower {
     })
   }
 
-  /** Tells whether somebody is to follow the database: then a log without a beat is as good as none. */
+  /** Says whether any process is to follow the database. If so, a log without new beats verifies nothing. */
   databaseFollowed(isFollowed: boolean): void {
     this.#isDatabaseFollowed = isFollowed
   }
 
-  /** Begins; resolves when the log has been asked once, whatever came of it. */
+  /** Begins. Resolves after the first check of the log, successful or not. */
   async start(): Promise<void> {
     await this.check()
     void this.#reader.run()
   }
 
-  /** Whether what other processes have kept may be looked at, and they be given what this one keeps. */
+  /** Whether this process may read the entries of other processes from Redis, and write its own there. */
   get isShared(): boolean {
     const { log, ledger, clock } = this.#dependencies
     return (
@@ -90,15 +93,17 @@ export class LogFollower {
   }
 
   /**
-   * Appends `invalidation`, whose transactions must be visible by now. When this resolves, this process serves nothing older;
-   * with a position, neither does anybody who has applied that. Without one the log could not be reached: it is applied here,
-   * and the log is not used until it has it.
+   * Appends `invalidation`, whose transactions must be visible by now. Once this resolves, this process serves nothing
+   * older.
+   *
+   * With a position, no process that has applied that position serves anything older either. Without one the log was
+   * unreachable: the invalidation is applied here, and Redis is not used until the log has it.
    */
   publish(invalidation: Invalidation): Promise<Position | undefined> {
     return this.#writer.publish(invalidation)
   }
 
-  /** Waits until what `position` names has been applied: at most `ms`. Resolves to whether it has. */
+  /** Waits until `position` has been applied, at most `ms`. Resolves to whether it has. */
   async reached(position: Position, ms: number): Promise<boolean> {
     const { ledger, clock } = this.#dependencies
     if (position.pos > ledger.position.pos && this.#isChecked) {
@@ -112,7 +117,7 @@ export class LogFollower {
     return ledger.holds(position)
   }
 
-  /** The database was followed up to a moment ago, and all that came of it is in the log. */
+  /** Writes a beat: the database was followed up to a moment ago, and all its changes up to then are in the log. */
   async beat(): Promise<void> {
     const { log } = this.#dependencies
     if (this.#writer.hasUnpublished || !log.isReachable) return
@@ -120,7 +125,7 @@ export class LogFollower {
     if (!log.isShared) await this.check()
   }
 
-  /** Compares the log's head with what was applied, and mends what there is to mend. One at a time. */
+  /** Compares the head of the log with the applied position, and recovers from a gap. One check at a time. */
   check(): Promise<void> {
     const { ledger, clock } = this.#dependencies
     this.#checking ??= this.#check()
@@ -155,7 +160,7 @@ export class LogFollower {
     if (!ledger.isSynchronized) await this.#join()
     await this.#writer.publishPending()
     if (!ledger.isSynchronized) return // another gap meanwhile
-    // Not by the time alone: what was published before a long loss of the log may be what it has lost.
+    // Only after a successful check, not by age alone: a log that was unreachable for long may have lost these events.
     this.#writer.forget(asked)
     this.#isChecked = true
     this.#sharedUntil = asked + trustMs
@@ -168,19 +173,19 @@ export class LogFollower {
     ledger.verifiedUntil = Math.min(logUntil, databaseUntil)
   }
 
-  /** Whether `head` is what was applied, once all that leads to it has been. */
+  /** Applies all events up to `head`. Resolves to whether `head` is then part of the applied log. */
   async #continues(head: Position): Promise<boolean> {
     const { ledger } = this.#dependencies
-    // Twice: one that was under way may have read before the head was.
+    // Twice: a catch-up already under way may have read the log before `head` was read.
     for (let i = 0; i < 2 && head.pos > ledger.position.pos; i += 1) await this.#reader.catchUp()
     return ledger.holds(head)
   }
 
-  /** Starts with all the log still holds; after a gap, with a barrier. */
+  /** Joins the log: at the start with all events that it still holds, after a gap with a barrier. */
   async #join(): Promise<void> {
     const { log, ledger } = this.#dependencies
     if (!this.#hasJoined && (await this.#joinAtBeginning())) return
-    // Appended now, after the gap was noticed: whatever we have applied is before it.
+    // Appended after the gap was detected, so all events applied here are before it.
     const barrier = await log.append({ tags: [], soft: false, cause: 'barrier' })
     this.#hasJoined = true
     this.#isLost = false
@@ -188,7 +193,7 @@ export class LogFollower {
     this.#writer.publishRecentAgain()
   }
 
-  /** Applies all that the log still holds. Resolves to whether that worked. */
+  /** Applies all events that the log still holds. Resolves to whether that worked. */
   async #joinAtBeginning(): Promise<boolean> {
     const { log, ledger } = this.#dependencies
     const events = await log.read(0)
@@ -209,7 +214,7 @@ export class LogFollower {
     this.#isChecked = false
     this.#gaps += 1
     ledger.lose()
-    // What is held may be older than what was missed.
+    // Cached entries may be older than the missed events.
     ledger.verifiedUntil = clock.now() - 1
     observe({ kind: 'log-gap' })
     void this.check()

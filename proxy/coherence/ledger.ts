@@ -1,51 +1,59 @@
-// What has been invalidated, and whether an entry is older than that: pure.
+// The ledger: the applied invalidations, and whether an entry is older than one of them: pure.
 import type { Cause } from '../observation.ts'
 import { everything } from '../tags.ts'
 
-/** Names a prefix of the invalidation log: its last event. The id is chained, so equal names mean equal prefixes. */
+/** Names a prefix of the invalidation log by its last event. The ids are chained, so equal positions mean equal prefixes. */
 export interface Position {
   readonly pos: number
   readonly id: string
 }
 
-/** The moment an entry was read, in the ledger's terms: no invalidation applied after it is known to be in the entry. */
+/** The moment of a read, in the ledger's terms: the entry may lack every invalidation that was applied after it. */
 export interface Stamp extends Position {
-  /** Invalidations and gaps this process had applied. */
+  /** Number of invalidations and gaps that this process had applied. */
   readonly seq: number
 }
 
 /**
- * What the ledger says of an entry: nothing it was made from has changed, or changed softly, or nobody can tell just now; or it is older than
- * something that was missed, and nobody ever will; or what it was made from has changed.
+ * The ledger's verdict on an entry.
+ *
+ * - `current`: nothing has invalidated it since it was read
+ * - `soft`: a soft invalidation has touched it
+ * - `unverified`: no invalidation is known, but this process may have missed some for the moment
+ * - `missed`: it is older than a gap in the log; whether the lost events touched it will never be known
+ * - `invalid`: an invalidation has touched it, or it can never be verified
  */
 export type Verdict = 'current' | 'soft' | 'unverified' | 'missed' | 'invalid'
 
-/** Whether nothing is known, or may have been missed, that an entry does not hold. */
+/** Whether the entry lacks no invalidation that is known, or that a gap may have hidden. */
 export function isGood(verdict: Verdict): boolean {
   return verdict !== 'invalid' && verdict !== 'missed'
 }
 
 export interface Invalidation {
-  /** Tags touched; `*` touches every entry. */
+  /** Touched tags; `*` touches every entry. */
   readonly tags: readonly string[]
   readonly cause: Cause
-  /** Soft: what is touched may be served once more while it is refreshed. */
+  /** Soft: a touched entry may be served once more while it is refreshed. */
   readonly soft: boolean
 }
 
-/** An invalidation with its place in the log; `prev` is the id of the event before it. */
+/** An invalidation with its position in the log; `prev` is the id of the event before it. */
 export interface Event extends Position, Invalidation {
   readonly prev: string
 }
 
-/** What the ledger needs to know of an entry, or of a fill under way. `readAt`: milliseconds on this host's monotonic clock. */
+/**
+ * The properties of an entry, or of a fill under way, that the ledger judges. `readAt`: milliseconds on this host's
+ * monotonic clock.
+ */
 export interface Stamped {
   readonly stamp: Stamp
   readonly tags: readonly string[]
   readonly readAt: number
 }
 
-/** The position of who is synchronized with no log: it verifies nothing. */
+/** The position of a ledger that is synchronized with no log: it verifies nothing. */
 export const nowhere: Position = { pos: -1, id: '' }
 
 interface Moment {
@@ -54,24 +62,28 @@ interface Moment {
 }
 
 /**
- * Judges whether anything an entry was made from has been invalidated since it was read. One a process; pure, synchronous.
+ * Judges whether an entry has been invalidated since it was read. One ledger a process; pure, synchronous.
  *
- * It applies the invalidation log in order. `stamp()` is taken in the same tick as, and before, the SQL of a fill is sent; since
- * an event is appended only once its transaction is visible, what is read then holds every event of the prefix it names.
+ * It applies the invalidation log in order. Why an answer reflects every event of the prefix that its stamp names:
+ *   1. a transaction becomes visible
+ *   2. its event is appended to the log, never before 1
+ *   3. this process applies the event
+ *   4. a fill takes `stamp()`, and sends its SQL after that in the same tick: the SQL sees the transaction
  *
- * - An entry of this process (`verdict`) is compared by `seq`, the count of what was applied here.
- * - An entry any process may have written (`verdictShared`) is compared by the prefix its filler had applied: it must be a
- *   prefix of this log too, and no event beyond it may touch the entry.
+ * - `verdict` judges an entry of this process by `seq`, the count of what was applied here.
+ * - `verdictShared` judges an entry that any process may have written, by the prefix its filler had applied. That must
+ *   be a prefix of this log too, and no event after it may touch the entry.
  *
- * A gap (an event that does not continue the chain) means that something may have been missed. From then on the ledger is
- * synchronized with nothing, until `join` starts it anew at a barrier appended after the gap was noticed: only stamps at or beyond that
- * are believed. What was stamped here before is 'missed': good for nothing but the day the origin fails.
+ * A gap (an event that does not continue the chain) means that events may have been missed. From then on the ledger is
+ * synchronized with nothing, until `join` restarts it at a barrier that was appended after the gap was detected. It
+ * then trusts only stamps at or after the barrier. Entries stamped here before the gap are 'missed': served only if the
+ * origin fails.
  *
- * Bounded: beyond `maxTags` tags, or `maxPositions` positions, the oldest is forgotten and the floor rises to it; what was
- * stamped below the floor cannot be verified, so it is invalid. Forgetting costs fills, never truth.
+ * Bounded: beyond `maxTags` tags, or `maxPositions` positions, the oldest is forgotten and the floor rises to it. A
+ * stamp below the floor cannot be verified, so it is invalid. Forgetting costs fills, and never makes an answer wrong.
  */
 export class Ledger {
-  /** Invalidations and gaps applied so far. */
+  /** Number of invalidations and gaps applied so far. */
   #seq = 0
   #position = nowhere
   /** The ids of the last positions. */
@@ -79,18 +91,18 @@ export class Ledger {
   /** The latest hard event on each tag, the oldest first. */
   readonly #last = new Map<string, Moment>()
   readonly #soft = new Map<string, number>()
-  /** What was read after the latest of them is touched by none. */
+  /** Time of the latest soft event: an entry read after it is touched by none. */
   #lastSoft = Number.NEGATIVE_INFINITY
   #floor: Moment = { seq: 0, pos: 0 }
-  /** What was stamped before this count may be older than what a gap has hidden. */
+  /** `seq` of the last join. An entry stamped before it may lack events that a gap has hidden. */
   #gap = 0
-  /** No stamp of this or a later `seq` needs to be looked up. */
+  /** `seq` of the last hard event or join. A stamp at or after it needs no look-up of its tags. */
   #lastHard = 0
   readonly #maxTags: number
   readonly #maxPositions: number
   /**
-   * Until when, on the clock of `now`, this process is known to have missed nothing. Past it entries are 'unverified'.
-   * Without a log to follow that is for ever.
+   * Time, on the clock of `now`, up to which this process is known to have missed nothing. After it, entries are
+   * 'unverified'. Infinite without a log to follow.
    */
   verifiedUntil = Number.POSITIVE_INFINITY
 
@@ -99,7 +111,7 @@ export class Ledger {
     this.#maxPositions = maxPositions
   }
 
-  /** The prefix applied, or `nowhere`. */
+  /** The applied prefix, or `nowhere`. */
   get position(): Position {
     return this.#position
   }
@@ -112,14 +124,15 @@ export class Ledger {
     return { seq: this.#seq, pos: this.#position.pos, id: this.#position.id }
   }
 
-  /** Whether `position` names a prefix of what has been applied, as far as it is remembered. */
+  /** Whether `position` names a prefix of the applied log, as far back as positions are remembered. */
   holds({ pos, id }: Position): boolean {
     return this.#ring.get(pos) === id
   }
 
   /**
-   * Applies the next event of the log; `now` is the clock entries' `readAt` is on. An event that was applied before is
-   * 'known'. One that does not continue the chain is a 'gap', and nothing is applied until `join`.
+   * Applies the next event of the log; `now` is on the clock of entries' `readAt`. Returns 'known' for an event that
+   * was applied before, and 'gap' for one that does not continue the chain. After a gap nothing is applied until
+   * `join`.
    */
   apply(event: Event, now: number): 'applied' | 'known' | 'gap' {
     if (!this.isSynchronized) return 'gap'
@@ -134,26 +147,26 @@ export class Ledger {
   }
 
   /**
-   * Applies an invalidation the log does not have (yet): for this process alone. Nothing another process wrote that can be
-   * judged by now is known to hold it.
+   * Applies an invalidation that the log does not have (yet), for this process only. No entry of another process that
+   * can be judged by now is known to reflect it, so all of them with its tags become invalid.
    */
   applyHere(invalidation: Invalidation, now: number): void {
     this.#touch(invalidation, now, this.#position.pos + 1)
   }
 
-  /** Is synchronized with nothing from here on: something may have been missed. */
+  /** Leaves the log, because events may have been missed: the ledger is synchronized with nothing until `join`. */
   lose(): void {
     this.#position = nowhere
     this.#ring.clear()
   }
 
-  /** Goes on from `position`; nothing stamped before it is believed any more. */
+  /** Continues from `position`, and distrusts every stamp before it. */
   join(position: Position): void {
     this.#seq += 1
     this.#lastHard = this.#seq
     this.#gap = this.#seq
     this.#floor = { seq: this.#floor.seq, pos: position.pos }
-    // What is known to have changed stays known of what is held here; in the log it is all before `position`.
+    // Entries of this process stay invalid by the events applied so far (`seq`). In the log, all these are before `position`.
     for (const [tag, { seq }] of this.#last) this.#last.set(tag, { seq, pos: position.pos })
     this.#ring.clear()
     this.#stepTo(position)
@@ -172,7 +185,7 @@ export class Ledger {
     return this.#softVerdict(key, tags, readAt)
   }
 
-  /** Judges an entry another process may have written. */
+  /** Judges an entry that another process may have written. */
   verdictShared(key: string, { stamp, tags, readAt }: Stamped, now: number): Verdict {
     const { pos } = stamp
     if (!this.holds(stamp) || pos < this.#floor.pos) return 'invalid'
@@ -185,18 +198,18 @@ export class Ledger {
   #stepTo({ pos, id }: Position): void {
     this.#position = { pos, id }
     this.#ring.set(pos, id)
-    // Positions follow each other: the oldest of n is n - 1 back. What it stamped is not found any more: invalid.
+    // Positions are consecutive: the oldest of n is n - 1 back. Entries stamped at a deleted one are invalid from then on.
     this.#ring.delete(pos - this.#maxPositions)
   }
 
   #touch({ tags, soft }: Invalidation, now: number, pos: number): void {
     this.#seq += 1
     if (soft) return void this.#touchSoftly(tags, now)
-    if (tags.length === 0) return // a barrier of somebody else's
+    if (tags.length === 0) return // a barrier of another process
     this.#lastHard = this.#seq
     const moment = { seq: this.#seq, pos }
     for (const tag of tags) {
-      this.#last.delete(tag) // to be the latest again
+      this.#last.delete(tag) // re-inserted as the latest
       this.#last.set(tag, moment)
     }
     for (const [tag, { seq, pos }] of this.#last) {
@@ -206,7 +219,7 @@ export class Ledger {
     }
   }
 
-  // A soft invalidation promises no order, only a refresh: comparing moments is enough.
+  // A soft invalidation promises no order, only a refresh: comparing times is enough.
   #touchSoftly(tags: readonly string[], now: number): void {
     this.#lastSoft = now
     for (const tag of tags) this.#soft.set(tag, now)

@@ -1,4 +1,4 @@
-// Applies the events of the log to the ledger, in their order.
+// The log reader: applies the events of the invalidation log to the ledger, in order.
 import type { Clock } from '../clock.ts'
 import type { Observation, Observe } from '../observation.ts'
 import type { Event, Invalidation, Ledger } from './ledger.ts'
@@ -20,10 +20,11 @@ export const logFailure = (error: unknown): Observation => ({
 })
 
 /**
- * Applies the events of the log to the ledger, in their order.
+ * Applies the events of the log to the ledger, in order.
  *
- * Three things bring events: waiting for the next one, reading on to where the log stands, and what this process appends itself. All
- * end in `take`; an event that was applied is known, one that does not continue the chain is a gap, which `gap` is told of.
+ * Events come from three sources: the blocking read, the catch-up to the end of the log, and the appends of this
+ * process. All end in `take`. An event that was applied before is ignored. One that does not continue the chain is a
+ * gap, and calls `gap`.
  */
 export class LogReader {
   readonly #dependencies: LogDependencies
@@ -44,7 +45,7 @@ export class LogReader {
         if (ledger.isSynchronized) await this.#takeFrom((pos) => log.next(pos))
         else await new Promise<void>((resolve) => clock.after(50, resolve))
       } catch {
-        // Whether it is the server or this connection, the next look at the head says.
+        // The next check of the head tells whether the server failed, or only this connection.
         await new Promise<void>((resolve) => clock.after(200, resolve))
       }
     }
@@ -54,7 +55,7 @@ export class LogReader {
     this.#isClosed = true
   }
 
-  /** Reads and applies what there is beyond what was applied. Shared by all who ask meanwhile. */
+  /** Reads and applies all events after the applied position. Callers that ask meanwhile share one run. */
   catchUp(): Promise<void> {
     this.#catchingUp ??= this.#readOn().finally(() => {
       this.#catchingUp = undefined
@@ -62,7 +63,7 @@ export class LogReader {
     return this.#catchingUp
   }
 
-  /** Applies events that follow each other, as far as they continue the chain. `asked`: when this process wanted them appended. */
+  /** Applies consecutive events, as far as they continue the chain. `asked`: when this process asked to append them. */
   take(events: readonly Event[], asked?: number): void {
     const { ledger, clock } = this.#dependencies
     for (const event of events) {
@@ -72,15 +73,15 @@ export class LogReader {
     }
   }
 
-  /** Applies an event that this process has appended in its place, if all that comes before it can be read. */
+  /** Applies an event that this process has appended, at its position, if all events before it can be read. */
   async takeAppended(event: Event, asked: number): Promise<void> {
     const { ledger } = this.#dependencies
     if (ledger.isSynchronized && event.prev === ledger.position.id) this.take([event], asked)
-    // Twice: one that was under way may have read before it was appended.
+    // Twice: a catch-up already under way may have read the log before the append.
     for (let i = 0; i < 2 && ledger.isSynchronized && !ledger.holds(event); i += 1) await this.catchUp().catch(() => {})
   }
 
-  /** Applies what the log does not have: for this process alone. */
+  /** Applies an invalidation that the log does not have, for this process only. */
   applyHere(invalidation: Invalidation): void {
     const { ledger, clock } = this.#dependencies
     ledger.applyHere(invalidation, clock.now())
@@ -93,9 +94,12 @@ export class LogReader {
   }
 
   /**
-   * Applies what `ask` says follows what was applied. Resolves to whether there was anything.
+   * Applies the events that `ask` returns for the applied position. Resolves to whether there were any.
    *
-   * An answer from before a gap says nothing of the time after it: what it holds would look like another gap.
+   * An answer from before a gap is dropped, because its events would look like another gap:
+   *   1. the log is read from position p
+   *   2. a gap is detected, and the ledger joins the log at a barrier
+   *   3. the answer of 1 arrives: its events continue p, not the barrier
    */
   async #takeFrom(ask: (pos: number) => Promise<Event[]>): Promise<boolean> {
     const { ledger } = this.#dependencies

@@ -1,25 +1,25 @@
-// Appends what this process invalidates, and keeps what the log lacks, or may lose.
+// The log writer: appends this process's invalidations, and keeps those that the log lacks or may lose.
 import { everything } from '../tags.ts'
 import type { Event, Invalidation, Position } from './ledger.ts'
 import { type LogDependencies, type LogReader, logFailure } from './log-reader.ts'
 
-/** What this process has appended is appended again when the server may have lost it: so long it is remembered. */
+/** How long appended invalidations are remembered, in milliseconds. They are appended again if the server may have lost them. */
 const rememberMs = 30_000
-/** More tags than this in one event, and it touches everything. */
+/** An event with more tags than this becomes one that touches everything. */
 const maxTags = 1000
 
 /**
- * Appends what this process invalidates.
+ * Appends the invalidations of this process.
  *
- * What cannot be appended, or is not seen in its place in the log, is applied here and stays unpublished: until it is appended once
- * more, what others have kept cannot be judged by it.
+ * An invalidation that cannot be appended, or is not seen at its position in the log, is applied here and stays
+ * unpublished. Until it has been appended once more, entries of other processes cannot be judged by it.
  */
 export class LogWriter {
   readonly #dependencies: LogDependencies
   readonly #reader: LogReader
   /** Applied here, and not known to be in the log. */
   #unpublished: Invalidation[] = []
-  /** Appended not long ago, each with when that was asked for. */
+  /** Recently appended, each with the time of the request to append it. */
   #recent: { at: number; invalidation: Invalidation }[] = []
 
   constructor(dependencies: LogDependencies, reader: LogReader) {
@@ -31,7 +31,7 @@ export class LogWriter {
     return this.#unpublished.length > 0
   }
 
-  /** Resolves to its place in the log, if that could be reached; it is applied here in any case. */
+  /** Resolves to the position in the log, if the log could be reached. The invalidation is applied here in any case. */
   async publish(invalidation: Invalidation): Promise<Position | undefined> {
     const { log, ledger, clock, observe } = this.#dependencies
     if (!log.isReachable) return this.#keepHere(invalidation)
@@ -47,7 +47,7 @@ export class LogWriter {
     }
   }
 
-  /** Appends what is unpublished: at most two events. Published is what was applied in its place. */
+  /** Appends the unpublished invalidations, at most two events. One counts as published once it is applied at its position. */
   async publishPending(): Promise<void> {
     const { ledger, clock } = this.#dependencies
     for (const pending of this.#unpublished) {
@@ -56,17 +56,17 @@ export class LogWriter {
     }
   }
 
-  /** What was appended not long ago counts as unpublished: the log may have lost it. */
+  /** Makes the recently appended invalidations unpublished: the log may have lost them. */
   publishRecentAgain(): void {
     this.#addUnpublished(this.#recent.map(({ invalidation }) => invalidation))
   }
 
-  /** Forgets what was appended long before `now`. */
+  /** Forgets invalidations that were appended `rememberMs` before `now`, or earlier. */
   forget(now: number): void {
     this.#recent = this.#recent.filter(({ at }) => now - at < rememberMs)
   }
 
-  /** Keeps what is remembered small. */
+  /** Merges the remembered invalidations when they become many. */
   compact(now: number): void {
     if (this.#recent.length <= maxTags) return
     const few = merged(this.#recent.map(({ invalidation }) => invalidation))
@@ -90,7 +90,7 @@ export class LogWriter {
   }
 }
 
-/** The same as at most two, a soft and a hard one. */
+/** The same invalidations as at most two, a soft and a hard one. */
 function merged(invalidations: readonly Invalidation[]): Invalidation[] {
   return [true, false].flatMap((soft) => {
     const alike = invalidations.filter((invalidation) => invalidation.soft === soft)

@@ -1,4 +1,4 @@
-// The invalidation log: a stream in Redis, its events chained; or this process's own.
+// The invalidation log: a Redis stream of chained events, or a log of this process only.
 import { createHash, randomUUID } from 'node:crypto'
 import type { Cluster, Redis } from 'ioredis'
 import { quote } from '../errors.ts'
@@ -7,41 +7,45 @@ import type { Event, Invalidation, Position } from './ledger.ts'
 
 type RedisClient = Redis | Cluster
 
-/** Where the log stands, and the last sign of whoever follows the database for all: it changes at least each second. */
+/**
+ * The last position of the log, and the last beat of the process that follows the database for all: it changes at least
+ * each second.
+ */
 export interface LogHead extends Position {
   beat: string | undefined
 }
 
-/** The invalidation log: append-only, its events chained, the same to everybody. Every method rejects when it cannot be reached. */
+/** The invalidation log: append-only, its events chained, the same for every process. Every method rejects if it is unreachable. */
 export interface Log {
-  /** Whether other processes write and read it too. */
+  /** Whether other processes read and write it too. */
   readonly isShared: boolean
-  /** Whether there is a connection: without one nothing need be tried. */
+  /** Whether there is a connection. Without one, no method need be tried. */
   readonly isReachable: boolean
-  /** Appends one event; all transactions that `invalidation` speaks of must be visible by now. */
+  /** Appends one event. All transactions that `invalidation` stands for must be visible by now. */
   append(invalidation: Invalidation): Promise<Event>
-  /** Where it stands; nothing, where there is no log yet. */
+  /** The last position; undefined if there is no log yet. */
   head(): Promise<LogHead | undefined>
-  /** What follows `pos`, the oldest first; what was forgotten is missing at the front. */
+  /** The events after `pos`, oldest first. Trimmed events are missing at the front. */
   read(pos: number): Promise<Event[]>
-  /** The same, but waits up to a second for the first. */
+  /** The same, but waits up to a second for the first event. */
   next(pos: number): Promise<Event[]>
-  /** Lets everybody see that the database is followed. */
+  /** Tells all processes that the database is being followed. */
   beat(): Promise<void>
-  /** Calls `reconnected` on each new connection: what was known of the server may not hold any more. */
+  /** Calls `reconnected` on each new connection: earlier knowledge of the server may no longer hold. */
   onReconnect(reconnected: () => void): void
   close(): void
 }
 
-/** What is kept of the log, in events: a process that starts reads all of it (10,000 take 0.15 s), and Redis holds it. */
+/** Events kept in the log. A starting process reads all of them (10,000 take 0.15 s), and they take memory in Redis. */
 const keptEvents = 10_000
-/** Of events in one answer: more are asked for again. */
+/** Most events in one reply; the rest needs another read. */
 const atOnce = 1000
 
 /**
- * One script on keys of one slot, so that it is the same on a single Redis, behind Sentinel and in a Cluster.
+ * One script on keys of one slot, so that it works the same on a single Redis, behind Sentinel and in a Cluster.
  *
- * A head that is gone starts a new chain, and a stream that cannot be continued is older than its head: two chains are never mixed.
+ * Two chains are never mixed. If the head is gone, a new chain starts and the stream is deleted. If the stream rejects
+ * the next position, the stream and the head do not belong together, and the stream is deleted.
  */
 const append = `local head = redis.call('hmget', KEYS[1], 'pos', 'id')
 if not head[1] then redis.call('del', KEYS[2]) end
@@ -58,10 +62,10 @@ if type(add()) == 'table' then
 end
 return {pos, id, prev}`
 
-/** A beat of a log that is not there would make a head without a position. */
+/** Writes a beat only if there is a log: else the beat would make a head without a position. */
 const beat = `if redis.call('exists', KEYS[1]) == 1 then redis.call('hset', KEYS[1], 'beat', ARGV[1]) end`
 
-/** The log in Redis: a stream and its head, without a time to live. `client` must be quick or fail; `waiting` may be waited on. */
+/** The log in Redis: a stream and its head, without a time to live. `client` must be quick or fail; `waiting` may block. */
 export function redisLog(client: RedisClient, waiting: RedisClient, keyPrefix: string): Log {
   const head = `{${keyPrefix}log}:head`
   const events = `{${keyPrefix}log}:events`
@@ -104,9 +108,9 @@ export function redisLog(client: RedisClient, waiting: RedisClient, keyPrefix: s
 }
 
 const malformed = (reply: unknown) =>
-  new Error(`Redis has answered for the invalidation log what it should not: ${quote(reply)}`)
+  new Error(`Redis sent a malformed reply for the invalidation log: ${quote(reply)}`)
 
-/** Where an event was appended. */
+/** The position of an appended event. */
 function placeOf(reply: unknown): Pick<Event, 'pos' | 'id' | 'prev'> {
   const [pos, id, prev]: unknown[] = Array.isArray(reply) ? reply : []
   if (!Number.isSafeInteger(pos) || typeof pos !== 'number' || typeof id !== 'string' || typeof prev !== 'string')
@@ -114,7 +118,10 @@ function placeOf(reply: unknown): Pick<Event, 'pos' | 'id' | 'prev'> {
   return { pos, id, prev }
 }
 
-/** What a stream holds as events. An odd one is left out: then the next does not continue the chain, and that is a gap. */
+/**
+ * The events of a stream's entries. An event that cannot be read is left out: the next one then does not continue the
+ * chain, which is a gap.
+ */
 function eventsOf(entries: unknown): Event[] {
   if (!Array.isArray(entries)) throw malformed(entries)
   return entries.flatMap((entry: unknown) => {
@@ -127,7 +134,7 @@ function eventsOf(entries: unknown): Event[] {
   })
 }
 
-/** An entry of a stream: its id, which is a position and a number, and its fields and their values by turns. */
+/** An entry of a stream: its id (a position and a number), and its fields and values in turn. */
 function isEntry(entry: unknown): entry is [string, string[]] {
   const [at, fields]: unknown[] = Array.isArray(entry) ? entry : []
   const isPlaced = typeof at === 'string' && /^\d+-\d+$/.test(at)

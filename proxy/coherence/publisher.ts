@@ -1,21 +1,23 @@
-// Puts what the database says into the log, gathered.
+// The publisher: puts changes of the database into the invalidation log, in batches.
 import type { ChangeConsumer } from '../changes/changes.ts'
 import type { Clock } from '../clock.ts'
 import type { Observe } from '../observation.ts'
 import type { LogFollower } from './follower.ts'
 
-/** After one event this long passes before the next, which then holds all that came meanwhile. */
+/** Pause after an event, in milliseconds. The next event holds all changes that came meanwhile. */
 const gatherMs = 10
-/** Of one event: what touches more becomes several. */
+/** Most tags of one event. A larger batch becomes several events. */
 const maxTags = 1000
 
 type PublishedTo = Pick<LogFollower, 'publish' | 'beat' | 'databaseFollowed'>
 
 /**
- * Puts what the database says into the log: the first change at once, what follows closely gathered.
+ * Puts changes of the database into the log: the first change at once, changes that follow closely as one batch.
  *
- * A sign of life (`caughtUp`) is passed on only behind all that was handed in before it, and only once that is in the log: whoever
- * sees it has missed nothing up to then.
+ * `caughtUp` becomes a beat, in this order:
+ *   1. all changes handed in before it are appended to the log
+ *   2. only if that worked, the beat is written
+ *   3. a process that sees the beat has missed nothing up to then
  */
 export class Publisher implements ChangeConsumer {
   readonly #follower: PublishedTo
@@ -37,7 +39,7 @@ export class Publisher implements ChangeConsumer {
     this.#begin()
   }
 
-  /** What may have changed is refreshed behind the next reader. */
+  /** Entries that may have changed are served once more, and refreshed in the background. */
   missed(tags: readonly string[]): void {
     for (const tag of tags) this.#missed.add(tag)
     this.#begin()
@@ -75,7 +77,7 @@ export class Publisher implements ChangeConsumer {
     this.#isPublishing = false
   }
 
-  /** Resolves to whether the log has it. */
+  /** Resolves to whether all of it is in the log. */
   async #publish(tags: readonly string[], soft: boolean): Promise<boolean> {
     let isInLog = true
     for (let i = 0; i < tags.length; i += maxTags) {

@@ -1,31 +1,31 @@
-// The one way a purge takes.
+// Purges, by way of the invalidation log.
 import type { LogFollower } from './follower.ts'
 
-/** What a person asks to be forgotten: tags, a route (with parameters: one entry of it), or everything. */
+/** A purge as a person requests it: tags, a route (with parameters: one entry of it), or everything. */
 export type PurgeRequest = { soft: boolean } & (
   | { tags: string[] }
   | { route: string; params?: Record<string, unknown> | undefined }
   | { all: true }
 )
 
-/** What a purge did. */
+/** The effect of a purge. */
 export interface Purged {
   tags: readonly string[]
   soft: boolean
-  /** Its place in the invalidation log: whoever sends it as Onramp-Min-Position is never answered older, by any process. */
+  /** Its position in the invalidation log. A client that sends it as Onramp-Min-Position gets no older answer, from any process. */
   position: string | undefined
-  /** `fleet`: every process will apply it. `process`: only this one has; the others once Redis can be told. */
+  /** `fleet`: every process will apply it. `process`: only this one has; the others will, once Redis is reachable. */
   scope: 'fleet' | 'process'
-  /** The tiers in which nothing older than it will be found again, by this process. */
+  /** The tiers in which this process will find nothing older again. */
   reached: string[]
-  /** The tiers that could not be told; they are not used until they have been. */
+  /** The tiers that could not be told. They are not used until they have been. */
   missed: string[]
 }
 
 /**
- * Makes the one way a purge takes. Once it resolves, this process serves nothing older.
+ * Makes the function that every purge calls. Once it resolves, this process serves nothing older.
  *
- * `nearest` is memory, which every purge reaches; the tiers `farther` are reached by the log.
+ * `nearest` is memory, which every purge reaches. The log carries the purge to the tiers `farther`.
  */
 export function purger(
   follower: Pick<LogFollower, 'publish'>,
