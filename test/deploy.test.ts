@@ -64,7 +64,7 @@ interface Rule {
   expr: string
   for?: string
   labels: { severity: string }
-  annotations: { summary: string; description: string }
+  annotations: { summary: string; description: string; runbook: string }
 }
 const { groups } = parse(read('alerts.yaml')) as { groups: { name: string; rules: Rule[] }[] }
 const rules = groups.flatMap((group) => group.rules)
@@ -104,7 +104,7 @@ describe('an alert', () => {
     ])
   })
 
-  test('of a tier that is passed by holds for any tier', () => {
+  test('of a bypassed tier holds for any tier', () => {
     const told = rules.find(({ alert }) => alert === 'OnrampMemoryOnly')?.annotations
     expect(told?.summary).not.toContain('Redis')
     expect(told?.description).toContain('degradationReason in /stats')
@@ -112,6 +112,84 @@ describe('an alert', () => {
 
   const isLabelOf = (expr: string, label: string) =>
     itsLabels.includes(label) || [...scraped].some(([name, labels]) => expr.includes(name) && labels.has(label))
+})
+
+/** The sections of a document at `level`, by their headings. Lines of code are no headings. */
+function sectionsOf(document: string, level: number): Map<string, string> {
+  const heading = new RegExp(`^${'#'.repeat(level)} (.+)$`, 'm')
+  const end = new RegExp(`^#{1,${level}} `, 'm')
+  const sections = new Map<string, string>()
+  for (let rest = document; ; ) {
+    const found = heading.exec(rest)
+    if (found === null) return sections
+    rest = rest.slice(found.index + found[0].length)
+    const next = end.exec(rest)
+    sections.set(found[1] as string, rest.slice(0, next?.index))
+  }
+}
+
+/** The anchor that GitHub gives a heading. */
+const anchorOf = (heading: string) =>
+  heading
+    .toLowerCase()
+    .replace(/[^\w\- ]/g, '')
+    .replaceAll(' ', '-')
+
+test('a section ends where another of its level, or of a higher one, begins', () => {
+  const document = '## One\n### a\ntext\n### b\n#### c\n## Two\n### d\n'
+  expect([...sectionsOf(document, 3)]).toEqual([
+    ['a', '\ntext\n'],
+    ['b', '\n#### c\n'],
+    ['d', '\n'],
+  ])
+})
+
+describe('the runbook', () => {
+  const runbook = read('README.md')
+  const ofAlerts = sectionsOf(sectionsOf(runbook, 2).get('Alerts') ?? '', 3)
+
+  test('has a section for each alert, in their order, and for nothing that is no alert', () => {
+    expect([...ofAlerts.keys()]).toEqual(rules.map(({ alert }) => alert))
+  })
+
+  test.each([...ofAlerts])(
+    '%s: meaning, check with a command, action, and when to wake someone, in this order',
+    (_alert, text) => {
+      const parts = [...text.matchAll(/^\*\*([\w ]+?)\.?\*\*/gm)].map(([, part]) => part)
+      expect(parts).toEqual(['Meaning', 'Check', 'Action', 'Wake someone'])
+      const check = text.slice(text.indexOf('**Check'), text.indexOf('**Action'))
+      expect(check).toMatch(/^ {4}\$ /m)
+    },
+  )
+
+  test.each([...sectionsOf(sectionsOf(runbook, 2).get('Symptoms') ?? '', 3)])(
+    '%s: symptom, check, action',
+    (_symptom, text) => {
+      const parts = [...text.matchAll(/^\*\*(\w+)\.\*\*/gm)].map(([, part]) => part)
+      expect(parts).toEqual(['Symptom', 'Check', 'Action'])
+    },
+  )
+
+  test('is named by each alert, at its section', () => {
+    for (const { alert, annotations } of rules)
+      expect(annotations.runbook).toBe(`config/deploy/README.md#${anchorOf(alert)}`)
+  })
+
+  test('has every heading that it links to, and every file', () => {
+    const headings = [2, 3].flatMap((level) => [...sectionsOf(runbook, level).keys()].map(anchorOf))
+    for (const [, anchor] of runbook.matchAll(/\]\(#([^)]+)\)/g)) expect(headings).toContain(anchor)
+    const files = [...runbook.matchAll(/\]\(([^#)]+)\)/g)].map(([, file]) => file as string)
+    expect(files.length).toBeGreaterThan(3)
+    for (const file of files) expect(() => read(file), file).not.toThrow()
+  })
+
+  test('speaks of no metric that is not there', () => {
+    const outside = runbook.replace(/<!-- metrics -->[\s\S]*<!-- \/metrics -->/, '')
+    const names = [...new Set(outside.match(/\bonramp_[a-z_]+[a-z]\b/g))]
+    expect(names.length).toBeGreaterThan(8)
+    const known = [...scraped.keys()].map((name) => name.replace(/_(?:bucket|sum|count)$/, ''))
+    expect(names.filter((name) => !known.includes(name))).toEqual([])
+  })
 })
 
 describe('the Grafana dashboard', () => {
