@@ -189,11 +189,15 @@ describe('probes', () => {
   test('live is always; ready is not while it drains', async () => {
     const { server, outcome, state } = setup()
     expect((await server.inject('/ready')).json()).toEqual({ status: 'ready', ...state() })
-    outcome.notReady = 'it is draining'
+    outcome.notReady = 'The process is draining: it finishes the requests under way and ends.'
     const answer = await server.inject('/ready')
     expect([answer.statusCode, answer.json()]).toEqual([
       503,
-      { status: 'not ready', detail: 'it is draining', ...state() },
+      {
+        status: 'not ready',
+        detail: 'The process is draining: it finishes the requests under way and ends.',
+        ...state(),
+      },
     ])
     expect((await server.inject('/live')).statusCode).toBe(200)
   })

@@ -41,7 +41,7 @@ describe('a lifetime', () => {
     expect(adviceOn({ compared: 4120 })).toEqual({
       route: 'plans',
       kind: 'lengthen',
-      text: '0 of 4,120 refreshes changed anything; fresh 1m to 15m would save 93 % of its SQL.',
+      text: '0 of 4,120 refreshes changed the answer; raising fresh from 1m to 15m would save 93 % of its SQL.',
       freshMs: 15 * minute,
       sqlLeft: expect.closeTo(1 / 15, 6),
     })
@@ -56,7 +56,7 @@ describe('a lifetime', () => {
   test('stays where changes are few but longer would be out of date, and where it is a day already', () => {
     expect(adviceOn({ compared: 4000, changed: 400 })).toMatchObject({
       kind: 'keep',
-      text: '400 of 4,000 refreshes changed anything: fresh 1m fits.',
+      text: '400 of 4,000 refreshes changed the answer; fresh 1m fits.',
     })
     expect(adviceOn({ compared: 4000, freshMs: 24 * 60 * minute }).kind).toBe('keep')
   })
@@ -64,7 +64,7 @@ describe('a lifetime', () => {
   test('stays where its SQL is not refreshes: a longer one would save next to nothing', () => {
     expect(adviceOn({ compared: 500, fills: 10_000 })).toMatchObject({
       kind: 'keep',
-      text: '0 of 500 refreshes changed anything, but a longer lifetime would save only 4 % of its SQL: the rest is not refreshes.',
+      text: '0 of 500 refreshes changed the answer, but a longer fresh would save only 4 % of its SQL; the other statements are not refreshes.',
     })
   })
 
@@ -73,15 +73,15 @@ describe('a lifetime', () => {
     expect({ kind, freshMs }).toEqual({ kind: 'shorten', freshMs: minute })
     expect(sqlLeft).toBeGreaterThan(5)
     expect(text).toMatch(
-      /^150 of 200 refreshes changed something: what it serves is out of date about \d\d % of the time; /,
+      /^150 of 200 refreshes changed the answer; its answers are outdated about \d\d % of the time\. /,
     )
-    expect(text).toMatch(/fresh 10m to 1m would make that 7 % for 10 times its SQL/)
+    expect(text).toMatch(/Lowering fresh from 10m to 1m would reduce that to 7 %, for 10 times its SQL\./)
   })
 
   test('of no length fits what changes every second: it is to be purged', () => {
     expect(adviceOn({ compared: 200, changed: 200, freshMs: 2000 })).toMatchObject({
       kind: 'shorten',
-      text: expect.stringContaining('purge it when its rows change'),
+      text: expect.stringContaining('Purge it when its rows change.'),
     })
     expect(adviceOn({ compared: 200, changed: 200, freshMs: 2000 })).not.toHaveProperty('freshMs')
   })
@@ -90,7 +90,7 @@ describe('a lifetime', () => {
     expect(adviceOn({ fills: 10, reads: 12, compared: 3 })).toMatchObject({ kind: 'unmeasured' })
     expect(adviceOn({ fills: 950, reads: 1000, compared: 3 })).toMatchObject({
       kind: 'keep',
-      text: '95 % of 1,000 reads were for what nobody had asked for before: no lifetime changes that.',
+      text: '95 % of 1,000 reads were for keys not read before; no lifetime changes that.',
     })
     expect(advise([facts({ fills: 0 })], noMemory)).toEqual([])
   })
@@ -293,7 +293,7 @@ describe('memory', () => {
     const [advice] = now.advice
     expect(advice).toMatchObject({ kind: 'memory', route: 'stats' })
     expect(advice?.text).toMatch(
-      /^\d+ % of its evictions came within 10 s of the fill, and \d+ % of its SQL read again what had been evicted while fresh: memory.maxBytes \(10MiB\) is too small by about \d+MiB, which would save \d+ % of all SQL\.$/,
+      /^\d+ % of its evictions came within 10 s of the fill, and \d+ % of its SQL read evicted entries again that were still fresh\. memory\.maxBytes \(10MiB\) is about \d+MiB too small; with that, \d+ % of all SQL would be saved\.$/,
     )
     const then = run(maxBytes + (advice?.moreBytes as number), 2500, 20_000)
     const saved = 1 - then.fills / now.fills
@@ -395,15 +395,13 @@ describe('the words for the terminal', () => {
       '  c: text of lengthen.',
       '  d: text of memory.',
       '',
-      'As it should be:',
+      'No change needed:',
       '  a: text of keep.',
       '',
-      'Too little measured yet:',
+      'Too few measurements:',
       '  b: text of unmeasured.',
     ])
     expect(adviceInWords([one('keep', 'a')], 60)).toMatch(/^Nothing to do\.\n/)
-    expect(adviceInWords([], 12.4)).toBe(
-      'Nothing was measured in the 12 s since the start: no route has asked the database.',
-    )
+    expect(adviceInWords([], 12.4)).toBe('No measurements in the 12 s since the start: no route has read the database.')
   })
 })

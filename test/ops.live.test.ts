@@ -82,7 +82,7 @@ describe('onramp tune', () => {
 
   test('before anything was measured says that: 0', async () => {
     const { code, output } = await result(['tune', '--config', file], environment)
-    expect([code, output]).toEqual([0, expect.stringMatching(/^Nothing was measured in the \d+ s since the start/)])
+    expect([code, output]).toEqual([0, expect.stringMatching(/^No measurements in the \d+ s since the start/)])
   })
 
   test('tells the table that never changes from the one that changes each second', async () => {
@@ -102,10 +102,11 @@ describe('onramp tune', () => {
     const { code, output } = await result(['tune', '--config', file], environment)
     expect(code).toBe(0)
     const [, compared, saved] =
-      /^ {2}still: 0 of ([\d,]+) refreshes changed anything; fresh 200ms to \S+ would save (\d+) % of its SQL\.$/m.exec(
+      /^ {2}still: 0 of ([\d,]+) refreshes changed the answer; raising fresh from 200ms to \S+ would save (\d+) % of its SQL\.$/m.exec(
         output,
       ) ?? []
-    const [, changed, ofAll] = /^ {2}busy: ([\d,]+) of ([\d,]+) refreshes changed something: /m.exec(output) ?? []
+    const [, changed, ofAll] =
+      /^ {2}busy: ([\d,]+) of ([\d,]+) refreshes changed the answer; its answers are outdated /m.exec(output) ?? []
     const number = (text = '') => Number(text.replaceAll(',', ''))
     const { routes } = await statsOf(program)
     // Each statement but the first of each of the twenty keys was a refresh; what came of the last of them may not be in yet.

@@ -43,22 +43,7 @@ export function gaugeReadings(parts: StateParts, lagSeconds: () => number): Gaug
 
 /** Adds every gauge to `registry`. */
 export function registerGauges(registry: Registry, gauges: GaugeReadings, version: string, nodeVersion: string): void {
-  const gauge = (
-    name: string,
-    help: string,
-    labelNames: string[],
-    collect: (set: (labels: Record<string, string>, value: number) => void) => void,
-  ) =>
-    new Gauge({
-      name: `onramp_${name}`,
-      help,
-      labelNames,
-      registers: [registry],
-      collect() {
-        collect((labels, value) => this.set(labels, value))
-      },
-    })
-
+  const gauge = gaugeMaker(registry)
   gauge('tier_bytes', 'Bytes of cached entries, keys and overhead included, by tier', ['tier'], (set) => {
     for (const { tier, bytes } of gauges.tiers()) set({ tier }, bytes)
   })
@@ -103,4 +88,23 @@ export function registerGauges(registry: Registry, gauges: GaugeReadings, versio
     ['version', 'node'],
     (set) => set({ version, node: nodeVersion }, 1),
   )
+}
+
+/** Makes gauges of `registry`; `collect` sets the values at each scrape. */
+function gaugeMaker(registry: Registry) {
+  return (
+    name: string,
+    help: string,
+    labelNames: string[],
+    collect: (set: (labels: Record<string, string>, value: number) => void) => void,
+  ) =>
+    new Gauge({
+      name: `onramp_${name}`,
+      help,
+      labelNames,
+      registers: [registry],
+      collect() {
+        collect((labels, value) => this.set(labels, value))
+      },
+    })
 }
