@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { type ListedMetric, ownMetrics } from '../config/documents/metrics.ts'
 import { metricsOfEverything, seriesOf } from './scrape.ts'
 
-/** Names and labels that dashboards and alerts of others may build on: never fewer, never others. */
+/** Names and labels that users' dashboards and alerts build on: a change of one is a breaking change. */
 const contract: Record<string, string> = {
   responses_total: 'route,source,state,status',
   response_seconds_bucket: 'le,route,source',
@@ -29,7 +29,7 @@ test.each(Object.entries(contract))('onramp_%s has the labels %s, and no others'
   expect([...(series.get(`onramp_${name}`)?.keys() ?? ['is not there'])].sort().join()).toBe(labels)
 })
 
-test('the name of a metric ends as its kind does', async () => {
+test('the name of a metric has the suffix of its type', async () => {
   const text = await metricsOfEverything().text()
   const kinds = [...text.matchAll(/^# TYPE (onramp_\w+) (\w+)$/gm)]
   expect(kinds.length).toBeGreaterThan(15)
@@ -40,11 +40,11 @@ test('the name of a metric ends as its kind does', async () => {
   }
 })
 
-/** Words that begin a clause, where a noun phrase is wanted, and words that were replaced. */
+/** Words that make a clause of a noun phrase, and words that were replaced. */
 const clauseWords =
   /\b(?:who|whom|whose|what|which|that it|as long as|how long|is|are|was|were|has|have|had|came|held|refused|alive)\b/i
 
-/** Everything about the help of a metric that is not as it has to be. */
+/** The faults of a metric's help text. */
 function helpFaults({ name, help, labels }: Omit<ListedMetric, 'type'>): string[] {
   const named = labels.length === 0 ? '' : `, by ${listed(labels)}`
   return [
@@ -94,25 +94,25 @@ test('the declared labels of every metric are those of its series', async () => 
   }
 })
 
-test('the buckets tell a memory hit from a slow one, and a statement from one at its timeout', async () => {
+test('the buckets separate a fast memory hit from a slow one, and a statement from one at its timeout', async () => {
   const buckets = [
     ...(seriesOf(await metricsOfEverything().text())
       .get('onramp_response_seconds_bucket')
       ?.get('le') ?? []),
   ]
   const bounds = buckets.filter((le) => le !== '+Inf').map(Number)
-  // A quantile is read off between two of them: none is more than five times the one before.
+  // A quantile is interpolated between two bounds, so no bound is more than five times the one before.
   for (const [i, bound] of bounds.entries()) if (i > 0) expect(bound / (bounds[i - 1] as number)).toBeLessThanOrEqual(5)
   expect(bounds[0]).toBeLessThanOrEqual(0.000_25)
   for (const said of [0.1, 0.5, 2.5]) expect(bounds).toContain(said)
   expect(bounds.at(-1)).toBe(10)
 })
 
-test('an audit that finds nothing shows a mismatch of 0, so that the first one is a rise', async () => {
+test('a matching audit shows a mismatch count of 0, so that the first mismatch is an increase', async () => {
   expect(await metricsOfEverything().text()).toContain('onramp_audits_total{route="plan",outcome="mismatch"} 0')
 })
 
-test('a scrape with a hundred routes is quick', async () => {
+test('a scrape with a hundred routes takes less than 50 ms of CPU', async () => {
   const quickest = async (routes: number) => {
     const counts = metricsOfEverything(Array.from({ length: routes }, (_, i) => `route-${i}`))
     const times: number[] = []
@@ -124,6 +124,6 @@ test('a scrape with a hundred routes is quick', async () => {
     }
     return Math.min(...times)
   }
-  // Of the processor, in milliseconds, once the code is warm: a scrape must take less than 50 ms.
+  // CPU time in milliseconds, of the quickest of ten scrapes, when the code is warm.
   expect(await quickest(100)).toBeLessThan(50)
 })
