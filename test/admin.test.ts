@@ -71,7 +71,7 @@ describe('purge', () => {
       { all: true, soft: true },
       { all: true, soft: true },
     ],
-  ])('takes %j', async (body, understood) => {
+  ])('accepts %j', async (body, understood) => {
     const { post, purges } = setup()
     const answer = await post('/purge', body)
     expect([answer.statusCode, purges]).toEqual([200, [understood]])
@@ -99,12 +99,12 @@ describe('purge', () => {
     null,
     'all',
     { tag: ['x'] },
-  ])('refuses %j: nothing is purged that was not asked for', async (body) => {
+  ])('refuses %j and purges nothing', async (body) => {
     const { post, purges } = setup()
     expect([(await post('/purge', body)).statusCode, purges]).toEqual([400, []])
   })
 
-  test('that did not reach Redis is 202 and says what follows', async () => {
+  test('that did not reach Redis is a 202 with its consequence', async () => {
     const { post, outcome } = setup()
     outcome.missed = ['redis']
     const answer = await post('/purge', { all: true })
@@ -115,7 +115,7 @@ describe('purge', () => {
     ])
   })
 
-  test('cannot be sent by a page in somebody’s browser: only application/json is taken', async () => {
+  test('cannot be sent by a page in a browser: only application/json is accepted', async () => {
     const { server, purges } = setup()
     for (const type of ['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=x']) {
       const answer = await server.inject({
@@ -129,7 +129,7 @@ describe('purge', () => {
   })
 })
 
-test('no POST is taken from a page of another site', async () => {
+test('a POST from a page of another site is refused', async () => {
   const { post, purges } = setup()
   for (const url of ['/purge', '/reload']) {
     for (const origin of ['https://evil.example', 'null', 'http://127.0.0.1:1']) {
@@ -171,7 +171,7 @@ describe('with a token', () => {
 })
 
 describe('reload', () => {
-  test('says what changed, or every fault of the new configuration', async () => {
+  test('returns the changed routes, or every fault of the new configuration', async () => {
     const { post, outcome } = setup()
     expect((await post('/reload', {})).json()).toEqual({ changed: ['plan'], needRestart: [] })
     outcome.reload = () => Promise.reject(new Refusal(['one', 'two']))
@@ -186,21 +186,25 @@ describe('reload', () => {
 })
 
 describe('probes', () => {
-  test('live is always; ready is not while it drains', async () => {
+  test('/live is always 200; /ready is 503 during the drain', async () => {
     const { server, outcome, state } = setup()
     expect((await server.inject('/ready')).json()).toEqual({ status: 'ready', ...state() })
-    outcome.notReady = 'it is draining'
+    outcome.notReady = 'The process is draining: it finishes the requests under way and ends.'
     const answer = await server.inject('/ready')
     expect([answer.statusCode, answer.json()]).toEqual([
       503,
-      { status: 'not ready', detail: 'it is draining', ...state() },
+      {
+        status: 'not ready',
+        detail: 'The process is draining: it finishes the requests under way and ends.',
+        ...state(),
+      },
     ])
     expect((await server.inject('/live')).statusCode).toBe(200)
   })
 })
 
 describe('entries', () => {
-  test('shows keys, ages and sizes of a route, and no bodies', async () => {
+  test('lists keys, ages and sizes of a route, and no bodies', async () => {
     const { server, memory, clock } = setup()
     const entry = entryOf('secret bytes', { tags: ['route:plan'], readAt: clock.now() })
     for (const key of ['plan@1?plan_id=a', 'plan@1?plan_id=b', 'county@1?fips=1']) memory.set(key as Key, entry)
@@ -282,7 +286,7 @@ describe('metrics', () => {
   })
 })
 
-test('what is not there is a problem too', async () => {
+test('an unknown path is answered with problem details', async () => {
   const { server } = setup()
   for (const url of ['/', '/api/states', '/%ff']) {
     const answer = await server.inject(url)

@@ -15,7 +15,7 @@ import { entryOf, ManualClock, recorder, settled } from './support.ts'
 const noMemory = { maxBytes: 1, returnBytes: [] }
 const minute = 60_000
 
-/** Facts of a route whose hot keys are refreshed each `freshMs`, `compared` times, `changed` of which brought something else. */
+/** Facts of a route whose hot keys are refreshed every `freshMs`: `compared` refreshes, of which `changed` brought other bytes. */
 function facts(over: Partial<RouteFacts>): RouteFacts {
   const { freshMs = minute, compared = 0 } = over
   return {
@@ -37,65 +37,65 @@ function facts(over: Partial<RouteFacts>): RouteFacts {
 const adviceOn = (over: Partial<RouteFacts>) => advise([facts(over)], noMemory)[0] as Advice
 
 describe('a lifetime', () => {
-  test('is to be longer where nothing ever changed, by one step, and says what that saves', () => {
+  test('is to be raised by one step if nothing ever changed, with the SQL that saves', () => {
     expect(adviceOn({ compared: 4120 })).toEqual({
       route: 'plans',
       kind: 'lengthen',
-      text: '0 of 4,120 refreshes changed anything; fresh 1m to 15m would save 93 % of its SQL.',
+      text: '0 of 4,120 refreshes changed the answer; raising fresh from 1m to 15m would save 93 % of its SQL.',
       freshMs: 15 * minute,
       sqlLeft: expect.closeTo(1 / 15, 6),
     })
   })
 
-  test('is to be longer only as far as what was seen allows: few refreshes allow little', () => {
+  test('is to be raised only as far as the number of refreshes allows', () => {
     const steps = [60, 130, 400, 2000].map((compared) => adviceOn({ compared }).freshMs)
     expect(steps).toEqual([undefined, 2 * minute, 5 * minute, 15 * minute])
     expect(adviceOn({ compared: 60 })).toMatchObject({ kind: 'unmeasured', text: expect.stringContaining('too few') })
   })
 
-  test('stays where changes are few but longer would be out of date, and where it is a day already', () => {
+  test('stays if a longer one would serve outdated answers, and if it is a day already', () => {
     expect(adviceOn({ compared: 4000, changed: 400 })).toMatchObject({
       kind: 'keep',
-      text: '400 of 4,000 refreshes changed anything: fresh 1m fits.',
+      text: '400 of 4,000 refreshes changed the answer; fresh 1m fits.',
     })
     expect(adviceOn({ compared: 4000, freshMs: 24 * 60 * minute }).kind).toBe('keep')
   })
 
-  test('stays where its SQL is not refreshes: a longer one would save next to nothing', () => {
+  test('stays if few statements are refreshes: a longer one would save next to nothing', () => {
     expect(adviceOn({ compared: 500, fills: 10_000 })).toMatchObject({
       kind: 'keep',
-      text: '0 of 500 refreshes changed anything, but a longer lifetime would save only 4 % of its SQL: the rest is not refreshes.',
+      text: '0 of 500 refreshes changed the answer, but a longer fresh would save only 4 % of its SQL; the other statements are not refreshes.',
     })
   })
 
-  test('is to be shorter where most refreshes bring something else, and says what that costs', () => {
+  test('is to be lowered if most refreshes bring other bytes, with the SQL that costs', () => {
     const { kind, freshMs, sqlLeft, text } = adviceOn({ compared: 200, changed: 150, freshMs: 10 * minute })
     expect({ kind, freshMs }).toEqual({ kind: 'shorten', freshMs: minute })
     expect(sqlLeft).toBeGreaterThan(5)
     expect(text).toMatch(
-      /^150 of 200 refreshes changed something: what it serves is out of date about \d\d % of the time; /,
+      /^150 of 200 refreshes changed the answer; its answers are outdated about \d\d % of the time\. /,
     )
-    expect(text).toMatch(/fresh 10m to 1m would make that 7 % for 10 times its SQL/)
+    expect(text).toMatch(/Lowering fresh from 10m to 1m would reduce that to 7 %, for 10 times its SQL\./)
   })
 
-  test('of no length fits what changes every second: it is to be purged', () => {
+  test('of no length fits rows that change every second: the advice is a purge', () => {
     expect(adviceOn({ compared: 200, changed: 200, freshMs: 2000 })).toMatchObject({
       kind: 'shorten',
-      text: expect.stringContaining('purge it when its rows change'),
+      text: expect.stringContaining('Purge it when its rows change.'),
     })
     expect(adviceOn({ compared: 200, changed: 200, freshMs: 2000 })).not.toHaveProperty('freshMs')
   })
 
-  test('is nothing to speak of before there were refreshes, or where nothing is asked for twice', () => {
+  test('gets no advice before there were refreshes, or if no key is read twice', () => {
     expect(adviceOn({ fills: 10, reads: 12, compared: 3 })).toMatchObject({ kind: 'unmeasured' })
     expect(adviceOn({ fills: 950, reads: 1000, compared: 3 })).toMatchObject({
       kind: 'keep',
-      text: '95 % of 1,000 reads were for what nobody had asked for before: no lifetime changes that.',
+      text: '95 % of 1,000 reads were for keys not read before; no lifetime changes that.',
     })
     expect(advise([facts({ fills: 0 })], noMemory)).toEqual([])
   })
 
-  test('whatever was measured: what is advised is a lifetime people write, at most fifteen times longer, in plain numbers', () => {
+  test('for any measurements: an advised lifetime is a round one, at most fifteen times longer, in finite numbers', () => {
     const measured = fc.record({
       freshMs: fc.constantFrom(500, 1000, minute, 10 * minute, 60 * minute, 7 * minute),
       compared: fc.nat(100_000),
@@ -128,7 +128,7 @@ describe('a lifetime', () => {
   })
 })
 
-/** Numbers between 0 and 1, the same ones for the same seed (mulberry32). */
+/** Random numbers between 0 and 1, the same for the same seed (mulberry32). */
 function randomFrom(seed: number): () => number {
   let state = seed
   return () => {
@@ -149,8 +149,8 @@ interface Workload {
 }
 
 /**
- * Runs a route for so long: keys asked for as popularity has it (Zipf), each read and each change at random, every key refreshed by the
- * first who comes after its lifetime. What came of it, as it would have been observed.
+ * Simulates a route: keys of Zipf popularity, random reads and changes, each key refreshed by the first read after its lifetime. Returns
+ * the facts that would have been observed.
  */
 function simulate({ keys, readsASecond, changesASecond, freshMs, seconds }: Workload, seed = 1) {
   const random = randomFrom(seed)
@@ -184,7 +184,7 @@ function simulate({ keys, readsASecond, changesASecond, freshMs, seconds }: Work
         readAt = now
         freshFor = freshMs * (1 - 0.1 * random())
       }
-      // Only the next read that can do anything: the ones before it are hits, however many.
+      // Only the next read that can refresh: all reads before it are hits.
       const next = now + wait(rate)
       const skipped = Math.max(next, readAt + freshFor)
       reads += Math.floor(((skipped - next) / 1000) * rate)
@@ -195,7 +195,7 @@ function simulate({ keys, readsASecond, changesASecond, freshMs, seconds }: Work
   return { fills: filled.length, facts: refreshStats.routes(() => reads) }
 }
 
-describe('what is foretold', () => {
+describe('the forecast', () => {
   const foretold = (workload: Workload) => {
     const now = simulate(workload)
     const [advice] = advise(now.facts, noMemory)
@@ -215,7 +215,7 @@ describe('what is foretold', () => {
   })
 
   test('for a route that changes: at the longer lifetime hardly more than one refresh in twenty finds a change', () => {
-    // Every key changes each two hours; three minutes are one in forty.
+    // Every key changes every two hours; three minutes are one fortieth of that.
     const workload = { keys: 20, readsASecond: 100, changesASecond: 1 / 7200, freshMs: minute, seconds: 36_000 }
     const { advice, after, sqlLeft } = foretold(workload)
     expect(advice?.kind).toBe('lengthen')
@@ -223,7 +223,7 @@ describe('what is foretold', () => {
     expect(Math.abs((advice?.sqlLeft as number) - sqlLeft)).toBeLessThan(0.06)
   })
 
-  test('for a route that changes all the time: what a shorter lifetime costs comes true, within a tenth', () => {
+  test('for a route that changes all the time: the cost of a shorter lifetime comes true within a tenth', () => {
     const workload = { keys: 20, readsASecond: 200, changesASecond: 1 / 300, freshMs: 10 * minute, seconds: 36_000 }
     const { advice, sqlLeft } = foretold(workload)
     expect(advice?.kind).toBe('shorten')
@@ -238,7 +238,7 @@ describe('what is foretold', () => {
     expect(Math.abs(1 / 15 - sqlLeft)).toBeGreaterThan(0.2)
   })
 
-  test('whatever the workload, within a tenth of what comes true', () => {
+  test('for any workload is within a tenth of the simulated result', () => {
     const workloads = fc.record({
       keys: fc.integer({ min: 5, max: 50 }),
       readsASecond: fc.double({ min: 1, max: 500, noNaN: true }),
@@ -261,7 +261,7 @@ describe('memory', () => {
   const bytesEach = 10_000
   const body = ownBytes('x'.repeat(bytesEach))
 
-  /** So many reads of a route whose keys are all asked for alike, in a memory of `maxBytes`. */
+  /** Simulates `reads` of a route with a memory tier of `maxBytes`. */
   function run(maxBytes: number, keys: number, reads: number) {
     const random = randomFrom(7)
     const clock = new ManualClock(0)
@@ -287,26 +287,26 @@ describe('memory', () => {
     }
   }
 
-  test('that is too small is said to be, by about how much, and what that much more would save comes true', () => {
+  test('that is too small is reported with the missing bytes, and the forecast saving comes true', () => {
     const maxBytes = 10 * 1024 ** 2
     const now = run(maxBytes, 2500, 20_000)
     const [advice] = now.advice
     expect(advice).toMatchObject({ kind: 'memory', route: 'stats' })
     expect(advice?.text).toMatch(
-      /^\d+ % of its evictions came within 10 s of the fill, and \d+ % of its SQL read again what had been evicted while fresh: memory.maxBytes \(10MiB\) is too small by about \d+MiB, which would save \d+ % of all SQL\.$/,
+      /^\d+ % of its evictions came within 10 s of the fill, and \d+ % of its SQL read evicted entries again that were still fresh\. memory\.maxBytes \(10MiB\) is about \d+MiB too small; with that, \d+ % of all SQL would be saved\.$/,
     )
     const then = run(maxBytes + (advice?.moreBytes as number), 2500, 20_000)
     const saved = 1 - then.fills / now.fills
     expect(Math.abs(saved - (advice?.saved as number))).toBeLessThan(0.12)
-    // Nor more than is there to be kept: all keys are 24 MiB.
+    // The advice must not exceed the data: all keys together are 24 MiB.
     expect(maxBytes + (advice?.moreBytes as number)).toBeLessThan(2 * 2500 * bytesEach)
   })
 
-  test('that holds everything that is asked for is not spoken of', () => {
+  test('that holds every key gets no advice', () => {
     expect(run(100 * 1024 ** 2, 2500, 10_000).advice.map(({ kind }) => kind)).not.toContain('memory')
   })
 
-  test('is not too small because of what nobody asks for again', () => {
+  test('is not too small because of keys that are never read again', () => {
     const clock = new ManualClock(0)
     const refreshStats = new RefreshStats(clock)
     const memory = memoryTier(1024 ** 2, refreshStats.observe)
@@ -322,7 +322,7 @@ describe('memory', () => {
   })
 })
 
-describe('what is measured', () => {
+describe('a measurement', () => {
   const key = 'plans@1?county=51059' as Key
   const lifetime = { fresh: minute, stale: 10 * minute, staleIfError: 60 * minute, negative: 10_000 }
 
@@ -350,7 +350,7 @@ describe('what is measured', () => {
     return { clock, refreshStats, ledger, load, read, facts: () => refreshStats.routes(() => 0)[0] as RouteFacts }
   }
 
-  test('is each refresh that replaces an entry: whether its bytes are others, and how long the old one was held', async () => {
+  test('is made at each refresh that replaces an entry: whether the bytes changed, and the age of the old entry', async () => {
     const { clock, load, read, facts } = setup()
     await read()
     expect(facts()).toMatchObject({ fills: 1, compared: 0 })
@@ -364,7 +364,7 @@ describe('what is measured', () => {
   })
 
   test.each([false, true])(
-    'is not what an invalidation has told of (soft: %s): a lifetime has nothing to do with it',
+    'is not made after an invalidation (soft: %s): that refresh does not depend on the lifetime',
     async (soft) => {
       const { clock, load, read, facts, ledger } = setup()
       await read()
@@ -376,7 +376,7 @@ describe('what is measured', () => {
     },
   )
 
-  test('begins anew for a route that a reload has changed', async () => {
+  test('starts again for a route that a reload has changed', async () => {
     const { refreshStats, read } = setup()
     await read()
     refreshStats.observe({ kind: 'config-reloaded', routes: 2, changed: ['other'] })
@@ -386,8 +386,8 @@ describe('what is measured', () => {
   })
 })
 
-describe('the words for the terminal', () => {
-  test('tell what to do first, then what is fine, then what nobody can tell yet', () => {
+describe('the output for the terminal', () => {
+  test('lists changes first, then routes that need none, then routes with too few measurements', () => {
     const one = (kind: Advice['kind'], route: string): Advice => ({ kind, route, text: `text of ${kind}.` })
     const all = [one('keep', 'a'), one('unmeasured', 'b'), one('lengthen', 'c'), one('memory', 'd')]
     expect(adviceInWords(all, 60).split('\n')).toEqual([
@@ -395,15 +395,13 @@ describe('the words for the terminal', () => {
       '  c: text of lengthen.',
       '  d: text of memory.',
       '',
-      'As it should be:',
+      'No change needed:',
       '  a: text of keep.',
       '',
-      'Too little measured yet:',
+      'Too few measurements:',
       '  b: text of unmeasured.',
     ])
     expect(adviceInWords([one('keep', 'a')], 60)).toMatch(/^Nothing to do\.\n/)
-    expect(adviceInWords([], 12.4)).toBe(
-      'Nothing was measured in the 12 s since the start: no route has asked the database.',
-    )
+    expect(adviceInWords([], 12.4)).toBe('No measurements in the 12 s since the start: no route has read the database.')
   })
 })

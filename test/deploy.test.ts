@@ -8,23 +8,23 @@ import { readConfig } from '../proxy/config/load.ts'
 import { answerSources } from '../proxy/sources.ts'
 import { metricsOfEverything, type Series, seriesOf } from './scrape.ts'
 
-/** Memory outside of the engine's heap counts with the heap, and not by bounds of its own: see proxy/README.md. */
+/** Makes the engine count memory outside of its heap with the heap; the reason is in proxy/README.md. */
 const engineFlag = '--external-memory-accounted-in-global-limit'
 const read = (file: string) => readFileSync(new URL(`../config/deploy/${file}`, import.meta.url), 'utf8')
 
-/** Words of PromQL that are no series: operators and modifiers. What is followed by a parenthesis is a function. */
+/** Operators and modifiers of PromQL, which are no series. A name followed by a parenthesis is a function. */
 const words = new Set(['by', 'without', 'on', 'ignoring', 'and', 'or', 'unless', 'bool', 'offset'])
-/** What Prometheus itself adds: labels, and a series of its own. */
+/** Labels, and a series, that Prometheus itself adds. */
 const itsLabels = ['job', 'instance', 'le']
 const itsSeries: [string, Map<string, Set<string>>] = ['up', new Map()]
 
-/** What `expression` asks for that no scrape has: series, labels of them, and values they never take. */
+/** The series, labels and label values in `expression` that no scrape has. */
 function unknownIn(expression: string, scraped: Series): string[] {
   const series: Series = new Map([...scraped, itsSeries])
   const faults: string[] = []
   const used: string[] = []
   const plain = expression.replace(/\b(?:by|without|on|ignoring)\s*\([^)]*\)/g, ' ')
-  // A string, or a name and what it is followed by: what a function is given, or what a series is narrowed down with.
+  // A string, or a name with the arguments or the label matchers after it.
   for (const [, name, follows = ''] of plain.matchAll(/"[^"]*"|([a-z_:][\w:]*)\s*(\(|\{[^}]*\})?/gi)) {
     if (name === undefined || follows === '(' || words.has(name)) continue
     const labels = series.get(name)
@@ -54,7 +54,7 @@ function matches(values: Set<string>, operator: string, wanted: string): boolean
   return [...values].some((value) => new RegExp(`^(?:${wanted})$`).test(value))
 }
 
-/** Without durations in brackets and strings after matchers, which are no names. */
+/** `expression` without ranges in brackets, and with the variable $instance as a pattern. */
 const bare = (expression: string) => expression.replace(/\[[^\]]*\]/g, '').replaceAll('$instance', '.*')
 
 const scraped = seriesOf(await metricsOfEverything().text())
@@ -64,7 +64,7 @@ interface Rule {
   expr: string
   for?: string
   labels: { severity: string }
-  annotations: { summary: string; description: string }
+  annotations: { summary: string; description: string; runbook: string }
 }
 const { groups } = parse(read('alerts.yaml')) as { groups: { name: string; rules: Rule[] }[] }
 const rules = groups.flatMap((group) => group.rules)
@@ -73,11 +73,11 @@ const panels: { title: string; description: string; targets: { expr: string; leg
   dashboard.panels
 
 describe('an alert', () => {
-  test.each(rules.map((rule) => [rule.alert, rule] as const))('%s asks for what onramp measures', (_name, rule) => {
+  test.each(rules.map((rule) => [rule.alert, rule] as const))('%s uses series that onramp has', (_name, rule) => {
     expect(unknownIn(bare(rule.expr), scraped)).toEqual([])
   })
 
-  test('says how bad it is, for whom, and where to look; labels in its words are those of its expression', () => {
+  test('has a severity and a description, and its summary uses labels of its expression only', () => {
     for (const { alert, expr, labels, annotations } of rules) {
       expect(['critical', 'warning']).toContain(labels.severity)
       expect(annotations.description.length, alert).toBeGreaterThan(20)
@@ -89,7 +89,7 @@ describe('an alert', () => {
     }
   })
 
-  test('is there for each thing that somebody has to be told of', () => {
+  test('exists for each condition that needs a person', () => {
     expect(rules.map(({ alert }) => alert)).toEqual([
       'OnrampDown',
       'OnrampErrors',
@@ -104,7 +104,7 @@ describe('an alert', () => {
     ])
   })
 
-  test('of a tier that is passed by holds for any tier', () => {
+  test('of a bypassed tier names no particular tier', () => {
     const told = rules.find(({ alert }) => alert === 'OnrampMemoryOnly')?.annotations
     expect(told?.summary).not.toContain('Redis')
     expect(told?.description).toContain('degradationReason in /stats')
@@ -114,13 +114,91 @@ describe('an alert', () => {
     itsLabels.includes(label) || [...scraped].some(([name, labels]) => expr.includes(name) && labels.has(label))
 })
 
+/** The sections of a document at `level`, by their headings. */
+function sectionsOf(document: string, level: number): Map<string, string> {
+  const heading = new RegExp(`^${'#'.repeat(level)} (.+)$`, 'm')
+  const end = new RegExp(`^#{1,${level}} `, 'm')
+  const sections = new Map<string, string>()
+  for (let rest = document; ; ) {
+    const found = heading.exec(rest)
+    if (found === null) return sections
+    rest = rest.slice(found.index + found[0].length)
+    const next = end.exec(rest)
+    sections.set(found[1] as string, rest.slice(0, next?.index))
+  }
+}
+
+/** The anchor that GitHub gives a heading. */
+const anchorOf = (heading: string) =>
+  heading
+    .toLowerCase()
+    .replace(/[^\w\- ]/g, '')
+    .replaceAll(' ', '-')
+
+test('a section ends where another of its level, or of a higher one, begins', () => {
+  const document = '## One\n### a\ntext\n### b\n#### c\n## Two\n### d\n'
+  expect([...sectionsOf(document, 3)]).toEqual([
+    ['a', '\ntext\n'],
+    ['b', '\n#### c\n'],
+    ['d', '\n'],
+  ])
+})
+
+describe('the runbook', () => {
+  const runbook = read('README.md')
+  const ofAlerts = sectionsOf(sectionsOf(runbook, 2).get('Alerts') ?? '', 3)
+
+  test('has one section for each alert, in their order, and no other', () => {
+    expect([...ofAlerts.keys()]).toEqual(rules.map(({ alert }) => alert))
+  })
+
+  test.each([...ofAlerts])(
+    '%s: meaning, check with a command, action, and when to wake someone, in this order',
+    (_alert, text) => {
+      const parts = [...text.matchAll(/^\*\*([\w ]+?)\.?\*\*/gm)].map(([, part]) => part)
+      expect(parts).toEqual(['Meaning', 'Check', 'Action', 'Wake someone'])
+      const check = text.slice(text.indexOf('**Check'), text.indexOf('**Action'))
+      expect(check).toMatch(/^ {4}\$ /m)
+    },
+  )
+
+  test.each([...sectionsOf(sectionsOf(runbook, 2).get('Symptoms') ?? '', 3)])(
+    '%s: symptom, check, action',
+    (_symptom, text) => {
+      const parts = [...text.matchAll(/^\*\*(\w+)\.\*\*/gm)].map(([, part]) => part)
+      expect(parts).toEqual(['Symptom', 'Check', 'Action'])
+    },
+  )
+
+  test('is linked from each alert, at its section', () => {
+    for (const { alert, annotations } of rules)
+      expect(annotations.runbook).toBe(`config/deploy/README.md#${anchorOf(alert)}`)
+  })
+
+  test('links to headings and files that exist', () => {
+    const headings = [2, 3].flatMap((level) => [...sectionsOf(runbook, level).keys()].map(anchorOf))
+    for (const [, anchor] of runbook.matchAll(/\]\(#([^)]+)\)/g)) expect(headings).toContain(anchor)
+    const files = [...runbook.matchAll(/\]\(([^#)]+)\)/g)].map(([, file]) => file as string)
+    expect(files.length).toBeGreaterThan(3)
+    for (const file of files) expect(() => read(file), file).not.toThrow()
+  })
+
+  test('names only metrics that exist', () => {
+    const outside = runbook.replace(/<!-- metrics -->[\s\S]*<!-- \/metrics -->/, '')
+    const names = [...new Set(outside.match(/\bonramp_[a-z_]+[a-z]\b/g))]
+    expect(names.length).toBeGreaterThan(8)
+    const known = [...scraped.keys()].map((name) => name.replace(/_(?:bucket|sum|count)$/, ''))
+    expect(names.filter((name) => !known.includes(name))).toEqual([])
+  })
+})
+
 describe('the Grafana dashboard', () => {
   const targets = panels.flatMap(({ title, targets }) => targets.map((target) => [title, target] as const))
-  test.each(targets)('%s asks for what onramp measures', (_title, { expr }) => {
+  test.each(targets)('%s uses series that onramp has', (_title, { expr }) => {
     expect(unknownIn(bare(expr), scraped)).toEqual([])
   })
 
-  test('counts a tier that is added: as a hit, and among what was answered', () => {
+  test('counts an added tier as a hit, and among the answers', () => {
     const sources = answerSources(['memory', 'redis', 'file'].map((name) => ({ name, label: name })))
     const hits = sources.filter(({ isHit }) => isHit).map(({ name }) => name)
     const counted = new Map(
@@ -137,7 +215,7 @@ describe('the Grafana dashboard', () => {
     expect(counted.get('SQL saved')).toEqual([[...hits, 'origin']])
   })
 
-  test('names what its legends show, fills its width, and lets one choose the source and the instances', () => {
+  test('groups by the labels of its legends, has unique titles, and has variables for source and instance', () => {
     for (const [title, { expr, legendFormat }] of targets) {
       for (const [, label] of legendFormat.matchAll(/\{\{(\w+)\}\}/g))
         expect(expr, title).toMatch(new RegExp(`by \\([^)]*\\b${label}\\b`))
@@ -176,7 +254,7 @@ describe('the Kubernetes manifest', () => {
   const config = readConfig(file, { DATABASE_URL: 'postgres://u@h/d', ADMIN_TOKEN: '12345678' })
   const portOf = (name: string) => onramp.ports.find((port: { name: string }) => port.name === name).containerPort
 
-  test('is YAML without a fault, and the configuration in it is one that onramp takes', () => {
+  test('is valid YAML, and onramp accepts the configuration in it', () => {
     expect(documents.flatMap(({ errors }) => errors)).toEqual([])
     expect([...kinds.keys()]).toEqual(['ConfigMap', 'Deployment', 'Service', 'NetworkPolicy'])
     expect([config.listen.port, config.admin.port]).toEqual([portOf('http'), portOf('admin')])
@@ -184,7 +262,7 @@ describe('the Kubernetes manifest', () => {
     expect(onramp.args).toEqual(['--config', `${onramp.volumeMounts[0].mountPath}/onramp.yaml`])
   })
 
-  test('asks the probes of the contract, where the kubelet can reach them', () => {
+  test('probes /live and /ready at an address that the kubelet can reach', () => {
     const probe = (path: string) => ({ path, port: 'admin' })
     expect(onramp.livenessProbe.httpGet).toEqual(probe('/live'))
     expect(onramp.readinessProbe.httpGet).toEqual(probe('/ready'))
@@ -193,14 +271,14 @@ describe('the Kubernetes manifest', () => {
     expect(config.admin.token).toBeDefined()
   })
 
-  test('gives it the time it needs to drain, and the web tier behind it longer than that', () => {
+  test('gives onramp enough time to drain, and the upstream more', () => {
     const drainSeconds = onramp.lifecycle.preStop.sleep.seconds + config.limits.drainTimeout / 1000
     expect(pod.terminationGracePeriodSeconds).toBeGreaterThan(drainSeconds)
     expect(web.lifecycle.preStop.sleep.seconds).toBeGreaterThan(drainSeconds)
     expect(pod.terminationGracePeriodSeconds).toBeGreaterThan(web.lifecycle.preStop.sleep.seconds)
   })
 
-  test('lets it be nobody, write nowhere, and have its secrets from a secret', () => {
+  test('runs onramp without privileges or writable files, with its secrets from a secret', () => {
     expect(onramp.securityContext).toMatchObject({
       runAsNonRoot: true,
       readOnlyRootFilesystem: true,
@@ -215,7 +293,7 @@ describe('the Kubernetes manifest', () => {
   })
 })
 
-test('however it is started, the engine and the allocator are told the same, which this Node knows', () => {
+test('every way to start onramp passes the same engine flag and allocator setting, which this Node.js knows', () => {
   const here = (file: string) => readFileSync(new URL(`../${file}`, import.meta.url), 'utf8')
   const allocator = 'MALLOC_MMAP_THRESHOLD_=131072'
   expect(JSON.parse(here('package.json')).scripts.start).toBe(
@@ -232,7 +310,7 @@ describe('the systemd unit', () => {
     [...read('onramp.service').matchAll(/^(\w+)=(.*)$/gm)].map(([, name, value]) => [name, value]),
   )
 
-  test('starts the program, gives it time to drain, and its secrets from a file', () => {
+  test('starts the program, gives it time to drain, and reads its secrets from a file', () => {
     expect(settings.get('ExecStart')).toBe(
       `/usr/bin/node ${engineFlag} /opt/onramp/proxy/main.ts --config /etc/onramp/onramp.yaml`,
     )
@@ -241,7 +319,7 @@ describe('the systemd unit', () => {
     expect(settings.get('EnvironmentFile')).toBe('/etc/onramp/environment')
   })
 
-  test('lets it be nobody and write nowhere, but run the code that its engine makes', () => {
+  test('runs onramp without privileges or writable files, but allows the code that its engine compiles', () => {
     expect([settings.get('DynamicUser'), settings.get('NoNewPrivileges')]).toEqual(['yes', 'yes'])
     expect([settings.get('ProtectSystem'), settings.get('CapabilityBoundingSet')]).toEqual(['strict', ''])
     expect(settings.has('MemoryDenyWriteExecute')).toBe(false)

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { pino } from 'pino'
 import { describe, expect, test } from 'vitest'
 import type { FactKind, FactOf, Observation } from '../proxy/observation.ts'
@@ -174,4 +175,14 @@ test('a field holds one kind of value; names say the unit; SQLSTATEs and other c
 
 test('twin: a field with two kinds of values is found', () => {
   expect(kindsOfFields([{ a: 1 }, { a: 'one' }]).get('a')?.size).toBe(2)
+})
+
+test('every event that the runbook names is one that the log has', () => {
+  const runbook = readFileSync(new URL('../config/deploy/README.md', import.meta.url), 'utf8')
+  const prose = runbook.replace(/<!-- (\S+) -->[\s\S]*?<!-- \/\1 -->/g, '')
+  const sentences = prose.split(/(?<=[.:])\s/).filter((sentence) => /\b(events?|log line)\b/.test(sentence))
+  const named = sentences.flatMap((sentence) => [...sentence.matchAll(/`([a-z]+(?:-[a-z]+)+|healthy)`/g)])
+  const names = named.map(([, name = '']) => name)
+  expect(names.length).toBeGreaterThan(5)
+  expect(names.filter((name) => !(name in events))).toEqual([])
 })

@@ -41,7 +41,7 @@ const routes = {
 const file = configuration('ops.yaml', JSON.stringify({ ...settings, routes }))
 
 const owner = new pg.Client(inject('ownerUrl'))
-/** For all tests but those that end theirs. */
+/** Shared by all tests except those that end their program. */
 let program: Serving
 let environment: Record<string, string>
 
@@ -66,7 +66,7 @@ const statsOf = async ({ adminUrl }: Serving): Promise<Stats> =>
   (await fetch(`${adminUrl}/stats`)).json() as Promise<Stats>
 
 describe('onramp tune', () => {
-  test('where nothing runs says so: 1', async () => {
+  test('exits with 1 and says so when no onramp runs', async () => {
     const nowhere = { ADMIN_PORT: String(await freePort()) }
     const { code, output, errors } = await result(['tune', '--config', file], nowhere)
     expect([code, output]).toEqual([1, ''])
@@ -75,17 +75,17 @@ describe('onramp tune', () => {
     )
   })
 
-  test('where which port it is cannot be known says so: 1', async () => {
+  test('exits with 1 and says so when the admin port is unknown', async () => {
     const { code, errors } = await result(['tune', '--config', file], { ADMIN_PORT: '0' })
     expect([code, errors]).toEqual([1, expect.stringContaining('ADMIN_PORT')])
   })
 
-  test('before anything was measured says that: 0', async () => {
+  test('exits with 0 and says so before anything was measured', async () => {
     const { code, output } = await result(['tune', '--config', file], environment)
-    expect([code, output]).toEqual([0, expect.stringMatching(/^Nothing was measured in the \d+ s since the start/)])
+    expect([code, output]).toEqual([0, expect.stringMatching(/^No measurements in the \d+ s since the start/)])
   })
 
-  test('tells the table that never changes from the one that changes each second', async () => {
+  test('distinguishes a table that never changes from one that changes every second', async () => {
     const changing = setInterval(() => void owner.query('update ops_busy set version = version + 1'), 1000)
     try {
       const kinds = async () => {
@@ -102,13 +102,14 @@ describe('onramp tune', () => {
     const { code, output } = await result(['tune', '--config', file], environment)
     expect(code).toBe(0)
     const [, compared, saved] =
-      /^ {2}still: 0 of ([\d,]+) refreshes changed anything; fresh 200ms to \S+ would save (\d+) % of its SQL\.$/m.exec(
+      /^ {2}still: 0 of ([\d,]+) refreshes changed the answer; raising fresh from 200ms to \S+ would save (\d+) % of its SQL\.$/m.exec(
         output,
       ) ?? []
-    const [, changed, ofAll] = /^ {2}busy: ([\d,]+) of ([\d,]+) refreshes changed something: /m.exec(output) ?? []
+    const [, changed, ofAll] =
+      /^ {2}busy: ([\d,]+) of ([\d,]+) refreshes changed the answer; its answers are outdated /m.exec(output) ?? []
     const number = (text = '') => Number(text.replaceAll(',', ''))
     const { routes } = await statsOf(program)
-    // Each statement but the first of each of the twenty keys was a refresh; what came of the last of them may not be in yet.
+    // Every statement after the first of each of the twenty keys was a refresh. The latest ones may not be counted yet.
     expect(number(compared)).toBeLessThanOrEqual((routes.still?.queries as number) - 20)
     expect(number(compared)).toBeGreaterThan(100)
     expect(Number(saved)).toBeGreaterThan(20)
@@ -118,7 +119,7 @@ describe('onramp tune', () => {
 })
 
 describe('an audited route', () => {
-  test('shows the row that changed without a purge, and none that changed with one', async () => {
+  test('reports the row that changed without a purge, and no row that changed with one', async () => {
     const get = async (path: string) => {
       const answer = await fetch(program.url + path)
       return { body: await answer.text(), cacheStatus: answer.headers.get('cache-status') }
@@ -139,7 +140,7 @@ describe('an audited route', () => {
     expect(metrics).toContain('onramp_audits_total{route="audited",outcome="mismatch"} 1')
     expect(program.output()).toMatch(/"event":"audit-mismatch","route":"audited","ageSeconds":[\d.]+,/)
 
-    // The same, but told of.
+    // The same change, followed by a purge.
     await owner.query('update ops_audited set version = 2 where n = 1')
     const headers = { 'Content-Type': 'application/json' }
     await fetch(`${program.adminUrl}/purge`, { method: 'POST', headers, body: '{"route":"audited"}' })
@@ -153,7 +154,7 @@ describe('an audited route', () => {
     expect((await audits())?.mismatch).toBe(1)
   })
 
-  test('twin: a route without audits serves the same old row, and nobody ever knows', async () => {
+  test('twin: a route without audits serves the same outdated row, and reports nothing', async () => {
     const get = async () => (await fetch(`${program.url}/trusted/2`)).text()
     const before = await get()
     await owner.query('update ops_audited set version = 7 where n = 2')
@@ -165,7 +166,7 @@ describe('an audited route', () => {
 })
 
 describe('the log', () => {
-  test('has a failed request under the id its client gave it, or was given; and the end, with what asked for it', async () => {
+  test("has each failed request under its request id, the client's or its own, and the end with the signal", async () => {
     const program = await ready(['--config', file])
     const ask = async (id?: string) => {
       const answer = await fetch(`${program.url}/failing/0`, {

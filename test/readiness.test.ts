@@ -10,18 +10,20 @@ function setup() {
 
 test('it is ready once it is warm, until it drains', () => {
   const { readiness } = setup()
-  expect(readiness.why).toBe('it is warming up')
+  expect(readiness.why).toBe(
+    'The process is reading the entries listed in warm; it is ready after that, within ten seconds.',
+  )
   readiness.warmed()
   expect(readiness.why).toBeUndefined()
   readiness.drain('SIGTERM')
-  expect(readiness.why).toBe('it is draining')
+  expect(readiness.why).toBe('The process is draining: it finishes the requests under way and ends.')
 })
 
 test('it stays draining when it is warm only then', () => {
   const { readiness } = setup()
   readiness.drain('SIGTERM')
   readiness.warmed()
-  expect(readiness.why).toBe('it is draining')
+  expect(readiness.why).toBe('The process is draining: it finishes the requests under way and ends.')
 })
 
 test('the end is reported with how long it took, and only where it was asked for', () => {

@@ -20,7 +20,7 @@ interface Span {
   endTimeUnixNano: string
 }
 
-/** A receiver of OTLP over HTTP, as a collector is one. */
+/** A receiver of OTLP over HTTP, in place of a collector. */
 async function startReceiver() {
   const spans: Span[] = []
   const seen: { path: string; resource: unknown }[] = []
@@ -73,7 +73,7 @@ afterAll(async () => {
 
 beforeEach(() => void receiver.spans.splice(0))
 
-/** The spans of `trace`, once there are `count` of them. */
+/** Waits for `count` spans of `trace`. */
 async function spansOf(trace: string, count: number): Promise<Span[]> {
   const mine = () => receiver.spans.filter((span) => span.traceId === trace)
   return until(mine, (spans) => spans.length >= count)
@@ -84,7 +84,7 @@ const under = (trace: string, flags = '01') => ({ traceparent: `00-${trace}-${pa
 const named = (spans: readonly Span[], name: string) => spans.find((span) => span.name === name) as Span
 
 describe('a request that belongs to a trace', () => {
-  test('and misses: the edge under its parent, the tiers it looked into, the fill, and the statement in the fill', async () => {
+  test('and misses: the request span under its parent, the tier lookups, the fill, and the statement in the fill', async () => {
     const answer = await app.get('/api/states?year=2014&secret=x', { traceparent })
     expect(answer.cacheStatus).toContain('detail=origin')
     const spans = await spansOf(traceId, 5)
@@ -108,7 +108,7 @@ describe('a request that belongs to a trace', () => {
     expect(receiver.seen[0]).toMatchObject({ path: '/v1/traces', resource: { 'service.name': 'onramp' } })
   })
 
-  test('and hits: the edge, and memory', async () => {
+  test('and hits: the request span and the memory lookup', async () => {
     await app.get('/api/reference/metal-levels')
     const trace = newTrace()
     await app.get('/api/reference/metal-levels', under(trace))
@@ -117,11 +117,11 @@ describe('a request that belongs to a trace', () => {
     expect(named(spans, 'memory').attributes).toEqual({ 'onramp.found': true })
   })
 
-  test('and waits for the fill of another: its waiting, and no fill of its own', async () => {
+  test("and waits for another request's fill: a wait span, and no fill span", async () => {
     const traces = [newTrace(), newTrace()] as const
     const owner = new pg.Client(inject('ownerUrl'))
     await owner.connect()
-    // Nobody reads it until both are there.
+    // The lock keeps the fill waiting until both requests have arrived.
     await owner.query('begin; lock table poverty_guidelines in access exclusive mode')
     const asked = traces.map((trace) => app.get('/api/reference/poverty-guidelines', under(trace)))
     const isCollapsed = async () =>
@@ -136,14 +136,14 @@ describe('a request that belongs to a trace', () => {
     expect(named(waiter, 'wait')).toMatchObject({ parentSpanId: edge.spanId })
   })
 
-  test('by POST: its spans too, though its body came later', async () => {
+  test('by POST: its spans too, although its body arrives later', async () => {
     const trace = newTrace()
     await app.post('/api/plans/search', { county: '51059', ages: [61] }, under(trace))
     const spans = await spansOf(trace, 5)
     expect(named(spans, 'fill').parentSpanId).toBe(named(spans, 'POST /api/plans/search').spanId)
   })
 
-  test('that its beginner does not record is not recorded', async () => {
+  test('that is not sampled is not recorded', async () => {
     const [silent, loud] = [newTrace(), newTrace()]
     await app.get('/api/states', under(silent, '00'))
     await app.get('/api/states', under(loud))
@@ -152,10 +152,10 @@ describe('a request that belongs to a trace', () => {
   })
 })
 
-describe('what is passed on', () => {
+describe('a request to the upstream', () => {
   const askedFor = () => tier.seen.at(-1)?.headers
 
-  test('carries the edge as its parent, in the same trace', async () => {
+  test('carries the request span as its parent, in the same trace', async () => {
     const trace = newTrace()
     await app.get('/page', { ...under(trace), tracestate: 'a=b' })
     const [edge] = await spansOf(trace, 1)
@@ -164,7 +164,7 @@ describe('what is passed on', () => {
     expect(askedFor()).toMatchObject({ traceparent: `00-${trace}-${edge?.spanId}-01`, tracestate: 'a=b' })
   })
 
-  test('says also of a trace that is not recorded that it is not', async () => {
+  test('carries the unsampled flag of an unsampled trace', async () => {
     const trace = newTrace()
     await app.get('/page', under(trace, '00'))
     expect(askedFor()?.traceparent).toMatch(new RegExp(`^00-${trace}-(?!${parentId})[0-9a-f]{16}-00$`))
@@ -184,7 +184,7 @@ describe('what is passed on', () => {
 
 describe('a program of its own', () => {
   const { ready } = programs('traces')
-  // Tells of each module that is loaded for tracing.
+  // Prints each module loaded for tracing.
   const hook = `import { registerHooks } from 'node:module'
     registerHooks({ load(url, context, next) {
       if (/@opentelemetry.sdk-trace|ops.traces/.test(url)) process.stderr.write('loaded ' + url + '\\n')
@@ -192,20 +192,20 @@ describe('a program of its own', () => {
     } })`
   const telling = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(hook)}` }
 
-  test('without a receiver loads nothing of it, and traceparent goes on as it came', async () => {
+  test('without a receiver loads no tracing module, and passes traceparent through unchanged', async () => {
     const program = await ready([], { ...telling, UPSTREAM_URL: tier.url })
     await (await fetch(`${program.url}/page`, { headers: { traceparent } })).text()
     expect(tier.seen.at(-1)?.headers.traceparent).toBe(traceparent)
     expect(program.errors()).toBe('')
   })
 
-  test('twin: with one that does not answer it is loaded; no request is harmed, it is said once, and the end does not wait', async () => {
+  test('twin: with an unreachable receiver tracing is loaded, no request fails, one line is logged, and the end does not wait', async () => {
     const endpoint = `http://127.0.0.1:${await freePort()}`
     const program = await ready([], { ...telling, OTEL_EXPORTER_OTLP_ENDPOINT: endpoint })
     expect(program.errors()).toMatch(/^loaded .*\/ops\/traces\.ts$/m)
     expect(program.errors()).toContain('/@opentelemetry/sdk-trace/')
     const told = () => program.output().split('traces are not taken').length - 1
-    // Two spans a request: more than the queue holds.
+    // Two spans a request: more than fit into the queue.
     for (let asked = 0; asked < 1100; asked += 50) {
       const headers = { traceparent }
       const answers = await Promise.all(

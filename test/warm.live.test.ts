@@ -85,7 +85,10 @@ describe('a process started with a list to warm', () => {
     const app = await start([...list, 'held'], held)
     await until(() => sources(app), ['memory', 'memory', 'memory'])
     const answer = await app.admin('/ready')
-    expect([answer.status, answer.json()]).toMatchObject([503, { detail: 'it is warming up' }])
+    expect([answer.status, answer.json()]).toMatchObject([
+      503,
+      { detail: 'The process is reading the entries listed in warm; it is ready after that, within ten seconds.' },
+    ])
     await holder.query('select pg_advisory_unlock(4711)')
     await untilReady(app)
     expect((await app.get('/held')).cacheStatus).toContain('detail=memory')

@@ -2,7 +2,7 @@ import { type GaugeReadings, registerGauges } from '../../proxy/ops/gauges.ts'
 import { Metrics } from '../../proxy/ops/metrics.ts'
 import { table } from './markdown.ts'
 
-/** Readings of a program that does nothing: the gauges are listed, not read. */
+/** Readings of an idle program: the gauges are listed, not read. */
 const noReadings: GaugeReadings = {
   tiers: () => [],
   connections: () => ({ total: 0, idle: 0, waiting: 0 }),
@@ -14,19 +14,43 @@ const noReadings: GaugeReadings = {
   eventLoopLagSeconds: () => 0,
 }
 
-/** Every metric of onramp; those that Node.js has by itself are left out. */
-export function ownMetrics(): { name: string; type: string; help: string }[] {
+export interface ListedMetric {
+  name: string
+  type: string
+  help: string
+  /** The declared labels, in their order. */
+  labels: readonly string[]
+}
+
+/** Every metric of onramp, without those that prom-client adds for Node.js. */
+export function ownMetrics(): ListedMetric[] {
   const { registry } = new Metrics()
   registerGauges(registry, noReadings, '', '')
   return registry
     .getMetricsAsArray()
-    .map(({ name, type, help }) => ({ name, type: String(type), help }))
     .filter(({ name }) => name.startsWith('onramp_'))
+    .map((metric) => ({
+      name: metric.name,
+      type: String(metric.type),
+      help: metric.help,
+      labels: labelsOf(metric),
+    }))
+}
+
+/** prom-client keeps the label names on its metrics, but its types do not say so. */
+function labelsOf(metric: object): readonly string[] {
+  if (!('labelNames' in metric) || !Array.isArray(metric.labelNames)) throw new Error('A metric has no labelNames.')
+  return metric.labelNames.map(String)
 }
 
 export function metricsTable(): string {
   return table(
-    ['metric', 'type', 'meaning'],
-    ownMetrics().map(({ name, type, help }) => [`\`${name}\``, type, help]),
+    ['metric', 'type', 'labels', 'meaning'],
+    ownMetrics().map(({ name, type, labels, help }) => [
+      `\`${name}\``,
+      type,
+      labels.map((label) => `\`${label}\``).join(', '),
+      help,
+    ]),
   )
 }

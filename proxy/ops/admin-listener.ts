@@ -1,4 +1,4 @@
-// The listener for people and probes: its routes, the dashboard, the gauges and the history behind them.
+// The admin listener: its routes, the dashboard, and the gauges and history behind them.
 import type { FastifyInstance } from 'fastify'
 import type { HotKeys } from '../cache/hot-keys.ts'
 import type { LogFollower } from '../coherence/follower.ts'
@@ -15,12 +15,12 @@ import type { Observers } from './observers.ts'
 import { type StateParts, stateOf, stepGaugesOf } from './process-state.ts'
 import { type DescribedRoute, statsOf } from './stats.ts'
 
-/** The routes, as far as people look at them and change them. */
+/** The routes, for inspection, purge and reload. */
 export interface AdministeredRoutes {
   describe(): readonly DescribedRoute[]
   /** Throws `bad-parameters` for a route or parameters that do not exist. */
   tagsOf(request: PurgeRequest): string[]
-  /** Throws a Refusal with every fault of the configuration that `read` brings. */
+  /** Throws a Refusal that lists every fault of the configuration returned by `read`. */
   reload(read: () => Config): Promise<Reloaded>
 }
 
@@ -39,7 +39,7 @@ export interface AdminListenerParts
   opened: AsyncDisposableStack
 }
 
-/** Makes the admin listener. Not yet listening; what is opened is closed with `opened`. */
+/** Makes the admin listener, not yet listening. Whatever it opens is closed with `opened`. */
 export function adminListener(parts: AdminListenerParts): FastifyInstance {
   const { metrics, sources, clock, hotKeys, recentEvents, routing, opened } = parts
   const { token } = parts.config.admin

@@ -1,4 +1,4 @@
-// The server of the admin listener: problems as JSON, JSON bodies as text.
+// HTTP server of the admin listener: errors as problem details, JSON bodies as text.
 import { isUtf8 } from 'node:buffer'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { messageOf, Problem } from '../errors.ts'
@@ -8,15 +8,15 @@ import { answerUnreadable } from '../unreadable-request.ts'
 
 const maxBodyBytes = 1024 ** 2
 
-/** A server without routes, not yet listening. Nothing is logged by the framework. */
+/** Makes a server without routes, not yet listening. The framework logs nothing. */
 export function adminServer(random: () => number): FastifyInstance {
   const server = Fastify({
     logger: false,
     genReqId: requestIds(random),
     bodyLimit: maxBodyBytes,
-    // A request that trickles in must not hold its connection for ever.
+    // A request that arrives byte by byte must not keep its connection for ever.
     requestTimeout: 30_000,
-    // Requests that arrive on open connections while it closes are answered, and told that the connection ends.
+    // During the close, requests on open connections are answered, with Connection: close.
     return503OnClosing: false,
     forceCloseConnections: 'idle',
     frameworkErrors: (error, _request, reply) => {
@@ -24,17 +24,20 @@ export function adminServer(random: () => number): FastifyInstance {
     },
     clientErrorHandler: (error, socket) => answerUnreadable(error, socket),
   })
-  // Under its id it is found in the log.
+  // The request id in the response finds the log line.
   server.setErrorHandler((error, request, reply) => send(reply, errorReply(problemOf(error), random, request.id)))
   server.setNotFoundHandler(() => {
-    throw new Problem('no-route', 'There is nothing at this path.')
+    throw new Problem(
+      'no-route',
+      'The admin listener has no such method and path. GET /dashboard, /ready, /live, /stats, /metrics, /routes, /entries or /events; POST /purge or /reload.',
+    )
   })
   endConnectionsWhenClosing(server)
   takeJsonAsText(server)
   return server
 }
 
-/** A response to a request from before the closing: without this its connection would be kept open, and closing wait for it. */
+/** Ends connections whose request began before the close: kept open, they would delay the close. */
 function endConnectionsWhenClosing(server: FastifyInstance): void {
   let isClosing = false
   server.addHook('preClose', async () => {
@@ -50,30 +53,37 @@ function takeJsonAsText(server: FastifyInstance): void {
   const parse = async (request: FastifyRequest, body: Buffer) => {
     const coding = request.headers['content-encoding']
     if (coding !== undefined)
-      throw new Problem('wrong-media-type', `A body with Content-Encoding ${coding} is not taken.`)
-    if (!isUtf8(body)) throw new Problem('bad-body', 'The body is not UTF-8.')
+      throw new Problem(
+        'wrong-media-type',
+        `A body with Content-Encoding ${coding} is refused. Send it without a content coding.`,
+      )
+    if (!isUtf8(body)) throw new Problem('bad-body', 'The body is not valid UTF-8. Send JSON in UTF-8.')
     return body.toString()
   }
   server.addContentTypeParser('application/json', { parseAs: 'buffer' }, parse)
 }
 
-/** Writes `reply` as it is. */
+/** Writes `reply` unchanged. */
 function send(reply: Pick<FastifyReply, 'code' | 'headers' | 'send'>, { status, headers, body }: ProblemReply): void {
   reply.code(status)
   reply.headers(headers)
   reply.send(body)
 }
 
-/** An error of ours, or of the framework's, as one we have words for. */
+/** Translates an error of the framework into a Problem. */
 function problemOf(error: unknown): Problem {
   if (!(error instanceof Error) || error instanceof Problem) return asProblem(error)
   const code = 'code' in error ? error.code : undefined
   const status = 'statusCode' in error ? Number(error.statusCode) : 500
   const options = { cause: error }
   if (code === 'FST_ERR_CTP_BODY_TOO_LARGE')
-    return new Problem('body-too-large', 'The body is larger than this server takes.', options)
+    return new Problem(
+      'body-too-large',
+      'The body is larger than 1 MiB, the most that the admin listener accepts.',
+      options,
+    )
   if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE')
-    return new Problem('wrong-media-type', 'Its Content-Type is not application/json.', options)
+    return new Problem('wrong-media-type', 'The Content-Type must be application/json.', options)
   if (status >= 400 && status < 500) return new Problem('bad-request', messageOf(error), options)
   return asProblem(error)
 }

@@ -1,4 +1,4 @@
-// Probes, stats, entries, purge, reload.
+// Routes of the admin listener: probes, metrics, stats, entries, purge, reload.
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
@@ -11,7 +11,7 @@ import type { ProcessState } from './process-state.ts'
 import type { Readiness } from './readiness.ts'
 import type { DescribedRoute, Stats } from './stats.ts'
 
-/** What a reload has done: routes that are new, others, or gone; and sections that differ but are not taken. */
+/** The result of a reload: routes added, changed or removed; `needRestart`: changed sections that take effect at the next start. */
 export interface Reloaded {
   changed: string[]
   needRestart: string[]
@@ -28,7 +28,7 @@ export interface AdminDependencies {
   routes(): readonly DescribedRoute[]
   /** Throws `bad-parameters` for a route or parameters that do not exist. */
   purge(request: PurgeRequest): Promise<Purged>
-  /** Throws a Refusal with every fault of the new configuration. */
+  /** Throws a Refusal that lists every fault of the new configuration. */
   reload(): Promise<Reloaded>
 }
 
@@ -40,19 +40,25 @@ const purgeBody = z.union([
   z.strictObject({ all: z.literal(true), soft }),
 ])
 
-/** Adds the routes of the admin listener to `server`. Every POST needs the token, where there is one. */
+/** Adds the routes of the admin listener to `server`. With a configured token, every POST needs it. */
 export function adminRoutes(server: FastifyInstance, parts: AdminDependencies): void {
   server.addHook('onRequest', async (request, reply) => {
     if (request.method !== 'POST') return
-    // A page somebody has open can send a POST to their loopback; a browser says then where the page is from.
+    // A page of any site can have a browser POST to the loopback. The browser then names the page's site in Origin.
     const { origin, host } = request.headers
     if (origin !== undefined && URL.parse(origin)?.host !== host) {
-      throw new Problem('cross-site', 'It was sent by a page of another site.')
+      throw new Problem(
+        'cross-site',
+        'A POST from a page of another site is refused. Send it from the dashboard, or without an Origin header.',
+      )
     }
     if (parts.token === undefined) return
     if (isToken(request.headers.authorization, parts.token)) return
     reply.header('WWW-Authenticate', 'Bearer')
-    throw new Problem('not-authorized', 'Send the token of admin.token as Authorization: Bearer.')
+    throw new Problem(
+      'not-authorized',
+      'A POST needs the token of the setting admin.token. Send it as Authorization: Bearer TOKEN.',
+    )
   })
   server.addHook('onSend', async (_request, reply) => {
     reply.header('Cache-Control', 'no-store')
@@ -86,7 +92,7 @@ function purgeRoute(server: FastifyInstance, parts: AdminDependencies): void {
     if (!body.success) {
       throw new Problem(
         'bad-body',
-        'A purge is {"tags":[...]}, {"route":"..."}, {"route":"...","params":{...}} or {"all":true}, and may be "soft":true.',
+        'This is no purge request. Send {"tags":[...]}, {"route":"..."}, {"route":"...","params":{...}} or {"all":true}, with "soft":true for a soft purge.',
       )
     }
     const purged = await parts.purge(body.data)
@@ -94,7 +100,8 @@ function purgeRoute(server: FastifyInstance, parts: AdminDependencies): void {
     reply.code(202)
     return {
       ...purged,
-      detail: 'Redis did not answer. Until it has heard of this purge, this process neither reads nor writes it.',
+      detail:
+        'Redis did not answer, so only this process applied the purge. It publishes the purge when Redis is back, and does not use Redis until then.',
     }
   })
 }
@@ -107,7 +114,7 @@ function reloadRoute(server: FastifyInstance, parts: AdminDependencies): void {
       if (!(error instanceof Refusal)) throw error
       reply.code(422)
       return {
-        title: 'The new configuration is refused; the old one stays',
+        title: 'The new configuration is refused; the current one stays in use',
         status: 422,
         errors: error.message.split('\n'),
       }
@@ -119,9 +126,9 @@ function entries(
   { memory, now, routes }: AdminDependencies,
   { route, limit = '100' }: { route?: string; limit?: string },
 ): unknown {
-  if (!/^[1-9]\d{0,3}$/.test(limit)) throw new Problem('bad-parameters', 'limit is not between 1 and 9999.')
+  if (!/^[1-9]\d{0,3}$/.test(limit)) throw new Problem('bad-parameters', 'limit must be a whole number from 1 to 9999.')
   if (route !== undefined && !routes().some(({ name }) => name === route))
-    throw new Problem('bad-parameters', `There is no route named ${JSON.stringify(route)}.`)
+    throw new Problem('bad-parameters', `There is no route named ${JSON.stringify(route)}. /routes lists all routes.`)
   const shown = []
   for (const { key, entry, bytes } of memory.list()) {
     if (route !== undefined && routeOf(key) !== route) continue
@@ -143,11 +150,11 @@ function parseJson(text: unknown): unknown {
   try {
     return JSON.parse(String(text))
   } catch {
-    return undefined // no purge, which is then said
+    return undefined // the schema then refuses it
   }
 }
 
-/** Compares in constant time, whatever the lengths. The scheme's case means nothing (RFC 9110, 11.1). */
+/** Compares in constant time, whatever the lengths. The scheme is case-insensitive (RFC 9110, 11.1). */
 function isToken(authorization: string | undefined, token: string): boolean {
   const digest = (text: string) => createHash('sha256').update(text).digest()
   const given = /^bearer +(.*)$/i.exec(authorization ?? '')?.[1]

@@ -1,63 +1,63 @@
-// What could be tuned, from what was measured: pure.
-/** What was measured of one route since the start, or since it was last changed. Times in milliseconds. */
+// Tuning advice for lifetimes and memory, derived from measurements: pure.
+/** Measurements of one route since the start, or since its last change. Times in milliseconds. */
 export interface RouteFacts {
   route: string
   /** Its `lifetime.fresh`. */
   freshMs: number
   reads: number
-  /** Statements whose answer came, for whatever reason. */
+  /** Answered statements, whatever the reason they were sent for. */
   fills: number
-  /** Fills that replaced an entry which no invalidation had touched, and those of them whose bytes were others. */
+  /** Fills that replaced an entry untouched by any invalidation; `changed`: those of them that brought other bytes. */
   compared: number
   changed: number
-  /** From the reading of an entry to the reading of what replaced it, on average over all compared. */
+  /** Mean time between the reading of an entry and the reading of its replacement, over all compared fills. */
   meanCycleMs: number
-  /** The part of that for which it was not fresh any more, and waited for a reader: for the latest of them. */
+  /** For the latest compared fills: the time an entry was past its freshness and waited for a reader. */
   waitedMs: readonly number[]
-  /** Entries dropped from memory for room; those of them read from the database less than ten seconds before. */
+  /** Evicted entries; `evictedSoon`: those read from the database less than ten seconds earlier. */
   evictions: number
   evictedSoon: number
-  /** Fills of what had been evicted while it was fresh, and would be fresh still. */
+  /** Fills of keys that were evicted while fresh and would still be fresh. */
   returned: number
 }
 
 export interface MemoryFacts {
   maxBytes: number
-  /** For some of the latest that returned: how many bytes more would have held it until then. */
+  /** For some of the latest returned keys: the additional bytes of memory that would have kept the entry until then. */
   returnBytes: readonly number[]
 }
 
 export const adviceKinds = ['lengthen', 'shorten', 'keep', 'memory', 'unmeasured'] as const
 
-/** One thing to do, or not to do, about a route. */
+/** One recommendation about a route; it may be to change nothing. */
 export interface Advice {
   route: string
   kind: (typeof adviceKinds)[number]
-  /** A sentence or two, to be read after the route's name. */
+  /** One or two sentences, shown after the route's name. */
   text: string
-  /** Where another lifetime is advised: which, and the SQL of the route that is then left, as a share of what there is now. */
+  /** An advised lifetime, and the SQL of the route that would remain, as a share of the present SQL. */
   freshMs?: number
   sqlLeft?: number
-  /** Where more memory is advised: how much more, and the share of all SQL that saves. */
+  /** Advised additional memory, and the share of all SQL that it would save. */
   moreBytes?: number
   saved?: number
 }
 
-/** Fewer compared fills than this, or fewer returns, say nothing. */
+/** Fewer compared fills or returns than this give no advice. */
 const minCompared = 20
-/** How likely it may be that what is served has changed since it was read, at the end of an advised longer lifetime. */
+/** The accepted probability that an entry is outdated at the end of an advised longer lifetime. */
 const mayHaveChanged = 0.05
-/** One step at a time: what is measured at the new lifetime will say whether there is another. */
+/** The largest factor of one advice; measurements at the new lifetime decide on another step. */
 const longestStep = 15
-/** Not worth a change: what saves less of a route's SQL. */
+/** A change that saves a smaller share of the SQL is not advised. */
 const worthwhile = 0.1
-/** For how much of the time what is served may be out of date, where a shorter lifetime is advised. */
+/** The share of time in which answers may be outdated at an advised shorter lifetime. */
 const outOfDateGoal = 0.1
-/** What jitter takes off a lifetime, on average. */
+/** The share of a lifetime that is left after jitter, on average. */
 const jitterKeeps = 0.95
 
 const [second, minute, hour] = [1000, 60_000, 3_600_000]
-/** Lifetimes people write. */
+/** Lifetimes to choose from, rounded as people write them. */
 const lifetimes = [
   ...[100, 200, 500].map((ms) => ms),
   ...[1, 2, 5, 10, 15, 30].map((n) => n * second),
@@ -66,14 +66,15 @@ const lifetimes = [
 ]
 
 /**
- * Says what could be tuned, from what was measured: pure, facts in, advice out. Routes that were never filled are left out.
+ * Makes advice from measurements: pure. Routes without fills are left out.
  *
- * Changes are taken to come at a steady rate, so the share of unchanged refreshes tells the rate (Cho and Garcia-Molina,
- * "Estimating frequency of change", 2003). A longer lifetime is judged by the highest rate that fits what was seen (95 %), a
- * shorter one by the likeliest.
+ * The model assumes that changes come at a steady rate, so the share of unchanged refreshes gives the rate (Cho and Garcia-Molina,
+ * "Estimating frequency of change", 2003). A longer lifetime is judged by the highest rate that fits the counts (95 %), a shorter one by
+ * the likeliest rate.
  *
- * What another lifetime does to the SQL follows from the waits measured: an entry is refreshed after its lifetime and the wait for the next
- * reader, and that wait stays what it is. Fills that are not refreshes stay, too: first ones, evicted ones, those after a purge.
+ * The SQL at another lifetime follows from the measured waits: an entry is refreshed after its lifetime plus the wait for its next reader,
+ * and that wait does not depend on the lifetime. Fills that are not refreshes stay the same: first fills, and fills after an eviction or a
+ * purge.
  */
 export function advise(routes: readonly RouteFacts[], memory: MemoryFacts): Advice[] {
   const ofRoutes = routes.filter(({ fills }) => fills > 0).map(adviseRoute)
@@ -83,16 +84,16 @@ export function advise(routes: readonly RouteFacts[], memory: MemoryFacts): Advi
 
 function adviseRoute(facts: RouteFacts): Advice {
   const { route, freshMs, reads, fills, compared, changed, meanCycleMs } = facts
-  const seen = `${count(changed)} of ${count(compared)} refreshes changed anything`
+  const seen = refreshesSeen(facts)
   if (compared < minCompared) {
     const isOnce = reads >= 200 && fills >= reads * 0.9
-    if (!isOnce) return { route, kind: 'unmeasured', text: `${seen}: too few to say how often it changes.` }
-    const text = `${percent(fills / reads)} of ${count(reads)} reads were for what nobody had asked for before: no lifetime changes that.`
+    if (!isOnce) return { route, kind: 'unmeasured', text: `${seen}; too few refreshes for advice.` }
+    const text = `${percent(fills / reads)} of ${count(reads)} reads were for keys not read before; no lifetime changes that.`
     return { route, kind: 'keep', text }
   }
   if (changed >= compared / 2) return shorten(facts)
   const likely = changed / compared
-  // The highest share of changed refreshes that would still show as few as these (for none, the rule of three).
+  // Upper bound of the share of changed refreshes, given the count (for a count of 0, the rule of three).
   const highest = Math.min(1, (changed + 2 * Math.sqrt(changed) + 3) / compared)
   const longest = longestFor(highest, meanCycleMs)
   const proposed = lifetimes.findLast((ms) => ms <= Math.min(longest, freshMs * longestStep))
@@ -101,54 +102,58 @@ function adviseRoute(facts: RouteFacts): Advice {
     return {
       route,
       kind: 'unmeasured',
-      text: `${seen}: too few to say how much longer fresh ${duration(freshMs)} could be.`,
+      text: `${seen}; too few refreshes to advise a longer fresh than ${duration(freshMs)}.`,
     }
-  return { route, kind: 'keep', text: `${seen}: fresh ${duration(freshMs)} fits.` }
+  return { route, kind: 'keep', text: `${seen}; fresh ${duration(freshMs)} fits.` }
 }
 
 function lengthen(facts: RouteFacts, seen: string, proposed: number): Advice {
   const { route, freshMs } = facts
   const left = sqlLeftAt(proposed, facts)
   if (1 - left < worthwhile) {
-    const text = `${seen}, but a longer lifetime would save only ${percent(1 - left)} of its SQL: the rest is not refreshes.`
+    const text = `${seen}, but a longer fresh would save only ${percent(1 - left)} of its SQL; the other statements are not refreshes.`
     return { route, kind: 'keep', text }
   }
-  const text = `${seen}; fresh ${duration(freshMs)} to ${duration(proposed)} would save ${percent(1 - left)} of its SQL.`
+  const text = `${seen}; raising fresh from ${duration(freshMs)} to ${duration(proposed)} would save ${percent(1 - left)} of its SQL.`
   return { route, kind: 'lengthen', text, freshMs: proposed, sqlLeft: left }
 }
 
 function shorten(facts: RouteFacts): Advice {
   const { route, freshMs, compared, changed, meanCycleMs } = facts
-  // Where every refresh changes, the halves keep the estimate finite.
+  // The halves keep the estimate finite if every refresh changed.
   const rate = Math.log((compared + 0.5) / (compared - changed + 0.5)) / meanCycleMs
-  const seen = `${count(changed)} of ${count(compared)} refreshes changed something: what it serves is out of date about ${percent(outOfDate(rate, freshMs))} of the time`
+  const seen = `${refreshesSeen(facts)}; its answers are outdated about ${percent(outOfDate(rate, freshMs))} of the time`
   const proposed = lifetimes.findLast((ms) => ms >= second && ms < freshMs && outOfDate(rate, ms) <= outOfDateGoal)
   if (proposed === undefined)
     return {
       route,
       kind: 'shorten',
-      text: `${seen}, and no lifetime of a second or more mends that; purge it when its rows change.`,
+      text: `${seen}, and no lifetime of a second or more corrects that. Purge it when its rows change.`,
     }
   const left = sqlLeftAt(proposed, facts)
   const times = left < 1.95 ? left.toFixed(1) : count(Math.round(left))
-  const text = `${seen}; fresh ${duration(freshMs)} to ${duration(proposed)} would make that ${percent(outOfDate(rate, proposed))} for ${times} times its SQL. Or purge it when its rows change.`
+  const text = `${seen}. Lowering fresh from ${duration(freshMs)} to ${duration(proposed)} would reduce that to ${percent(outOfDate(rate, proposed))}, for ${times} times its SQL. Or purge it when its rows change.`
   return { route, kind: 'shorten', text, freshMs: proposed, sqlLeft: left }
 }
 
-/** The longest lifetime at whose end a change is unlikely, if `share` of the cycles of `meanCycleMs` saw one. */
+function refreshesSeen({ changed, compared }: RouteFacts): string {
+  return `${count(changed)} of ${count(compared)} refreshes changed the answer`
+}
+
+/** The longest lifetime that ends before a change is likely, if `share` of the cycles of `meanCycleMs` had a change. */
 function longestFor(share: number, meanCycleMs: number): number {
   if (share <= 0) return Number.POSITIVE_INFINITY
   if (share >= 1) return 0
   return (Math.log(1 - mayHaveChanged) / Math.log(1 - share)) * meanCycleMs
 }
 
-/** The share of the time that what is served for `lifetimeMs` is out of date, when changes come at `rate` a millisecond. */
+/** The share of time in which answers served for `lifetimeMs` are outdated, at `rate` changes a millisecond. */
 function outOfDate(rate: number, lifetimeMs: number): number {
   const expected = rate * lifetimeMs
   return expected === 0 ? 0 : 1 - (1 - Math.exp(-expected)) / expected
 }
 
-/** The SQL of a route with another lifetime, as a share of what it is now. */
+/** The SQL of a route at another lifetime, as a share of its present SQL. */
 function sqlLeftAt(proposedMs: number, { freshMs, fills, compared, waitedMs }: RouteFacts): number {
   let left = 0
   for (const wait of waitedMs) left += (wait + freshMs * jitterKeeps) / (wait + proposedMs * jitterKeeps)
@@ -165,7 +170,7 @@ function adviseMemory(routes: readonly RouteFacts[], { maxBytes, returnBytes }: 
   const held = byDistance.findLastIndex((bytes) => bytes <= moreBytes) + 1
   const saved = ((held / byDistance.length) * returned) / fills
   const most = routes.reduce((worst, facts) => (facts.returned > worst.returned ? facts : worst))
-  const text = `${percent(most.evictedSoon / Math.max(1, most.evictions))} of its evictions came within 10 s of the fill, and ${percent(most.returned / most.fills)} of its SQL read again what had been evicted while fresh: memory.maxBytes (${size(maxBytes)}) is too small by about ${size(moreBytes)}, which would save ${percent(saved)} of all SQL.`
+  const text = `${percent(most.evictedSoon / Math.max(1, most.evictions))} of its evictions came within 10 s of the fill, and ${percent(most.returned / most.fills)} of its SQL read evicted entries again that were still fresh. memory.maxBytes (${size(maxBytes)}) is about ${size(moreBytes)} too small; with that, ${percent(saved)} of all SQL would be saved.`
   return { route: most.route, kind: 'memory', text, moreBytes, saved }
 }
 
@@ -173,7 +178,7 @@ function sum(routes: readonly RouteFacts[], of: (facts: RouteFacts) => number): 
   return routes.reduce((total, facts) => total + of(facts), 0)
 }
 
-/** Two digits are as exact as this is. */
+/** Rounds up to two digits, the precision of the estimate. */
 function roundUp(bytes: number): number {
   const step = 10 ** Math.max(0, Math.floor(Math.log10(bytes / 1024 ** 2)) - 1) * 1024 ** 2
   return Math.ceil(bytes / step) * step
@@ -187,7 +192,7 @@ function percent(share: number): string {
   return `${Math.round(share * 100)} %`
 }
 
-/** `ms` as it is written in the configuration. */
+/** `ms` in the spelling of the configuration. */
 function duration(ms: number): string {
   const units = [
     [hour * 24, 'd'],

@@ -1,23 +1,23 @@
-// What is printed at the start.
-/** What the program says of itself once it serves. Addresses without secrets. */
+// The text printed at the start.
+/** The facts printed once the program serves. Addresses without secrets. */
 export interface Serving {
   version: string
   routes: readonly { name: string; path: string }[]
-  /** Where clients are served, and an address of it that can be asked from here. */
+  /** The address of the client listener; `here`: the same listener, reachable from this machine. */
   clients: string
   here: string
   admin: string
   needsToken: boolean
   tiers: readonly string[]
   database: string
-  /** Where what no route answers goes; nowhere, it is a 404. */
+  /** The upstream; without one, a request that no route answers gets a 404. */
   upstream: string | undefined
-  /** An address for people who want to change a row; the example database has one. */
+  /** Address of the example database for a person who wants to change a row. */
   ownerUrl: string | undefined
   warnings: readonly string[]
 }
 
-/** The lines printed at the start: addresses, tiers, database, routes, and three things to try. */
+/** The lines printed at the start: addresses, tiers, database, upstream, warnings, and commands to try. */
 export function banner(serving: Serving): string {
   const { version, routes, clients, admin, tiers, database, upstream, ownerUrl, warnings } = serving
   return [
@@ -27,7 +27,7 @@ export function banner(serving: Serving): string {
     `  tiers     ${tiers.join(', ')}`,
     `  database  ${database}`,
     ...(ownerUrl === undefined ? [] : [`            change a row: psql ${ownerUrl}`]),
-    `  web tier  ${upstream ?? 'none: what no route answers is a 404'}`,
+    `  upstream  ${upstream ?? 'none: a request that no route answers gets a 404'}`,
     ...warnings.map((warning) => `  warning   ${warning}`),
     '',
     'Try:',

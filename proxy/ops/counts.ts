@@ -1,14 +1,14 @@
-// What is counted of each route, and of all.
+// Shape of the counts kept for each route and in total.
 import type { AuditOutcome } from '../observation.ts'
 import type { Histogram } from './histogram.ts'
 
-/** By what came of them; `worstStaleSeconds`: the age of the oldest entry that was found out of date. */
+/** Audits by outcome; `worstStaleSeconds`: the age of the oldest entry that an audit found outdated. */
 export type AuditCounts = Record<AuditOutcome, number> & { worstStaleSeconds: number }
 
-/** The counts of one route since the start, or of all. */
+/** Counts since the start, of one route or in total. */
 export interface RouteCounts {
   requests: number
-  /** How many of them each source answered, by its name. */
+  /** Requests answered by each source, by its name. */
   bySource: Map<string, number>
   stale: number
   errors: number
@@ -16,17 +16,17 @@ export interface RouteCounts {
   shed: number
   queries: number
   failedQueries: number
-  /** Where a route has audits. */
+  /** Present once the route has had an audit. */
   audit?: AuditCounts
-  /** The ages of what the cache answered, added up. */
+  /** Sum of the ages of the answers from the cache, in seconds. */
   ageSecondsSum: number
 }
 
-/** Everything counted since the start. The objects are those being counted in: copy what is to stay. */
+/** Everything counted since the start. The objects are live: copy values that must not change. */
 export interface Counts {
   total: RouteCounts
   routes: ReadonlyMap<string, RouteCounts>
-  /** How long responses took, by route and source. */
+  /** Response times, by route and source. */
   times: ReadonlyMap<string, ReadonlyMap<string, Histogram>>
   invalidationLag: Histogram
   invalidations: number

@@ -1,13 +1,13 @@
-// How late the timers of this process are.
+// Event loop lag, measured by how late timers fire.
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 
 export interface EventLoopLag {
-  /** The 99th percentile since the last time it was read, in seconds. */
+  /** The 99th percentile since the previous reading, in seconds. */
   read(): number
   stop(): void
 }
 
-/** Measures how late this process' timers are, every 10 ms, until stopped. */
+/** Samples the lag of the event loop every 10 ms, until stopped. */
 export function measureEventLoopLag(): EventLoopLag {
   const histogram = monitorEventLoopDelay({ resolution: 10 })
   histogram.enable()

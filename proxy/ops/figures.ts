@@ -1,12 +1,12 @@
-// What happened between two looks at the counts: pure.
+// Rates, ratios and percentiles between two snapshots of the counts: pure.
 import { type AnswerSource, cacheAnswers } from '../sources.ts'
 import type { RouteCounts } from './counts.ts'
 import { Histogram, quantile } from './histogram.ts'
 
-/** How many durations of each size, by source. */
+/** Bucket counts of durations, by source. */
 export type SourceTimes = ReadonlyMap<string, Float64Array>
 
-/** What had been counted at some moment, of a route or of all. */
+/** The counts at one moment, of a route or in total. */
 export interface Snapshot {
   counts: Readonly<RouteCounts>
   times: SourceTimes
@@ -17,26 +17,26 @@ export interface Percentiles {
   p99Seconds: number | null
 }
 
-/** What people look at, of a route or of all: a second, or a share from 0 to 1; `null` where nothing was to be measured. */
+/** The displayed figures of a route or in total: per second, or a share from 0 to 1; `null` without measurements. */
 export interface Figures extends Percentiles {
   requests: number
   errors: number
   shed: number
   collapsed: number
-  /** Statements sent, and statements that would have been sent without a cache, beside those. */
+  /** Statements sent; `queriesSaved`: further statements that would have been sent without a cache. */
   queries: number
   queriesSaved: number
   hitRatio: number | null
   errorRatio: number | null
-  /** Of what the cache answered, on average. */
+  /** Mean age of the answers from the cache. */
   ageSeconds: number | null
-  /** By the name of each source that has answered since the start. */
+  /** Percentiles by the name of each source that has answered since the start. */
   sources: Record<string, Percentiles>
-  /** By the name of a source: its answers. By that and `Ratio`, of a tier: its share of what the cache answered. */
+  /** Under the name of a source: its answers. Under the name of a tier and `Ratio`: its share of the answers from cache and database. */
   [source: string]: number | null | Record<string, Percentiles>
 }
 
-/** Copies what has been counted so far. */
+/** Copies the counts. */
 export function snapshot(counts: RouteCounts, times: ReadonlyMap<string, Histogram>): Snapshot {
   const copied = new Map<string, Float64Array>()
   for (const [source, { counts }] of times) copied.set(source, counts.slice())
@@ -47,7 +47,7 @@ export function copyOf(counts: RouteCounts): RouteCounts {
   return { ...counts, bySource: new Map(counts.bySource) }
 }
 
-/** The times of several routes as those of one. */
+/** Adds up the times of several routes, by source. */
 export function mergeTimes(all: Iterable<SourceTimes>): SourceTimes {
   const merged = new Map<string, Float64Array>()
   for (const times of all) {
@@ -70,7 +70,7 @@ function addTo(sum: Float64Array, counts: Float64Array): void {
   for (const [i, count] of counts.entries()) sum[i] = (sum[i] ?? 0) + count
 }
 
-/** What happened between two snapshots that lie `seconds` apart. */
+/** The figures between two snapshots taken `seconds` apart. */
 export function figuresBetween(
   before: Snapshot | undefined,
   after: Snapshot,
@@ -123,7 +123,7 @@ function ratio(part: number, whole: number): number | null {
   return whole > 0 ? short(part / whole) : null
 }
 
-/** Four digits are as many as anybody reads, and as the buckets are good for. */
+/** Rounds to four digits, the precision that the buckets support. */
 function short(value: number): number {
   return Number(value.toPrecision(4))
 }

@@ -1,4 +1,4 @@
-// A histogram of /metrics, counted in histograms of our own.
+// A histogram of /metrics that shares its counts with /stats.
 import type { Metric } from 'prom-client'
 import { bounds, Histogram } from './histogram.ts'
 
@@ -8,21 +8,21 @@ interface LabelledHistogram {
 }
 
 /**
- * A histogram metric that is counted in a {@link Histogram} for each set of labels: the same numbers are read a second time for /stats
- * and the dashboard, and counting in them needs no look at labels.
+ * A histogram metric with one {@link Histogram} for each set of labels. /stats and the dashboard read the same histograms, and adding to
+ * one needs no label lookup.
  */
 export class HistogramMetric<Label extends string> {
   readonly #shape
   readonly #buckets: readonly number[]
   readonly #series = new Map<string, LabelledHistogram>()
 
-  /** Each of `buckets` is one of the bounds of a {@link Histogram}. */
-  constructor(name: string, help: string, buckets: readonly number[]) {
-    this.#shape = { name, help, type: 'histogram', aggregator: 'sum' } as const
+  /** `buckets`, in seconds, must be among the bounds of a {@link Histogram}. */
+  constructor(name: string, help: string, labelNames: readonly Label[], buckets: readonly number[]) {
+    this.#shape = { name, help, labelNames, type: 'histogram', aggregator: 'sum' } as const
     this.#buckets = buckets
   }
 
-  /** What to count in for these labels. */
+  /** The histogram of these labels, made on first use. */
   of(labels: Record<Label, string>): Histogram {
     const key = Object.values(labels).join(' ')
     let series = this.#series.get(key)
@@ -33,7 +33,7 @@ export class HistogramMetric<Label extends string> {
     return series.times
   }
 
-  /** For the registry of prom-client. It only reads `name`, `get` and `reset`, but its type wants one of its own four classes. */
+  /** For prom-client's registry, which reads only `name`, `get` and `reset`, but whose type demands one of its own four classes. */
   get metric(): Metric {
     const get = async () => ({ ...this.#shape, values: [...this.#series.values()].flatMap((one) => this.#values(one)) })
     return { ...this.#shape, get, reset() {} } as unknown as Metric

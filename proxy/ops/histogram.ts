@@ -1,9 +1,9 @@
-// Durations counted by size, and quantiles out of that: pure.
-/** The last bound, in seconds. */
+// A histogram of durations, and its quantiles: pure.
+/** The largest bound, in seconds. */
 const longest = 10
 /**
- * Upper bounds of the buckets, in seconds: ten a decade (R10 of ISO 3), from 10 µs to 10 s. Fine enough for a quantile that is
- * off by a few per cent, and every coarse bucket of /metrics ends on one of them.
+ * Upper bounds of the buckets, in seconds: ten a decade (R10 of ISO 3), from 10 µs to 10 s. A quantile is then off by a few percent, and
+ * every coarse bucket of /metrics ends on one of these bounds.
  */
 export const bounds: readonly number[] = [
   ...[-5, -4, -3, -2, -1, 0].flatMap((exponent) =>
@@ -12,7 +12,7 @@ export const bounds: readonly number[] = [
   longest,
 ]
 
-/** Durations counted by size. `counts` has a bucket for each bound, and one for what is longer. */
+/** Counts durations in buckets: `counts` has one bucket for each bound, and a last one for longer durations. */
 export class Histogram {
   readonly counts = new Float64Array(bounds.length + 1)
   count = 0
@@ -31,7 +31,7 @@ export class Histogram {
   }
 }
 
-/** The `q`-quantile (0 to 1) of what `counts` holds, in seconds, interpolated within its bucket; none of nothing. */
+/** The `q`-quantile (0 to 1) of `counts`, in seconds, interpolated within its bucket; null without a duration. */
 export function quantile(counts: Float64Array, q: number): number | null {
   let total = 0
   for (const count of counts) total += count

@@ -1,11 +1,11 @@
-// The last ten seconds, and the last hour in a ring.
+// History of the figures: the last ten seconds, and the last hour in a ring buffer.
 import type { Clock } from '../clock.ts'
 import type { AnswerSource } from '../sources.ts'
 import type { Counts } from './counts.ts'
 import { copyOf, type Figures, figuresBetween, mergeTimes, type Snapshot, snapshot } from './figures.ts'
 import { quantile } from './histogram.ts'
 
-/** How things stand, rather than what has happened: read at the end of each step. */
+/** Gauges, read at the end of each step. */
 export interface StepGauges {
   poolActive: number
   poolWaiting: number
@@ -14,18 +14,18 @@ export interface StepGauges {
   clients: number
 }
 
-/** The columns of the series of a route, beside one for each source; those of all routes have the others too. */
+/** Columns of a route's series, besides one for each source. The total series has the other columns too. */
 const routeColumns = ['requests', 'errors', 'shed', 'queries', 'queriesSaved', 'p50Seconds', 'p99Seconds']
 const gaugeColumns = ['poolActive', 'poolWaiting', 'memoryBytes', 'entries', 'clients']
 const totalColumns = [...gaugeColumns, 'evictions', 'invalidations', 'lagSeconds']
 
-/** The latest figures look back this far: long enough for a percentile, short enough to see what one has just done. */
+/** Length of the window of the latest figures, in ticks: long enough for a percentile, short enough to show a change at once. */
 const windowTicks = 10
-/** A step of the hour, in ticks of a second, and how many are kept. */
+/** Length of a step, in ticks of one second; `steps`: the number of steps kept. */
 const stepTicks = 5
 const steps = 720
 
-/** Rows of numbers in a ring of a fixed size. What is not known is NaN. */
+/** Rows of numbers in a ring buffer of fixed size. An unknown number is NaN. */
 class Series {
   readonly #columns: ReadonlyMap<string, Float32Array>
 
@@ -40,7 +40,7 @@ class Series {
     }
   }
 
-  /** The steps from `from` until before `to`, oldest first. */
+  /** The steps from `from` up to, but not including, `to`, oldest first. */
   read(from: number, to: number): Record<string, (number | null)[]> {
     const valueAt = (values: Float32Array, step: number) => {
       const value = values[step % steps] ?? Number.NaN
@@ -51,7 +51,7 @@ class Series {
   }
 }
 
-/** All that was counted at one tick. */
+/** All counts at one tick. */
 interface TickCounts {
   at: number
   total: Snapshot
@@ -61,27 +61,27 @@ interface TickCounts {
   invalidations: number
 }
 
-/** What has just happened, a second. */
+/** The figures of the latest window, per second. */
 export interface LatestFigures {
   overSeconds: number
   total: Figures
   routes: ReadonlyMap<string, Figures>
 }
 
-/** Steps of the past, as columns. */
+/** Past steps, as columns. */
 export interface PastSteps {
-  /** How many steps there have been; the last 720 of them can be read. */
+  /** Number of steps since the start; the last 720 can be read. */
   steps: number
-  /** How long ago each step ended. */
+  /** Seconds since the end of each step. */
   agoSeconds: number[]
   columns: Record<string, (number | null)[]>
 }
 
 /**
- * Remembers the last hour, in steps of five seconds, and what has happened in the last ten: a page opened late shows the past,
- * and every page the same. Looks at the counts once a second and takes nothing from the requests.
+ * Keeps the last hour in steps of five seconds, and the counts of the last ten seconds. A dashboard opened late shows the past, and every
+ * dashboard the same past. Reads the counts once a second and costs requests nothing.
  *
- * Of a fixed size for each route there is: 720 steps of a dozen numbers of four bytes, and the counts of the last ten seconds.
+ * Its size is fixed for each route: 720 steps of a dozen four-byte numbers, and the counts of the last ten seconds.
  */
 export class History {
   readonly #clock: Clock
@@ -121,7 +121,7 @@ export class History {
     this.#cancel()
   }
 
-  /** Has `listener` called after each tick, until the function returned is called. */
+  /** Calls `listener` after each tick, until the returned function is called. */
   listen(listener: () => void): () => void {
     this.#listeners.add(listener)
     return () => void this.#listeners.delete(listener)
@@ -136,7 +136,7 @@ export class History {
     for (const listener of this.#listeners) listener()
   }
 
-  /** The number of steps so far; the last 720 of them can be read. */
+  /** Number of steps since the start. */
   get steps(): number {
     return this.#steps
   }
@@ -150,7 +150,7 @@ export class History {
     return { overSeconds: Math.round(seconds), total: this.#figures(before.total, after.total, seconds), routes }
   }
 
-  /** The steps from number `since` on, of a route or of all. */
+  /** The steps from number `since` on, of a route or in total. */
   read(route?: string, since = 0): PastSteps {
     const from = Math.min(Math.max(since, this.#steps - steps, 0), this.#steps)
     const series = route === undefined ? this.#total : (this.#routes.get(route) ?? new Series(this.#routeColumns))

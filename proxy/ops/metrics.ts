@@ -1,4 +1,4 @@
-// Observations counted.
+// Counters and histograms of /metrics and /stats, fed by observations.
 import { Counter, collectDefaultMetrics, Registry } from 'prom-client'
 import { type FactOf, type FactTable, lookUpFact, type Observe } from '../observation.ts'
 import { type Counts, noCounts, type RouteCounts } from './counts.ts'
@@ -6,68 +6,84 @@ import type { Histogram } from './histogram.ts'
 import { HistogramMetric } from './histogram-metric.ts'
 import { type ResponseBatch, ResponseBatches } from './response-batches.ts'
 
-// From a memory hit (tens of microseconds) to the day everything is slow.
+// A memory hit takes tens of microseconds; a request that times out, seconds.
 const responseBuckets = [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10]
-// What goes over the network takes a millisecond.
+// A network round trip takes a millisecond or more.
 const networkBuckets = responseBuckets.filter((seconds) => seconds >= 0.001)
 
 /**
- * Counts observations, for /metrics and for /stats. Labels hold names from the configuration and words of this program, never what a
- * client sent. What is read rather than counted is added to `registry` by `ops/gauges`.
+ * Counts observations, for /metrics and for /stats. Labels hold names from the configuration and words of this program, never text that
+ * a client sent. Gauges are added to `registry` by `ops/gauges`.
+ *
+ * A help text is a noun phrase with its unit, and ends with all labels: "…, by route and reason" (test/metrics.test.ts).
  */
 export class Metrics {
   readonly registry = new Registry()
-  readonly #responses = this.#counter(
-    'responses_total',
-    'Responses, by where their bytes came from and what state they were in.',
-    ['route', 'source', 'state', 'status'],
-  )
-  readonly #responseSeconds = this.#histogram<'route' | 'source'>(
+  readonly #responses = this.#counter('responses_total', 'Responses, by route, source, state and status', [
+    'route',
+    'source',
+    'state',
+    'status',
+  ])
+  readonly #responseSeconds = this.#histogram(
     'response_seconds',
-    'From the end of the request head to the response being written; of what is passed on, to the head of the answer.',
+    'Time from the end of the request head to the response (upstream: to its head), in seconds, by route and source',
+    ['route', 'source'],
     responseBuckets,
   )
-  readonly #queries = this.#counter('origin_queries_total', 'Statements sent to PostgreSQL.', ['route', 'outcome'])
-  readonly #querySeconds = this.#histogram<'route'>('origin_query_seconds', 'Waiting for a connection included.')
-  readonly #tierErrors = this.#counter('tier_errors_total', 'Times a tier failed, or held something odd.', [
-    'tier',
-    'operation',
-    'reason',
-  ])
-  readonly #evictions = this.#counter('evictions_total', 'Entries dropped from memory for room.')
-  readonly #invalidations = this.#counter('invalidations_total', 'Invalidations applied.', ['cause'])
-  readonly #invalidationLag = this.#histogram<never>(
-    'invalidation_lag_seconds',
-    'From a commit (a heartbeat, each second), or from when a purge was asked for, to when it was applied.',
-  ).of({})
-  readonly #logGaps = this.#counter('log_gaps_total', 'Times something in the invalidation log may have been missed.')
-  readonly #collapsed = this.#counter('collapsed_total', 'Requests that waited for the fill of another.', ['route'])
-  readonly #fallbacks = this.#counter(
-    'fallback_total',
-    'Older answers served in place of what the database would have said.',
-    ['route', 'reason'],
-  )
-  readonly #shed = this.#counter('shed_total', 'Work refused to stay alive.', ['route', 'reason'])
-  readonly #racedFills = this.#counter(
-    'raced_fills_total',
-    'Fills kept nowhere, because an invalidation came while they were under way.',
-    ['route'],
-  )
-  readonly #refreshFailures = this.#counter('refresh_failures_total', 'Refreshes behind a stale answer that failed.', [
-    'route',
-  ])
-  readonly #audits = this.#counter('audits_total', 'Hits whose statement was run again, by what came of it.', [
+  readonly #queries = this.#counter('origin_queries_total', 'Statements sent to PostgreSQL, by route and outcome', [
     'route',
     'outcome',
   ])
+  readonly #querySeconds = this.#histogram(
+    'origin_query_seconds',
+    'Time of a statement, including the wait for a free connection, in seconds, by route',
+    ['route'],
+  )
+  readonly #tierErrors = this.#counter(
+    'tier_errors_total',
+    'Failed operations and unusable entries of a cache tier, by tier, operation and reason',
+    ['tier', 'operation', 'reason'],
+  )
+  readonly #evictions = this.#counter('evictions_total', 'Entries evicted from memory to make room')
+  readonly #invalidations = this.#counter('invalidations_total', 'Invalidations applied in this process, by cause', [
+    'cause',
+  ])
+  readonly #invalidationLag = this.#histogram<never>(
+    'invalidation_lag_seconds',
+    'Time from a purge request or the commit of a heartbeat to its invalidation here, in seconds',
+    [],
+  ).of({})
+  readonly #logGaps = this.#counter('log_gaps_total', 'Possible gaps in the invalidation log')
+  readonly #collapsed = this.#counter('collapsed_total', "Requests collapsed into another request's fill, by route", [
+    'route',
+  ])
+  readonly #fallbacks = this.#counter(
+    'fallback_total',
+    'Older answers served in place of a fresh answer, by route and reason',
+    ['route', 'reason'],
+  )
+  readonly #shed = this.#counter('shed_total', 'Requests rejected to protect the service, by route and reason', [
+    'route',
+    'reason',
+  ])
+  readonly #racedFills = this.#counter(
+    'raced_fills_total',
+    'Fills served but not cached, because of an invalidation during the fill, by route',
+    ['route'],
+  )
+  readonly #refreshFailures = this.#counter('refresh_failures_total', 'Failed background refreshes, by route', [
+    'route',
+  ])
+  readonly #audits = this.#counter('audits_total', 'Audited cache hits, by route and outcome', ['route', 'outcome'])
   readonly #certificates = this.#counter(
     'certificate_reloads_total',
-    'Certificates taken over, or refused, while running.',
+    'Reloads of the TLS certificate in the running process, by outcome',
     ['outcome'],
   )
   readonly #configReloads = this.#counter(
     'config_reloads_total',
-    'Configurations taken over, or refused, while running.',
+    'Reloads of the configuration in the running process, by outcome',
     ['outcome'],
   )
 
@@ -78,7 +94,7 @@ export class Metrics {
   #evicted = 0
   #invalidated = 0
 
-  /** How each kind of fact is counted; the others are not. */
+  /** The counting of each kind of fact; a kind that is not listed is not counted. */
   readonly counting = {
     response: (response) => this.#countResponse(response),
     'origin-query': ({ route, outcome, seconds }) => {
@@ -100,7 +116,7 @@ export class Metrics {
       this.#evictions.inc()
     },
     invalidated: ({ cause, lagSeconds }) => {
-      if (cause === 'barrier') return // touches nothing
+      if (cause === 'barrier') return // it invalidates no entry
       this.#invalidated += 1
       if (lagSeconds !== undefined) this.#invalidationLag.add(lagSeconds)
       this.#invalidations.inc({ cause })
@@ -148,8 +164,8 @@ export class Metrics {
     return new Counter({ name: `onramp_${name}`, help, labelNames, registers: [this.registry] })
   }
 
-  #histogram<Label extends string>(name: string, help: string, buckets = networkBuckets): HistogramMetric<Label> {
-    const histogram = new HistogramMetric<Label>(`onramp_${name}`, help, buckets)
+  #histogram<Label extends string>(name: string, help: string, labelNames: Label[], buckets = networkBuckets) {
+    const histogram = new HistogramMetric<Label>(`onramp_${name}`, help, labelNames, buckets)
     this.registry.registerMetric(histogram.metric)
     return histogram
   }
@@ -163,7 +179,7 @@ export class Metrics {
     return counts
   }
 
-  /** Adds to a count of `route`, and to that of all. */
+  /** Adds to a count of `route`, and to the total. */
   #add(route: string, name: Exclude<keyof RouteCounts, 'bySource' | 'audit'>, many: number): void {
     this.#of(route)[name] += many
     this.#total[name] += many
@@ -199,7 +215,7 @@ export class Metrics {
     const counts = this.#of(route)
     if (counts.audit === undefined) {
       counts.audit = { match: 0, mismatch: 0, overtaken: 0, failed: 0, skipped: 0, worstStaleSeconds: 0 }
-      // A series that begins at 1 has not risen, to Prometheus.
+      // Prometheus sees no increase in a series that begins at 1: it must begin at 0.
       this.#audits.inc({ route, outcome: 'mismatch' }, 0)
     }
     this.#audits.inc({ route, outcome })

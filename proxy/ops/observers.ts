@@ -1,4 +1,4 @@
-// Who listens to the facts that the program reports.
+// Listeners on the bus of observations: metrics, log, events, degradation, statistics, traces.
 import type { Logger } from 'pino'
 import type { Clock } from '../clock.ts'
 import type { Config } from '../config/schema.ts'
@@ -19,7 +19,7 @@ export interface ObserversOptions {
 
 export type Observers = Awaited<ReturnType<typeof startObservers>>
 
-/** Makes the bus that carries facts, and everybody who listens to it. What is opened is closed with `opened`. */
+/** Makes the bus of observations and its listeners. Whatever this opens is closed with `opened`. */
 export async function startObservers({ config, pino, clock, version }: ObserversOptions, opened: AsyncDisposableStack) {
   const bus = new ObservationBus()
   const { observe } = bus
@@ -37,7 +37,7 @@ export async function startObservers({ config, pino, clock, version }: Observers
   return { observe, metrics, recentEvents, refreshStats, degradation, readiness, traces }
 }
 
-/** Its packages are large, and loaded only where they are used. */
+/** Loads the tracing packages, which are large, only when tracing is configured. */
 async function startTraces(url: string, version: string, clock: Clock, bus: ObservationBus) {
   const { Traces } = await import('./traces.ts')
   const traces = new Traces(url, version, clock, bus.observe)

@@ -1,8 +1,8 @@
-// Whether traffic should come: not while it warms up, and not while it drains.
+// Readiness for traffic: not during warm-up, and not during the drain.
 import type { Clock } from '../clock.ts'
 import type { Observe } from '../observation.ts'
 
-/** What `/ready` says: no before everything that `warm` lists has been read, and from the moment the process is asked to end. */
+/** The answer of `/ready`: not ready until the reads listed in `warm` are done, and again from the signal to stop. */
 export class Readiness {
   readonly #clock: Clock
   readonly #observe: Observe
@@ -14,23 +14,26 @@ export class Readiness {
     this.#observe = observe
   }
 
-  /** Nothing, or why no traffic should come. */
+  /** The reason why the process is not ready, as a sentence; undefined while it is ready. */
   get why(): string | undefined {
-    if (this.#drainingSince !== undefined) return 'it is draining'
-    return this.#isWarm ? undefined : 'it is warming up'
+    if (this.#drainingSince !== undefined)
+      return 'The process is draining: it finishes the requests under way and ends.'
+    return this.#isWarm
+      ? undefined
+      : 'The process is reading the entries listed in warm; it is ready after that, within ten seconds.'
   }
 
   warmed(): void {
     this.#isWarm = true
   }
 
-  /** From here on it is not ready; `signal` is what asked for it. */
+  /** Ends the readiness for good; `signal` names the signal received. */
   drain(signal: string): void {
     this.#drainingSince = this.#clock.now()
     this.#observe({ kind: 'draining', signal })
   }
 
-  /** Everything under way is done. An end that nobody asked for, such as a refused start, is no drain. */
+  /** Reports the end of a drain. Does nothing without a drain, as after a refused start. */
   drained(): void {
     if (this.#drainingSince === undefined) return
     this.#observe({ kind: 'drained', seconds: (this.#clock.now() - this.#drainingSince) / 1000 })

@@ -1,14 +1,14 @@
-// Counts what advice is made from.
+// Measurements of refreshes and evictions, the input of the advice.
 import { routeOf } from '../cache/key.ts'
 import type { Clock } from '../clock.ts'
 import type { FactOf, Observe } from '../observation.ts'
 import { type Advice, advise, type MemoryFacts, type RouteFacts } from './advice.ts'
 
-/** An eviction this soon after the reading of its entry, in milliseconds, made that reading nearly useless. */
+/** An entry evicted within this time of its reading, in milliseconds, was hardly of use. */
 const soonMs = 10_000
-/** How many of the latest waits of a route are kept, and of the latest returns. */
+/** Number of latest waits kept for a route, and of latest returns kept in total. */
 const mostKept = 512
-/** One of so many evicted keys is remembered, and at most so many of them: 160,000 evictions back, in a few megabytes. */
+/** One in this many evicted keys is kept, up to `maxRemembered`: this reaches 160,000 evictions back, in a few megabytes. */
 const sampleOneIn = 8
 const maxRemembered = 20_000
 const measureEachMs = 50
@@ -18,11 +18,11 @@ interface RouteRefreshes extends Omit<RouteFacts, 'route' | 'reads' | 'meanCycle
   totalCycleMs: number
 }
 
-/** Keeps count of what `advise` is made from, out of what is observed: a few numbers a route, whatever is asked for. */
+/** Collects the input of `advise` from observations: a few numbers for each route, however many keys it has. */
 export class RefreshStats {
   readonly #clock: Clock
   readonly #routes = new Map<string, RouteRefreshes>()
-  /** What was evicted and has not returned, the longest gone first. */
+  /** Evicted keys that have not been filled again, the oldest eviction first. */
   readonly #gone = new Map<string, { readAt: number; bytes: number }>()
   readonly #returnBytes = new LatestNumbers()
   #measureAt = Number.NEGATIVE_INFINITY
@@ -34,16 +34,16 @@ export class RefreshStats {
   readonly observe: Observe = (fact) => {
     if (fact.kind === 'filled') this.#noteFill(fact)
     else if (fact.kind === 'evicted') this.#noteEviction(fact)
-    // What was measured of a route as it was says nothing of it as it is.
+    // Measurements of the old route do not describe the changed route.
     else if (fact.kind === 'config-reloaded') for (const route of fact.changed) this.#routes.delete(route)
   }
 
-  /** What could be tuned, as far as it was measured; `readsOf` a route are counted elsewhere. */
+  /** The advice from the measurements so far. `readsOf` returns the reads of a route, which are counted elsewhere. */
   advice(readsOf: (route: string) => number, maxBytes: number): Advice[] {
     return advise(this.routes(readsOf), this.memory(maxBytes))
   }
 
-  /** What was measured so far; `readsOf` a route are counted elsewhere. */
+  /** The measurements so far. `readsOf` returns the reads of a route, which are counted elsewhere. */
   routes(readsOf: (route: string) => number): RouteFacts[] {
     return [...this.#routes].map(([route, { waitedMs, totalCycleMs, ...counts }]) => {
       const meanCycleMs = totalCycleMs / Math.max(1, counts.compared)
@@ -75,8 +75,8 @@ export class RefreshStats {
   }
 
   /**
-   * Notes how many bytes more would have held `key`: those of what was used after it and has gone too, for everything that is held was
-   * (Mattson's stack distance, 1970). Looks through all of it, so not at every return.
+   * Notes the additional bytes that would have kept `key`: the bytes of `key` and of all keys evicted after it, because everything in
+   * memory was used later still (Mattson's stack distance, 1970). Scans all evicted keys, so it does not run for every return.
    */
   #measureReturn(key: string): void {
     const now = this.#clock.now()
@@ -96,7 +96,7 @@ export class RefreshStats {
     refreshes.evictions += 1
     if (this.#clock.now() - readAt < soonMs) refreshes.evictedSoon += 1
     if (hashOf(key) % sampleOneIn !== 0) return
-    // Anew, so that the oldest is the first.
+    // Inserted again, so that the oldest eviction is the first key.
     this.#gone.delete(key)
     this.#gone.set(key, { readAt, bytes })
     if (this.#gone.size <= maxRemembered) return
@@ -115,7 +115,7 @@ export class RefreshStats {
   }
 }
 
-/** The latest numbers there were, in no order. */
+/** The latest numbers, in no particular order. */
 class LatestNumbers {
   readonly values: number[] = []
   #next = 0
@@ -126,7 +126,7 @@ class LatestNumbers {
   }
 }
 
-/** FNV-1a: which keys are remembered must not depend on when they come. */
+/** FNV-1a. The sample must depend on the keys only, not on the time of their evictions. */
 function hashOf(text: string): number {
   let hash = 2_166_136_261
   for (let i = 0; i < text.length; i += 1) hash = Math.imul(hash ^ text.charCodeAt(i), 16_777_619)

@@ -1,19 +1,19 @@
-// Responses noted in a few words, and counted many at a time.
+// Responses collected in batches, to be counted many at a time.
 import type { FactOf } from '../observation.ts'
 
 type Response = FactOf<'response'>
 
-/** Responses alike, not counted yet. */
+/** Responses with equal labels, not counted yet. */
 export interface ResponseBatch extends Pick<Response, 'route' | 'source' | 'state' | 'status'> {
-  /** How long each of them took. */
+  /** The duration of each response. */
   readonly seconds: number[]
   ageSecondsSum: number
 }
 
-/** So many responses are noted at most before they are counted. */
+/** The most responses collected before they are counted. */
 const mostWaiting = 1000
 
-/** Every request makes a response: it is noted here at little cost, and counted when somebody looks, or when there are many. */
+/** Collects each response at little cost. They are counted when the counts are read, or when many have been collected. */
 export class ResponseBatches {
   readonly #count: (batch: ResponseBatch) => void
   readonly #batches = new Map<string, ResponseBatch>()

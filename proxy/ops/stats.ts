@@ -1,4 +1,4 @@
-// What /stats, /events and the dashboard show.
+// The content of /stats and /events, which the dashboard shows.
 import type { Lifetime } from '../cache/lifetime.ts'
 import { type AnswerSource, cacheAnswers } from '../sources.ts'
 import type { Advice } from './advice.ts'
@@ -10,32 +10,32 @@ import { type ProcessState, type StateParts, stateOf } from './process-state.ts'
 import type { RecentEvent, RecentEvents, RecentInvalidation } from './recent-events.ts'
 import type { RefreshStats } from './refresh-stats.ts'
 
-/** How many of the latest changes, and of the latest invalidations, are shown. */
+/** Number of latest changes, and of latest invalidations, shown. */
 const mostRecent = 20
 
-/** A route, or all: what was counted since the start, and what has just happened. */
+/** Counts since the start and the latest figures, of a route or in total. */
 export interface RouteStats extends Omit<RouteCounts, 'bySource'> {
   hitRatio: number | null
-  /** What has just happened, a second; of a route that has just been called for the first time, nothing yet. */
+  /** Figures of the latest window; null for a route whose first request came after it. */
   now: Figures | null
-  /** By the name of a source: how many responses came from there. */
+  /** Under the name of a source: its number of responses. */
   [source: string]: number | null | Figures | AuditCounts | undefined
 }
 
-/** All that /stats shows, and /events each second. */
+/** The content of /stats, and of each event of /events, one a second. */
 export interface Stats extends ProcessState {
   version: string
-  /** Whether a purge needs the admin token. */
+  /** A purge needs the admin token. */
   needsToken: boolean
   sources: readonly AnswerSource[]
-  /** `now` is over so many seconds. */
+  /** Length of the window of `now`. */
   nowSeconds: number
   total: RouteStats & { now: Figures }
   routes: Record<string, RouteStats>
   invalidations: number
   evictions: number
   recentEvents: { changes: RecentEvent[]; invalidations: RecentInvalidation[] }
-  /** How many steps of the past there have been. */
+  /** Number of history steps since the start. */
   historySteps: number
   advice: Advice[]
 }
@@ -92,16 +92,16 @@ function routeStats<Now extends Figures | null>(
   }
 }
 
-/** Of a route in `/routes`, what the page shows. */
+/** The part of a route's description in `/routes` that the dashboard shows. */
 export interface DescribedRoute {
   name: string
   path: string
   methods: readonly string[]
   lifetime: Lifetime
   cacheControl: string
-  /** As the configuration has them. */
+  /** As configured. */
   tags: readonly string[]
-  /** What a person can purge of it: its tables, and its own tags up to their first parameter. */
+  /** Tags that a person can purge: its tables, and its configured tags up to their first parameter. */
   purgeTags: readonly string[]
   tables: readonly string[]
   sql: string

@@ -1,9 +1,9 @@
-// W3C Trace Context: which trace a request belongs to, read and written.
+// W3C Trace Context: reads and writes the traceparent field.
 import { isSpanContextValid, type Span, type SpanContext } from '@opentelemetry/api'
 
 const traceparent = /^(?!ff)[\da-f]{2}-([\da-f]{32})-([\da-f]{16})-([\da-f]{2})(?:$|-)/
 
-/** What `rawHeaders` say of the trace a request belongs to; nothing, if they say it twice or not as it should be. */
+/** The parent span named in `rawHeaders`; undefined if the field is missing, repeated or malformed. */
 export function parentOf(rawHeaders: readonly string[]): SpanContext | undefined {
   const isTraceparent = (i: number) => rawHeaders[i]?.toLowerCase() === 'traceparent'
   const [value, second] = rawHeaders.filter((_, i) => i % 2 === 1 && isTraceparent(i - 1))
@@ -13,7 +13,7 @@ export function parentOf(rawHeaders: readonly string[]): SpanContext | undefined
   return isSpanContextValid(context) ? context : undefined
 }
 
-/** Has `rawHeaders` say that `span` is the parent, and nothing else. */
+/** Replaces every traceparent in `rawHeaders` by one that names `span`. */
 export function setTraceparent(rawHeaders: string[], span: Span): void {
   const { traceId, spanId, traceFlags } = span.spanContext()
   for (let i = rawHeaders.length - 2; i >= 0; i -= 2) {

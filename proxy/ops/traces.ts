@@ -1,4 +1,4 @@
-// OpenTelemetry spans; loaded only where they are wanted.
+// OpenTelemetry tracing, loaded only with traces.url.
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { ROOT_CONTEXT, type Span, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api'
@@ -21,25 +21,25 @@ import type { Clock } from '../clock.ts'
 import type { Observe } from '../observation.ts'
 import { parentOf, setTraceparent } from './trace-context.ts'
 
-/** Of requests that belong to no trace yet: how many of a second begin one. Those that belong to one follow what it says. */
+/** The most requests a second, among those without a traceparent, that begin a trace. A request with one follows its sampled flag. */
 const newTracesASecond = 100
-/** The most a batch may take, tries again included, in milliseconds: its timers keep the process alive. */
+/** Timeout of sending a batch, retries included, in milliseconds. Its timers keep the process alive. */
 const sendMs = 3000
-/** The most the end of the process waits for the last spans to be taken. */
+/** The longest that the end of the process waits for the last spans to be sent, in milliseconds. */
 const closeMs = 2000
 
-/** The spans of a request that is traced: its own, and that of its waiting for another's fill. */
+/** The spans of a traced request: its own, and that of its wait for another request's fill. */
 interface TracedRequest {
   server: Span
   wait?: Span | undefined
 }
 
 /**
- * Makes OpenTelemetry spans: of each request, of looking into the tiers, of waiting for another reader's fill, of a fill and of
- * its statement. Loaded only where `traces.url` is set; nothing else in the program knows of it.
+ * Makes OpenTelemetry spans of each request, its lookups in the tiers, its wait for another request's fill, its fill, and its statement.
+ * Loaded only with `traces.url`; no other part of the program knows of it.
  *
- * It puts itself around what it watches (`cache`, `tier`, `memory`) and before it (`follow`). Which request something is done for, an
- * AsyncLocalStorage knows. Spans are sent in batches in the background; what does not fit into the queue of 2048 is dropped.
+ * It wraps the parts that it traces (`cache`, `tier`, `memory`) and listens before the server's handler (`follow`). An AsyncLocalStorage
+ * holds the current request. Spans are sent in batches in the background; spans beyond the queue of 2048 are dropped.
  */
 export class Traces {
   readonly #provider: TracerProvider
@@ -47,7 +47,7 @@ export class Traces {
   readonly #current = new AsyncLocalStorage<TracedRequest>()
   readonly #serverSpans = new WeakMap<IncomingMessage, Span>()
 
-  /** `url`: a receiver of OTLP over HTTP, without `/v1/traces`. Its headers are in OTEL_EXPORTER_OTLP_HEADERS, read by the exporter. */
+  /** `url`: an OTLP/HTTP receiver, without `/v1/traces`. The exporter itself reads its headers from OTEL_EXPORTER_OTLP_HEADERS. */
   constructor(url: string, version: string, clock: Clock, observe: Observe) {
     this.#clock = clock
     const resource = resourceFromAttributes({ 'service.name': 'onramp', 'service.version': version })
@@ -62,15 +62,15 @@ export class Traces {
   }
 
   /**
-   * Begins a span for every request `server` gets, as the child of its `traceparent` if it has one, and puts its own in that place: what
-   * is passed on carries it (W3C Trace Context, 3.2).
+   * Begins a span for every request of `server`, as a child of its `traceparent` if it has one. Then replaces the traceparent by its own,
+   * so that the request to the upstream carries it (W3C Trace Context, 3.2).
    */
   follow(server: Server): void {
     const begin = (request: IncomingMessage, response: ServerResponse) => this.#begin(request, response)
     for (const event of ['request', 'checkContinue', 'checkExpectation']) server.prependListener(event, begin)
   }
 
-  /** Runs what is done for `request`, whose route has the path `path`. */
+  /** Runs `run` as work for `request`, whose route has the path `path`. */
   within(request: IncomingMessage, path: string | undefined, run: () => void): void {
     const server = this.#serverSpans.get(request)
     if (server === undefined || !server.isRecording()) return void run()
@@ -136,10 +136,10 @@ export class Traces {
     if (traced !== undefined) traced.wait ??= this.#child(traced.server, 'wait')
   }
 
-  /** Sends what is left, for a moment. */
+  /** Sends the remaining spans, within `closeMs`. */
   close(): Promise<void> {
     const late = new Promise<void>((resolve) => this.#clock.after(closeMs, resolve))
-    return Promise.race([this.#provider.shutdown().catch(() => {}), late]) // that it is not taken has been told already
+    return Promise.race([this.#provider.shutdown().catch(() => {}), late]) // a failed export was observed before
   }
 
   #begin(request: IncomingMessage, response: ServerResponse): void {
@@ -170,7 +170,7 @@ export class Traces {
     }
   }
 
-  /** The fill begins with the wait for its turn, the statement when it is sent. */
+  /** The span of the fill begins with the wait for a slot, that of the statement when it is sent. */
   async #fill(server: Span, read: Read, sent: () => void) {
     const fill = this.#child(server, 'fill')
     fill.setAttribute('onramp.route', read.route)
@@ -189,7 +189,7 @@ export class Traces {
     }
   }
 
-  /** A span within the request that something is done for, if that is traced. */
+  /** A span within the current request; undefined unless that is traced. */
   #spanOfCurrent(name: string): Span | undefined {
     const traced = this.#current.getStore()
     return traced && this.#child(traced.server, name)
@@ -222,7 +222,7 @@ function firstOfEachSecond(most: number, clock: Clock): Sampler {
   }
 }
 
-/** `exporter`, whose first failure after a success, and first success after a failure, are observed. */
+/** Wraps `exporter`: the first failure after a success, and the first success after a failure, are observed. */
 function observingOutages(exporter: SpanExporter, observe: Observe): SpanExporter {
   let isLost = false
   return {

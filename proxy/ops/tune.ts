@@ -1,11 +1,11 @@
-// Asks a running onramp for its advice.
+// The `onramp tune` command: the advice of a running onramp, for the terminal.
 import { request } from 'node:http'
 import { z } from 'zod'
 import { httpAddress, isSocketPath, isWildcard } from '../address.ts'
 import { messageOf, Refusal } from '../errors.ts'
 import { type Advice, adviceKinds } from './advice.ts'
 
-/** Where the admin listener is, as the configuration has it. */
+/** The configured address of the admin listener. */
 interface AdminAddress {
   host: string
   port: number
@@ -13,45 +13,46 @@ interface AdminAddress {
 
 type SpokenAdvice = Pick<Advice, 'route' | 'kind' | 'text'>
 
-/** As much of /stats as is shown. */
+/** The part of /stats that is shown. */
 const tunedStats = z.object({
   advice: z.array(z.object({ route: z.string(), kind: z.enum(adviceKinds), text: z.string() })),
   uptimeSeconds: z.number(),
 })
 type TunedStats = z.infer<typeof tunedStats>
 
-/** The most the running onramp may take to answer, in milliseconds. */
+/** Timeout of the request to the running onramp, in milliseconds. */
 const timeoutMs = 5000
 
-/** Asks the onramp that runs with this admin listener what could be tuned; sentences for the terminal. Throws a {@link Refusal}. */
+/** Fetches the advice of the onramp with this admin listener, as lines for the terminal. Throws a {@link Refusal}. */
 export async function tune(admin: AdminAddress): Promise<string> {
   if (admin.port === 0 && !isSocketPath(admin.host))
     throw new Refusal(
-      'admin.port is 0, any free port: which one cannot be known. Set ADMIN_PORT to the one it printed.',
+      'admin.port is 0 (any free port), so its address is unknown. Set ADMIN_PORT to the port that onramp printed at its start.',
     )
   const where = isSocketPath(admin.host) ? admin.host : httpAddress(reachable(admin.host), admin.port)
   const text = await get(admin, '/stats').catch((cause) => {
     throw new Refusal(`No onramp answers on ${where} (the admin listener): ${messageOf(cause)}`, { cause })
   })
   const stats = parseStats(text)
-  if (stats === undefined) throw new Refusal(`What answers on ${where} is no onramp.`)
+  if (stats === undefined)
+    throw new Refusal(`The server on ${where} is not an onramp admin listener. Check admin.host and admin.port.`)
   return adviceInWords(stats.advice, stats.uptimeSeconds)
 }
 
-/** What is to be done first, then what is fine as it is, then what nobody can tell yet. */
+/** Changes first, then routes that need none, then routes with too few measurements. */
 export function adviceInWords(advice: readonly SpokenAdvice[], uptimeSeconds: number): string {
   const measured = advice.filter(({ kind }) => kind !== 'unmeasured')
   const toDo = measured.filter(({ kind }) => kind !== 'keep')
   const unmeasured = advice.filter(({ kind }) => kind === 'unmeasured')
   if (advice.length === 0)
-    return `Nothing was measured in the ${Math.round(uptimeSeconds)} s since the start: no route has asked the database.`
+    return `No measurements in the ${Math.round(uptimeSeconds)} s since the start: no route has read the database.`
   const lines = (some: readonly SpokenAdvice[]) => some.map(({ route, text }) => `  ${route}: ${text}`)
   return [
     ...(toDo.length > 0 ? ['To do:', ...lines(toDo)] : ['Nothing to do.']),
     ...(measured.length > toDo.length
-      ? ['', 'As it should be:', ...lines(measured.filter((one) => !toDo.includes(one)))]
+      ? ['', 'No change needed:', ...lines(measured.filter((one) => !toDo.includes(one)))]
       : []),
-    ...(unmeasured.length > 0 ? ['', 'Too little measured yet:', ...lines(unmeasured)] : []),
+    ...(unmeasured.length > 0 ? ['', 'Too few measurements:', ...lines(unmeasured)] : []),
   ].join('\n')
 }
 
@@ -64,7 +65,7 @@ function get({ host, port }: AdminAddress, path: string): Promise<string> {
       response.on('error', reject)
       response.on('end', () => resolve(Buffer.concat(pieces).toString()))
     })
-    asking.on('timeout', () => asking.destroy(new Error(`no answer within ${timeoutMs / 1000} s`)))
+    asking.on('timeout', () => asking.destroy(new Error(`no reply within ${timeoutMs / 1000} s`)))
     asking.on('error', reject)
     asking.end()
   })
@@ -74,7 +75,7 @@ function parseStats(text: string): TunedStats | undefined {
   try {
     return tunedStats.safeParse(JSON.parse(text)).data
   } catch {
-    return undefined // said by the caller
+    return undefined // the caller reports it
   }
 }
 
