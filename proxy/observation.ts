@@ -25,7 +25,7 @@ export type BreakerState = 'closed' | 'open' | 'half-open'
 
 /**
  * The outcome of an audit. match: the same bytes. mismatch: different bytes, although no change was reported.
- * overtaken: different bytes, and a change was reported. failed: the statement failed. skipped: not run, because the
+ * overtaken: the entry was invalidated in the meantime. failed: the statement failed. skipped: not run, because the
  * database had no spare capacity or another audit of the route was running.
  */
 export type AuditOutcome = 'match' | 'mismatch' | 'overtaken' | 'failed' | 'skipped'
