@@ -107,7 +107,7 @@ test('gives onramp a role that cannot write and cannot see the private table, an
 test('a second onramp on the same files is refused in one sentence, and the first goes on', async () => {
   const { url } = await start()
   await expect(start()).rejects.toThrow(
-    /^The data directory .* is in use by another onramp; stop that one, or set DATABASE_URL\.$/,
+    /^The data directory .* is in use by another onramp\. Stop that onramp, or set DATABASE_URL\.$/,
   )
   expect(await count(url)).toBe(3)
 })
@@ -120,7 +120,7 @@ test('of two first starts at once one wins, and the other says so in a sentence'
   )
   expect(refused).toHaveLength(1)
   expect(refused[0]).toMatch(
-    /^The data directory .* is in use by another onramp; stop that one, or set DATABASE_URL\.$/,
+    /^The data directory .* is in use by another onramp\. Stop that onramp, or set DATABASE_URL\.$/,
   )
   expect(await count((running[0] as Embedded).url)).toBe(3)
   expect(readdirSync(dataDir)).toEqual(['postgres'])

@@ -45,7 +45,7 @@ describe('an answer', () => {
     expect([most.rows, most.json.slice(0, 18)]).toEqual([100, '[{"n":100},{"n":99'])
     await expect(origin.query(query('select n from generate_series(1, 101) n'), {})).rejects.toMatchObject({
       code: 'origin-failed',
-      message: 'The answer has more than 100 rows.',
+      message: 'The answer has more than 100 rows, the limit. Narrow the request.',
     })
   })
 
@@ -65,7 +65,7 @@ describe('an answer', () => {
     expect((await origin.query(sized(2000), {})).json).toHaveLength(2000)
     await expect(origin.query(sized(2001), {})).rejects.toMatchObject({
       code: 'origin-failed',
-      message: 'The answer has 2001 bytes; 2000 are the most.',
+      message: 'The answer has 2001 bytes; the limit is 2000. Narrow the request.',
     })
   })
 

@@ -68,7 +68,7 @@ describe('an enum', () => {
   })
 
   test('says which values there are, and what was given', () => {
-    expect(read(choice, 'Brass')).toEqual({ fault: 'is none of Silver, Gold: "Brass"' })
+    expect(read(choice, 'Brass')).toEqual({ fault: 'must be one of Silver, Gold, not "Brass"' })
   })
 })
 

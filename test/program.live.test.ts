@@ -54,7 +54,7 @@ routes:
       )
     await ready(['--config', file('one', true)])
     const { code, errors } = await result(['--config', file('alone', false)])
-    expect([code, errors]).toEqual([1, expect.stringContaining('it is in use')])
+    expect([code, errors]).toEqual([1, expect.stringContaining('the address is in use')])
     await ready(['--config', file('two', true)])
     const answering = new Set<string>()
     // Each connection goes to one of them by chance: 60 times the same one is as good as impossible.
@@ -85,7 +85,7 @@ routes:
           .split('\n')
           .filter((line) => new RegExp(`:${port.toString(16).padStart(4, '0')} \\S+ 0A `, 'i').test(line)).length
       expect(listening()).toBe(sockets)
-      expect((await result(['--config', file])).errors).toContain('it is in use')
+      expect((await result(['--config', file])).errors).toContain('the address is in use')
       // All sockets count as one.
       const opened = Array.from({ length: 60 }, () => connect(port, '127.0.0.1'))
       const closed = new Set<number>()
@@ -261,7 +261,7 @@ describe('what keeps it from starting is one plain sentence, and a code', () => 
       const { code, errors } = await result([], { [variable]: String(port) })
       expect([code, sentence(errors)]).toEqual([
         1,
-        `onramp cannot listen on 127.0.0.1:${port}: it is in use. Set ${variable} to another port.\n`,
+        `onramp cannot listen on 127.0.0.1:${port}: the address is in use. Set ${variable} to another port.\n`,
       ])
     }
     squatter.close()
@@ -279,7 +279,7 @@ describe('what keeps it from starting is one plain sentence, and a code', () => 
   test('a database without the tables: 1, each route and table named', async () => {
     const { code, errors } = await result([], { DATABASE_URL: inject('superuserUrl').replace(/\/[^/]*$/, '/postgres') })
     expect(code).toBe(1)
-    expect(errors).toContain('Route states: the database refuses its statement: relation "plans" does not exist')
+    expect(errors).toContain('Route states: the database rejects its statement: relation "plans" does not exist')
   })
 
   test('a missing file: 1', async () => {
@@ -293,8 +293,8 @@ describe('what keeps it from starting is one plain sentence, and a code', () => 
   test.each([
     [['--confg', 'x'], 'did you mean --config?'],
     [['chekc'], 'did you mean check?'],
-    [['serve', 'more'], 'Nothing is expected after serve'],
-    [['--db'], '--db goes with check'],
+    [['serve', 'more'], 'Unexpected arguments after serve'],
+    [['--db'], '--db is an option of check only'],
     [['--config'], "'--config <value>' argument missing"],
   ])('wrong usage %j: 2, with the usage', async (args, words) => {
     const { code, errors, output } = await result(args)
@@ -319,7 +319,7 @@ describe('onramp check', () => {
     expect([plain.code, plain.errors, plain.output]).toEqual([
       0,
       '',
-      expect.stringMatching(/onramp\.yaml: 14 routes, no fault\.\n$/),
+      expect.stringMatching(/onramp\.yaml: 14 routes, no faults\.\n$/),
     ])
     const { code, output, errors } = await result(['check', '--db', '--config', shipped])
     expect([code, errors]).toEqual([0, ''])
@@ -414,10 +414,10 @@ routes:
     expect(said('volatile')).toContain('onramp_test_volatile(), which is volatile')
     expect(said('built-in')).toContain('random(), which is volatile')
     for (const route of ['operator', 'writes', 'writes-within', 'two', 'escapes'])
-      expect([route, said(route)]).toEqual([route, expect.stringContaining('the database refuses its statement')])
+      expect([route, said(route)]).toEqual([route, expect.stringContaining('the database rejects its statement')])
     expect(said('locks')).toContain('locks rows')
     expect(said('twice')).toContain('"n" specified more than once')
-    expect(said('xml')).toContain('reads whatever table it is given')
+    expect(said('xml')).toContain('can read any table')
     expect(said('statistics')).toContain('reads pg_statistic, which is private')
     expect(said('sample')).toContain('a random sample')
     for (const route of ['fine', 'opaque', 'drawn', 'same-sample', 'ruled'])
@@ -461,9 +461,7 @@ routes:
         `postgres: { url: "${weakUrl}" }\nroutes:\n  fine: { path: /2, sql: "select county_name from counties" }\n`,
       )
       const accepted = await result(['check', '--db', '--config', file])
-      expect(accepted.output).toMatch(
-        /reads +counties\nwarning: Volatile functions are not looked for.*lacks TEMPORARY/,
-      )
+      expect(accepted.output).toMatch(/reads +counties\nwarning: Volatile functions are not checked.*lacks TEMPORARY/)
       expect(accepted.code).toBe(0)
     } finally {
       await superuser.query(`
@@ -487,7 +485,7 @@ routes:
     else
       expect([code, errors]).toEqual([
         1,
-        'Route a: the database refuses its statement: permission denied for table applications.\n',
+        'Route a: the database rejects its statement: permission denied for table applications.\n',
       ])
   })
 

@@ -111,7 +111,10 @@ test('a route that reads a private table from now on is closed, the others are s
   await untilMadeOf('view', ['seen'])
   expect(await answers('/other')).toEqual(['three', 'three'])
   const problem = await (await fetch(`${both[0]?.url}/view`)).json()
-  expect(problem).toMatchObject({ detail: 'What it reads was defined anew, and is private.' })
+  expect(problem).toMatchObject({
+    detail:
+      'Route closed: after a redefinition it reads a private table. The operator must change the route or the table.',
+  })
   expect(both.map(({ errors, output }) => /reads people, which is private/.test(errors() + output()))).toEqual([
     true,
     true,

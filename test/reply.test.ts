@@ -391,8 +391,8 @@ describe('a problem (RFC 9457)', () => {
 
   test('of parameters names each of them', () => {
     const faults = [
-      { parameter: 'county', detail: 'is missing' },
-      { parameter: 'ages', detail: 'has an item that is not a whole number: "é"' },
+      { parameter: 'county', detail: 'is required' },
+      { parameter: 'ages', detail: 'has an invalid item: it must be a whole number, not "é"' },
     ]
     const { body, headers } = problemReply(new Problem('bad-parameters', 'Two.', { faults }))
     expect(parsed(body)).toMatchObject({ status: 400, errors: faults })

@@ -64,13 +64,13 @@ describe('parameters', () => {
     const read = ask('ages=5,x&limit=201&metal=Brass&ids=%ff')
     const names = 'faults' in read ? read.faults.map(({ parameter }) => parameter) : []
     expect(names).toEqual(['county', 'ages', 'ids', 'metal', 'limit'])
-    expect(read).toMatchObject({ faults: [{ parameter: 'county', detail: 'is missing' }, {}, {}, {}, {}] })
+    expect(read).toMatchObject({ faults: [{ parameter: 'county', detail: 'is required' }, {}, {}, {}, {}] })
   })
 
   test.each(['county=51059&county=51059', 'county=51059&%63ounty=51001', 'county&county=51059'])(
     'a repeated one is refused by name: %s',
     (query) => {
-      expect(ask(`${query}&ages=5`)).toEqual({ faults: [{ parameter: 'county', detail: 'is given more than once' }] })
+      expect(ask(`${query}&ages=5`)).toEqual({ faults: [{ parameter: 'county', detail: 'must be given only once' }] })
     },
   )
 
@@ -93,7 +93,7 @@ describe('parameters', () => {
   })
 
   test('with brackets, as some frameworks spell lists, are other parameters', () => {
-    expect(ask('county=51059&ages[]=5')).toEqual({ faults: [{ parameter: 'ages', detail: 'is missing' }] })
+    expect(ask('county=51059&ages[]=5')).toEqual({ faults: [{ parameter: 'ages', detail: 'is required' }] })
   })
 
   test('given with the value of their default make no other key', () => {
@@ -400,7 +400,7 @@ describe('a path', () => {
     const found = table.find('/api/counties/%ff')
     expect(found?.route.name).toBe('county')
     expect(found?.route.read(found.given)).toEqual({
-      faults: [{ parameter: 'fips', detail: 'is not percent-encoded UTF-8' }],
+      faults: [{ parameter: 'fips', detail: 'is not valid percent-encoded UTF-8' }],
     })
   })
 

@@ -90,7 +90,7 @@ test.each([
   ['a part of the value', 'select * from plans where id = left(:id::text, 1)', { plans: { id: 'id' } }],
 ])('what reads %s is warned of', async (_what, sql, rows) => {
   expect(await said(sql, rows)).toMatch(
-    /^Route one: rows says that of plans only rows matter whose id is :id, but the plan reads it otherwise/,
+    /^Route one: rows says that only rows of plans with id = :id matter, but the plan does not show it/,
   )
 })
 
@@ -105,43 +105,43 @@ test.each([
     'a column that is not there',
     'select * from plans where id = :id::text',
     { plans: { ids: 'id' } },
-    'rows names ids, which plans does not have.',
+    'rows names the column ids, which plans does not have.',
   ],
   [
     'char(n)',
     'select * from plans where short = :id',
     { plans: { short: 'id' } },
-    'it is character, the parameter holds texts.',
+    'its type is character, but the parameter holds texts.',
   ],
   [
     'uuid',
     'select * from plans where u = :id::text::uuid',
     { plans: { u: 'id' } },
-    'it is uuid, the parameter holds texts.',
+    'its type is uuid, but the parameter holds texts.',
   ],
   [
     'numeric',
     'select * from plans where price = :n::int',
     { plans: { price: 'n' } },
-    'it is numeric, the parameter holds integers.',
+    'its type is numeric, but the parameter holds integers.',
   ],
   [
     'whole numbers by texts',
     'select * from plans where n = :id::text::int',
     { plans: { n: 'id' } },
-    'it is integer, the parameter holds texts.',
+    'its type is integer, but the parameter holds texts.',
   ],
   [
     'texts by whole numbers',
     'select * from plans where id = :n::int::text',
     { plans: { id: 'n' } },
-    'it is text, the parameter holds integers.',
+    'its type is text, but the parameter holds integers.',
   ],
   [
     'a collation',
     'select * from plans where word = :id::text',
     { plans: { word: 'id' } },
-    'it is text that takes different texts for equal',
+    'its type is text with a nondeterministic collation',
   ],
 ])('%s is refused', async (_what, sql, rows, sentence) => {
   expect(await said(sql, rows as never)).toContain(sentence)

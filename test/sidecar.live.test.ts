@@ -731,7 +731,7 @@ routes:
     const { code, errors } = await result(['--config', onSockets()])
     expect([code, errors]).toEqual([
       1,
-      `onramp cannot listen on unix:${publicSocket}: it is in use. Another process serves it.\n`,
+      `onramp cannot listen on unix:${publicSocket}: the address is in use. Another process serves it; stop that process or choose another path.\n`,
     ])
     expect((await inside(publicSocket, '/api/numbers')).status).toBe(200)
   })
