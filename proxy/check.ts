@@ -27,7 +27,7 @@ export async function databaseReport(config: Config, url: string, clock: Clock):
   return [
     ...routeLines(prepared),
     ...warnings.map((warning) => `warning: ${warning}`),
-    `The database is followed ${mode === 'off' ? `not at all: ${why}` : why}.`,
+    `The database is ${mode === 'off' ? `not followed: ${why}` : `followed ${why}`}.`,
   ].join('\n')
 }
 

@@ -156,7 +156,7 @@ function print(text: string): void {
   process.stdout.write(`${text.trimEnd()}\n`)
 }
 
-// The reader of the output has gone: nobody can be told, and serving continues.
+// The output is no longer read: there is no one to tell, and serving continues.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
 
 try {

@@ -52,9 +52,11 @@ const lookalike = /^(content_length|transfer_encoding)$/
  * Reads the head of a request, or returns the reason to reject it.
  *
  * Node's parser already rejects most ambiguous messages (RFC 9112, 11.2: both lengths, repeated or malformed ones, bare
- * CR and LF, folded lines, space before the colon). This function rejects what the parser lets through: transfer
- * codings other than one plain `chunked`, chunked in HTTP/1.0, two Host fields or none, a target that names another
- * authority or contains a fragment, HTTP/0.9, methods of other protocols, lengths that exceed a safe integer.
+ * CR and LF, folded lines, space before the colon). This function rejects what the parser lets through:
+ *
+ * - transfer codings other than one plain `chunked`, and chunked in HTTP/1.0
+ * - two Host fields or none, a target that names another authority or contains a fragment
+ * - HTTP/0.9, methods of other protocols, lengths that exceed a safe integer
  */
 export function readRequestHead({ method = '', url = '', httpVersion, rawHeaders }: RawHead): RequestHead | Problem {
   if (httpVersion !== '1.1' && httpVersion !== '1.0')

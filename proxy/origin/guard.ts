@@ -30,10 +30,10 @@ const ofRoute = { samples: 20, windowMs: 10_000, failedShare: 0.5, slowShare: 0.
  * Protects `origin` from overload, and clients from waiting for answers that will not come.
  *
  * An overloaded process sends no statements at all: it still serves cached entries, which are most of its answers.
- * Otherwise a statement passes the circuit breakers (of the database and of its route), waits for its slot in the
- * bulkhead, and passes the breakers again, because they may have opened in the meantime. Lost connections count against
- * the database and the route; timeouts count against the route only. Errors in the statement itself count against
- * neither.
+ * Otherwise a statement passes the circuit breakers (of the database and of its route) and waits for its slot in the
+ * bulkhead. Then it passes the breakers again, because they may have opened in the meantime. Lost connections count
+ * against the database and the route; timeouts count against the route only. Errors in the statement itself count
+ * against neither.
  */
 export class GuardedOrigin implements Origin {
   readonly #origin: Origin

@@ -19,10 +19,10 @@ import { kindOf } from './sql-errors.ts'
  * table is found below all of these. A volatile function is found even if it is built in, for which PostgreSQL records
  * no dependency.
  *
- * Where no temporary view can be made (a hot standby, a role without TEMPORARY), the relations of the plan are followed
- * in the same way and volatile functions are not checked; a warning says so. Tables read by functions in other
- * languages cannot be seen; a warning names each function that may read any table. The server ensures that nothing is
- * written: a statement in a FROM cannot write, and every session is read-only.
+ * A hot standby, or a role without TEMPORARY, allows no temporary view. Then the relations of the plan are followed in
+ * the same way and volatile functions are not checked; a warning says so. Tables read by functions in other languages
+ * cannot be seen; a warning names each function that may read any table. The server ensures that nothing is written: a
+ * statement in a FROM cannot write, and every session is read-only.
  *
  * Do not use its client afterwards: the prepared statements outlive the transaction.
  */
