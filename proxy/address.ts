@@ -1,23 +1,23 @@
-// Addresses: loopback or not, shown without secrets.
+// Network addresses: loopback and wildcard checks, networks, URLs shown without secrets.
 import { BlockList, isIP } from 'node:net'
 
 const loopback = new BlockList()
 loopback.addSubnet('127.0.0.0', 8)
 loopback.addAddress('::1', 'ipv6')
 
-/** Whether `host`, as it is given to `listen`, is reached from this machine only. */
+/** Whether `host`, a value for `listen`, can be reached from this machine only. */
 export function isLoopback(host: string): boolean {
   if (isSocketPath(host)) return true
   const version = isIP(host)
   return version === 0 ? host === 'localhost' : loopback.check(host, version === 6 ? 'ipv6' : 'ipv4')
 }
 
-/** Whether `host` is the path of a Unix socket, written `unix:/run/onramp.sock`. */
+/** Whether `host` is the path of a Unix socket, spelled `unix:/run/onramp.sock`. */
 export function isSocketPath(host: string): boolean {
   return host.startsWith('unix:')
 }
 
-/** Addresses and networks (`10.0.0.0/8`) as one list. Throws, with the text in question, for what is neither. */
+/** Addresses and networks (`10.0.0.0/8`) as one list. Throws an error that quotes the text if it is neither. */
 export function networks(texts: readonly string[]): BlockList {
   const list = new BlockList()
   for (const text of texts) {
@@ -25,23 +25,24 @@ export function networks(texts: readonly string[]): BlockList {
     const version = isIP(address)
     const longest = version === 6 ? 128 : 32
     const bits = Number(prefix ?? longest)
-    if (version === 0 || bits > longest) throw new Error(`${text} is not an address, nor a network like 10.0.0.0/8`)
+    if (version === 0 || bits > longest)
+      throw new Error(`${text} is neither an IP address nor a network such as 10.0.0.0/8`)
     list.addSubnet(address, bits, version === 6 ? 'ipv6' : 'ipv4')
   }
   return list
 }
 
-/** Whether `host` stands for every address of this machine. */
+/** Whether `host` means every address of this machine. */
 export function isWildcard(host: string): boolean {
   return host === '0.0.0.0' || host === '::'
 }
 
-/** `http://host:port`, with the brackets an IPv6 address needs. */
+/** `http://host:port`; an IPv6 address is put in brackets. */
 export function httpAddress(host: string, port: number, scheme = 'http'): string {
   return `${scheme}://${isIP(host) === 6 ? `[${host}]` : host}:${port}`
 }
 
-/** `url` without its password, for people to read. Anything that is not a URL is not shown at all. */
+/** `url` without its password and query, for display. A text that is not a URL is not shown. */
 export function withoutSecrets(url: string): string {
   const parsed = URL.parse(url)
   if (parsed === null) return '(not shown)'

@@ -1,4 +1,4 @@
-// Puts everything together: each part once, in the order in which a request meets them.
+// Assembles the program: each part once, in the order in which a request meets them.
 import type { Logger } from 'pino'
 import { Audit } from './cache/audit.ts'
 import { FailOpenTier } from './cache/fail-open.ts'
@@ -32,12 +32,12 @@ import { Scheduler } from './overload/scheduler.ts'
 import { RunningApp } from './running-app.ts'
 import { answerSources } from './sources.ts'
 
-/** What the process gives to the program. */
+/** What the program needs from the process. */
 export interface Surroundings {
   config: Config
-  /** Where `config.postgres.url` leads to: the embedded database has its address only once it runs. */
+  /** The address of the database. The embedded database has one only after it has started. */
   databaseUrl: string
-  /** Reads the configuration anew. Throws a Refusal. */
+  /** Reads the configuration file again. Throws a Refusal. */
   readConfig(): Config
   pino: Logger
   clock: Clock
@@ -52,14 +52,14 @@ type Guarded = Coherent & ReturnType<typeof guardDatabase>
 type Cached = Guarded & ReturnType<typeof readThrough>
 type Followed = Cached & Awaited<ReturnType<typeof followRoutes>>
 
-/** For how long at most /ready waits for what `warm` lists, in milliseconds. */
+/** Maximum time, in milliseconds, that /ready waits for the reads listed in `warm`. */
 const longestWarmMs = 10_000
-/** The most a reader waits for a place in the invalidation log that it names, in milliseconds. */
+/** Maximum time, in milliseconds, that a request waits for the position in the invalidation log that it names. */
 const positionMs = 50
 
 /**
- * Opens connections, does not listen. Throws a Refusal when the database has something against the configuration; what was opened by
- * then is closed.
+ * Opens connections, does not listen yet. Throws a Refusal when the database rejects the configuration, and closes
+ * everything it had opened.
  */
 export async function createApp(given: Surroundings): Promise<RunningApp> {
   await using opened = new AsyncDisposableStack()
@@ -72,7 +72,7 @@ export async function createApp(given: Surroundings): Promise<RunningApp> {
   return new RunningApp({ ...parts, admin: adminListener(parts), closing: opened.move() })
 }
 
-/** What has been invalidated, and the log that tells every process. */
+/** The invalidation ledger, and the log that tells every process. */
 function keepCoherent({ config, clock, observe, opened }: Base) {
   const { url, keyPrefix } = config.redis
   const redis = url === undefined ? undefined : new RedisConnection(url, observe)
@@ -84,7 +84,10 @@ function keepCoherent({ config, clock, observe, opened }: Base) {
   return { redis, ledger, logFollower }
 }
 
-/** The database behind its guards, and how this process is kept from more work than it can do. Closed before Redis, which takes what is read until then. */
+/**
+ * The database with its circuit breakers and bulkhead, and the overload detection of this process. Closed before Redis,
+ * because Redis still stores the answers read until then.
+ */
 function guardDatabase({ config, databaseUrl, clock, observe, opened }: Coherent) {
   const { connections, statementTimeout: statementMs, maxRows, maxBytes } = config.postgres
   const scheduler = new Scheduler(clock)
@@ -98,7 +101,7 @@ function guardDatabase({ config, databaseUrl, clock, observe, opened }: Coherent
   return { scheduler, overload, origin }
 }
 
-/** The tiers, nearest first, and reading through them. */
+/** The cache tiers, nearest first, and the read-through over them. */
 function readThrough(base: Guarded) {
   const { config, clock, observe, random, traces, overload, scheduler, origin, redis, ledger, logFollower } = base
   const { keyPrefix, timeout: deadlineMs } = config.redis
@@ -126,7 +129,7 @@ function readThrough(base: Guarded) {
   return { hotKeys, memory, farther, cache, audit, variants, sources }
 }
 
-/** The routes, and the following of what they read in the database. */
+/** The routes, and the follower of the tables and functions that they read. */
 async function followRoutes(base: Cached) {
   const { config, databaseUrl, clock, observe, random, opened, origin, redis, logFollower, cache, readiness } = base
   const [prepared] = await Promise.all([prepare(config, origin), redis && untilReady(redis.client, clock)])
@@ -141,13 +144,13 @@ async function followRoutes(base: Cached) {
   routing.onFollowed((objects) => changes.follow(objects))
   await logFollower.start()
   await changes.follow(routing.followed)
-  await origin.warm(Math.min(config.postgres.connections, 4)) // the first requests find connections open
+  await origin.warm(Math.min(config.postgres.connections, 4)) // so that the first requests need not connect
   void warm(routing.listedReads, cache, longestWarmMs, clock, observe).then(() => readiness.warmed())
   const warnings = [...prepared.inspection.warnings, ...changes.warnings, ...(await evictionFaults(redis))]
   return { routing, changes, warnings }
 }
 
-/** The listener that clients meet, and the way on to the upstream. */
+/** The public listener, and the passthrough to the upstream. */
 function serveClients(base: Followed) {
   const { config, clock, observe, random, traces, opened, cache } = base
   const options = upstreamOptions(config)

@@ -1,22 +1,25 @@
-// The check of a configuration against its database.
+// The check command: validates a configuration against its database.
 import { type Capabilities, checkCapabilities, psqlOf } from './changes/capabilities.ts'
 import type { Clock } from './clock.ts'
 import type { Config } from './config/schema.ts'
 import { followedObjects, type Prepared, prepare } from './http/routes/prepare.ts'
 import { PostgresOrigin } from './origin/postgres.ts'
 
-/** What the check of a configuration by itself says. */
+/** The result of a check without the database. */
 export function verdictOf({ routes }: Config, file: string): string {
-  return `${file}: ${routes.length} route${routes.length === 1 ? '' : 's'}, no fault.`
+  return `${file}: ${routes.length} route${routes.length === 1 ? '' : 's'}, no faults.`
 }
 
-/** What the database lacks to be followed, for psql. */
+/** The SQL, for psql, that gives the database what following its changes requires. */
 export async function missingSql(config: Config, url: string, clock: Clock): Promise<string> {
   const { capabilities } = await lookAt(config, url, clock)
   return psqlOf(capabilities)
 }
 
-/** What the database at `url` says of each route, and how it can be followed. Throws a Refusal with all it has against them. */
+/**
+ * A report on each route, and on how changes are followed, from the database at `url`. Throws a Refusal that lists
+ * everything the database rejects.
+ */
 export async function databaseReport(config: Config, url: string, clock: Clock): Promise<string> {
   const { prepared, capabilities } = await lookAt(config, url, clock)
   const warnings = [...prepared.inspection.warnings, ...capabilities.warnings]
@@ -24,7 +27,7 @@ export async function databaseReport(config: Config, url: string, clock: Clock):
   return [
     ...routeLines(prepared),
     ...warnings.map((warning) => `warning: ${warning}`),
-    `The database is followed ${mode === 'off' ? `not at all: ${why}` : why}.`,
+    `The database is ${mode === 'off' ? `not followed: ${why}` : `followed ${why}`}.`,
   ].join('\n')
 }
 

@@ -1,9 +1,9 @@
-// The command line.
+// The command line: commands, options, usage.
 import { parseArgs } from 'node:util'
 import { messageOf, WrongUsage } from './errors.ts'
 import { suggest } from './suggest.ts'
 
-/** What can be asked for by its name. */
+/** The commands. */
 export const commands = ['serve', 'check', 'tune'] as const
 
 export interface Command {
@@ -13,17 +13,17 @@ export interface Command {
   printSql: boolean
 }
 
-/** What `--help` prints, and what follows a wrong usage. */
+/** The text of `--help`, also printed after wrong usage. */
 export function usage(version: string): string {
-  return `onramp ${version}: a read-through cache ahead of a web tier, in front of PostgreSQL
+  return `onramp ${version}: a read-through caching proxy in front of PostgreSQL
 
-  onramp [serve] [--config FILE]         serve, until Ctrl-C
-  onramp check   [--config FILE] [--db]  validate the configuration; with --db, ask the database too
-                 [--db --print-sql]      print what the database lacks to be followed, for psql
-  onramp tune    [--config FILE]         what the running onramp has measured, as advice
+  onramp [serve] [--config FILE]         start the proxy; Ctrl-C stops it
+  onramp check   [--config FILE] [--db]  validate the configuration; with --db, also against the database
+                 [--db --print-sql]      print the SQL, for psql, that following changes still requires
+  onramp tune    [--config FILE]         print advice based on what the running onramp has measured
   onramp --help | --version
 
-FILE is config/onramp.yaml of this program unless given. Exit codes: 0 done, 1 refused, 2 wrong usage.
+FILE defaults to config/onramp.yaml of this program. Exit codes: 0 success, 1 failure, 2 wrong usage.
 `
 }
 
@@ -35,7 +35,7 @@ const options = {
   version: { type: 'boolean' },
 } as const
 
-/** The command that `args` spell. Throws {@link WrongUsage}, with the near match, for anything else. */
+/** The command in `args`. Throws {@link WrongUsage}, with a suggestion, for anything else. */
 export function readArguments(args: string[], defaultConfig: string): Command {
   const { values, positionals } = parse(args)
   const command = {
@@ -47,10 +47,10 @@ export function readArguments(args: string[], defaultConfig: string): Command {
   if (values.version) return { ...command, name: 'version' }
   const [asked = 'serve', ...more] = positionals
   const name = commands.find((command) => command === asked)
-  if (name === undefined) throw new WrongUsage(`There is no command ${asked}${suggest(asked, commands)}`)
-  if (more.length > 0) throw new WrongUsage(`Nothing is expected after ${name}: ${more.join(' ')}`)
-  if (values.db && name !== 'check') throw new WrongUsage('--db goes with check')
-  if (values['print-sql'] && !values.db) throw new WrongUsage('--print-sql goes with check --db')
+  if (name === undefined) throw new WrongUsage(`Unknown command ${asked}${suggest(asked, commands)}`)
+  if (more.length > 0) throw new WrongUsage(`Unexpected arguments after ${name}: ${more.join(' ')}`)
+  if (values.db && name !== 'check') throw new WrongUsage('--db is an option of check only')
+  if (values['print-sql'] && !values.db) throw new WrongUsage('--print-sql requires check --db')
   return { ...command, name }
 }
 

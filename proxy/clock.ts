@@ -1,9 +1,9 @@
-// Time, passed in.
-/** Time as the program sees it: one value to pass in, so that a test can hold it still. */
+// The clock that the program is given, so that tests control time.
+/** A source of time. It is passed in, so that a test can stop it. */
 export interface Clock {
-  /** Milliseconds on this host's monotonic clock; only differences mean anything. */
+  /** Milliseconds on this host's monotonic clock. Only differences are meaningful. */
   now(): number
-  /** Calls `run` once, `ms` from now, unless the returned function is called first. Does not keep the process alive. */
+  /** Calls `run` once after `ms` milliseconds; the returned function cancels that. Does not keep the process alive. */
   after(ms: number, run: () => void): () => void
 }
 

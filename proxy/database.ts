@@ -1,4 +1,4 @@
-// The database that the configuration names: one at an address, or the example, started.
+// Opens the configured database: one at an address, or the example, which it starts.
 import { withoutSecrets } from './address.ts'
 import { Refusal } from './errors.ts'
 import { startEmbedded } from './example/embedded.ts'
@@ -8,12 +8,12 @@ export interface Database {
   url: string
   /** The address without its password. */
   shown: string
-  /** For people who want to change a row, where it is the example. */
+  /** The address of the owner of the tables, to change rows by hand. Only the example has one. */
   ownerUrl?: string
   stop(): Promise<void>
 }
 
-/** What starting the example takes from the process. */
+/** What starting the example needs from the process. */
 export interface ExampleOptions {
   dataDir: string
   marketplaceDir: string
@@ -21,7 +21,9 @@ export interface ExampleOptions {
   isAskedToStop(): boolean
 }
 
-/** Resolves once the database answers. Throws a {@link Refusal} when it does not, or is asked to stop before. */
+/**
+ * Resolves once the database answers. Throws a {@link Refusal} if it does not, or if the process is told to stop first.
+ */
 export async function openDatabase(url: string, example: ExampleOptions): Promise<Database> {
   if (url === 'embedded') return openExample(example)
   const shown = withoutSecrets(url)
@@ -34,8 +36,8 @@ async function openExample({ print, isAskedToStop, ...folders }: ExampleOptions)
   let hasBegun = false
   const progress = (step: string) => {
     if (isAskedToStop())
-      throw new Refusal('Stopped before the example database was ready; the next start begins where it has to.')
-    if (!hasBegun) print('Preparing the embedded database; the next start takes a second or two.')
+      throw new Refusal('Stopped before the example database was ready. The next start completes it.')
+    if (!hasBegun) print('Preparing the embedded database. Later starts take a second or two.')
     hasBegun = true
     print(`  ${((performance.now() - began) / 1000).toFixed(1).padStart(4)} s  ${step}`)
   }

@@ -1,5 +1,5 @@
-// Every error: code, status, sentence.
-/** Every error a caller can meet, with its HTTP status. What is particular to one occurrence is its `detail`, a sentence. */
+// The errors: problem codes with their HTTP statuses, refusals, and error messages as text.
+/** Every error that a client can receive, with its HTTP status. The `detail` sentence describes one occurrence. */
 export const problems = {
   'bad-parameters': 400,
   'bad-body': 400,
@@ -27,13 +27,13 @@ export const problems = {
 
 export type ProblemCode = keyof typeof problems
 
-/** One thing wrong with a request, by the name of the parameter (or of the setting) it is wrong with. */
+/** One fault in a request, with the name of the parameter or setting that has it. */
 export interface Fault {
   parameter: string
   detail: string
 }
 
-/** An error that has an answer: thrown anywhere, rendered once, in `problem-reply.ts`. */
+/** An error with an HTTP response. Thrown anywhere, rendered in `problem-reply.ts` only. */
 export class Problem extends Error {
   readonly code: ProblemCode
   readonly faults: readonly Fault[]
@@ -50,7 +50,7 @@ export class Problem extends Error {
   }
 }
 
-/** Why the process does not start, or a check does not pass: whole sentences for the terminal, one a line. Exit code 1. */
+/** Why the process does not start, or why a check fails: full sentences for the terminal, one per line. Exit code 1. */
 export class Refusal extends Error {
   constructor(sentences: string | readonly string[], options: { cause?: unknown } = {}) {
     super(typeof sentences === 'string' ? sentences : sentences.join('\n'), options)
@@ -58,21 +58,21 @@ export class Refusal extends Error {
   }
 }
 
-/** The command line was not understood. Exit code 2. */
+/** Invalid command line. Exit code 2. */
 export class WrongUsage extends Error {}
 
-/** What an unknown value says of itself, for a sentence: never a stack, never an object dump. */
+/** The message of an unknown thrown value, for use in a sentence. Never a stack trace or an object dump. */
 export function messageOf(error: unknown): string {
   if (error instanceof AggregateError && error.errors.length > 0) return messageOf(error.errors[0])
   return error instanceof Error ? error.message || error.name : String(error)
 }
 
-/** The code that Node or a driver gives an error, such as ECONNREFUSED. */
+/** The code that Node or a driver gave the error, such as ECONNREFUSED. */
 export function codeOf(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
 }
 
-/** `value` as a sentence can quote it: JSON, cut after 60 characters. */
+/** `value` as JSON, cut after 60 characters, to be quoted in a sentence. */
 export function quote(value: unknown): string {
   const text = JSON.stringify(value) ?? String(value)
   return text.length <= 60 ? text : `${text.slice(0, 57)}...`

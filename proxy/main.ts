@@ -48,7 +48,7 @@ async function check({ config: file, db, printSql }: Command): Promise<void> {
   try {
     if (printSql) return print(await missingSql(config, database.url, systemClock))
     print(await databaseReport(config, database.url, systemClock))
-    print(`${verdict} ${database.shown}: every statement is accepted.`)
+    print(`${verdict} ${database.shown}: the database accepts every statement.`)
   } finally {
     await database.stop()
   }
@@ -73,7 +73,7 @@ async function serve({ config: file }: Command): Promise<void> {
       await listenAsConfigured(app, config)
       print(started(app, config, database))
       const signal = await stopping.signal
-      print(`\n${signal}: finishing what is under way.`)
+      print(`\n${signal}: finishing requests in flight.`)
       app.drain(signal)
     } finally {
       await closeListeners(app, config.limits.drainTimeout)
@@ -84,7 +84,7 @@ async function serve({ config: file }: Command): Promise<void> {
   }
 }
 
-/** JSON, a line each; on a terminal, for people. */
+/** Logs JSON lines; on a terminal, readable lines. */
 function newLogger({ log }: Config): Logger {
   const options = { level: log.level, base: null, redact: ['*.token', '*.url', '*.password', '*.authorization'] }
   const isForPeople = process.stdout.isTTY && process.env.NODE_ENV !== 'production'
@@ -92,18 +92,18 @@ function newLogger({ log }: Config): Logger {
 }
 
 async function listenAsConfigured(app: RunningApp, { listen: clients, admin }: Config): Promise<void> {
-  // Elsewhere sockets cannot share a port, or do not share its connections.
+  // Other systems cannot share a port between sockets, or do not balance connections between them.
   const mayShare = process.platform === 'linux'
   await listen(app.public, { ...clients, reusePort: clients.reusePort ?? false, variable: 'PORT', mayShare })
   const adminListener = { server: app.admin.server, listen: (at: ListenAt) => app.admin.listen(at) }
   await listen(adminListener, { ...admin, reusePort: false, variable: 'ADMIN_PORT', mayShare: false })
 }
 
-/** Lets every request under way have its answer; what is still open after `graceMs` is cut. */
+/** Lets requests in flight complete. After `graceMs` the remaining connections are cut. */
 async function closeListeners(app: RunningApp, graceMs: number): Promise<void> {
   const cut = setTimeout(() => app.cut(), graceMs)
   await app.handOver()
-  // The admin listener last: /ready says that it is draining.
+  // The admin listener closes last, because /ready must report draining until then.
   await app.public.close()
   await app.admin.close()
   clearTimeout(cut)
@@ -132,10 +132,10 @@ function started(app: RunningApp, { routes, listen, admin, upstream }: Config, {
 }
 
 /**
- * Listens for the signals that ask this process to end: the first is for `serve` to heed.
+ * Listens for the signals that stop this process: `serve` handles the first.
  *
- * A second one ends it at once; not within a second, because npm passes on the signal that a terminal has already given to
- * the whole group.
+ * A second signal ends the process at once. It is ignored within a second of the first: npm passes on a signal that the
+ * terminal has already sent to the whole process group.
  */
 function stopSignal(): { signal: Promise<string>; isAsked: boolean } {
   const { promise, resolve } = Promise.withResolvers<string>()
@@ -156,7 +156,7 @@ function print(text: string): void {
   process.stdout.write(`${text.trimEnd()}\n`)
 }
 
-// Whoever read the output has gone; there is nobody left to tell, and no reason to stop serving.
+// The output is no longer read: there is no one to tell, and serving continues.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
 
 try {

@@ -1,15 +1,18 @@
-// An error as a response: problem details (RFC 9457), and when to try again: pure.
+// An error as a response: problem details (RFC 9457), and Retry-After: pure.
 import { STATUS_CODES } from 'node:http'
 import { Problem } from './errors.ts'
 
-/** A response, whole, before anything is written. */
+/** A complete response that has not been written yet. */
 export interface ProblemReply {
   status: number
   headers: Record<string, string>
   body: Buffer
 }
 
-/** A problem as RFC 9457 has it: `about:blank` says that there is no more to its type than its status. Nobody may keep it. */
+/**
+ * A problem in the format of RFC 9457. `about:blank` means that its type says no more than its status. Never stored by
+ * caches.
+ */
 export function problemReply(problem: Problem, headers: Record<string, string> = {}): ProblemReply {
   const { status } = problem
   const title = STATUS_CODES[status]
@@ -27,18 +30,23 @@ export function problemReply(problem: Problem, headers: Record<string, string> =
   }
 }
 
-/** The reply to a request that ended in `problem`: it names the request, and says when to try again where that is worth it. */
+/**
+ * The reply to a request that failed with `problem`. It carries the request id, and Retry-After where a retry makes
+ * sense.
+ */
 export function errorReply(problem: Problem, random: () => number, requestId: string): ProblemReply {
   const headers: Record<string, string> = { 'X-Request-Id': requestId }
   if (problem.status === 503) headers['Retry-After'] = String(1 + Math.floor(random() * 3))
-  // Neither a hit nor forwarded.
+  // A rejected request is neither a hit nor forwarded.
   if (problem.code === 'shed') headers['Cache-Status'] = 'onramp; detail=shed'
   if (problem.code.startsWith('origin-')) headers['Cache-Status'] = 'onramp; fwd=uri-miss; detail=origin'
   return problemReply(problem, headers)
 }
 
-/** `error` as a client may see it: an error that is none of ours says nothing of itself. */
+/** `error` as a client may see it. An unexpected error reveals nothing about itself. */
 export function asProblem(error: unknown): Problem {
   if (error instanceof Problem) return error
-  return new Problem('internal', 'It is the fault of this server, whose log says more.', { cause: error })
+  return new Problem('internal', 'Internal error. Quote the X-Request-Id of this response to the operator.', {
+    cause: error,
+  })
 }

@@ -1,4 +1,4 @@
-// The program, running: what the process may ask of it until its end.
+// The running program: draining, handing over connections, closing.
 import type { FastifyInstance } from 'fastify'
 import { redisTierNames } from './cache/redis.ts'
 import type { Config } from './config/schema.ts'
@@ -17,7 +17,7 @@ export interface RunningParts {
   farther: readonly { readonly name: string }[]
   redis: { readonly isConnected: boolean } | undefined
   warnings: readonly string[]
-  /** Everything that was opened on the way here. */
+  /** Everything opened during startup. */
   closing: AsyncDisposableStack
 }
 
@@ -36,29 +36,32 @@ export class RunningApp {
     return this.#parts.admin
   }
 
-  /** What the database, or Redis, could not show or do, in sentences. */
+  /** Warnings about features that the database or Redis lacks, as sentences. */
   get warnings(): readonly string[] {
     return this.#parts.warnings
   }
 
-  /** The tiers, nearest first, and how they are, for people. */
+  /** The tiers, nearest first, with their state, for display. */
   get tiers(): readonly string[] {
     return describeTiers(this.#parts)
   }
 
-  /** From here on /ready says no; `signal` is what asked for it. */
+  /** Makes /ready report draining from now on. `signal` is the reason. */
   drain(signal: string): void {
     this.#parts.readiness.drain(signal)
     this.#parts.upstream?.drain()
   }
 
-  /** Takes no more connections; those there are end with their answers, little by little. Resolves when all of them are to. */
+  /**
+   * Accepts no new connections, and closes the open ones gradually, each after its current response. Resolves when all
+   * are told to close.
+   */
   handOver(): Promise<void> {
     const { listener, config } = this.#parts
     return listener.handOver(config.limits.drainTimeout)
   }
 
-  /** Cuts every connection, whatever is under way on it. */
+  /** Cuts every connection, including those with requests in flight. */
   cut(): void {
     const { listener, admin, upstream } = this.#parts
     listener.cut()
@@ -66,13 +69,13 @@ export class RunningApp {
     void upstream?.close()
   }
 
-  /** Ends what was opened, the last first; to be called when both listeners are closed. */
+  /** Closes everything that was opened, last first. Call it after both listeners are closed. */
   close(): Promise<void> {
     return this.#parts.closing.disposeAsync()
   }
 }
 
-/** The names of the tiers, nearest first; beside that of Redis, that there is no connection to it. */
+/** The names of the tiers, nearest first. The name of Redis includes a note when there is no connection to it. */
 export function describeTiers({
   memory,
   farther,

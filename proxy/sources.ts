@@ -1,17 +1,19 @@
-// Where answers come from: the cache tiers, the database, the upstream, or nowhere.
-/** Where the bytes of a response come from. What is counted, charted and shown by source is made from a list of these. */
+// Sources of answers: the cache tiers, the database, the upstream, or none.
+/**
+ * Where the bytes of a response come from. Counters, charts and displays by source are all built from a list of these.
+ */
 export interface AnswerSource {
-  /** As metrics, `/stats` and `Cache-Status` spell it. */
+  /** The name used in metrics, `/stats` and `Cache-Status`. */
   readonly name: string
-  /** As people read it. */
+  /** The name shown to people. */
   readonly label: string
-  /** Whether an answer from there is a cache hit. */
+  /** Whether an answer from this source is a cache hit. */
   readonly isHit: boolean
 }
 
 const origin: AnswerSource = { name: 'origin', label: 'Database', isHit: false }
 
-/** The sources there are besides the tiers. `none`: refused, failed, or no route's. */
+/** The sources besides the tiers. `none`: the request was rejected or failed, or no route matched. */
 const fixedSources: readonly AnswerSource[] = [
   origin,
   { name: 'upstream', label: 'Upstream', isHit: false },
@@ -23,7 +25,7 @@ export function answerSources(tiers: readonly { name: string; label: string }[])
   return [...tiers.map(({ name, label }) => ({ name, label, isHit: true })), ...fixedSources]
 }
 
-/** Of what `countOf` says for each source: the cache hits, and those together with what the origin answered. */
+/** Sums `countOf` over the sources: the cache hits, and the hits plus the answers of the origin. */
 export function cacheAnswers(
   sources: readonly AnswerSource[],
   countOf: (source: string) => number,

@@ -1,8 +1,8 @@
-// The SQLSTATE of an error of PostgreSQL.
+// The SQLSTATE of a PostgreSQL error.
 
 /**
- * The SQLSTATE of `error`; nothing where it is no error of PostgreSQL. It is told by its shape: the system's `EPIPE` has five characters
- * too, but no severity.
+ * The SQLSTATE of `error`, or nothing if it is not a PostgreSQL error. Such an error is recognized by its shape: the
+ * system's `EPIPE` has five characters too, but no severity.
  */
 export function sqlState(error: unknown): string | undefined {
   if (!(error instanceof Error) || !('severity' in error) || !('code' in error)) return undefined

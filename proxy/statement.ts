@@ -1,8 +1,8 @@
-// SQL cut at its `:name` parameters.
+// Parser that splits SQL at its `:name` parameters.
 /**
- * A route's SQL, cut at its `:name` parameters.
+ * A route's SQL, split at its `:name` parameters.
  *
- * The values never meet the text: `render` puts `$1`, `$2` … (or, for a check, typed NULLs) where the names stood.
+ * Values are never put into the text: `render` replaces the names by `$1`, `$2` … (or, for a check, by typed NULLs).
  */
 export interface Statement {
   /** The distinct parameter names, in the order of their first use: `$1` is `names[0]`. */
@@ -10,9 +10,9 @@ export interface Statement {
   render(placeholder: (name: string, index: number) => string): string
 }
 
-// What may hold a colon that is not a parameter, in the order PostgreSQL's lexer would see it: comments, dollar quotes, strings
-// (with escapes after E, also where they go on after a line end), quoted names, plain names (which may hold a $), casts and
-// assignments. What is left, `:name`, is a parameter. PostgreSQL 18, 4.1.
+// Tokens that can contain a colon that is not a parameter, in the order of PostgreSQL's lexer: comments, dollar quotes,
+// strings (with escapes after E, also continued after a line break), quoted names, plain names (which may contain a $),
+// casts and assignments. Any remaining `:name` is a parameter. PostgreSQL 18, 4.1.
 const escaped = /'(?:[^'\\]|\\[\s\S]|'')*'/.source
 const letter = 'A-Za-z_\\u0080-\\uffff'
 const token = new RegExp(
@@ -33,9 +33,9 @@ const token = new RegExp(
 const onlyEnd = /(?:[;\s]|--[^\n\r]*|\/\*[\s\S]*?\*\/)*$/y
 
 /**
- * Finds the `:name` parameters of `sql`. Comments, string constants, names, dollar quotes and casts are left alone.
+ * Finds the `:name` parameters of `sql`. Comments, string constants, names, dollar quotes and casts are not changed.
  *
- * A semicolon at the end is dropped; PostgreSQL itself refuses a second statement, because every statement is prepared.
+ * A semicolon at the end is dropped. PostgreSQL itself rejects a second statement, because every statement is prepared.
  */
 export function parseStatement(sql: string): Statement {
   const uses: { before: string; name: string }[] = []
@@ -64,7 +64,7 @@ export function parseStatement(sql: string): Statement {
   }
 }
 
-/** Whether nothing but semicolons, white space and comments follows. */
+/** Whether only semicolons, white space and comments follow. */
 function isEnd(sql: string, from: number): boolean {
   onlyEnd.lastIndex = from
   return onlyEnd.test(sql)

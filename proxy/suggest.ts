@@ -1,5 +1,5 @@
-// "did you mean".
-/** `; did you mean ports?` where one of `known` is at most two edits away. */
+// The "did you mean" suggestion for a misspelled name.
+/** `; did you mean ports?` if one of `known` is at most two edits away, otherwise nothing. */
 export function suggest(word: string, known: readonly string[]): string {
   const [best] = known
     .map((candidate) => ({ candidate, edits: editsBetween(word, candidate) }))
@@ -7,7 +7,7 @@ export function suggest(word: string, known: readonly string[]): string {
   return best !== undefined && best.edits <= Math.min(2, word.length / 2) ? `; did you mean ${best.candidate}?` : ''
 }
 
-/** Edits (insert, delete, replace, swap of neighbours) between two short words. */
+/** Edits (insert, delete, replace, swap neighbors) between two short words. */
 function editsBetween(a: string, b: string): number {
   /** Edits between the first `i` letters of `a` and the first `j` of `b`. */
   const edits: number[][] = [Array.from({ length: b.length + 1 }, (_, j) => j)]

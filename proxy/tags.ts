@@ -1,30 +1,33 @@
-// Every spelling of a tag, and its parser: pure.
+// Cache tags: how they are spelled, and their parser: pure.
 /*
- * An entry carries the tags of what it was made from; an invalidation names tags.
+ * An entry carries tags of its route, and of the tables, rows and functions it was read from. An invalidation names tags.
  *
  *   table:plans               any change of a table or view
- *   rows:plans                a change of a table that cannot be told row by row; carried by entries that have row tags of it
+ *   rows:plans                a change of a table without known rows; carried by entries that have row tags of that table
  *   row:plans.plan_id=A1      a change of the rows with this value in this column
  *   route:plan-search         every answer of a route
  *   function:f(integer)       the definition of a function
- *   *                         everything: every entry carries it without saying so
- *   county:51059              anything else: a tag of a route's template, named by whoever purges
+ *   *                         everything: every entry carries it implicitly
+ *   county:51059              anything else: a tag from a route's template, for purges
  */
 
-/** A followed table, and the columns by which some route tells its rows apart: of a changed row their values become tags. */
+/**
+ * A followed table, and the columns by which some route distinguishes its rows. The values of a changed row in these
+ * columns become tags.
+ */
 export interface FollowedTable {
-  /** As PostgreSQL spells a `regclass`: quoted where needed, with its schema where that is not in the search path. */
+  /** As PostgreSQL spells a `regclass`: quoted where needed, with its schema if that is not in the search path. */
   table: string
   columns: readonly string[]
 }
 
-/** What answers are made of: tables and views, and functions by their names with the types of their arguments. */
+/** The objects that answers depend on: tables and views, and functions by name with their argument types. */
 export interface FollowedObjects {
   tables: readonly FollowedTable[]
   functions: readonly string[]
 }
 
-/** The tag that every entry carries without saying so. */
+/** The tag that every entry carries implicitly. */
 export const everything = '*'
 
 export const tableTag = (table: string): string => `table:${table}`
@@ -34,17 +37,17 @@ export const rowTag = (table: string, column: string, value: string | number | b
 export const routeTag = (route: string): string => `route:${route}`
 export const functionTag = (name: string): string => `function:${name}`
 
-/** The tags for a change of a followed table that cannot be told row by row. */
+/** The tags for a change of a followed table when the changed rows are unknown. */
 export function tableTags({ table, columns }: FollowedTable): string[] {
   return columns.length === 0 ? [tableTag(table)] : [tableTag(table), rowsTag(table)]
 }
 
-/** The tags for a change of anything that `objects` names. */
+/** The tags for a change of any object in `objects`. */
 export function objectTags({ tables, functions }: FollowedObjects): string[] {
   return [...tables.flatMap(tableTags), ...functions.map(functionTag)]
 }
 
-/** `tags` as a person means them: whoever names a table means all of it, rows that are told apart too. */
+/** `tags` as a person means them: a table tag includes the rows of that table that have tags of their own. */
 export function expandTags(tags: readonly string[], followed: ReadonlyMap<string, FollowedTable>): string[] {
   return tags.flatMap((tag) => {
     const parsed = parseTag(tag)
@@ -53,11 +56,11 @@ export function expandTags(tags: readonly string[], followed: ReadonlyMap<string
   })
 }
 
-/** The same spellings as SQL expressions, out of SQL expressions: for `changes/triggers.ts`. */
+/** The same spellings as SQL expressions, built from SQL expressions: for `changes/triggers.ts`. */
 export const tagSql = {
   table: (table: string): string => `'${tableTag('')}' || ${table}`,
   rows: (table: string): string => `'${rowsTag('')}' || ${table}`,
-  /** A row tag up to its value. */
+  /** A row tag without its value. */
   rowBeforeValue: (table: string, column: string): string => `'row:' || ${table} || '.' || ${column} || '='`,
 }
 
@@ -74,8 +77,8 @@ const part = '(?:"(?:[^"]|"")*"|[^".=]+)'
 const rowPattern = new RegExp(`^row:(${part}(?:\\.${part})?)\\.([^=]*)=([\\s\\S]*)$`)
 
 /**
- * Reads a tag. The names in a row tag are told apart as well as they can be: a column with a dot in its name, of a table
- * without a schema, looks like the column of a table with one. Nothing is decided by that.
+ * Parses a tag. The names in a row tag can be ambiguous: a column with a dot in its name, of a table without a schema,
+ * looks like a column of a table with a schema. No decision depends on it.
  */
 export function parseTag(tag: string): Tag {
   if (tag === everything) return { kind: 'everything' }
@@ -100,7 +103,7 @@ export function parseTag(tag: string): Tag {
   }
 }
 
-/** A tag as people read it in a log line or on the dashboard. */
+/** A tag as shown in a log line or on the dashboard. */
 export function tagInWords(tag: string): string {
   return parseTag(tag).kind === 'everything' ? 'everything' : tag
 }

@@ -1,23 +1,25 @@
-// Answers what Node's parser gives up on, and closes the connection.
+// Error responses to requests that Node's parser rejects; closes the connection.
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { Problem, type ProblemCode } from './errors.ts'
 import { problemReply } from './problem-reply.ts'
 
-/** A connection of Node's server: with the response that is being written on it, which @types/node leaves out. */
+/** A connection of Node's server, with the response currently written on it, which @types/node omits. */
 export type ServerSocket = Duplex & { _httpMessage?: (ServerResponse & { req: IncomingMessage }) | null }
 
-/** Node's codes; everything else is a bad request. */
-const codes: Record<string, ProblemCode> = {
-  HPE_HEADER_OVERFLOW: 'header-too-large',
-  HPE_CHUNK_EXTENSIONS_OVERFLOW: 'body-too-large',
-  HPE_INVALID_METHOD: 'not-implemented',
-  ERR_HTTP_REQUEST_TIMEOUT: 'request-timeout',
+/** Problems by Node's error codes. Any other code is a malformed request. */
+const refusals: Record<string, readonly [ProblemCode, detail: string]> = {
+  HPE_HEADER_OVERFLOW: ['header-too-large', 'The header section is larger than this server accepts.'],
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: ['body-too-large', 'The chunk extensions are larger than this server accepts.'],
+  HPE_INVALID_METHOD: ['not-implemented', 'Unknown request method.'],
+  ERR_HTTP_REQUEST_TIMEOUT: ['request-timeout', 'The request did not arrive in time.'],
 }
+const malformed = ['bad-request', 'Malformed or incomplete HTTP request.'] as const
 
 /**
- * Takes a server's `clientError`. The answer must not be mistaken for the one to an earlier request, which still gets its own: the
- * connection then ends with that one. A response that has begun can only be cut off.
+ * Handles a server's `clientError`. The error response must not be mistaken for the response to an earlier request on
+ * the connection. So an earlier request still gets its own response, and the connection ends after it. A response that
+ * has begun can only be cut off.
  */
 export function answerUnreadable(error: Error & { code?: string }, socket: ServerSocket): void {
   if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
@@ -28,13 +30,13 @@ export function answerUnreadable(error: Error & { code?: string }, socket: Serve
     return
   }
   if (answering?.headersSent) return void socket.destroy()
-  const problem = new Problem(codes[error.code ?? ''] ?? 'bad-request', 'The request ends here.')
+  const problem = new Problem(...(refusals[error.code ?? ''] ?? malformed))
   const { status, headers, body } = problemReply(problem, { Connection: 'close' })
   if (answering != null) return void answering.writeHead(status, headers).end(body)
   socket.end(rawReply(status, headers, body))
 }
 
-/** A response where Node offers none. */
+/** A response as raw text, for a socket without a ServerResponse. */
 function rawReply(status: number, headers: Record<string, string>, body: Buffer): string {
   const fields = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
   return `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${fields.join('')}\r\n${body}`

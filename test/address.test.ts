@@ -61,7 +61,7 @@ describe('networks', () => {
     '10.0.0.0/-1',
     '10.0.0.0/8/8',
   ])('%j is none', (text) => {
-    expect(() => networks([text])).toThrow(`${text} is not an address`)
+    expect(() => networks([text])).toThrow(`${text} is neither an IP address nor a network such as 10.0.0.0/8`)
   })
 })
 

@@ -29,7 +29,7 @@ function setup(over: Partial<BreakerLimits> = {}) {
 }
 
 describe('closed', () => {
-  test('it opens at the twentieth outcome if half have failed, and not at the nineteenth', () => {
+  test('it opens at the twentieth outcome if half have failed, not at the nineteenth', () => {
     const { breaker, many } = setup()
     many('ok', 10)
     many('failed', 9)
@@ -38,7 +38,7 @@ describe('closed', () => {
     expect(breaker.state).toBe('open')
   })
 
-  test('it stays closed if fewer have', () => {
+  test('it stays closed if fewer than half have failed', () => {
     const { breaker, many } = setup()
     many('ok', 11)
     many('failed', 9)
@@ -54,7 +54,7 @@ describe('closed', () => {
     expect(breaker.state).toBe('open')
   })
 
-  test('it forgets what is older than its window', () => {
+  test('it forgets outcomes older than its window', () => {
     const { breaker, clock, many } = setup()
     many('failed', 19)
     clock.pass(10_000)
@@ -62,14 +62,14 @@ describe('closed', () => {
     expect(breaker.state).toBe('closed')
   })
 
-  test('what says nothing of the other side is not counted', () => {
+  test('ignored outcomes are not counted', () => {
     const { breaker, many } = setup()
     many('ignored', 100)
     many('failed', 19)
     expect(breaker.state).toBe('closed')
   })
 
-  test('a long time of good outcomes does not hide that it has gone bad', () => {
+  test('many earlier good outcomes do not hide a new failure', () => {
     const { breaker, many } = setup()
     many('ok', 10_000)
     many('failed', 50)
@@ -78,7 +78,7 @@ describe('closed', () => {
 })
 
 describe('open', () => {
-  test('it lets nobody through before its time, then one, and nobody beside that one', () => {
+  test('it lets no request through before its time, then one trial, and no other beside it', () => {
     const { breaker, clock, many } = setup()
     many('failed', 20)
     clock.pass(999)
@@ -88,7 +88,7 @@ describe('open', () => {
     expect([breaker.state, breaker.enter(), breaker.enter()]).toEqual(['half-open', undefined, undefined])
   })
 
-  test('it closes when the try succeeds', () => {
+  test('it closes when the trial succeeds', () => {
     const { breaker, clock, many, tell, states } = setup()
     many('failed', 20)
     clock.pass(1000)
@@ -98,7 +98,7 @@ describe('open', () => {
     expect(breaker.state).toBe('closed')
   })
 
-  test('it waits twice as long after each try that fails, up to a bound, and begins anew once it has closed', () => {
+  test('it stays open twice as long after each failed trial, up to a bound, and starts over once it has closed', () => {
     const { breaker, clock, many, tell } = setup()
     many('failed', 20)
     for (const ms of [1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]) {
@@ -112,7 +112,7 @@ describe('open', () => {
     expect(breaker.waitMs).toBe(1000)
   })
 
-  test('a try that is slow counts as failed; one that says nothing lets the next try', () => {
+  test('a slow trial counts as failed; an ignored one lets another start at once', () => {
     const { breaker, clock, many, tell } = setup()
     many('failed', 20)
     clock.pass(1000)
@@ -121,7 +121,7 @@ describe('open', () => {
     expect([breaker.state, breaker.waitMs]).toEqual(['open', 2000])
   })
 
-  test('a try that never comes back counts as failed, and another is let through', () => {
+  test('a trial without an outcome counts as failed, and another is let through', () => {
     const { breaker, clock, many, tell } = setup()
     many('failed', 20)
     clock.pass(1000)
@@ -135,7 +135,7 @@ describe('open', () => {
     expect([breaker.state, clock.timers]).toEqual(['closed', 0])
   })
 
-  test('what was asked before it opened changes nothing', () => {
+  test('outcomes of requests from before it opened change nothing', () => {
     const { breaker, clock, many } = setup()
     const before = breaker.enter() as number
     many('failed', 20)

@@ -7,9 +7,7 @@ import type { Origin, Query } from '../proxy/origin/origin.ts'
 import { PostgresOrigin } from '../proxy/origin/postgres.ts'
 import { parseStatement } from '../proxy/statement.ts'
 
-/*
- * A statement of five seconds, asked for fifty times a second, beside a quick one.
- */
+/* A statement of five seconds, requested fifty times a second, beside a quick statement. */
 
 const connections = 10
 const statementMs = 2000
@@ -40,7 +38,10 @@ function query(route: string, sql: string): Query {
 const slow = query('slow', 'select pg_sleep(5)')
 const quick = query('quick', 'select count(*) as n from plans')
 
-/** Asks for the quick one for `seconds`, one after the other; what each took, in milliseconds, and how many failed. */
+/**
+ * Runs the quick statement for `seconds`, one at a time. Returns each duration in milliseconds, and the number of
+ * failures.
+ */
 async function quicks(origin: Origin, seconds: number): Promise<{ took: number[]; failed: number }> {
   const took: number[] = []
   let failed = 0
@@ -55,7 +56,7 @@ async function quicks(origin: Origin, seconds: number): Promise<{ took: number[]
   return { took, failed }
 }
 
-/** The same, while the slow one is asked for 50 times a second. */
+/** The same, while the slow statement is requested 50 times a second. */
 async function beside(origin: Origin, seconds: number) {
   const asked: Promise<unknown>[] = []
   const timer = setInterval(() => asked.push(origin.query(slow, {}).catch(() => {})), 20)
@@ -70,7 +71,7 @@ async function beside(origin: Origin, seconds: number) {
 const percentile = (times: number[], share: number) =>
   times.toSorted((a, b) => a - b)[Math.min(times.length - 1, Math.floor(times.length * share))] as number
 
-/** Alone and beside it, in turns, so that whatever else this machine does is in both. */
+/** Alternates between alone and beside it, so that other load on this machine affects both. */
 async function compare(origin: Origin, rounds: number) {
   await origin.warm(4)
   await quicks(origin, 0.5)
@@ -88,7 +89,7 @@ async function compare(origin: Origin, rounds: number) {
 }
 
 describe('a quick statement beside one of five seconds', () => {
-  test('takes as long as alone, and none of them fails', async () => {
+  test('takes as long as alone, and never fails', async () => {
     const guards = { slots: connections, waitMs: 1000, statementMs, isOverloaded: () => false }
     const { median, p90, p99, answered, asked, failed } = await compare(
       new GuardedOrigin(bare(), guards, systemClock, () => {}),
@@ -104,7 +105,7 @@ describe('a quick statement beside one of five seconds', () => {
     expect(p90).toBeLessThan(2)
   }, 180_000)
 
-  test('twin: without the bulkhead it waits for all that came before it', async () => {
+  test('twin: without the bulkhead it waits for all earlier statements', async () => {
     const { answered } = await compare(bare(), 2)
     expect(answered).toBeLessThan(0.5)
   })

@@ -10,7 +10,7 @@ function setup(slots: number, shares: Record<string, Partial<Share>> = {}) {
   const bulkhead = new Bulkhead(slots, clock, (route, reason) => shed.push(`${route} ${reason}`))
   const running: { route: string; leave: () => void }[] = []
   const started: string[] = []
-  /** Asks for a slot; what becomes of it is seen in `running`, `started` and the returned promise. */
+  /** Requests a slot. The outcome shows in `running`, `started` and the returned promise. */
   const ask = (route: string, withinMs = 10_000) =>
     bulkhead.enter(route, shareOf(route), clock.now() + withinMs).then(
       (leave) => {
@@ -28,7 +28,7 @@ function setup(slots: number, shares: Record<string, Partial<Share>> = {}) {
 }
 
 describe('a slot', () => {
-  test('is given at once while there are any, and to no more than there are', async () => {
+  test('is granted at once while one is free, and never beyond the number of slots', async () => {
     const { ask, started, bulkhead } = setup(2)
     void ask('a')
     void ask('b')
@@ -37,7 +37,7 @@ describe('a slot', () => {
     expect([started, bulkhead.running, bulkhead.waiting]).toEqual([['a', 'b'], 2, 1])
   })
 
-  test('given back goes to the next, first come first served within a route', async () => {
+  test('that is returned goes to the next waiting statement, first come first served within a route', async () => {
     const { ask, end, started, bulkhead } = setup(1)
     const [first, second, third] = [ask('a'), ask('a'), ask('a')]
     await first
@@ -48,7 +48,7 @@ describe('a slot', () => {
     expect([started.length, bulkhead.running, bulkhead.waiting]).toEqual([3, 1, 0])
   })
 
-  test('above its limit a route waits, though slots are free', async () => {
+  test('is not granted to a route above its limit, although slots are free', async () => {
     const { ask, started } = setup(10, { slow: { limit: 2 } })
     for (let i = 0; i < 5; i += 1) void ask('slow')
     void ask('other')
@@ -56,9 +56,9 @@ describe('a slot', () => {
     expect(started).toEqual(['slow', 'slow', 'other'])
   })
 
-  test('kept for one route is not given to another, and is there when it comes', async () => {
+  test('reserved for one route is not granted to another, and is free when that route needs it', async () => {
     const { ask, started } = setup(4, { dear: { reserve: 2 } })
-    void ask('dear') // makes its lane known
+    void ask('dear') // registers its lane
     for (let i = 0; i < 5; i += 1) void ask('greedy')
     await settled()
     expect(started).toEqual(['dear', 'greedy', 'greedy'])
@@ -67,8 +67,8 @@ describe('a slot', () => {
   })
 })
 
-describe('there is a slot to spare', () => {
-  test('while nobody waits, and one is left free for whoever comes next', async () => {
+describe('a spare slot', () => {
+  test('exists while nothing waits, and one more slot stays free', async () => {
     const { ask, bulkhead } = setup(3)
     const has = () => bulkhead.hasSpare('a', { limit: 3, reserve: 0, queue: 1 })
     expect(has()).toBe(true)
@@ -78,7 +78,7 @@ describe('there is a slot to spare', () => {
     expect(has()).toBe(false)
   })
 
-  test('never of what others have reserved, nor above the limit of its route', async () => {
+  test('is never one reserved for others, nor above the limit of its route', async () => {
     const { ask, bulkhead } = setup(4, { dear: { reserve: 2 }, a: { limit: 1 } })
     await ask('dear')
     const share = { limit: 1, reserve: 0, queue: 1 }
@@ -87,7 +87,7 @@ describe('there is a slot to spare', () => {
     expect([bulkhead.hasSpare('a', share), bulkhead.hasSpare('b', share)]).toEqual([false, false])
   })
 
-  test('not while anybody waits, though slots are free', async () => {
+  test('does not exist while a statement waits, although slots are free', async () => {
     const { ask, bulkhead } = setup(10, { slow: { limit: 1 } })
     await ask('slow')
     void ask('slow')
@@ -95,8 +95,8 @@ describe('there is a slot to spare', () => {
   })
 })
 
-describe('what waits', () => {
-  test('is let go at its deadline, not before and not after, and takes nothing with it', async () => {
+describe('a waiting statement', () => {
+  test('is rejected exactly at its deadline, and takes no slot', async () => {
     const { ask, clock, shed, bulkhead, end } = setup(1)
     await ask('a')
     const late = ask('a', 100)
@@ -108,7 +108,7 @@ describe('what waits', () => {
     expect([await ask('a'), bulkhead.running]).toEqual(['started', 1])
   })
 
-  test('is bounded: the one too many is refused at once', async () => {
+  test('has a place in a bounded queue: one too many is rejected at once', async () => {
     const { ask, shed } = setup(1, { a: { queue: 2 } })
     await ask('a')
     void ask('a')
@@ -116,7 +116,7 @@ describe('what waits', () => {
     expect([await ask('a'), shed]).toEqual(['shed', ['a queue-full']])
   })
 
-  test('is refused when it comes if its turn will not come in time', async () => {
+  test('is rejected on arrival if no slot will be free in time', async () => {
     const { ask, end, clock, shed } = setup(1)
     await ask('a')
     clock.pass(1000)
@@ -137,7 +137,7 @@ describe('what waits', () => {
 })
 
 describe('a slow route beside a quick one', () => {
-  /** Keeps `slots` busy for `ms`: both routes always have more to do; their statements take 1,000 ms and 10 ms. */
+  /** Keeps `slots` in use for `ms`: both routes always have more work. Their statements take 1,000 ms and 10 ms. */
   async function contend(slots: number, ms: number, shares: Record<string, Partial<Share>> = {}) {
     const { ask, running, clock, started } = setup(slots, shares)
     const ends: { at: number; leave: () => void }[] = []
@@ -155,7 +155,7 @@ describe('a slow route beside a quick one', () => {
     return started
   }
 
-  test('has half the time of the database, so the quick one runs about a hundred times as often', async () => {
+  test('gets half of the database time, so the quick one runs about a hundred times as often', async () => {
     const started = await contend(1, 20_000)
     const quick = started.filter((route) => route === 'quick').length
     const slow = started.filter((route) => route === 'slow').length
@@ -163,14 +163,14 @@ describe('a slow route beside a quick one', () => {
     expect(quick / slow).toBeGreaterThan(60)
   })
 
-  test('under its limit never has the last slots', async () => {
+  test('never gets the last slots, because of its limit', async () => {
     const started = await contend(4, 5000, { slow: { limit: 2 } })
     // Two slots for five seconds, ten milliseconds a time.
     expect(started.filter((route) => route === 'quick').length).toBeGreaterThan(900)
   })
 })
 
-test('a route that comes after a pause has nothing to make up for: it does not shut the others out', async () => {
+test('a route that returns after a pause has no time to catch up on: it does not shut the others out', async () => {
   const { ask, end, clock, started } = setup(1)
   await ask('early')
   end('early')
@@ -191,7 +191,7 @@ test('a route that comes after a pause has nothing to make up for: it does not s
   expect(started.filter((route) => route === 'busy').length).toBeGreaterThanOrEqual(3)
 })
 
-test('property: whatever comes and goes, slots, limits and reserves hold, and nobody waits who could run', async () => {
+test('property: whatever arrives and ends, slots, limits and reserves hold, and no statement waits that could run', async () => {
   const step = fc.oneof(
     fc.record({ do: fc.constant('ask' as const), route: fc.constantFrom('a', 'b', 'c') }),
     fc.record({ do: fc.constant('end' as const), route: fc.constantFrom('a', 'b', 'c') }),

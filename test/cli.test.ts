@@ -9,5 +9,5 @@ test.each(commands)('the command %s is understood, and told in the usage', (name
 test('without a command it serves; another word is refused with the nearest command', () => {
   expect(readArguments([], 'x.yaml').name).toBe('serve')
   for (const name of commands)
-    expect(() => readArguments([`${name}x`], 'x.yaml')).toThrow(`There is no command ${name}x; did you mean ${name}?`)
+    expect(() => readArguments([`${name}x`], 'x.yaml')).toThrow(`Unknown command ${name}x; did you mean ${name}?`)
 })

@@ -596,7 +596,9 @@ describe('the web tier', () => {
 
   test('believes peers that are addresses or networks', () => {
     const told = faults(withSection('upstream: { trustedProxies: [10.0.0.0/8, localhost, "10.0.0.0/40"] }'))
-    expect(told.join('\n')).toMatch(/localhost is not an address.*\n.*10\.0\.0\.0\/40 is not an address/)
+    expect(told.join('\n')).toMatch(
+      /localhost is neither an IP address nor a network.*\n.*10\.0\.0\.0\/40 is neither an IP address nor a network/,
+    )
     expect(read(withSection('upstream: { trustedProxies: ["::1", 10.0.0.0/8] }')).upstream.trustedProxies).toHaveLength(
       2,
     )

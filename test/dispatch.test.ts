@@ -44,7 +44,7 @@ const limits: PublicLimits = {
   maxParameters: 5,
 }
 
-/** The public listener over real parts, with an origin that answers what it was asked. */
+/** The public listener over real parts, with an origin that echoes the parameters. */
 function setup({
   cors = [],
   noCache,
@@ -122,7 +122,7 @@ function setup({
   const reload = (cacheControl: string) => {
     table = routeTable(routes(cacheControl))
   }
-  /** As after another look by the database at what the routes read. */
+  /** As after another inspection of the routes. */
   const lookAgain = (seen: Partial<Route>) => {
     table = routeTable(routes(common.cacheControl).map((route) => ({ ...route, ...seen })))
   }
@@ -156,7 +156,7 @@ function setup({
 
 const json = { 'content-type': 'application/json' }
 
-test('a route that is closed is refused, and so is what was under way for it; nothing of it is kept', async () => {
+test('a closed route is rejected, and so are its requests in flight; nothing of it is cached', async () => {
   const { ask, lookAgain, origin, asked, memory } = setup()
   const [begun, read] = [gate(), gate()]
   origin.query = async () => {
@@ -174,7 +174,7 @@ test('a route that is closed is refused, and so is what was under way for it; no
   expect([asked.length, memory.entries]).toEqual([0, 0])
 })
 
-test('a route that is closed says so, whatever it is asked with', async () => {
+test('a closed route reports that it is closed, whatever the parameters', async () => {
   const { ask, lookAgain } = setup()
   lookAgain({ closed: 'It is private.' })
   const post = { method: 'POST', url: '/api/search', headers: json, payload: '{"n":"x"}' }
@@ -184,14 +184,14 @@ test('a route that is closed says so, whatever it is asked with', async () => {
   }
 })
 
-test('hits are audited, from memory and from Redis; what the origin has said is not, nor what is given in its place', async () => {
+test('hits from memory and Redis are audited; answers of the origin and fallbacks are not', async () => {
   const other = setup({ audit: 1 })
   await other.ask('/api/counties/51059')
   await settled()
   expect(other.clock.timers).toBe(0)
   const { ask, origin, clock, seen, inRedis } = setup({ audit: 1 })
   for (const { key, entry } of other.memory.list()) inRedis.set(key, entry)
-  /** What became of a request, and how many audits it has brought. */
+  /** The result of a request, and the number of audits it caused. */
   const asking = async () => {
     const before = seen.of('audited').length
     const { headers } = await ask('/api/counties/51059')
@@ -209,7 +209,7 @@ test('hits are audited, from memory and from Redis; what the origin has said is 
   expect(await asking()).toEqual(['onramp; hit; detail=stale-only', 0])
 })
 
-test('an answer has the tags of what its route is known to read when its statement is sent', async () => {
+test('an answer has the tags of the objects known for its route when its statement is sent', async () => {
   const { ask, lookAgain, origin, memory } = setup()
   const [begun, turn] = [gate(), gate()]
   origin.query = async (_query, _values, sent) => {
@@ -229,7 +229,7 @@ test('an answer has the tags of what its route is known to read when its stateme
   )
 })
 
-test('a variant is wanted by those who can read it, of what is large, and of nothing else', async () => {
+test('a variant is built only for large bodies, and only for clients that can read it', async () => {
   const { ask, origin, wanted } = setup()
   origin.answer = () => ({ json: `"${'x'.repeat(2000)}"`, rows: 1 })
   await ask({ url: '/api/counties/51059' })
@@ -249,7 +249,7 @@ test('a variant is wanted by those who can read it, of what is large, and of not
 })
 
 describe('a route', () => {
-  test('answers GET with everything a client needs to keep and check it', async () => {
+  test('answers GET with everything a client needs to store and revalidate it', async () => {
     const { ask } = setup()
     const answer = await ask('/api/counties/51059')
     expect(answer.statusCode).toBe(200)
@@ -265,7 +265,7 @@ describe('a route', () => {
     expect(answer.body).toBe('{"fips":"51059"}')
   })
 
-  test('says the age of what it gives, in whole seconds', async () => {
+  test('reports the age of its answer in whole seconds', async () => {
     const { ask, clock } = setup()
     await ask('/api/counties/51059')
     clock.pass(5999)
@@ -281,7 +281,7 @@ describe('a route', () => {
     expect([get.body, get.headers.etag, asked.length]).toEqual(['{"fips":"51059"}', head.headers.etag, 1])
   })
 
-  test('answers 304 from memory, and asks nobody', async () => {
+  test('answers 304 from memory, without the origin', async () => {
     const { ask, asked } = setup()
     const { headers } = await ask('/api/counties/51059')
     for (const value of [headers.etag, `W/${headers.etag}`, `"other", ${headers.etag}`, '*']) {
@@ -307,7 +307,7 @@ describe('a route', () => {
     expect(asked).toEqual([{ q: 'a b', n: 2 }])
   })
 
-  test('ignores what a client says about cookies, authorization and caching', async () => {
+  test('ignores cookies, authorization and cache directives of a client', async () => {
     const { ask, asked } = setup()
     const first = await ask('/api/counties/51059')
     const headers = {
@@ -322,17 +322,17 @@ describe('a route', () => {
     expect([answer.statusCode, answer.body, asked.length]).toEqual([200, first.body, 1])
   })
 
-  test('names nothing twice: what the path says, the query cannot', async () => {
+  test('takes a parameter of the path from the path only, never from the query', async () => {
     const { ask, asked } = setup()
     expect((await ask('/api/counties/51059?fips=99999')).statusCode).toBe(200)
     expect(asked).toEqual([{ fips: '51059' }])
   })
 })
 
-describe('a target that has been asked for before', () => {
+describe('a remembered target', () => {
   const url = '/api/search?q=a'
 
-  test('is for GET and HEAD what it was, and no other method takes it for that', async () => {
+  test('keeps its meaning for GET and HEAD, and has none for other methods', async () => {
     const { ask, asked } = setup()
     for (const method of ['GET', 'GET', 'HEAD', 'GET']) expect((await ask({ method, url })).statusCode).toBe(200)
     const posted = await ask({ method: 'POST', url, headers: json, payload: '{"q":"b"}' })
@@ -343,7 +343,7 @@ describe('a target that has been asked for before', () => {
     ])
   })
 
-  test('is of the route that has it now', async () => {
+  test('belongs to the route that has it now', async () => {
     const { ask, reload } = setup()
     for (let i = 0; i < 3; i += 1) await ask('/api/counties/51059')
     reload('max-age=7')
@@ -351,15 +351,15 @@ describe('a target that has been asked for before', () => {
     expect([headers['cache-control'], headers['cache-status']]).toEqual(['max-age=7', expect.stringContaining('hit')])
   })
 
-  test('with a parameter that does not fit is refused each time', async () => {
+  test('with an invalid parameter is rejected each time', async () => {
     const { ask, asked } = setup()
     for (let i = 0; i < 3; i += 1) expect((await ask('/api/search?q=a&n=10')).statusCode).toBe(400)
     expect(asked).toEqual([])
   })
 })
 
-describe('a request that has to wait for its turn', () => {
-  /** Nothing begins until `turn`. */
+describe('a request that waits for the scheduler', () => {
+  /** No request begins until `turn`. */
   const busy = () => {
     const turns: (() => void)[] = []
     const clock = new ManualClock()
@@ -367,7 +367,7 @@ describe('a request that has to wait for its turn', () => {
     return { clock, scheduler, turn: () => turns.shift()?.() }
   }
 
-  test('is answered in it, and its wait is told', async () => {
+  test('is answered in its turn, and its wait is observed', async () => {
     const { clock, scheduler, turn } = busy()
     const { ask, asked, seen } = setup({ scheduler, clock })
     const answer = ask('/api/counties/51059')
@@ -382,7 +382,7 @@ describe('a request that has to wait for its turn', () => {
     expect(seen.of('response')).toMatchObject([{ status: 200, seconds: waitedMs / 1000 }])
   })
 
-  test('is not begun when its client has left', async () => {
+  test('does not begin when its client has left', async () => {
     const { clock, scheduler, turn } = busy()
     const { listener, asked, seen } = setup({ scheduler, clock })
     const [client, line] = duplexPair()
@@ -400,7 +400,7 @@ describe('a request that has to wait for its turn', () => {
     expect([asked, seen.of('response')]).toEqual([[], []])
   })
 
-  test('has those behind it on its connection wait, so that they begin in the order they came', async () => {
+  test('makes later requests on its connection wait, so that they begin in the order of arrival', async () => {
     const { clock, scheduler, turn } = busy()
     const { listener, asked } = setup({ scheduler, clock })
     const [client, line] = duplexPair()
@@ -420,11 +420,11 @@ describe('a request that has to wait for its turn', () => {
   })
 })
 
-describe('a POST whose content cannot be read to its end', () => {
+describe('a POST with incomplete or malformed content', () => {
   const head = 'POST /api/search HTTP/1.1\r\nHost: onramp\r\nContent-Type: application/json\r\n'
   const chunked = `${head}Transfer-Encoding: chunked\r\n\r\n5\r\n{"q":\r\n`
 
-  /** Over a socket of the system's: one that a server ends, it closes. `gone`: it knows that its client is. */
+  /** Over a real socket, which closes when the server ends it. `gone`: the server knows that its client has left. */
   async function connected() {
     const parts = setup()
     const { server } = parts.listener
@@ -440,9 +440,9 @@ describe('a POST whose content cannot be read to its end', () => {
   }
 
   test.each([
-    ['has a chunk that is none', (client: Socket) => client.write('ZZ\r\n')],
-    ['ends in the middle of it', (client: Socket) => client.end()],
-  ])('since it %s is refused, and that is told once', async (_why, goOn) => {
+    ['has a malformed chunk', (client: Socket) => client.write('ZZ\r\n')],
+    ['ends early', (client: Socket) => client.end()],
+  ])('that %s is rejected, and observed once', async (_why, goOn) => {
     const { begun, client, gone, seen, asked } = await connected()
     client.write(chunked)
     await begun
@@ -453,7 +453,7 @@ describe('a POST whose content cannot be read to its end', () => {
     expect(asked).toEqual([])
   })
 
-  test('since it could not from the first is refused before it begins, and that is told once', async () => {
+  test('that is malformed from the start is rejected before it begins, and observed once', async () => {
     const { client, gone, seen } = await connected()
     client.write(`${chunked}ZZ\r\n`)
     expect(await text(client)).toMatch(/^HTTP\/1\.1 400 Bad Request\r\n/)
@@ -461,7 +461,7 @@ describe('a POST whose content cannot be read to its end', () => {
     expect(seen.of('response')).toMatchObject([{ route: 'search', source: 'none', state: 'error', status: 400 }])
   })
 
-  test('since it does not come is refused, and that is told once', async () => {
+  test('that does not arrive in time is rejected, and observed once', async () => {
     const { begun, client, gone, clock, seen } = await connected()
     client.write(chunked)
     await begun
@@ -471,7 +471,7 @@ describe('a POST whose content cannot be read to its end', () => {
     expect(seen.of('response')).toMatchObject([{ route: 'search', status: 408 }])
   })
 
-  test('since its connection is gone has no answer, and none is told', async () => {
+  test('whose connection is gone gets no response, and none is observed', async () => {
     const { begun, client, gone, seen } = await connected()
     client.write(chunked)
     await begun
@@ -482,8 +482,8 @@ describe('a POST whose content cannot be read to its end', () => {
 
   test.each([
     ['is compressed', 'Content-Encoding: gzip\r\nContent-Length: 20\r\n', 415],
-    ['is more than is taken', 'Content-Length: 201\r\n', 413],
-  ])('since it %s has its connection ended', async (_why, fields, status) => {
+    ['exceeds the limit', 'Content-Length: 201\r\n', 413],
+  ])('that %s has its connection closed', async (_why, fields, status) => {
     const { client } = await connected()
     client.write(`${head}${fields}\r\n{"q":`)
     const answer = await text(client)
@@ -492,7 +492,7 @@ describe('a POST whose content cannot be read to its end', () => {
   })
 })
 
-test('an answer that is awaited when the server closes is given, and ends its connection', async () => {
+test('a request in flight when the server closes is answered, and its connection ends', async () => {
   const { listener, ask, origin } = setup()
   const [sent, held] = [gate(), gate()]
   origin.query = async () => {
@@ -511,7 +511,7 @@ test('an answer that is awaited when the server closes is given, and ends its co
 })
 
 describe('the id of a request', () => {
-  test('is the one it came with; an error answers with it, and it is told with the response', async () => {
+  test('is that of the client; an error response carries it, and the observation too', async () => {
     const { ask, seen } = setup()
     const answer = await ask({ url: '/api/search', headers: { 'x-request-id': 'Root=1-67891233-abc/7' } })
     expect([answer.statusCode, answer.headers['x-request-id']]).toEqual([400, 'Root=1-67891233-abc/7'])
@@ -528,7 +528,7 @@ describe('the id of a request', () => {
     expect(ids).toEqual([expect.stringMatching(/^\w+-1$/), expect.stringMatching(/^\w+-2$/)])
   })
 
-  test('is not sent with an answer: it would cost every hit a field', async () => {
+  test('is not sent with a success: it would cost every hit a field', async () => {
     const { ask } = setup()
     const answer = await ask({ url: '/api/counties/51059', headers: { 'x-request-id': 'a' } })
     expect(answer.headers).not.toHaveProperty('x-request-id')
@@ -546,7 +546,7 @@ describe('no-cache', () => {
     expect(asked).toHaveLength(1)
   })
 
-  test('has the origin asked where the route allows it, once an interval', async () => {
+  test('reaches the origin if the route allows it, once per interval', async () => {
     const { ask, asked, clock } = setup({ noCache: 10_000 })
     await ask(asking)
     clock.pass(9999)
@@ -564,14 +564,14 @@ describe('pages of another origin', () => {
   const origin = 'https://a.example'
   const named = { origin, 'access-control-request-method': 'POST' }
 
-  test('hear nothing by default, not even before they ask', async () => {
+  test('get no CORS fields by default, not even in a preflight', async () => {
     const { ask } = setup()
     const answer = await ask({ url: '/api/search?q=a', headers: { origin } })
     expect(Object.keys(answer.headers).join()).not.toContain('access-control')
     expect((await ask({ method: 'OPTIONS', url: '/api/search', headers: named })).statusCode).toBe(405)
   })
 
-  test('may read answers, problems too, and are told so before a POST', async () => {
+  test('may read responses, problems too, and are allowed a POST in the preflight', async () => {
     const { ask, asked } = setup({ cors: [origin] })
     for (const url of ['/api/search?q=a', '/api/search']) {
       const { headers } = await ask({ url, headers: { origin } })
@@ -582,7 +582,7 @@ describe('pages of another origin', () => {
     expect(asked).toHaveLength(1)
   })
 
-  test('that compressed answers vary by more is said too', async () => {
+  test('get a Vary with Origin and Accept-Encoding for compressed responses', async () => {
     const { ask, origin: database } = setup({ cors: [origin] })
     database.answer = () => ({ json: JSON.stringify('x'.repeat(2000)), rows: 1 })
     const { headers } = await ask({ url: '/api/search?q=a', headers: { origin } })
@@ -590,7 +590,7 @@ describe('pages of another origin', () => {
   })
 })
 
-describe('what is refused', () => {
+describe('a rejected request', () => {
   const problem = async (request: string | Asked) => {
     const { ask, asked, seen } = setup()
     const answer = await ask(request)
@@ -641,12 +641,12 @@ describe('what is refused', () => {
     '/api/counties/51059%2f',
     '/API/counties/51059',
     '/api/counties/51059/x',
-  ])('%s is not there: 404', async (url) => {
+  ])('%s has no route: 404', async (url) => {
     expect((await problem(url)).status).toBe(404)
   })
 
   test.each(['POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS', 'TRACE'] as const)(
-    '%s where only GET is taken: 405, with Allow',
+    '%s on a GET-only route: 405, with Allow',
     async (method) => {
       const { status, headers } = await problem({ method, url: '/api/counties/51059' })
       expect([status, headers.allow]).toEqual([405, 'GET, HEAD'])
@@ -666,15 +666,15 @@ describe('what is refused', () => {
       { headers: json, payload: Buffer.from([0x7b, 0x22, 0x71, 0x22, 0x3a, 0x22, 0xff, 0x22, 0x7d]) },
     ],
     ['a compressed body', 415, { headers: { ...json, 'content-encoding': 'gzip' }, payload: '{"q":"a"}' }],
-    ['more members than are taken', 400, { headers: json, payload: '{"q":"a","b":1,"c":1,"d":1,"e":1,"f":1}' }],
+    ['more members than the limit', 400, { headers: json, payload: '{"q":"a","b":1,"c":1,"d":1,"e":1,"f":1}' }],
     ['a body over the limit', 413, { headers: json, payload: JSON.stringify({ q: 'a'.repeat(200) }) }],
   ])('POST with %s: %d', async (_what, status, request) => {
     expect((await problem({ method: 'POST', url: '/api/search', ...request })).status).toBe(status)
   })
 })
 
-describe('what the origin says', () => {
-  test('no row is a 404 that is kept for its own lifetime, and that nobody else may keep', async () => {
+describe('an answer of the origin', () => {
+  test('without a row is a 404 that is cached here for its own lifetime, and not elsewhere', async () => {
     const { ask, origin, asked } = setup()
     origin.answer = () => ({ json: '', rows: 0 })
     const first = await ask('/api/counties/00000')
@@ -706,7 +706,7 @@ describe('what the origin says', () => {
     expect(asked).toHaveLength(2)
   })
 
-  test('an error of ours is a 500 that shows nothing', async () => {
+  test('that causes an internal error is a 500 that reveals nothing', async () => {
     const { ask, origin } = setup()
     origin.answer = () => {
       throw new TypeError('cannot read secret of undefined')
@@ -717,7 +717,7 @@ describe('what the origin says', () => {
   })
 })
 
-test('each request is one observation, with what it was and no query', async () => {
+test('each request is one observation, with its facts and without its query', async () => {
   const { ask, seen } = setup()
   await ask('/api/search?q=secret')
   await ask('/api/search?q=secret')

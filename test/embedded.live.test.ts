@@ -14,11 +14,9 @@ import { stepsOf } from '../proxy/example/marketplace.ts'
 import { findTools } from '../proxy/example/tools.ts'
 import { startApp } from './live.ts'
 
-/*
- * The embedded database through everything that can happen to it, with a marketplace of three rows.
- */
+/* The life of the embedded database, with a marketplace of three rows. */
 
-// As mktemp makes it: nobody but its owner may even look inside.
+// As mktemp creates it: only its owner may enter.
 const folder = newFolder('embedded, with a space')
 chmodSync(folder, 0o700)
 const marketplaceDir = join(folder, 'marketplace')
@@ -73,7 +71,7 @@ test('is created, loaded step by step, and kept for the next start', async () =>
   expect(again).toEqual([])
 })
 
-test('finds another port when somebody has taken the one it was about to listen on', async () => {
+test('finds another port when another process takes the chosen one first', async () => {
   await (await start()).stop()
   running.pop()
   const taken = createServer().listen(0, '127.0.0.1')
@@ -91,7 +89,7 @@ test('finds another port when somebody has taken the one it was about to listen 
   taken.close()
 })
 
-test('gives onramp a role that cannot write and cannot see the private table, and people one that can change rows', async () => {
+test('gives onramp a role that can neither write nor read the private table, and people a role that can change rows', async () => {
   const { url, ownerUrl, superuserUrl } = await start()
   const reader = new pg.Client({ connectionString: url })
   const owner = new pg.Client({ connectionString: ownerUrl })
@@ -104,15 +102,15 @@ test('gives onramp a role that cannot write and cannot see the private table, an
   await expect(nosy.connect()).rejects.toThrow('password authentication failed')
 })
 
-test('a second onramp on the same files is refused in one sentence, and the first goes on', async () => {
+test('a second onramp on the same files is refused in one sentence, and the first continues', async () => {
   const { url } = await start()
   await expect(start()).rejects.toThrow(
-    /^The data directory .* is in use by another onramp; stop that one, or set DATABASE_URL\.$/,
+    /^The data directory .* is in use by another onramp\. Stop that onramp, or set DATABASE_URL\.$/,
   )
   expect(await count(url)).toBe(3)
 })
 
-test('of two first starts at once one wins, and the other says so in a sentence', async () => {
+test('of two concurrent first starts one wins, and the other reports that in a sentence', async () => {
   rmSync(dataDir, { recursive: true, force: true })
   const outcomes = await Promise.allSettled([start(), start()])
   const refused = outcomes.flatMap((outcome) =>
@@ -120,7 +118,7 @@ test('of two first starts at once one wins, and the other says so in a sentence'
   )
   expect(refused).toHaveLength(1)
   expect(refused[0]).toMatch(
-    /^The data directory .* is in use by another onramp; stop that one, or set DATABASE_URL\.$/,
+    /^The data directory .* is in use by another onramp\. Stop that onramp, or set DATABASE_URL\.$/,
   )
   expect(await count((running[0] as Embedded).url)).toBe(3)
   expect(readdirSync(dataDir)).toEqual(['postgres'])
@@ -132,12 +130,12 @@ test('of two first starts at once one wins, and the other says so in a sentence'
   expect(readdirSync(dataDir)).toEqual(['postgres'])
 })
 
-test('a data directory that cannot be made is said in a sentence', async () => {
+test('a data directory that cannot be created is reported in a sentence', async () => {
   const place = { dataDir: join(marketplaceDir, 'schema.sql', 'data'), marketplaceDir, progress: () => {} }
   await expect(startEmbedded(place)).rejects.toThrow(/^The embedded database cannot be started: ENOTDIR: .*$/)
 })
 
-test('is loaded anew when its SQL has changed', async () => {
+test('is reloaded when its SQL has changed', async () => {
   marketplace(5)
   expect(await count((await start()).url)).toBe(5)
   marketplace(3)
@@ -147,7 +145,7 @@ test('is loaded anew when its SQL has changed', async () => {
 
 const embeddedModule = new URL('../proxy/example/embedded.ts', import.meta.url).pathname
 
-/** Starts it in a process of its own and kills that with no chance to clean up, once it has reported `step`. */
+/** Starts it in a process of its own, and kills that process without cleanup once it has reported `step`. */
 function crashAt(step: string): Promise<void> {
   const script = `
     import { startEmbedded } from ${JSON.stringify(embeddedModule)}
@@ -186,11 +184,11 @@ test('a server left by a crash is taken over, not started twice', async () => {
   expect(postmaster()).toBe(left)
 })
 
-test('a killed server, and a pid file that names some other process, block nothing', async () => {
+test('neither a killed server nor a pid file of another process prevents a start', async () => {
   await start()
   const server = withDescendants(postmaster())
   process.kill(postmaster(), 'SIGKILL')
-  await until(() => server.some(isRunning), false) // its children notice
+  await until(() => server.some(isRunning), false) // its children end too
   running.length = 0
   expect(await count((await start()).url)).toBe(4)
   await running.pop()?.stop()
@@ -198,18 +196,18 @@ test('a killed server, and a pid file that names some other process, block nothi
   expect(await count((await start()).url)).toBe(4)
 })
 
-test('data files of another version say so in a sentence', async () => {
+test('data files of another version are reported in a sentence', async () => {
   await running.pop()?.stop()
   const version = join(cluster, 'PG_VERSION')
   cpSync(version, join(folder, 'kept'))
   writeFileSync(version, '12\n')
   await expect(start()).rejects.toThrow(
-    /^The embedded database does not start: .*(PG_VERSION|version|incompatible).*says more\)$/s,
+    /^The embedded database does not start: .*(PG_VERSION|version|incompatible).*\(see [^)]*server\.log\)$/s,
   )
   cpSync(join(folder, 'kept'), version)
 })
 
-test('PostgreSQL gone: cached answers go on, the rest says 503 with Retry-After, and it heals by itself', async () => {
+test('PostgreSQL down: cached answers continue, other requests get 503 with Retry-After, and it recovers by itself', async () => {
   const embedded = await start()
   const app = await startApp(embedded.url, {}, (config) => ({
     ...config,
@@ -225,7 +223,7 @@ test('PostgreSQL gone: cached answers go on, the rest says 503 with Retry-After,
   try {
     expect((await app.get('/plans?n=0')).status).toBe(200)
     const server = withDescendants(postmaster())
-    process.kill(postmaster(), 'SIGQUIT') // at once, every session cut off
+    process.kill(postmaster(), 'SIGQUIT') // immediate shutdown: every session is cut off
     await until(() => server.some(isRunning), false)
     const held = await app.get('/plans?n=0')
     expect([held.status, held.cacheStatus]).toEqual([
@@ -243,7 +241,7 @@ test('PostgreSQL gone: cached answers go on, the rest says 503 with Retry-After,
     running.length = 0
     const revived = await start()
     expect(Number(new URL(revived.url).port)).toBe(port)
-    // The breaker lets one try in its turn: after half a second, or one or two if a try came too early.
+    // The breaker lets one trial through: after half a second, or after one or two if a trial came too early.
     const healed = await until(
       () => app.get('/plans?n=1'),
       ({ status }) => status !== 503,
@@ -259,7 +257,7 @@ test('PostgreSQL gone: cached answers go on, the rest says 503 with Retry-After,
   }
 })
 
-test('a seed is cut at its steps, and what stands before the first is not lost', () => {
+test('a seed is split at its steps, and keeps the SQL before the first step', () => {
   expect(stepsOf('select 1;\n-- step: two words\nselect 2;\n')).toEqual([
     ['preparations', 'select 1;\n'],
     ['two words', '\nselect 2;\n'],

@@ -11,7 +11,7 @@ function headOf(fields: string[], httpVersion = '1.1', method = 'POST', host = '
   if (head instanceof Problem) throw head
   return head
 }
-/** The fields sent on, one value a name in lower case; several joined by `|`. */
+/** The fields passed on, by name in lower case; several values are joined by `|`. */
 const sent = (fields: string[], sender: Parameters<typeof upstreamFields>[1] = { ...stranger }, httpVersion = '1.1') =>
   joined(upstreamFields(headOf(fields, httpVersion), sender))
 function joined(fields: readonly string[]): Record<string, string> {
@@ -23,7 +23,7 @@ function joined(fields: readonly string[]): Record<string, string> {
   return values
 }
 
-describe('to the web tier', () => {
+describe('to the upstream', () => {
   const always = {
     host: 'a.example:80',
     'x-forwarded-for': '192.0.2.1',
@@ -33,7 +33,7 @@ describe('to the web tier', () => {
     via: '1.1 onramp',
   }
 
-  test('go the fields of the client in their order and spelling, and who it is', () => {
+  test("go the client's fields in their order and spelling, and its forwarding fields", () => {
     expect(
       upstreamFields(headOf(['X-b', '1', 'x-B', '2', 'Cookie', 'c', 'traceparent', 't']), { ...stranger }),
     ).toEqual([
@@ -43,13 +43,13 @@ describe('to the web tier', () => {
     ])
   })
 
-  test('go no fields of this connection, none that Connection names, none that frames the message', () => {
+  test('go no hop-by-hop fields, none that Connection names, none that frames the message', () => {
     const hop = ['Connection', 'X-Secret, close, Keep-Alive', 'X-Secret', 's', 'Keep-Alive', 'timeout=5']
     const more = ['Proxy-Connection', 'x', 'TE', 'gzip', 'Upgrade', 'h2c', 'Trailer', 'X', 'Content-Length', '3']
     expect(sent([...hop, ...more, 'Expect', '100-continue'])).toEqual(always)
   })
 
-  test('Host goes though Connection names it', () => {
+  test('goes Host, even if Connection names it', () => {
     expect(sent(['Connection', 'Host, Content-Length']).host).toBe('a.example:80')
   })
 
@@ -63,11 +63,11 @@ describe('to the web tier', () => {
     'X-Real-IP',
     'X_Real-Ip',
     'Proxy',
-  ])('%s of a stranger does not go', (name) => {
+  ])('%s of an untrusted peer does not go', (name) => {
     expect(sent([name, '6.6.6.6'])).toEqual(always)
   })
 
-  test('what a trusted peer says of whom it speaks for is kept, and added to', () => {
+  test('the forwarding fields of a trusted peer are kept and extended', () => {
     const said = [
       ...['X-Forwarded-For', '198.51.100.7', 'X-Forwarded-Proto', 'https', 'X-Forwarded-Host', 'b.example'],
       ...['Forwarded', 'for=198.51.100.7', 'X-Forwarded-Port', '443', 'X-Real-IP', '198.51.100.7', 'Proxy', 'evil'],
@@ -83,7 +83,7 @@ describe('to the web tier', () => {
     })
   })
 
-  test('an encrypted connection, an IPv6 address, a socket without one are said as they are', () => {
+  test('an encrypted connection, an IPv6 address and a Unix socket are reported correctly', () => {
     expect(sent([], { ...stranger, isEncrypted: true })).toMatchObject({ 'x-forwarded-proto': 'https' })
     expect(sent([], { ...stranger, address: '2001:db8::1' })).toMatchObject({
       'x-forwarded-for': '2001:db8::1',
@@ -93,30 +93,30 @@ describe('to the web tier', () => {
     expect([none, forwarded]).toEqual([undefined, 'for=unknown;host="a.example:80";proto=http'])
   })
 
-  test('what is said of a connection for one Host is not said for another', () => {
+  test('the forwarding fields of one Host are not used for another', () => {
     const sender = { ...stranger }
     const of = (host: string) => joined(upstreamFields(headOf([], '1.1', 'GET', host), sender))['x-forwarded-host']
     expect(['a', 'a', 'b', 'a'].map(of)).toEqual(['a', 'a', 'b', 'a'])
   })
 
-  test('Via is added to, with the version the request came in', () => {
+  test('Via is extended with the version of the request', () => {
     expect(sent(['Via', '1.0 first', 'via', '1.1 second'], { ...stranger }, '1.0').via).toBe(
       '1.0 first, 1.1 second, 1.0 onramp',
     )
   })
 
-  test('that trailers are welcome goes on, and no other transfer coding', () => {
+  test('TE passes on trailers, and no transfer coding', () => {
     expect(sent(['TE', 'gzip;q=0.5, trailers']).te).toBe('trailers')
     expect(sent(['TE', 'gzip']).te).toBeUndefined()
   })
 
-  test('an OPTIONS may pass one intermediary less; of other methods Max-Forwards means nothing', () => {
+  test('Max-Forwards is decremented for OPTIONS, and ignored for other methods', () => {
     const of = (method: string) =>
       joined(upstreamFields(headOf(['Max-Forwards', '3'], '1.1', method), { ...stranger }))['max-forwards']
     expect([of('OPTIONS'), of('TRACE'), of('GET')]).toEqual(['2', '2', '3'])
   })
 
-  test('a request that has come round eight times goes in circles', () => {
+  test('a request that has passed onramp eight times is in a loop', () => {
     const via = (times: number) => headOf(Array.from({ length: times }, () => ['Via', '1.1 onramp']).flat())
     expect([isLooping(via(7)), isLooping(via(8))]).toEqual([false, true])
     expect(isLooping(headOf(['Via', Array.from({ length: 8 }, () => '1.1 onramp').join(', ')]))).toBe(true)
@@ -125,13 +125,13 @@ describe('to the web tier', () => {
 })
 
 describe('to the client', () => {
-  test('go the fields of the web tier, and Via', () => {
+  test('go the fields of the upstream, and Via', () => {
     expect(downstreamFields({ status: 200, rawHeaders: ['Set-Cookie', 'a', 'set-cookie', 'b'] }, true)).toEqual([
       ...['Set-Cookie', 'a', 'set-cookie', 'b', 'Via', '1.1 onramp'],
     ])
   })
 
-  test('go none of the connection, and none that Connection names but the length', () => {
+  test('go no hop-by-hop fields, and none that Connection names except the length', () => {
     const rawHeaders = ['Connection', 'x-a, Content-Length', 'X-A', '1', 'Keep-Alive', 'x', 'Content-Length', '3']
     expect(joined(downstreamFields({ status: 200, rawHeaders }, true) ?? [])).toEqual({
       'content-length': '3',
@@ -139,13 +139,13 @@ describe('to the client', () => {
     })
   })
 
-  test('no length goes where there can be none', () => {
+  test('goes no length with a status that has none', () => {
     const rawHeaders = ['Content-Length', '3']
     expect(downstreamFields({ status: 204, rawHeaders }, false)).toEqual(['Via', '1.1 onramp'])
     expect(downstreamFields({ status: 304, rawHeaders }, false)).toEqual([...rawHeaders, 'Via', '1.1 onramp'])
   })
 
-  test('Trailer goes only where trailers can follow', () => {
+  test('goes Trailer only if trailers can follow', () => {
     const rawHeaders = ['Transfer-Encoding', 'chunked', 'Trailer', 'X']
     expect(downstreamFields({ status: 200, rawHeaders }, true)).toEqual(['Trailer', 'X', 'Via', '1.1 onramp'])
     expect(downstreamFields({ status: 200, rawHeaders }, false)).toEqual(['Via', '1.1 onramp'])
@@ -153,14 +153,14 @@ describe('to the client', () => {
   })
 
   test.each([['gzip, chunked'], ['identity'], [''], ['chunked, chunked']])(
-    'Transfer-Encoding %j is not carried',
+    'a message with Transfer-Encoding %j is rejected',
     (value) => {
       expect(downstreamFields({ status: 200, rawHeaders: ['Transfer-Encoding', value] }, true)).toBeUndefined()
     },
   )
 })
 
-test('trailers are carried, but for what frames, routes or authenticates', () => {
+test('trailers are passed on, except fields that frame, route or authenticate', () => {
   const raw = ['X-Sum', '1', 'Content-Length', '5', 'Host', 'b', 'Set-Cookie', 'a', 'Transfer-Encoding', 'chunked']
   expect(trailerFields([...raw, 'X-Forwarded-For', '6.6.6.6', 'Authorization', 'x'])).toEqual([['X-Sum', '1']])
 })
@@ -168,11 +168,11 @@ test('trailers are carried, but for what frames, routes or authenticates', () =>
 describe('pages of other origins', () => {
   const exposed = { 'Access-Control-Expose-Headers': 'Age, Cache-Status, ETag' }
 
-  test('are told nothing unless the configuration says so', () => {
+  test('get no fields unless configured', () => {
     expect(corsFor([]).fieldsFor({ origin: 'https://a.example' })).toEqual({})
   })
 
-  test('may read when they are named; every answer then varies by Origin', () => {
+  test('may read if their origin is listed; every response then varies by Origin', () => {
     const { fieldsFor: cors } = corsFor(['https://a.example'])
     expect(cors({ origin: 'https://a.example' })).toEqual({
       'Access-Control-Allow-Origin': 'https://a.example',
@@ -183,13 +183,13 @@ describe('pages of other origins', () => {
       expect(cors(origin === undefined ? {} : { origin })).toEqual({ Vary: 'Origin' })
   })
 
-  test('may all read with *, and nothing is said of credentials', () => {
+  test('may all read with *, without credentials', () => {
     const fields = corsFor(['*']).fieldsFor({ origin: 'https://a.example' })
     expect(fields).toEqual({ 'Access-Control-Allow-Origin': '*', ...exposed })
     expect(Object.keys({ ...fields, ...preflightFields(['GET']) })).not.toContain('Access-Control-Allow-Credentials')
   })
 
-  test('ask first with OPTIONS, Origin and the method they mean', () => {
+  test('send a preflight with OPTIONS, Origin and the intended method', () => {
     const asking = { origin: 'https://a.example', 'access-control-request-method': 'POST' }
     expect(isPreflight('OPTIONS', asking)).toBe(true)
     expect([isPreflight('GET', asking), isPreflight('OPTIONS', { origin: 'https://a.example' })]).toEqual([

@@ -31,15 +31,15 @@ function setup(slots = 10) {
   return { clock, seen, asked, database, guarded, ask, failing, shed, load }
 }
 
-describe('a database that is gone', () => {
-  test('is noticed by the third that finds out; then nobody is kept waiting for it, and nobody asks', async () => {
+describe('a database that is down', () => {
+  test('opens the circuit at the third failure; then no request waits for it, and none is sent', async () => {
     const { ask, asked, database, failing, shed, guarded } = setup()
     database.answer = failing('origin-unavailable')
     for (let i = 0; i < 50; i += 1) expect(await ask(`route-${i % 3}`)).toBe('origin-unavailable')
     expect([asked.length, shed().length, guarded.breakers[0]]).toEqual([3, 47, { name: 'origin', state: 'open' }])
   })
 
-  test('is tried by one after half a second, and is in use again when that one is answered', async () => {
+  test('gets one trial after half a second, and is in use again when the trial succeeds', async () => {
     const { ask, asked, clock, database, failing } = setup()
     database.answer = failing('origin-unavailable')
     for (let i = 0; i < 3; i += 1) await ask()
@@ -56,7 +56,7 @@ describe('a database that is gone', () => {
     expect([await first, await ask(), asked.length]).toEqual(['answered', 'answered', 5])
   })
 
-  test('those that wait for their turn when it is noticed do not ask it either', async () => {
+  test('statements that wait for a slot when the circuit opens are not sent either', async () => {
     const { ask, asked, database } = setup(5) // three at once
     const lost = gate()
     database.answer = async () => {
@@ -71,8 +71,8 @@ describe('a database that is gone', () => {
   })
 })
 
-describe('what there is no room for', () => {
-  test('can be known beforehand: by the same refusal, counted once, and nothing is asked', async () => {
+describe('a statement without room in the queue', () => {
+  test('is rejected beforehand with the same problem, counted once, and nothing is sent', async () => {
     const { guarded, ask, asked, database, load, shed, failing } = setup(1)
     const query = { route: 'plans', share: { reserve: 0, queue: 1, limit: 1 } } as Query
     const admitted = () => {
@@ -106,8 +106,8 @@ describe('what there is no room for', () => {
   })
 })
 
-describe('a route that has gone bad', () => {
-  test('is left alone after twenty timeouts, and no other with it', async () => {
+describe('a failing route', () => {
+  test('has its circuit opened after twenty timeouts, and no other route has', async () => {
     const { ask, asked, database, failing, guarded } = setup()
     database.answer = (route) =>
       route === 'bad' ? failing('origin-timeout')() : Promise.resolve({ json: '[]', rows: 0 })
@@ -117,7 +117,7 @@ describe('a route that has gone bad', () => {
     expect(guarded.breakers[0]).toEqual({ name: 'origin', state: 'closed' })
   })
 
-  test('also when it is only slow, four times in five within ten seconds', async () => {
+  test('has its circuit opened when four in five statements within ten seconds are slow', async () => {
     const { ask, asked, clock, database } = setup()
     for (let round = 0; round < 4; round += 1) {
       const slow = gate()
@@ -131,7 +131,7 @@ describe('a route that has gone bad', () => {
     expect([await ask(), asked.length]).toEqual(['origin-unavailable', 24])
   })
 
-  test('errors of the statement itself are nobody’s failure', async () => {
+  test('does not count errors of the statement itself as failures', async () => {
     const { ask, asked, database, failing } = setup()
     database.answer = failing('origin-failed')
     for (let i = 0; i < 100; i += 1) expect(await ask()).toBe('origin-failed')
@@ -139,8 +139,8 @@ describe('a route that has gone bad', () => {
   })
 })
 
-describe('a process that has more to do than it can', () => {
-  test('asks the database for nothing, until it has less', async () => {
+describe('an overloaded process', () => {
+  test('sends no statements until the overload ends', async () => {
     const { ask, asked, load, shed } = setup()
     load.isOverloaded = true
     expect([await ask(), await ask(), asked.length, shed()]).toEqual(['shed', 'shed', 0, ['overloaded', 'overloaded']])
@@ -149,15 +149,15 @@ describe('a process that has more to do than it can', () => {
   })
 })
 
-describe('what nobody waits for', () => {
+describe('background work', () => {
   const query = { route: 'plans', share: { reserve: 0, queue: 100 } } as unknown as Query
 
-  test('may be run while there is nothing else to do, and not with a single connection', () => {
+  test('may run while the database is idle, but not with a single connection', () => {
     expect(setup().guarded.isIdleFor(query)).toBe(true)
     expect(setup(1).guarded.isIdleFor(query)).toBe(false)
   })
 
-  test('may not be run while the database, or its route, is left alone', async () => {
+  test('may not run while the circuit of the database, or of its route, is open', async () => {
     const { ask, database, failing, guarded, clock } = setup()
     database.answer = failing('origin-timeout')
     for (let i = 0; i < 20; i += 1) await ask('plans')
@@ -172,7 +172,7 @@ describe('what nobody waits for', () => {
 })
 
 describe('slots', () => {
-  test('one route has six in ten at once unless it says otherwise; those that wait are seen', async () => {
+  test('go to one route up to six in ten by default; waiting statements are counted', async () => {
     const { ask, asked, database, guarded } = setup()
     database.answer = () => new Promise(() => {})
     for (let i = 0; i < 20; i += 1) void ask()
@@ -185,7 +185,7 @@ describe('slots', () => {
     expect(guarded.connections).toEqual({ total: 2, idle: 1, waiting: 3 + 14 + 1 })
   })
 
-  test('are given back whatever comes of the statement', async () => {
+  test('are returned whatever the outcome of the statement', async () => {
     const { ask, asked, database, failing } = setup(1)
     for (const code of ['origin-failed', 'origin-timeout', 'origin-unavailable'] as const) {
       database.answer = failing(code)

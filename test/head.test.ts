@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { Problem } from '../proxy/errors.ts'
 import { type RequestHead, readRequestHead } from '../proxy/http/head.ts'
 
-/** What the head `fields` (and the rest of `over`) is read as. */
+/** The result of reading the head `fields` (and the rest of `over`). */
 const read = (fields: string[] = [], over: { method?: string; url?: string; httpVersion?: string } = {}) =>
   readRequestHead({
     method: 'GET',
@@ -31,7 +31,7 @@ describe('a target', () => {
     ['http://a.example/x?y', '/x', 'y'],
     ['HTTP://A.EXAMPLE', '/', ''],
     ['http://a.example?y', '/', 'y'],
-  ])('%s has the path %s and the query %j, and stays as it came', (url, path, query) => {
+  ])('%s has the path %s and the query %j, and is not changed', (url, path, query) => {
     expect(taken([], { url })).toMatchObject({ target: url, path, query })
   })
 
@@ -49,11 +49,11 @@ describe('a target', () => {
     'ftp://a.example/',
     'http:/a.example/',
     'http://',
-  ])('%j is refused', (url) => {
+  ])('%j is rejected', (url) => {
     expect(status([], { url })).toBe(400)
   })
 
-  test('* is for OPTIONS alone', () => {
+  test('* is allowed for OPTIONS only', () => {
     expect(taken([], { url: '*', method: 'OPTIONS' }).path).toBe('*')
   })
 })
@@ -92,11 +92,11 @@ describe('a length', () => {
     expect(status(fields as string[], { method: 'POST' })).toBe(expected)
   })
 
-  test('in chunks is none of HTTP/1.0', () => {
+  test('in chunks is invalid in HTTP/1.0', () => {
     expect(status(['Transfer-Encoding', 'chunked'], { method: 'POST', httpVersion: '1.0' })).toBe(400)
   })
 
-  test('is none of TRACE', () => {
+  test('is invalid for TRACE', () => {
     expect(status(['Content-Length', '1'], { method: 'TRACE' })).toBe(400)
     expect(status(['Content-Length', '0'], { method: 'TRACE' })).toBe('taken')
   })
@@ -111,7 +111,7 @@ describe('a Host', () => {
       rawHeaders: values.flatMap((value) => ['Host', value]),
     })
 
-  test.each(['a', 'a_b.example:8080', '127.0.0.1', '[::1]:80', 'a:', 'xn--a'])('%s is one', (value) => {
+  test.each(['a', 'a_b.example:8080', '127.0.0.1', '[::1]:80', 'a:', 'xn--a'])('%s is valid', (value) => {
     expect(host(value)).toMatchObject({ host: value })
   })
 
@@ -128,7 +128,7 @@ describe('a Host', () => {
     ['a"b'],
     ['a\\b'],
     ['a#b'],
-  ])('%j is none', (...values) => {
+  ])('%j is invalid', (...values) => {
     expect(host(...(values as string[]))).toMatchObject({ status: 400 })
   })
 
@@ -139,11 +139,11 @@ describe('a Host', () => {
   })
 })
 
-test.each(['0.9', '2.0', '1.2', '3.0'])('HTTP/%s is refused', (httpVersion) => {
+test.each(['0.9', '2.0', '1.2', '3.0'])('HTTP/%s is rejected', (httpVersion) => {
   expect(status([], { httpVersion })).toBe(400)
 })
 
-test.each(['CONNECT', 'SOURCE', 'DESCRIBE', 'get', 'FOO', ''])('the method %j is not carried', (method) => {
+test.each(['CONNECT', 'SOURCE', 'DESCRIBE', 'get', 'FOO', ''])('the method %j is rejected', (method) => {
   expect(status([], { method })).toBe(501)
 })
 
@@ -159,7 +159,7 @@ test('Connection is read over all its fields, whatever its spacing and case', ()
   expect(taken().connection).toEqual([])
 })
 
-test('of what can be expected there is one thing', () => {
+test('Expect supports 100-continue only', () => {
   expect(taken(['Expect', '100-Continue']).expectsContinue).toBe(true)
   expect(status(['Expect', 'a miracle'])).toBe(417)
 })

@@ -13,7 +13,7 @@ const limits = {
   keepAliveTimeoutMs: 10_000,
 }
 
-/** A listener, and what connects to it. */
+/** A listener, and its client connections. */
 function setup() {
   const listener = new PublicListener(limits, undefined, new ManualClock(), recorder().observe)
   const connect = () => {
@@ -24,7 +24,7 @@ function setup() {
   return { listener, connect }
 }
 
-test('counts its connections until they close, and no other listener counts them', async () => {
+test('counts its connections until they close, and only its own', async () => {
   const { listener, connect } = setup()
   const other = setup()
   const [first] = [connect(), connect(), other.connect()]
@@ -34,7 +34,7 @@ test('counts its connections until they close, and no other listener counts them
   expect([listener.clients, other.listener.clients]).toEqual([1, 1])
 })
 
-test('closes the connection that is one too many, and none before it', async () => {
+test('closes the connection above the limit, and none before it', async () => {
   const { listener, connect } = setup()
   const [first, second, third] = [connect(), connect(), connect()]
   expect([first, second, third].map(({ socket }) => socket.destroyed)).toEqual([false, false, true])
@@ -42,7 +42,7 @@ test('closes the connection that is one too many, and none before it', async () 
   expect(listener.clients).toBe(2)
 })
 
-test('refuses a CONNECT, and ends its connection', async () => {
+test('rejects a CONNECT, and closes its connection', async () => {
   const { connect } = setup()
   const { client } = connect()
   client.write('CONNECT onramp:443 HTTP/1.1\r\nHost: onramp:443\r\n\r\n')

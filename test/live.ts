@@ -6,7 +6,7 @@ import { readConfig } from '../proxy/config/load.ts'
 import type { Config } from '../proxy/config/schema.ts'
 
 export interface Running {
-  /** Asks the public listener; `path` begins with a slash. */
+  /** Sends a request to the public listener; `path` begins with a slash. */
   get(path: string, headers?: Record<string, string>): Promise<Answered>
   post(path: string, body: unknown, headers?: Record<string, string>): Promise<Answered>
   admin(path: string): Promise<Answered>
@@ -25,8 +25,8 @@ export interface Answered {
 }
 
 /**
- * Starts the program in this process, on free ports, as config/onramp.yaml has it but for what `change` makes of it. It does not follow
- * the database: what a test finds invalidated, the test has purged. And it waits long for the database, as long as a busy machine may take.
+ * Starts the program in this process, on free ports, with config/onramp.yaml as changed by `change`. It does not follow
+ * the database: only the test's own purges invalidate. Its database timeouts are long, for a slow machine.
  */
 export async function startApp(
   databaseUrl: string,

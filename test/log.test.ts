@@ -117,7 +117,7 @@ test('each change of state is a line with its error', () => {
     { kind: 'redefined', changed: [], error: new Error('Route plan: its statement reads people, which is private.') },
     { kind: 'degradation', level: 'stale-only', before: 'healthy', reason: 'PostgreSQL: gone' },
     { kind: 'degradation', level: 'healthy', before: 'stale-only' },
-    { kind: 'breaker', name: 'origin', state: 'open', why: '3 of 5 failed, 0 were slow' },
+    { kind: 'breaker', name: 'origin', state: 'open', why: '3 of 5 statements failed, 0 were slow' },
     { kind: 'breaker', name: 'origin', state: 'closed' },
     { kind: 'traces', state: 'lost', error: new Error('connect ECONNREFUSED') },
     { kind: 'traces', state: 'back' },
@@ -149,7 +149,7 @@ test('each change of state is a line with its error', () => {
     action: events['degraded-stale-only'].action,
   })
   expect(lines.find(({ event }) => event === 'circuit-open')).toMatchObject({
-    openReason: '3 of 5 failed, 0 were slow',
+    openReason: '3 of 5 statements failed, 0 were slow',
   })
 })
 

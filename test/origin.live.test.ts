@@ -29,7 +29,7 @@ function query(sql: string, returns: 'rows' | 'row' = 'rows'): Query {
   return { route: 'r', version: `test${version}`, statement: parseStatement(sql), returns, rows: {}, share }
 }
 
-/** How many sessions of onramp's run something that holds `text`. */
+/** The number of onramp's sessions that run a statement containing `text`. */
 async function running(text: string): Promise<number> {
   const { rows } = await superuser.query(
     `select count(*)::int as n from pg_stat_activity where application_name = 'onramp' and state = 'active' and query like $1`,
@@ -39,17 +39,17 @@ async function running(text: string): Promise<number> {
 }
 
 describe('an answer', () => {
-  test('may have as many rows as may be, and not one more', async () => {
+  test('may have the maximum number of rows, and not one more', async () => {
     const origin = open()
     const most = await origin.query(query('select n from generate_series(1, 100) n order by n desc'), {})
     expect([most.rows, most.json.slice(0, 18)]).toEqual([100, '[{"n":100},{"n":99'])
     await expect(origin.query(query('select n from generate_series(1, 101) n'), {})).rejects.toMatchObject({
       code: 'origin-failed',
-      message: 'The answer has more than 100 rows.',
+      message: 'The answer has more than 100 rows, the limit. Narrow the request.',
     })
   })
 
-  test('of a million rows is stopped at the server, in no time and no memory', async () => {
+  test('of a million rows is stopped at the server, without time or memory here', async () => {
     const origin = open()
     const before = process.memoryUsage().rss
     const began = performance.now()
@@ -59,17 +59,17 @@ describe('an answer', () => {
     expect(process.memoryUsage().rss - before).toBeLessThan(20 * 1024 ** 2)
   })
 
-  test('may have as many bytes as may be, and not one more; what is larger is not sent', async () => {
+  test('may have the maximum number of bytes, and not one more; a larger one is not sent', async () => {
     const origin = open({ maxBytes: 2000 })
     const sized = (bytes: number) => query(`select repeat('x', ${bytes - '[{"x":""}]'.length}) as x`)
     expect((await origin.query(sized(2000), {})).json).toHaveLength(2000)
     await expect(origin.query(sized(2001), {})).rejects.toMatchObject({
       code: 'origin-failed',
-      message: 'The answer has 2001 bytes; 2000 are the most.',
+      message: 'The answer has 2001 bytes; the limit is 2000. Narrow the request.',
     })
   })
 
-  test('keeps the order, the comments and the odd names of its statement', async () => {
+  test('keeps the order, comments and unusual names of its statement', async () => {
     const origin = open()
     const odd = query('select 1 as "t", 2 as "t", null as "json" -- the end')
     expect((await origin.query(odd, {})).json).toBe('[{"t":1,"t":2,"json":null}]')
@@ -77,13 +77,13 @@ describe('an answer', () => {
 })
 
 describe('connections', () => {
-  test('are opened ahead, no more than there may be', async () => {
+  test('are opened ahead, up to the limit', async () => {
     const origin = open({ connections: 3 })
     await origin.warm(2)
     expect(origin.connections).toEqual({ total: 2, idle: 2, waiting: 0 })
   })
 
-  test('survive a statement that fails or outlasts its time', async () => {
+  test('survive a statement that fails or times out', async () => {
     const origin = open({ statementTimeoutMs: 500 })
     const pid = async () => (await origin.query(query('select pg_backend_pid() as pid'), {})).json
     const before = await pid()
@@ -92,7 +92,7 @@ describe('connections', () => {
     expect(await pid()).toBe(before)
   })
 
-  test('tell when a statement is sent: after the wait for a connection', async () => {
+  test('report the moment a statement is sent: after the wait for a connection', async () => {
     const origin = open({ connections: 1 })
     const order: string[] = []
     const first = origin.query(query('select pg_sleep(0.1)'), {}, () => order.push('first sent'))
@@ -104,7 +104,7 @@ describe('connections', () => {
 })
 
 describe('a statement that the server does not stop by itself', () => {
-  // As behind a pooler that drops the setting: the server never hears of a statement_timeout.
+  // As behind a pooler that drops the setting: the server gets no statement_timeout.
   const withoutTimeout = (first: Buffer) =>
     Buffer.from(first.toString('latin1').replace('statement_timeout', 'onramp.ignored_no'), 'latin1')
   const through = ({ port }: FaultProxy) => {
@@ -114,11 +114,11 @@ describe('a statement that the server does not stop by itself', () => {
   }
   const target = { host: '127.0.0.1', port: Number(new URL(inject('databaseUrl')).port) }
 
-  test('is cancelled once its client has given up on it', async () => {
+  test('is canceled once its client has given up on it', async () => {
     const proxy = await faultProxy(target, withoutTimeout)
     const origin = open({ url: through(proxy), statementTimeoutMs: 200 })
     await expect(origin.query(query('select pg_sleep(31)'), {})).rejects.toMatchObject({ code: 'origin-timeout' })
-    await until(() => running('pg_sleep(31)'), 0, 25_000) // by itself it would end after 31 s
+    await until(() => running('pg_sleep(31)'), 0, 25_000) // it would end on its own after 31 s
     proxy.close()
   })
 

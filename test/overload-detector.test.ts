@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import type { Clock } from '../proxy/clock.ts'
 import { OverloadDetector } from '../proxy/overload/detector.ts'
 
-/** A process whose timers fire when the test says, as late as it says. */
+/** A process whose timers fire exactly as late as the test decides. */
 function setup() {
   let now = 0
   let waitedMs = 0
@@ -33,19 +33,19 @@ function setup() {
   return { detector, wait, turn, pass, isLooking: () => due !== undefined }
 }
 
-test('a process is overloaded when ten more turns are more than 100 ms late than are not', () => {
+test('a process is overloaded when the samples more than 100 ms late outnumber the others by ten', () => {
   const { turn } = setup()
   expect([turn(101, 9), turn(101), turn(500, 20), turn(100)]).toEqual([false, true, true, false])
   expect([turn(101), turn(100, 3), turn(101, 2), turn(101)]).toEqual([true, false, false, true])
   expect([turn(0, 100), turn(101, 9), turn(101)]).toEqual([false, false, true])
 })
 
-test('one pause, however long, does not make it overloaded', () => {
+test('a single pause, however long, is not overload', () => {
   const { turn } = setup()
   expect([turn(30_000), turn(0), turn(101, 4), turn(3), turn(101, 4)]).toEqual(Array(5).fill(false))
 })
 
-test('it is overloaded when a request has waited more than 100 ms to begin, however punctual it is', () => {
+test('it is overloaded when a request has waited more than 100 ms to begin, even with punctual timers', () => {
   const { turn, wait, detector } = setup()
   wait(101)
   expect([turn(0, 9), turn(0), detector.isLate]).toEqual([false, true, false])
@@ -53,7 +53,7 @@ test('it is overloaded when a request has waited more than 100 ms to begin, howe
   expect(turn(0)).toBe(false)
 })
 
-test('it is late from when a turn is more than 50 ms late, also before that ends, until five were not', () => {
+test('it is late as soon as a sample is more than 50 ms overdue, until five samples are punctual', () => {
   const { turn, detector, pass } = setup()
   const after = (lateMs: number, times = 1) => {
     turn(lateMs, times)
@@ -66,7 +66,7 @@ test('it is late from when a turn is more than 50 ms late, also before that ends
   expect(detector.isLate).toBe(true)
 })
 
-test('it can be told to look no more', () => {
+test('it stops sampling when told to', () => {
   const { detector, isLooking } = setup()
   detector.stop()
   expect(isLooking()).toBe(false)

@@ -5,8 +5,8 @@ import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { programs } from './program.ts'
 
 /*
- * More than the database can do. Its capacity is known: so many statements at once, each of a fixed time. The load is an open one:
- * it comes whether or not what came before has been answered, and it does not wait longer than its patience.
+ * Overload of the database. Its capacity is known: a number of concurrent statements, each of a fixed duration. The
+ * load is open: requests arrive whether or not earlier ones were answered, and each client gives up after `patienceMs`.
  */
 
 const statementMs = 200
@@ -27,7 +27,7 @@ afterAll(async () => {
 
 const { configuration, ready } = programs('overload')
 
-/** Starts the program with its own limits, or with none worth the name. */
+/** Starts the program with its default limits, or with practically none. */
 async function start(isProtected: boolean): Promise<string> {
   const file = configuration(
     `overload-${isProtected}.yaml`,
@@ -64,11 +64,11 @@ function ask(url: string): Promise<Outcome> {
       })
     })
     request.on('timeout', () => request.destroy())
-    request.on('error', () => resolve({ status: 0, retryAfter: undefined })) // its patience was over
+    request.on('error', () => resolve({ status: 0, retryAfter: undefined })) // the client gave up
   })
 }
 
-/** Asks `perSecond` times a second for `seconds`, for what `next` names, however that goes. */
+/** Sends `perSecond` requests a second for `seconds`, to the URLs of `next`, whatever the outcomes. */
 async function load(url: string, perSecond: number, seconds: number, next: () => number): Promise<Outcome[]> {
   const asked: Promise<Outcome>[] = []
   const began = performance.now()
@@ -88,13 +88,13 @@ const somethingNew = () => {
   return last
 }
 
-/** Three times the capacity for a while, then less than the capacity: what is answered of it, a second. */
+/** Three times the capacity for a while, then less than the capacity. Returns the answered requests per second. */
 async function spike(url: string) {
   const seconds = 5
-  await load(url, capacity * 0.7, 1, somethingNew) // connections, and code that has run before
+  await load(url, capacity * 0.7, 1, somethingNew) // opens connections and warms up the code
   const peak = await load(url, capacity, 2, somethingNew)
   const during = await load(url, capacity * 3, seconds, somethingNew)
-  // Second by second, for a while: this machine may have hiccups of its own.
+  // Second by second, for a while: this machine may pause at times.
   const afterwards: number[] = []
   for (let second = 0; second < 4; second += 1)
     afterwards.push(shareOf(await load(url, capacity * 0.6, 1, somethingNew)))
@@ -106,11 +106,11 @@ async function spike(url: string) {
   }
 }
 
-describe('three times what the database can do', () => {
+describe('a load of three times the capacity', () => {
   let within: Awaited<ReturnType<typeof spike>>
   let without: Awaited<ReturnType<typeof spike>>
   let hits: Outcome[]
-  // Side by side: the database only sleeps.
+  // Concurrently: the database only sleeps.
   beforeAll(async () => {
     const url = await start(true)
     const other = await start(false)
@@ -130,12 +130,12 @@ describe('three times what the database can do', () => {
     )
   })
 
-  test('is answered as much of as ever, and a second later all is well', () => {
+  test('is answered at full capacity, and a second later every request is', () => {
     expect(within.ofPeak).toBeGreaterThan(0.8)
     expect(within.recovered).toBeGreaterThan(0.95)
   })
 
-  test('is refused for the rest, with a time to come again that is not the same for all', () => {
+  test('is rejected above that, with a Retry-After that differs between clients', () => {
     const refused = within.during.filter(({ status }) => status === 503)
     expect(refused.length).toBeGreaterThan(10)
     const told = new Set(refused.map(({ retryAfter }) => retryAfter))
@@ -143,17 +143,17 @@ describe('three times what the database can do', () => {
     expect(told.size).toBeGreaterThan(1)
   })
 
-  test('is not noticed by who asks for what is held', () => {
+  test('does not affect requests for cached entries', () => {
     expect(hits.length).toBeGreaterThan(10)
     expect(shareOf(hits)).toBe(1)
   })
 
-  test('twin: where all may wait as long as they like, that is not so, and does not end with the spike', () => {
+  test('twin: with unlimited waiting, goodput collapses, and stays low after the spike', () => {
     expect(without.ofPeak).toBeLessThan(0.8)
     expect(without.inFirstSecond).toBeLessThan(0.5)
   })
 
-  test('of a cold cache warms it all the same: what is answered is kept', async () => {
+  test('on a cold cache still warms it: answers are cached', async () => {
     const url = await start(true)
     const keys = capacity * 3
     let next = 0

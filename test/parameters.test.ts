@@ -25,7 +25,7 @@ function taken(parameter: Parameter, value: unknown): unknown {
 }
 
 describe('an integer', () => {
-  test.each(['0', '1', '34', '120', 0, 120])('%j is taken as the number it is', (value) => {
+  test.each(['0', '1', '34', '120', 0, 120])('%j is accepted as its number', (value) => {
     expect(taken(whole, value)).toBe(Number(value))
   })
 
@@ -36,7 +36,7 @@ describe('an integer', () => {
     },
   )
 
-  test('may be as low and as high as its bounds, no lower and no higher', () => {
+  test('may equal its bounds, but not exceed them', () => {
     const between: Parameter = { type: 'integer', min: -2_147_483_648, max: 2_147_483_647 }
     expect(taken(between, '-2147483648')).toBe(-2_147_483_648)
     expect(taken(between, '2147483647')).toBe(2_147_483_647)
@@ -47,7 +47,7 @@ describe('an integer', () => {
   test.each([
     ...['007', '00', '1e3', '+1', '-0', '1.0', '1.', '.5', '0x10', '1_000', '1,000', ' 1', '1 ', '1\n', '', '-', '--1'],
     ...['١٢', '１２', 'NaN', 'Infinity', '1n', '1\0', 'null', 'true'],
-  ])('%j is another spelling, or no integer', (value) => {
+  ])('%j is another spelling, or not an integer', (value) => {
     expect(taken({ ...whole, min: -2000, max: 2000 }, value)).toBe('refused')
   })
 
@@ -55,25 +55,25 @@ describe('an integer', () => {
     expect(taken({ ...whole, min: -2000 }, value)).toBe('refused')
   })
 
-  test('in a query and in JSON is the same value', () => {
+  test('is the same value in a query and in JSON', () => {
     expect(taken(whole, '34')).toBe(taken(whole, 34))
   })
 })
 
 describe('an enum', () => {
-  test('takes its values and nothing like them', () => {
+  test('accepts its values only, in their exact spelling', () => {
     expect(taken(choice, 'Silver')).toBe('Silver')
     for (const value of ['silver', 'Silver ', '', 'Silver,Gold', 'constructor', null, 0, ['Silver']])
       expect(taken(choice, value)).toBe('refused')
   })
 
-  test('says which values there are, and what was given', () => {
-    expect(read(choice, 'Brass')).toEqual({ fault: 'is none of Silver, Gold: "Brass"' })
+  test('reports its values and the given one', () => {
+    expect(read(choice, 'Brass')).toEqual({ fault: 'must be one of Silver, Gold, not "Brass"' })
   })
 })
 
 describe('a string', () => {
-  test('is as long as its bounds, no shorter and no longer', () => {
+  test('may be as short and as long as its bounds, but not beyond', () => {
     const bounded: Parameter = { ...text, minLength: 2, maxLength: 4 }
     expect(['x', 'xx', 'xxxx', 'xxxxx'].map((value) => taken(bounded, value))).toEqual([
       'refused',
@@ -83,19 +83,19 @@ describe('a string', () => {
     ])
   })
 
-  test('is not empty unless that is said', () => {
+  test('must not be empty by default', () => {
     expect(taken(text, '')).toBe('refused')
     expect(taken({ ...text, minLength: 0 }, '')).toBe('')
   })
 
-  test('matches its pattern whole', () => {
+  test('matches its whole pattern', () => {
     const zip: Parameter = { ...text, pattern: '[0-9]{5}' }
     expect(taken(zip, '51059')).toBe('51059')
     for (const value of ['510590', 'x51059', '51059\n', '\n51059', ' 51059', '５１０５９'])
       expect(taken(zip, value)).toBe('refused')
   })
 
-  test('matches a pattern of alternatives whole', () => {
+  test('matches a pattern of alternatives as a whole', () => {
     const either: Parameter = { ...text, pattern: 'a|b' }
     expect(['a', 'b', 'ab', 'ax', 'xb'].map((value) => taken(either, value))).toEqual([
       'a',
@@ -106,7 +106,7 @@ describe('a string', () => {
     ])
   })
 
-  test('is folded to lower case before its pattern and its length are looked at', () => {
+  test('is folded to lower case before its pattern and its length are checked', () => {
     const folded: Parameter = { ...text, lowercase: true, pattern: '[a-zé]*', maxLength: 6 }
     expect(taken(folded, 'SILVÉR')).toBe('silvér')
     expect(taken(folded, 'silvér')).toBe('silvér')
@@ -132,14 +132,14 @@ describe('a string', () => {
     expect(taken(text, value)).toBe('refused')
   })
 
-  test('of a great length is not quoted back whole', () => {
+  test('that is very long is quoted in part only', () => {
     const outcome = read({ ...text, pattern: '[0-9]*', maxLength: 1000 }, 'x'.repeat(1000))
     expect('fault' in outcome && outcome.fault.length).toBeLessThan(150)
   })
 })
 
 describe('a list', () => {
-  test('comes with commas in a query, as an array in JSON, and is the same list', () => {
+  test('is the same list with commas in a query and as an array in JSON', () => {
     expect(taken(list, '34,32,5')).toEqual([34, 32, 5])
     expect(taken(list, [34, 32, 5])).toEqual([34, 32, 5])
     expect(taken(list, ['34', 32, '5'])).toEqual([34, 32, 5])
@@ -156,44 +156,44 @@ describe('a list', () => {
   })
 
   test.each(['', ',', '1,', ',1', '1,,2', '1, 2', '1;2', '[1,2]', '1,x', '1,007'])(
-    '%j has an item that does not fit',
+    '%j has an invalid item',
     (given) => {
       expect(taken(list, given)).toBe('refused')
     },
   )
 
   test.each([34, null, true, {}, { 0: 1, length: 1 }, [[1]], [null], [1.5], [{}]])(
-    '%j in JSON is no list of integers',
+    '%j in JSON is not a list of integers',
     (given) => {
       expect(taken(list, given)).toBe('refused')
     },
   )
 
-  test('is in its own order where order means something', () => {
+  test('keeps its order by default', () => {
     expect(taken(list, '3,1,2')).toEqual([3, 1, 2])
   })
 
-  test('is sorted where it means nothing: numbers as numbers', () => {
+  test('is sorted if so configured: numbers as numbers', () => {
     expect(taken({ ...list, sorted: true }, '34,5,100')).toEqual([5, 34, 100])
     const signed: Parameter = { ...list, sorted: true, items: { ...whole, min: -50 } }
     expect(taken(signed, '0,-10,-9')).toEqual([-10, -9, 0])
   })
 
-  test('keeps twins unless they mean nothing', () => {
+  test('keeps repeated items unless configured as unique', () => {
     expect(taken({ ...list, sorted: true }, '5,34,5')).toEqual([5, 5, 34])
     expect(taken({ ...list, unique: true }, '5,34,5')).toEqual([5, 34])
   })
 
-  test('whose repeated items mean nothing has as many items as are left', () => {
+  test('with unique items is counted without repetitions', () => {
     expect(taken({ ...list, unique: true, minItems: 2 }, '5,5')).toBe('refused')
   })
 
-  test('of strings has its items folded before twins are looked for', () => {
+  test('of strings has its items folded before repetitions are removed', () => {
     const ids: Parameter = { ...list, items: { ...text, lowercase: true }, sorted: true, unique: true }
     expect(taken(ids, 'B,a,b')).toEqual(['a', 'b'])
   })
 
-  test('leaves what was given as it was', () => {
+  test('does not change the given array', () => {
     const given = [3, 1, 2]
     taken({ ...list, sorted: true }, given)
     expect(given).toEqual([3, 1, 2])
@@ -214,20 +214,20 @@ describe('a list', () => {
     )
   })
 
-  test('far above its limit is refused without reading it all', () => {
+  test('far above its limit is rejected without reading it all', () => {
     expect(taken(list, '1,'.repeat(1_000_000))).toBe('refused')
   })
 })
 
 describe('JSON null', () => {
-  test('is a parameter that is not given: its default is taken', () => {
+  test('means that a parameter is not given: its default applies', () => {
     expect(taken({ ...whole, default: 40 }, null)).toBe(40)
     expect(taken({ ...choice, default: null }, null)).toBe(null)
     expect(taken({ ...list, default: null }, null)).toBe(null)
     expect(taken({ ...text, default: 'x' }, null)).toBe('x')
   })
 
-  test('does not fit a parameter that must be given', () => {
+  test('does not fit a required parameter', () => {
     for (const parameter of [text, whole, choice, list]) expect(taken(parameter, null)).toBe('refused')
   })
 
@@ -237,19 +237,19 @@ describe('JSON null', () => {
   })
 })
 
-test('what could not be decoded fits no parameter, one with a default neither', () => {
+test('an undecodable value fits no parameter, not even one with a default', () => {
   for (const parameter of [text, whole, choice, list]) {
     expect(taken(parameter, undecodable)).toBe('refused')
     expect(taken({ ...parameter, default: null }, undecodable)).toBe('refused')
   }
 })
 
-test('decode is percent-decoding, once, or says that it cannot', () => {
+test('decode percent-decodes once, or reports that it cannot', () => {
   expect(['a', '%41', '%2541', '+', '%e2%82%ac'].map(decode)).toEqual(['a', 'A', '%41', '+', '€'])
   for (const bad of ['%', '%a', '%zz', '%ff', '%c0%af', '%ed%a0%80', 'ok%']) expect(decode(bad)).toBe(undecodable)
 })
 
-test('property: what is taken is taken again as itself', () => {
+test('property: an accepted value is accepted again as itself', () => {
   const parameters: Parameter[] = [
     { ...text, lowercase: true },
     { ...whole, min: -1000 },

@@ -17,7 +17,8 @@ import { startApp } from './live.ts'
 import { recorder } from './support.ts'
 
 /*
- * DATABASE_URL through PgBouncer in transaction mode, with two connections to the server for everybody; the same without it.
+ * DATABASE_URL through PgBouncer in transaction mode, with two server connections for all clients; and the same without
+ * it.
  */
 
 const folder = newFolder('pgbouncer')
@@ -27,7 +28,7 @@ const urls = { directly: inject('databaseUrl'), 'through PgBouncer': '' }
 const ways = ['directly', 'through PgBouncer'] as const
 const stops: (() => void)[] = []
 
-/** `url`, with another host and port. */
+/** `url` with another host and port. */
 function at(url: string, port: number): string {
   const moved = new URL(url)
   moved.hostname = '127.0.0.1'
@@ -56,7 +57,7 @@ default_pool_size = ${serverConnections}
 max_client_conn = 200
 `,
   )
-  // It refuses to be root, and drops the rights it would have as root only if told to.
+  // It refuses to run as root, and drops root's rights only if told to.
   chmodSync(folder, 0o755)
   const asNobody = process.getuid?.() === 0 ? ['-u', 'nobody'] : []
   const server = recorded(spawn(binary, ['-q', ...asNobody, files.ini], { stdio: 'ignore' }))
@@ -116,11 +117,11 @@ async function running(text: string): Promise<number> {
   return rows[0].n
 }
 
-/** What somebody else finds who gets a connection of the pooler's next: on every one of them. */
+/** The settings that another client finds on each of the pooler's server connections. */
 async function leftBehind(url: string): Promise<unknown[]> {
   const clients = Array.from({ length: serverConnections }, () => new pg.Client({ connectionString: url }))
   await Promise.all(clients.map((client) => client.connect()))
-  // In a transaction each, at once, so that each has a connection of its own.
+  // In concurrent transactions, so that each has a server connection of its own.
   const found = await Promise.all(
     clients.map(async (client) => {
       await client.query('begin')
@@ -134,7 +135,10 @@ async function leftBehind(url: string): Promise<unknown[]> {
 }
 const nothingLeft = Array(serverConnections).fill({ timeout: '0', read_only: 'off', statements: 0 })
 
-/** PgBouncer 1.18 and 1.19 may end over a cancelled statement (pgbouncer#822, #847), so each of those has one of its own. */
+/**
+ * PgBouncer 1.18 and 1.19 may crash on a canceled statement (pgbouncer#822, #847), so each of those has its own
+ * instance.
+ */
 async function portToCancelOn(way: (typeof ways)[number]): Promise<number> {
   return way === 'directly' ? Number(new URL(urls[way]).port) : startPgbouncer()
 }
@@ -144,7 +148,7 @@ const ignored = (sent: Buffer) =>
   Buffer.from(sent.toString('latin1').replaceAll('statement_timeout', 'onramp.ignored_no'), 'latin1')
 
 describe.each(ways)('%s', (way) => {
-  test('the server is found good, and many at once get each its own answer', async () => {
+  test('the server passes the check, and concurrent requests each get their own answer', async () => {
     await checkServer(urls[way], 'it')
     const origin = open(urls[way])
     const own = query('select :n::int as n, :text::text as text from pg_sleep(0.001)')
@@ -153,7 +157,7 @@ describe.each(ways)('%s', (way) => {
     expect(answers.map(({ json }) => JSON.parse(json)[0])).toEqual(asked)
   })
 
-  test('a statement that fails leaves its connection as good as it was', async () => {
+  test('a statement that fails leaves its connection usable', async () => {
     const origin = open(urls[way], { connections: 1 })
     for (let i = 0; i < 3; i += 1) {
       await expect(origin.query(query('select 1 / (1 - :n::int) as x'), { n: 1 })).rejects.toMatchObject({
@@ -183,15 +187,15 @@ describe.each(ways)('%s', (way) => {
     expect((await origin.query(query('select 1 as x'), {})).json).toBe('[{"x":1}]')
   })
 
-  test('a statement that it does not end is cancelled', async () => {
+  test('a statement that it does not end is canceled', async () => {
     const proxy = await faultProxy({ host: '127.0.0.1', port: await portToCancelOn(way) }, ignored)
     const origin = open(at(urls[way], proxy.port), { statementTimeoutMs: 1000 })
     await expect(origin.query(query('select pg_sleep(42)'), {})).rejects.toMatchObject({ code: 'origin-timeout' })
-    await until(() => running('pg_sleep(42)'), 0, 30_000) // by itself it would end after 42 s
+    await until(() => running('pg_sleep(42)'), 0, 30_000) // it would end on its own after 42 s
     proxy.close()
   })
 
-  test('twin: without the request to cancel, that one runs on', async () => {
+  test('twin: without the cancel request it runs on', async () => {
     const without = (sent: Buffer) => {
       // A CancelRequest has the code 80877102 in place of a version.
       const isCancel = sent.length === 16 && sent.readInt32BE(4) === 80_877_102
@@ -207,7 +211,7 @@ describe.each(ways)('%s', (way) => {
     )
   })
 
-  test('private tables are refused, and a statement may be looked at again and again', async () => {
+  test('private tables are rejected, and a statement can be inspected repeatedly', async () => {
     const origin = open(urls[way])
     for (let i = 0; i < 3; i += 1) {
       const { faults } = await origin.inspect(
@@ -235,7 +239,7 @@ describe.each(ways)('%s', (way) => {
 })
 
 describe('a pooler', () => {
-  test('is left with nothing that the next to use its connections would find', async () => {
+  test('keeps no settings that the next client of its connections would find', async () => {
     const url = urls['through PgBouncer']
     const origin = open(url)
     await Promise.all(Array.from({ length: 10 }, () => origin.query(query('select 1 as x from pg_sleep(0.01)'), {})))
@@ -243,7 +247,7 @@ describe('a pooler', () => {
     expect(await leftBehind(url)).toEqual(nothingLeft)
   })
 
-  test('twin: one that sets up its session leaves that to others', async () => {
+  test('twin: a client that sets up its session leaves the settings to others', async () => {
     const url = urls['through PgBouncer']
     const naive = new pg.Client({ connectionString: url })
     await naive.connect()
@@ -254,7 +258,7 @@ describe('a pooler', () => {
     expect(found).not.toEqual(nothingLeft)
   })
 
-  test('refuses one that sends its settings with the connection, as this program did', async () => {
+  test('rejects a client that sends settings at connection, as this program once did', async () => {
     const refused = new pg.Client({ connectionString: urls['through PgBouncer'], statement_timeout: 2000 })
     await expect(refused.connect()).rejects.toThrow('unsupported startup parameter')
   })

@@ -10,14 +10,12 @@ import { until } from '../bench/until.ts'
 import { sockets } from '../proxy/http/listener.ts'
 import { programs } from './program.ts'
 
-/*
- * The program as people run it: its own process, its arguments, its environment, its signals, its exit codes.
- */
+/* The program as people run it: process, arguments, environment, signals, exit codes. */
 
 const shipped = new URL('../config/onramp.yaml', import.meta.url).pathname
 const { configuration, ready, result } = programs('program')
 let superuser: pg.Client
-/** Another session: inside a transaction, pg_stat_activity stands still. */
+/** A second session: inside a transaction, pg_stat_activity does not change. */
 let watcher: pg.Client
 
 beforeAll(async () => {
@@ -28,7 +26,7 @@ beforeAll(async () => {
 afterAll(() => Promise.all([superuser.end(), watcher.end()]))
 
 describe('onramp', () => {
-  test('says what it is: addresses, tiers, database without its password, routes, three things to try', async () => {
+  test('prints its addresses, tiers, database without its password, routes, and three things to try', async () => {
     const withPassword = inject('superuserUrl')
     const program = await ready([], { DATABASE_URL: withPassword })
     expect(program.output()).toMatch(/14 routes/)
@@ -39,7 +37,7 @@ describe('onramp', () => {
     expect((await fetch(`${program.url}/api/states`)).status).toBe(200)
   })
 
-  test('shares its port with another process where listen.reusePort is true, and only there', async () => {
+  test('shares its port with another process only if listen.reusePort is true', async () => {
     const port = await freePort()
     const file = (name: string, reusePort: boolean) =>
       configuration(
@@ -54,10 +52,10 @@ routes:
       )
     await ready(['--config', file('one', true)])
     const { code, errors } = await result(['--config', file('alone', false)])
-    expect([code, errors]).toEqual([1, expect.stringContaining('it is in use')])
+    expect([code, errors]).toEqual([1, expect.stringContaining('the address is in use')])
     await ready(['--config', file('two', true)])
     const answering = new Set<string>()
-    // Each connection goes to one of them by chance: 60 times the same one is as good as impossible.
+    // Each connection goes to a random process: 60 connections to the same one are practically impossible.
     for (let i = 0; i < 60 && answering.size < 2; i += 1) {
       answering.add(await (await fetch(`http://127.0.0.1:${port}/name`, { headers: { Connection: 'close' } })).text())
     }
@@ -85,8 +83,8 @@ routes:
           .split('\n')
           .filter((line) => new RegExp(`:${port.toString(16).padStart(4, '0')} \\S+ 0A `, 'i').test(line)).length
       expect(listening()).toBe(sockets)
-      expect((await result(['--config', file])).errors).toContain('it is in use')
-      // All sockets count as one.
+      expect((await result(['--config', file])).errors).toContain('the address is in use')
+      // All sockets have the same limit.
       const opened = Array.from({ length: 60 }, () => connect(port, '127.0.0.1'))
       const closed = new Set<number>()
       for (const [i, socket] of opened.entries()) {
@@ -108,7 +106,7 @@ routes:
   )
 
   test.each(['SIGTERM', 'SIGINT'] as const)(
-    'ends on %s with code 0, after the request under way has its answer',
+    'ends on %s with code 0, after the request in flight is answered',
     async (signal) => {
       const file = configuration(
         'patient.yaml',
@@ -144,7 +142,7 @@ routes:
     },
   )
 
-  test('run by npm, ends when npm is told to', async () => {
+  test('ends with npm, if run by npm', async () => {
     const env = { ...process.env, DATABASE_URL: inject('databaseUrl'), REDIS_URL: '', PORT: '0', ADMIN_PORT: '0' }
     const cwd = new URL('..', import.meta.url).pathname
     const child = recorded(spawn('npm', ['start'], { cwd, stdio: ['ignore', 'pipe', 'ignore'], env }))
@@ -165,7 +163,7 @@ routes:
     await until(serves, false)
   })
 
-  test('hands its clients over little by little: each has its answers, and not all connections end at once', async () => {
+  test('hands its clients over gradually: each gets its answers, and not all connections end at once', async () => {
     const program = await ready()
     const agents = Array.from({ length: 300 }, () => new Agent({ keepAlive: true, maxSockets: 1 }))
     const ask = (agent: Agent) =>
@@ -181,7 +179,7 @@ routes:
     await askAll(agents)
     program.child.kill('SIGTERM')
     await until(program.output, (said) => said.includes('SIGTERM: finishing'))
-    // Ten are told at once, and ten more each twentieth of a second.
+    // Ten connections are told at once, and ten more every 50 ms.
     const waves: number[] = []
     let open = agents
     while (open.length > 0) {
@@ -197,7 +195,7 @@ routes:
     for (const agent of agents) agent.destroy()
   })
 
-  test('goes on when nobody reads what it prints any more', async () => {
+  test('continues when its output is no longer read', async () => {
     const program = await ready([], { LOG_LEVEL: 'debug' })
     program.child.stdout.destroy()
     program.child.stderr.destroy()
@@ -207,7 +205,7 @@ routes:
     expect(code).toBe(0)
   })
 
-  test('shows how to send the token, and not the token', async () => {
+  test('shows how to send the token, but not the token', async () => {
     const program = await ready([], { ADMIN_TOKEN: 'very-secret', HOST: '0.0.0.0' })
     expect(program.output()).toContain('-H "Authorization: Bearer $ADMIN_TOKEN"')
     expect(program.output()).not.toContain('very-secret')
@@ -215,7 +213,7 @@ routes:
     expect(program.output()).toMatch(/curl -i 'http:\/\/127\.0\.0\.1:\d+\/api\/states'/)
   })
 
-  test('takes a changed configuration while it runs: new lifetimes judge what is held, new routes are there, a fault keeps the old one', async () => {
+  test('reloads its configuration at run time: new lifetimes apply to cached entries, new routes exist, a fault keeps the old one', async () => {
     const text = (fresh: string, extra = '') => `
 listen: { port: 0 }
 admin: { port: 0 }
@@ -248,7 +246,7 @@ ${extra}`
   })
 })
 
-describe('what keeps it from starting is one plain sentence, and a code', () => {
+describe('a failed start ends with one plain sentence and an exit code', () => {
   const sentence = (errors: string) => {
     expect(errors.trim().split('\n')).toHaveLength(1)
     return errors
@@ -261,13 +259,13 @@ describe('what keeps it from starting is one plain sentence, and a code', () => 
       const { code, errors } = await result([], { [variable]: String(port) })
       expect([code, sentence(errors)]).toEqual([
         1,
-        `onramp cannot listen on 127.0.0.1:${port}: it is in use. Set ${variable} to another port.\n`,
+        `onramp cannot listen on 127.0.0.1:${port}: the address is in use. Set ${variable} to another port.\n`,
       ])
     }
     squatter.close()
   })
 
-  test('a database that is not there: 1, and its password is not shown', async () => {
+  test('an unreachable database: 1, without its password', async () => {
     const { code, errors } = await result([], {
       DATABASE_URL: `postgres://me:hunter22@127.0.0.1:${await freePort()}/x`,
     })
@@ -279,7 +277,7 @@ describe('what keeps it from starting is one plain sentence, and a code', () => 
   test('a database without the tables: 1, each route and table named', async () => {
     const { code, errors } = await result([], { DATABASE_URL: inject('superuserUrl').replace(/\/[^/]*$/, '/postgres') })
     expect(code).toBe(1)
-    expect(errors).toContain('Route states: the database refuses its statement: relation "plans" does not exist')
+    expect(errors).toContain('Route states: the database rejects its statement: relation "plans" does not exist')
   })
 
   test('a missing file: 1', async () => {
@@ -293,10 +291,10 @@ describe('what keeps it from starting is one plain sentence, and a code', () => 
   test.each([
     [['--confg', 'x'], 'did you mean --config?'],
     [['chekc'], 'did you mean check?'],
-    [['serve', 'more'], 'Nothing is expected after serve'],
-    [['--db'], '--db goes with check'],
+    [['serve', 'more'], 'Unexpected arguments after serve'],
+    [['--db'], '--db is an option of check only'],
     [['--config'], "'--config <value>' argument missing"],
-  ])('wrong usage %j: 2, with the usage', async (args, words) => {
+  ])('wrong usage %j: 2, with the usage text', async (args, words) => {
     const { code, errors, output } = await result(args)
     expect([code, output]).toEqual([2, ''])
     expect(errors).toContain(words)
@@ -319,7 +317,7 @@ describe('onramp check', () => {
     expect([plain.code, plain.errors, plain.output]).toEqual([
       0,
       '',
-      expect.stringMatching(/onramp\.yaml: 14 routes, no fault\.\n$/),
+      expect.stringMatching(/onramp\.yaml: 14 routes, no faults\.\n$/),
     ])
     const { code, output, errors } = await result(['check', '--db', '--config', shipped])
     expect([code, errors]).toEqual([0, ''])
@@ -332,7 +330,7 @@ describe('onramp check', () => {
     expect(sql).toMatch(/^-- Followed now: by logical replication: .*\n-- Nothing is missing\.\n$/)
   })
 
-  test('names six different faults at once', async () => {
+  test('reports six different faults at once', async () => {
     const file = configuration(
       'six.yaml',
       `
@@ -359,7 +357,7 @@ routes:
     }
   })
 
-  test('--db refuses what writes, what is volatile, what locks, and what reads a private table, through views and functions too', async () => {
+  test('--db rejects statements that write, are volatile, lock, or read a private table, also through views and functions', async () => {
     await superuser.query(`
       create or replace view onramp_test_view as select application_id as id from applications;
       create or replace view onramp_test_view_of_view as select id from onramp_test_view;
@@ -414,10 +412,10 @@ routes:
     expect(said('volatile')).toContain('onramp_test_volatile(), which is volatile')
     expect(said('built-in')).toContain('random(), which is volatile')
     for (const route of ['operator', 'writes', 'writes-within', 'two', 'escapes'])
-      expect([route, said(route)]).toEqual([route, expect.stringContaining('the database refuses its statement')])
+      expect([route, said(route)]).toEqual([route, expect.stringContaining('the database rejects its statement')])
     expect(said('locks')).toContain('locks rows')
     expect(said('twice')).toContain('"n" specified more than once')
-    expect(said('xml')).toContain('reads whatever table it is given')
+    expect(said('xml')).toContain('can read any table')
     expect(said('statistics')).toContain('reads pg_statistic, which is private')
     expect(said('sample')).toContain('a random sample')
     for (const route of ['fine', 'opaque', 'drawn', 'same-sample', 'ruled'])
@@ -430,7 +428,7 @@ routes:
       drop function onramp_test_step, onramp_test_sql, onramp_test_volatile, onramp_test_opaque`)
   })
 
-  test('--db sees tables in the plan where the role may not make views, and says what it does not see', async () => {
+  test('--db finds tables in the plan if the role may not create views, and warns of the missing checks', async () => {
     const database = new URL(inject('superuserUrl')).pathname.slice(1)
     await superuser.query(`
       create or replace view onramp_test_plan_view as select application_id as id from applications;
@@ -461,9 +459,7 @@ routes:
         `postgres: { url: "${weakUrl}" }\nroutes:\n  fine: { path: /2, sql: "select county_name from counties" }\n`,
       )
       const accepted = await result(['check', '--db', '--config', file])
-      expect(accepted.output).toMatch(
-        /reads +counties\nwarning: Volatile functions are not looked for.*lacks TEMPORARY/,
-      )
+      expect(accepted.output).toMatch(/reads +counties\nwarning: Volatile functions are not checked.*lacks TEMPORARY/)
       expect(accepted.code).toBe(0)
     } finally {
       await superuser.query(`
@@ -475,7 +471,7 @@ routes:
     }
   })
 
-  test('--db refuses a table that the role may not read', async () => {
+  test('--db rejects a table that the role may not read', async () => {
     const file = configuration(
       'denied.yaml',
       `postgres: { url: "${inject('databaseUrl')}" }\nroutes:\n  a: { path: /a, sql: "select application_id from applications" }\n`,
@@ -487,11 +483,11 @@ routes:
     else
       expect([code, errors]).toEqual([
         1,
-        'Route a: the database refuses its statement: permission denied for table applications.\n',
+        'Route a: the database rejects its statement: permission denied for table applications.\n',
       ])
   })
 
-  test('an address with options of its own still gives read-only sessions', async () => {
+  test('an address with options still gives read-only sessions', async () => {
     const url = `${inject('superuserUrl')}?options=-c%20search_path%3Dpublic&query_timeout=0`
     const file = configuration(
       'options.yaml',
@@ -507,7 +503,7 @@ routes:
     expect(await (await fetch(`${program.url}/a`)).json()).toEqual({ ro: 'on', path: 'public' })
   })
 
-  test('an address without a host, as for a Unix socket, is read as PostgreSQL’s own tools do', async () => {
+  test('an address without a host, as for a Unix socket, is read as by PostgreSQL’s own tools', async () => {
     const { username, password, hostname, port, pathname } = new URL(inject('superuserUrl'))
     const url = `postgres://${username}:${password}@${pathname}?host=${hostname}&port=${port}`
     const { code, errors, output } = await result(['check', '--db'], { DATABASE_URL: url })
@@ -516,7 +512,7 @@ routes:
   })
 
   test.each(['postgres://u:%zz@h/d', 'postgres://u:p/w@h/d'])(
-    'an address that is none (%s) is refused in a sentence',
+    'an invalid address (%s) is rejected in a sentence',
     async (url) => {
       const { code, errors } = await result([], { DATABASE_URL: url })
       expect([code, errors.trim().split('\n').length]).toEqual([1, 1])
@@ -524,7 +520,7 @@ routes:
     },
   )
 
-  test('--db refuses a private table that does not exist: a misspelt one would protect nothing', async () => {
+  test('--db rejects a private table that does not exist: a misspelled name would protect nothing', async () => {
     const file = configuration(
       'typo.yaml',
       `postgres: { url: "${inject('databaseUrl')}", privateTables: [aplications] }\nroutes: {}\n`,

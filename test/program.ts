@@ -7,7 +7,7 @@ import { newFolder, recorded } from '../bench/servers/run-folder.ts'
 
 const main = new URL('../proxy/main.ts', import.meta.url).pathname
 
-/** The program as a process of its own. */
+/** The program, as a process of its own. */
 export interface Program {
   child: ChildProcessByStdio<null, Readable, Readable>
   output(): string
@@ -16,32 +16,35 @@ export interface Program {
   ended: Promise<number | null>
 }
 
-/** A program that serves, and the addresses it gives. */
+/** A running program, and its addresses. */
 export interface Serving extends Program {
   url: string
   adminUrl: string
 }
 
 export interface Programs {
-  /** A folder of the file's own; `configuration` writes into it. */
+  /** A temporary folder for the test file; `configuration` writes into it. */
   folder: string
-  /** Writes a configuration file; its path. */
+  /** Writes a configuration file; returns its path. */
   configuration(name: string, text: string): string
   run(args: string[], environment?: Record<string, string>): Program
-  /** Runs to the end. */
+  /** Runs the program until it exits. */
   result(
     args: string[],
     environment?: Record<string, string>,
   ): Promise<{ code: number | null; output: string; errors: string }>
-  /** Runs until it says it is ready. */
+  /** Runs the program until it reports that it is ready. */
   ready(args?: string[], environment?: Record<string, string>): Promise<Serving>
 }
 
-/** For one file of tests, called at its top: what a test has started is killed after it, what a `beforeAll` has at the end. */
+/**
+ * Call it at the top of a test file. Programs started in a test are killed after it; those of a `beforeAll`, after the
+ * file.
+ */
 export function programs(name: string): Programs {
   const folder = newFolder(name)
   const started: Program[] = []
-  /** How many were there before the test. */
+  /** The number of programs before the test. */
   let shared = 0
   const killFrom = async (index: number) => {
     const killed = started.splice(index)

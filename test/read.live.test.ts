@@ -6,8 +6,8 @@ import type { RouteLifetime } from '../proxy/config/schema.ts'
 import { type Running, startApp } from './live.ts'
 
 /*
- * What the README promises, on real PostgreSQL and real Redis. Statements are counted by PostgreSQL (pg_stat_statements),
- * never by the program.
+ * The promises of the README, on real PostgreSQL and real Redis. PostgreSQL counts the statements (pg_stat_statements),
+ * never the program.
  */
 
 let owner: pg.Client
@@ -37,7 +37,7 @@ interface Wanted {
   lifetime?: Partial<RouteLifetime>
 }
 
-/** Starts one process' worth of onramp; `shared` ones meet in one part of Redis. */
+/** Starts one onramp; `shared` ones use the same key prefix in Redis. */
 async function start({ shared, lifetime }: Wanted = {}): Promise<Running> {
   if (shared !== undefined) prefixes.push(shared)
   const app = await startApp(
@@ -50,12 +50,12 @@ async function start({ shared, lifetime }: Wanted = {}): Promise<Running> {
     }),
   )
   running.push(app)
-  // At its start the program prepares each statement, to look at it; that is not running it.
+  // At its start the program prepares each statement to inspect it; that does not run it.
   await superuser.query('select pg_stat_statements_reset()')
   return app
 }
 
-/** How many times PostgreSQL ran a route's statement, told by a piece of its text. */
+/** The number of times PostgreSQL ran a route's statement, identified by a piece of its text. */
 async function statements(piece: string): Promise<number> {
   const { rows } = await superuser.query<{ calls: number }>(
     `select coalesce(sum(calls), 0)::int as calls from pg_stat_statements where query like '%row_to_json(onramp_row)%' and strpos(query, $1) > 0`,
@@ -78,7 +78,7 @@ async function whileLocked<T>(table: string, during: () => Promise<T>): Promise<
   }
 }
 
-/** Waits until PostgreSQL itself says that `count` statements wait for a lock. */
+/** Waits until PostgreSQL reports that `count` statements wait for a lock. */
 async function untilWaiting(count: number): Promise<void> {
   const waiting = () =>
     superuser.query(
@@ -91,7 +91,7 @@ async function untilWaiting(count: number): Promise<void> {
 }
 
 describe('one statement', () => {
-  test('for a thousand requests that meet on a cold key', async () => {
+  test('for a thousand concurrent requests on a cold key', async () => {
     const app = await start()
     const asking = await whileLocked('plan_county', async () => {
       const asking = Array.from({ length: 1000 }, () => app.get(planSearch))
@@ -121,7 +121,7 @@ describe('one statement', () => {
     expect(await statements(inPlanSearch)).toBe(1)
   })
 
-  test('serves GET, HEAD and POST, and every order of the same household', async () => {
+  test('serves GET, HEAD and POST, and every order of the same list', async () => {
     const app = await start()
     const first = await app.get(planSearch)
     const again = [
@@ -159,7 +159,7 @@ describe('a changed row', () => {
     ['its route', { route: 'county' }],
     ['its key', { route: 'county', params: { fips: '51059' } }],
     ['everything', { all: true }],
-  ])('is seen by the next request once %s is purged, with Redis and without', async (_what, purge) => {
+  ])('is visible to the next request once %s is purged, with Redis and without', async (_what, purge) => {
     for (const shared of [undefined, 'purge']) {
       const app = await start(shared === undefined ? {} : { shared })
       await rename('Fairfax County')
@@ -179,7 +179,7 @@ describe('a changed row', () => {
     }
   })
 
-  test('is not given to another process, nor to this one restarted, by Redis', async () => {
+  test('is not served from Redis in its old form, neither by another process nor after a restart', async () => {
     const one = await start({ shared: 'restart' })
     await one.get('/api/counties/51059')
     await rename('Fairest County')
@@ -192,10 +192,10 @@ describe('a changed row', () => {
     ])
   })
 
-  test('during a fill is not kept: the fill goes to those who waited, the next request sees the new row', async () => {
+  test('during a fill is not cached in its old form: waiting requests get the fill, the next request sees the new row', async () => {
     const app = await start({ shared: 'race' })
     const redis = new Redis(inject('redisUrl'))
-    // The fill reads counties (old snapshot), then waits on rates; the purge comes meanwhile.
+    // The fill reads counties (old snapshot), then waits for rates; the purge arrives meanwhile.
     await owner.query('begin')
     await owner.query('lock table rates in access exclusive mode')
     const early = app.get('/api/counties/51059/stats?age=40')
@@ -216,7 +216,7 @@ describe('a changed row', () => {
     redis.disconnect()
   })
 
-  test('softly purged is served once more, and refreshed', async () => {
+  test('after a soft purge is served once more in its old form, and refreshed', async () => {
     const app = await start()
     await app.get('/api/counties/51059')
     await rename('Fairest County')
@@ -249,7 +249,7 @@ describe('Redis', () => {
 })
 
 describe('bytes', () => {
-  test('come as PostgreSQL writes them, and a variant holds the same', async () => {
+  test('arrive as PostgreSQL writes them, and a variant contains the same', async () => {
     const app = await start()
     const { rows } = await superuser.query(
       `select json_agg(t)::text as json from (select premium from rates limit 1) t`,

@@ -5,9 +5,7 @@ import { until } from '../bench/until.ts'
 import { newDatabase } from './changes.ts'
 import { programs, type Serving } from './program.ts'
 
-/*
- * Two processes that share a Redis, while what their routes read is defined anew.
- */
+/* Two processes that share a Redis, while the objects their routes read are redefined. */
 
 const { configuration, ready } = programs('redefined')
 let database: Awaited<ReturnType<typeof newDatabase>>
@@ -60,7 +58,7 @@ ${more}`,
   )
 }
 
-/** What each of the two answers: the text, or the status where there is none. */
+/** The answers of both processes: the text, or else the status. */
 const answers = (path: string) =>
   Promise.all(
     both.map(async ({ url }) => {
@@ -69,10 +67,10 @@ const answers = (path: string) =>
     }),
   )
 
-/** Until both answer `wanted`. */
+/** Waits until both answer `wanted`. */
 const untilAnswered = (path: string, wanted: unknown) => until(() => answers(path), [wanted, wanted])
 
-/** Until both processes know what `route` is made of. */
+/** Waits until both processes know the objects that `route` reads. */
 async function untilMadeOf(name: string, tables: string[]): Promise<void> {
   const known = ({ adminUrl }: Serving) =>
     fetch(`${adminUrl}/routes`)
@@ -98,20 +96,23 @@ test.each([
   },
 )
 
-test('a function whose body nobody can look into changes its answers when it is defined anew', async () => {
+test('redefining a function with an opaque body changes its answers', async () => {
   await untilAnswered('/counted', '1')
   await owner.query(`create or replace function counted() returns int language plpgsql stable as 'begin return 2; end'`)
   await untilAnswered('/counted', '2')
 })
 
-test('a route that reads a private table from now on is closed, the others are served; it is opened again when it does not', async () => {
+test('a route that now reads a private table is closed, the others are served; it reopens when it no longer does', async () => {
   await untilAnswered('/view', 'two')
   await owner.query('create or replace view seen as select text from people')
   await untilAnswered('/view', 503)
   await untilMadeOf('view', ['seen'])
   expect(await answers('/other')).toEqual(['three', 'three'])
   const problem = await (await fetch(`${both[0]?.url}/view`)).json()
-  expect(problem).toMatchObject({ detail: 'What it reads was defined anew, and is private.' })
+  expect(problem).toMatchObject({
+    detail:
+      'Route closed: after a redefinition it reads a private table. The operator must change the route or the table.',
+  })
   expect(both.map(({ errors, output }) => /reads people, which is private/.test(errors() + output()))).toEqual([
     true,
     true,
@@ -127,7 +128,7 @@ test('a refreshed materialized view changes its answers', async () => {
   await untilAnswered('/kept', 'four')
 })
 
-test('routes of a configuration that was reloaded are looked at, not those of the start', async () => {
+test('after a reload the current routes are inspected, not those of the start', async () => {
   configure('  more: { path: /more, sql: "select text from seen" }')
   for (const { adminUrl } of both) expect((await fetch(`${adminUrl}/reload`, { method: 'POST' })).status).toBe(200)
   await untilAnswered('/more', 'one')
@@ -136,7 +137,7 @@ test('routes of a configuration that was reloaded are looked at, not those of th
   await untilMadeOf('more', ['seen', 'two'])
 })
 
-test('what is defined anew while the routes are looked at is looked at too', async () => {
+test('a redefinition during an inspection is inspected too', async () => {
   await owner.query('create or replace view seen as select text from one')
   await untilMadeOf('view', ['one', 'seen'])
   const one = both[0] as Serving
@@ -149,10 +150,10 @@ test('what is defined anew while the routes are looked at is looked at too', asy
   await untilMadeOf('function', ['three'])
 })
 
-test('a table that is locked while the routes are looked at is waited for', async () => {
+test('an inspection waits for a locked table', async () => {
   const other = new pg.Client({ connectionString: database.url })
   await other.connect()
-  // The lock is asked for before the view is there to be looked at, and had as soon as it is.
+  // The lock is requested before the view is visible, and granted as soon as it is.
   await owner.query('begin; lock table four in access exclusive mode')
   const locked = other.query('begin; lock table four in access exclusive mode')
   const isQueued = async () =>
@@ -161,7 +162,7 @@ test('a table that is locked while the routes are looked at is waited for', asyn
   await owner.query('create or replace view seen as select text from four')
   await owner.query('commit')
   await locked
-  // A look at the routes waits for it, and is told that it takes too long.
+  // An inspection of the routes waits for it, and times out.
   const waiting = async () => {
     const { rows } = await owner.query<{ pid: number }>(
       `select pid from pg_stat_activity where wait_event_type = 'Lock' and query ~ '^(prepare|explain)'`,

@@ -50,17 +50,17 @@ describe('Cache-Status (RFC 9211) of', () => {
       'onramp; fwd=stale; ttl=-90; detail=stale-only',
     ],
     [
-      'a stale answer because the origin takes its time',
+      'a stale answer because the origin is slow',
       { state: 'stale', forwarded: 'stale', ttlMs: -90_000, fallbackReason: 'soft-timeout' },
       'onramp; fwd=stale; ttl=-90; detail=soft-timeout',
     ],
     [
-      'a stale answer because there was no room to ask the origin',
+      'a stale answer because the fill was shed',
       { state: 'stale', forwarded: 'stale', ttlMs: -90_000, fallbackReason: 'shed' },
       'onramp; fwd=stale; ttl=-90; detail=shed',
     ],
     [
-      'a stale answer while the origin is left alone',
+      'a stale answer while the origin is backed off',
       { state: 'stale', ttlMs: -90_000, fallbackReason: 'stale-only' },
       'onramp; hit; ttl=-90; detail=stale-only',
     ],
@@ -70,7 +70,7 @@ describe('Cache-Status (RFC 9211) of', () => {
     expect(replyWith(hit(small, answer), 'rows', 'no-cache', plainGet).headers['Cache-Status']).toBe(field)
   })
 
-  test('a stale answer for which another reader failed to fill says that it was collapsed', () => {
+  test('a stale answer after the failed fill of another reader is marked as collapsed', () => {
     const answer = hit(small, { state: 'stale', forwarded: 'stale', collapsed: true, ttlMs: -90_000 })
     expect(cacheStatus(answer)).toMatch(/^onramp; fwd=stale; collapsed; /)
   })
@@ -86,7 +86,7 @@ describe('Cache-Status (RFC 9211) of', () => {
 })
 
 describe('a 200', () => {
-  test('has the stored bytes, and all that is promised of them', () => {
+  test('has the stored bytes and all promised fields', () => {
     const { status, headers, body } = reply(small)
     expect(status).toBe(200)
     expect(body).toBe(small.body)
@@ -100,7 +100,7 @@ describe('a 200', () => {
     })
   })
 
-  test('has its Age in whole seconds, never more than it is', () => {
+  test('has its Age in whole seconds, rounded down', () => {
     const ageAt = (ageMs: number) => replyWith(hit(small, { ageMs }), 'rows', 'no-cache', plainGet).headers.Age
     expect([0, 999.9, 1000, 86_400_000].map(ageAt)).toEqual(['0', '0', '1', '86400'])
   })
@@ -110,7 +110,7 @@ describe('a 200', () => {
     expect(reply(none)).toMatchObject({ status: 200, body: none.body, headers: { ETag: expect.any(String) } })
   })
 
-  test('is the same to HEAD and GET, but for the body the server leaves off (RFC 9110, 9.3.2)', () => {
+  test('is the same for HEAD and GET, except for the body, which the server omits (RFC 9110, 9.3.2)', () => {
     expect(reply(built, { method: 'HEAD', acceptEncoding: 'br' }).headers).toEqual(
       reply(built, { acceptEncoding: 'br' }).headers,
     )
@@ -129,13 +129,13 @@ describe('a variant', () => {
     })
   })
 
-  test('has an ETag of its own: it is other bytes (RFC 9110, 8.8.3.3)', () => {
+  test('has an ETag of its own, because its bytes differ (RFC 9110, 8.8.3.3)', () => {
     const etags = [etagOf(built), etagOf(built, 'br'), etagOf(built, 'gzip')]
     expect(new Set(etags).size).toBe(3)
     for (const etag of etags) expect(etag).toMatch(/^"[\x21\x23-\x7e]+"$/)
   })
 
-  test('has the plain ETag where it is not built yet, because the plain bytes are sent', () => {
+  test('has the plain ETag while it is not built, because the plain bytes are sent', () => {
     expect(etagOf(big, 'br, gzip')).toBe(etagOf(built))
     expect(reply(big, { acceptEncoding: 'br, gzip' }).body).toBe(big.body)
     expect(reply(big, { acceptEncoding: 'br, gzip' }).headers).not.toHaveProperty('Content-Encoding')
@@ -147,7 +147,7 @@ describe('a variant', () => {
     ['gzip;q=1, br;q=0.5', undefined, 'gzip'],
     ['br, gzip', { gzip: variants.gzip }, 'br'],
     ['gzip', { br: variants.br }, 'gzip'],
-    // What is there, or of no use, is not wanted again.
+    // Existing and useless variants are not requested again.
     ['br, gzip', { br: variants.br }, undefined],
     ['br, gzip', { br: null }, 'gzip'],
     ['br', { br: null, gzip: variants.gzip }, undefined],
@@ -160,7 +160,7 @@ describe('a variant', () => {
     expect(reply(small, { acceptEncoding }).wanted).toBeUndefined()
   })
 
-  test('of no use is not sent', () => {
+  test('that is useless is not sent', () => {
     const { headers, body } = reply({ ...big, variants: { br: null } }, { acceptEncoding: 'br;q=1, gzip;q=0.1' })
     expect(body).toBe(big.body)
     expect(headers).not.toHaveProperty('Content-Encoding')
@@ -217,14 +217,14 @@ describe('Accept-Encoding (RFC 9110, 12.5.3)', () => {
   })
 
   test.each([',', ';', ';;;', 'q=1', '=,=', ';q=1', 'é, ☃', '\0', 'br gzip', '"br"', 'br/1', ','.repeat(10_000)])(
-    'that is garbage (%j) gets the plain body',
+    'that is malformed (%j) gets the plain body',
     (field) => {
       expect(chooseEncoding(field, variants)).toBeUndefined()
     },
   )
 
   test.each(['br;q=2', 'br;q=-1', 'br;q=x', 'br;q=', 'br;q', 'br;q=1;q=0', 'br;x=1', 'gzip;q=NaN, br;q=1e9'])(
-    'with a garbled weight (%j) gets a body all the same',
+    'with a malformed weight (%j) still gets a body',
     (field) => {
       const { status, body, headers } = reply(built, { acceptEncoding: field })
       expect(status).toBe(200)
@@ -233,7 +233,7 @@ describe('Accept-Encoding (RFC 9110, 12.5.3)', () => {
     },
   )
 
-  test('never chooses what is not there', () => {
+  test('never chooses a missing variant', () => {
     expect(chooseEncoding('br, gzip', {})).toBeUndefined()
     expect(chooseEncoding('br, gzip', { gzip: variants.gzip })).toBe('gzip')
     expect(chooseEncoding('br', { gzip: variants.gzip })).toBeUndefined()
@@ -280,7 +280,7 @@ describe('If-None-Match (RFC 9110, 13.1.2)', () => {
     expect(reply(built, { ifNoneMatch: field })).toMatchObject({ status: 200, body: built.body })
   })
 
-  test('of any variant that the client can read is a 304, and that variant is the one confirmed', () => {
+  test('with any variant that the client can read gets a 304, which confirms that variant', () => {
     for (const [held, fields] of [
       [undefined, [undefined, 'br', 'gzip', 'br;q=0, gzip;q=0', '*', 'identity']],
       ['br', [undefined, 'br', '*', 'gzip;q=0.5, br']],
@@ -293,7 +293,7 @@ describe('If-None-Match (RFC 9110, 13.1.2)', () => {
       }
   })
 
-  test('of a variant that the client cannot read is not confirmed, so that no cache gives it to that client', () => {
+  test('with a variant that the client cannot read gets no 304, so that no cache gives it to that client', () => {
     for (const [held, acceptEncoding] of [
       ['br', 'identity'],
       ['br', 'gzip'],
@@ -304,16 +304,16 @@ describe('If-None-Match (RFC 9110, 13.1.2)', () => {
       expect(reply(built, { ifNoneMatch: etagOf(built, held), acceptEncoding }).status).toBe(200)
   })
 
-  test('of a variant that is gone from memory is a 304 still', () => {
+  test('with a variant evicted from memory still gets a 304', () => {
     expect(reply(big, { ifNoneMatch: etagOf(built, 'br') }).status).toBe(304)
   })
 
-  test('of several variants confirms the one that would be sent', () => {
+  test('with several variants confirms the one that would be sent', () => {
     const ifNoneMatch = [etagOf(built), etagOf(built, 'br'), etagOf(built, 'gzip')].join(', ')
     expect(reply(built, { ifNoneMatch, acceptEncoding: 'gzip' }).headers.ETag).toBe(etagOf(built, 'gzip'))
   })
 
-  test('of a POST is never a 304', () => {
+  test('on a POST never gets a 304', () => {
     for (const field of ['*', etag]) expect(status(field, { method: 'POST' })).toBe(200)
   })
 })
@@ -321,7 +321,7 @@ describe('If-None-Match (RFC 9110, 13.1.2)', () => {
 describe('a 304 (RFC 9110, 15.4.5)', () => {
   const { headers, body } = reply(built, { ifNoneMatch: '*', acceptEncoding: 'br' })
 
-  test('has every header a 200 would have that updates what the client holds', () => {
+  test("has every header of a 200 that updates the client's copy", () => {
     expect(headers).toEqual({
       ETag: etagOf(built, 'br'),
       'Cache-Control': 'max-age=0, must-revalidate',
@@ -331,7 +331,7 @@ describe('a 304 (RFC 9110, 15.4.5)', () => {
     })
   })
 
-  test('has no body, and none of the headers of one', () => {
+  test('has no body, and no header of a body', () => {
     expect(body).toHaveLength(0)
     for (const name of ['Content-Length', 'Content-Type', 'Content-Encoding']) expect(headers).not.toHaveProperty(name)
   })
@@ -346,7 +346,7 @@ const parsed = (body: Buffer) => JSON.parse(body.toString()) as Record<string, u
 describe('a row that does not exist', () => {
   const none: Entry = { ...small, body: Buffer.alloc(0), rows: 0 }
 
-  test('is a 404 nobody may keep, and says how it was found', () => {
+  test('is a 404 that no cache may store, with a Cache-Status', () => {
     const { status, headers, body } = reply(none, {}, 'row')
     expect(status).toBe(404)
     expect(headers).toMatchObject({
@@ -358,20 +358,20 @@ describe('a row that does not exist', () => {
     expect(parsed(body)).toMatchObject({ status: 404 })
   })
 
-  test('has no validator, and no condition makes a 304 of it', () => {
+  test('has no validator, and never becomes a 304', () => {
     const { status, headers } = reply(none, { ifNoneMatch: '*' }, 'row')
     expect(status).toBe(404)
     expect(headers).not.toHaveProperty('ETag')
   })
 
-  test('is not what a row that exists is', () => {
+  test('differs from a row that exists', () => {
     expect(reply(small, {}, 'row').status).toBe(200)
   })
 })
 
 describe('a problem (RFC 9457)', () => {
   test.each(Object.keys(problems) as ProblemCode[])(
-    '%s has its type, title, status and detail, and is kept by nobody',
+    '%s has its type, title, status and detail, and must not be stored',
     (code) => {
       const { status, headers, body } = problemReply(new Problem(code, 'This went wrong.'))
       expect(status).toBe(problems[code])
@@ -391,20 +391,20 @@ describe('a problem (RFC 9457)', () => {
 
   test('of parameters names each of them', () => {
     const faults = [
-      { parameter: 'county', detail: 'is missing' },
-      { parameter: 'ages', detail: 'has an item that is not a whole number: "é"' },
+      { parameter: 'county', detail: 'is required' },
+      { parameter: 'ages', detail: 'has an invalid item: it must be a whole number, not "é"' },
     ]
     const { body, headers } = problemReply(new Problem('bad-parameters', 'Two.', { faults }))
     expect(parsed(body)).toMatchObject({ status: 400, errors: faults })
     expect(headers['Content-Length']).toBe(String(body.length))
   })
 
-  test('says nothing of its cause', () => {
+  test('does not reveal its cause', () => {
     const problem = new Problem('origin-failed', 'No.', { cause: new Error('password authentication failed for app') })
     expect(problemReply(problem).body.toString()).not.toContain('password')
   })
 
-  test('may have further headers', () => {
+  test('may have additional headers', () => {
     expect(problemReply(new Problem('origin-unavailable', 'No.'), { 'Retry-After': '2' }).headers).toMatchObject({
       'Retry-After': '2',
       'Cache-Control': 'no-store',

@@ -49,36 +49,36 @@ function params(query: string, of = route) {
   return read.params
 }
 const keyOf = (query: string, of = route) => of.key(params(query, of))
-/** A route of one's own, with the parameters that matter. */
+/** A route of its own, with the parameters under test. */
 const routeWith = (parameters: Declared, tags: string[] = [], name = 'own') =>
   compileRoute({ ...search, name, parameters, tags })
 
 describe('parameters', () => {
-  test('that were not given have their default, and are in the order they are declared', () => {
+  test('that are not given have their default; all are in the order of declaration', () => {
     const values = params('limit=10&ages=34,5&county=51059')
     expect(values).toEqual({ county: '51059', ages: [5, 34], ids: null, metal: null, limit: 10 })
     expect(Object.keys(values)).toEqual(['county', 'ages', 'ids', 'metal', 'limit'])
   })
 
-  test('that do not fit are all told, each by its name', () => {
+  test('that do not fit are all reported, each by its name', () => {
     const read = ask('ages=5,x&limit=201&metal=Brass&ids=%ff')
     const names = 'faults' in read ? read.faults.map(({ parameter }) => parameter) : []
     expect(names).toEqual(['county', 'ages', 'ids', 'metal', 'limit'])
-    expect(read).toMatchObject({ faults: [{ parameter: 'county', detail: 'is missing' }, {}, {}, {}, {}] })
+    expect(read).toMatchObject({ faults: [{ parameter: 'county', detail: 'is required' }, {}, {}, {}, {}] })
   })
 
   test.each(['county=51059&county=51059', 'county=51059&%63ounty=51001', 'county&county=51059'])(
-    'a repeated one is refused by name: %s',
+    'a repeated one is rejected by name: %s',
     (query) => {
-      expect(ask(`${query}&ages=5`)).toEqual({ faults: [{ parameter: 'county', detail: 'is given more than once' }] })
+      expect(ask(`${query}&ages=5`)).toEqual({ faults: [{ parameter: 'county', detail: 'must be given only once' }] })
     },
   )
 
-  test('repeated, of a name that is not declared, are ignored', () => {
+  test('that are undeclared and repeated are ignored', () => {
     expect(params('x=1&x=2&county=51059&ages=5')).toEqual(params('county=51059&ages=5'))
   })
 
-  test('with an undecodable value are refused where declared and ignored where not', () => {
+  test('with an undecodable value are rejected if declared, ignored if not', () => {
     expect(ask('county=%ff&ages=5')).toMatchObject({ faults: [{ parameter: 'county' }] })
     expect(keyOf('x=%ff&%zz=1&%&county=51059&ages=5')).toBe(keyOf('county=51059&ages=5'))
   })
@@ -93,30 +93,30 @@ describe('parameters', () => {
   })
 
   test('with brackets, as some frameworks spell lists, are other parameters', () => {
-    expect(ask('county=51059&ages[]=5')).toEqual({ faults: [{ parameter: 'ages', detail: 'is missing' }] })
+    expect(ask('county=51059&ages[]=5')).toEqual({ faults: [{ parameter: 'ages', detail: 'is required' }] })
   })
 
-  test('given with the value of their default make no other key', () => {
+  test('with the value of their default give the same key', () => {
     expect(keyOf('county=51059&ages=5&limit=10')).toBe(keyOf('county=51059&ages=5'))
   })
 
-  test('in any order make no other key', () => {
+  test('in any order give the same key', () => {
     expect(keyOf('limit=7&ages=5&county=51059')).toBe(keyOf('county=51059&ages=5&limit=7'))
   })
 
-  test('in any spelling of the same characters make no other key', () => {
+  test('in any spelling of the same characters give the same key', () => {
     expect(keyOf('%63ounty=%35%31059&ages=34%2C5')).toBe(keyOf('county=51059&ages=34,5'))
   })
 
-  test('that are lists of ages or ids make no other key in another order', () => {
+  test('that are lists of ages or ids give the same key in another order', () => {
     expect(keyOf('county=51059&ages=34,32,5&ids=B,A')).toBe(keyOf('county=51059&ages=5,34,32&ids=A,B,A'))
   })
 
-  test('with twins are not those with one child', () => {
+  test('with a repeated age differ from those with one', () => {
     expect(keyOf('county=51059&ages=5,5')).not.toBe(keyOf('county=51059&ages=5'))
   })
 
-  test('of every name reach the values and the key, also one that objects have already', () => {
+  test('of every name reach the values and the key, even names that every object has', () => {
     const odd = routeWith(
       Object.fromEntries([
         ['constructor', text],
@@ -190,7 +190,7 @@ describe('tags', () => {
     ])
   })
 
-  test('of a parameter that was not given are none', () => {
+  test('of a parameter that is not given are omitted', () => {
     expect(route.tags(params('county=51059&ages=5'))).toEqual(['route:plan-search', 'county:51059'])
   })
 
@@ -203,7 +203,7 @@ describe('tags', () => {
     ])
   })
 
-  test('hold 0 and the empty string for what they are', () => {
+  test('contain 0 and the empty string as values', () => {
     expect(tagsOf({ a: whole, b: text }, ['a:{a}', 'b:{b}'], { a: 0, b: '' }).slice(1)).toEqual(['a:0', 'b:'])
   })
 
@@ -211,7 +211,7 @@ describe('tags', () => {
     expect(tagsOf({}, ['prices'], {})).toEqual(['route:own', 'prices'])
   })
 
-  test('name the tables the database has named', () => {
+  test('name the tables that the database reported', () => {
     expect({ ...route, tables: ['plans', 'rates'] }.tags(params('county=51059&ages=5'))).toEqual([
       'route:plan-search',
       'table:plans',
@@ -224,7 +224,7 @@ describe('tags', () => {
     expect(tagsOf({ a: text }, ['a:{a}:z'], { a: value })).toEqual(['route:own', `a:${value}:z`])
   })
 
-  test('hold a value that looks like a placeholder as it is', () => {
+  test('contain a value that looks like a placeholder unchanged', () => {
     expect(tagsOf({ a: text, b: text }, ['{a}:{b}'], { a: '{b}', b: 'x' })).toEqual(['route:own', '{b}:x'])
   })
 })
@@ -265,12 +265,12 @@ describe('the version of a route', () => {
     expect(keyOf('county=51059&ages=5', other)).not.toBe(keyOf('county=51059&ages=5'))
   })
 
-  test('tells a parameter from a string that looks like one', () => {
+  test('distinguishes a parameter from a string that looks like one', () => {
     expect(versionOf({ sql: "select ':county', :county" })).not.toBe(versionOf({ sql: "select :county, ':county'" }))
   })
 })
 
-test('GET answers HEAD too; POST is taken where it is said', () => {
+test('GET includes HEAD; POST is allowed if configured', () => {
   expect(route.methods.toSorted()).toEqual(['GET', 'HEAD', 'POST'])
   expect(compileRoute({ ...search, methods: ['GET'] }).methods).toEqual(['GET', 'HEAD'])
   expect(compileRoute({ ...search, methods: ['POST'] }).methods).toEqual(['POST'])
@@ -297,7 +297,7 @@ describe('a path', () => {
     return found && [found.route.name, Object.fromEntries(found.given)]
   }
 
-  test('finds its route, with what stands in place of its parameters', () => {
+  test('finds its route, with the values of its parameters', () => {
     expect(find('/api/states')).toEqual(['states', {}])
     expect(find('/api/counties/51059')).toEqual(['county', { fips: ['51059'] }])
     expect(find('/api/plans/A1/rates/40')).toEqual(['rates', { id: ['A1'], age: ['40'] }])
@@ -308,13 +308,13 @@ describe('a path', () => {
     expect(find('/api/counties/by/zip/22003')).toEqual(['by-zip', { zip: ['22003'] }])
   })
 
-  test('that begins like a literal one may still be one with parameters', () => {
+  test('that begins like a literal one may still match one with parameters', () => {
     expect(find('/api/counties/by')).toEqual(['county', { fips: ['by'] }])
     expect(find('/api/counties/by/benchmark')).toEqual(['benchmark', { fips: ['by'] }])
     expect(find('/api/plans/search/rates/40')).toEqual(['rates', { id: ['search'], age: ['40'] }])
   })
 
-  test('that leaves the literal way late has the values of the way it ends on', () => {
+  test('that leaves a literal branch late has the values of its final branch', () => {
     const both = ['/a/b/:x/c', '/a/:y/:z/d'].map((path) => {
       const parameters = Object.fromEntries([...path.matchAll(/:(\w)/g)].map(([, parameter]) => [parameter, text]))
       return compileRoute({ ...search, name: path, path, parameters, tags: [] })
@@ -322,7 +322,7 @@ describe('a path', () => {
     expect(Object.fromEntries(routeTable(both).find('/a/b/1/d')?.given ?? [])).toEqual({ y: ['b'], z: ['1'] })
   })
 
-  test('is decoded where a parameter stands, once', () => {
+  test('is decoded once, in place of a parameter', () => {
     expect(find('/api/counties/a+b%20c%2541')).toEqual(['county', { fips: ['a+b c%41'] }])
   })
 
@@ -382,9 +382,9 @@ describe('a path', () => {
     expect(find(path)).toBeUndefined()
   })
 
-  // Node's HTTP parser lets a target through that begins with an asterisk.
+  // Node's HTTP parser accepts a target that begins with an asterisk.
   test.each(['*/api/states', 'x/api/states', 'http:/api/states', 'http://host/api/states'])(
-    'that does not begin with its slash is no path of a route: %s',
+    'without a leading slash matches no route: %s',
     (path) => {
       expect(find(path)).toBeUndefined()
     },
@@ -396,11 +396,11 @@ describe('a path', () => {
     expect(find('/%61pi/plans/search')).toBeUndefined()
   })
 
-  test('with a parameter that cannot be decoded finds the route, which refuses it by name', () => {
+  test('with an undecodable parameter finds the route, which rejects it by name', () => {
     const found = table.find('/api/counties/%ff')
     expect(found?.route.name).toBe('county')
     expect(found?.route.read(found.given)).toEqual({
-      faults: [{ parameter: 'fips', detail: 'is not percent-encoded UTF-8' }],
+      faults: [{ parameter: 'fips', detail: 'is not valid percent-encoded UTF-8' }],
     })
   })
 
@@ -421,17 +421,17 @@ describe('a path', () => {
     }
   })
 
-  test('is no place for names every object has', () => {
+  test('does not match names that every object has', () => {
     for (const name of ['constructor', '__proto__', 'toString']) expect(find(`/${name}`)).toBeUndefined()
     expect(find('/api/counties/__proto__')).toEqual(['county', { fips: ['__proto__'] }])
   })
 
-  test('of very many segments is no route, and is told so', () => {
+  test('of very many segments matches no route', () => {
     expect(find('/api/counties'.repeat(5000))).toBeUndefined()
     expect(find('/'.repeat(16_000))).toBeUndefined()
   })
 
-  test('property: a found path is its route path with its own values in it', () => {
+  test("property: a matched path is its route's path with its own values in it", () => {
     const segment = fc.oneof(
       fc.constantFrom(
         'api',
@@ -473,14 +473,14 @@ describe('a path', () => {
   })
 })
 
-test('a described route has the tags by which a purge can name its answers: tables, and what its templates begin with', () => {
+test('a route description has the tags for purges: tables, and the constant beginnings of its templates', () => {
   const route = compileRoute({ ...search, tags: ['county:{county}', 'plan:{ids}', 'season'] })
   const described = describeRoute({ ...route, tables: ['plans', 'public."Rates"'] })
   expect(described.purgeTags).toEqual(['table:plans', 'table:public."Rates"', 'county:', 'plan:', 'season'])
 })
 
-describe('a route as people look at it', () => {
-  test('has all that its configuration and the database say, and nothing else', () => {
+describe('a route description', () => {
+  test('has all facts of its configuration and of the database, and nothing else', () => {
     const tables = ['plans']
     expect(JSON.parse(JSON.stringify(describeRoute({ ...route, tables })))).toEqual({
       name: 'plan-search',
@@ -502,7 +502,7 @@ describe('a route as people look at it', () => {
     })
   })
 
-  test('has its rows as the rules they make, and its SQL without what ends it', () => {
+  test('has its rows as rules, and its SQL without the final semicolon', () => {
     const told = compileRoute({ ...search, rows: { plans: { plan_id: 'ids' } }, sql: `${search.sql};\n` })
     expect(describeRoute(told)).toMatchObject({
       rows: { plans: { column: 'plan_id', parameter: 'ids', holds: 'texts' } },
@@ -510,7 +510,7 @@ describe('a route as people look at it', () => {
     })
   })
 
-  test('has rules that hold what the type of their parameter says, or of its items', () => {
+  test('has rules with the type of their parameter, or of its items', () => {
     const parameters = { ...search.parameters, metals: { ...ids, items: search.parameters.metal } } as Declared
     const rows = { a: { x: 'county' }, b: { x: 'ages' }, c: { x: 'limit' }, d: { x: 'metals' } }
     const told = compileRoute({ ...search, parameters, rows })
@@ -521,7 +521,7 @@ describe('a route as people look at it', () => {
     ])
   })
 
-  test('has an option that is added to the schema, and is another route when that changes', () => {
+  test('includes an option that is added to the schema, and differs when that changes', () => {
     const withOption = (priority: number) => {
       const config = { ...search, priority }
       return compileRoute(config)
@@ -550,15 +550,15 @@ describe('routes that changed', () => {
     ['tables', {}, { tables: ['plans'] }],
     ['functions', {}, { functions: ['f(integer)'] }],
     ['being closed', {}, { closed: 'private' }],
-  ])('are told by their %s', (_what, options, seen) => {
+  ])('are recognized by their %s', (_what, options, seen) => {
     expect(changed(options, seen)).toEqual(['plan-search'])
   })
 
-  test('are not those whose SQL is only ended otherwise', () => {
+  test('do not include those whose SQL differs in its end only', () => {
     expect(changed({ sql: `${search.sql};\n` })).toEqual([])
   })
 
-  test('are also those that are new, or gone', () => {
+  test('include new and removed ones', () => {
     const none = routeTable([])
     expect(changedRoutes(none, routeTable([route]))).toEqual(['plan-search'])
     expect(changedRoutes(routeTable([route]), none)).toEqual(['plan-search'])

@@ -7,9 +7,7 @@ import { prepare } from '../proxy/http/routes/prepare.ts'
 import { PostgresOrigin } from '../proxy/origin/postgres.ts'
 import { newDatabase } from './changes.ts'
 
-/*
- * Whether a route reads no other rows than it says, by PostgreSQL's own plans.
- */
+/* The checks of row rules against real plans of PostgreSQL. */
 
 let database: Awaited<ReturnType<typeof newDatabase>>
 beforeAll(async () => {
@@ -28,7 +26,7 @@ afterAll(() => database.drop())
 
 const shipped = () => readConfig(new URL('../config/onramp.yaml', import.meta.url).pathname, {})
 
-/** What the database says of one route: its faults, or its warnings. */
+/** The faults, or else the warnings, for one route. */
 async function said(sql: string, rows: Record<string, Record<string, string>>, url = database.url): Promise<string> {
   const origin = new PostgresOrigin(
     { url, connections: 1, statementTimeoutMs: 10_000, maxRows: 10, maxBytes: 1000 },
@@ -65,20 +63,20 @@ test.each([
   ['by one of a list', 'select * from plans where id = any (:ids::text[])', { plans: { id: 'ids' } }],
   ['among other conditions', 'select * from plans where id = :id::text and (n = 1 or n = 2)', { plans: { id: 'id' } }],
   [
-    'by what another table is joined by',
+    'by the join column of another table',
     'select 1 from parts join plans using (id) where parts.id = :id::text',
     { plans: { id: 'id' }, parts: { id: 'id' } },
   ],
   ['through a view', 'select * from seen where id = :id::text', { plans: { id: 'id' } }],
   ['in every partition', 'select * from parts where id = :id::text', { parts: { id: 'id' } }],
-])('what reads no other rows is taken without a word: %s', async (_how, sql, rows) => {
+])('a statement that reads no other rows is accepted without a warning: %s', async (_how, sql, rows) => {
   expect(await said(sql, rows as never)).toBe('')
 })
 
 test.each([
   ['other rows too', 'select * from plans where id = :id::text or n = 1', { plans: { id: 'id' } }],
   [
-    'all where it is not given',
+    'all rows if the parameter is not given',
     'select * from plans where :id::text is null or id = :id::text',
     { plans: { id: 'id' } },
   ],
@@ -88,9 +86,9 @@ test.each([
     { plans: { id: 'id' } },
   ],
   ['a part of the value', 'select * from plans where id = left(:id::text, 1)', { plans: { id: 'id' } }],
-])('what reads %s is warned of', async (_what, sql, rows) => {
+])('a statement that reads %s gets a warning', async (_what, sql, rows) => {
   expect(await said(sql, rows)).toMatch(
-    /^Route one: rows says that of plans only rows matter whose id is :id, but the plan reads it otherwise/,
+    /^Route one: rows says that only rows of plans with id = :id matter, but the plan does not show it/,
   )
 })
 
@@ -105,49 +103,49 @@ test.each([
     'a column that is not there',
     'select * from plans where id = :id::text',
     { plans: { ids: 'id' } },
-    'rows names ids, which plans does not have.',
+    'rows names the column ids, which plans does not have.',
   ],
   [
     'char(n)',
     'select * from plans where short = :id',
     { plans: { short: 'id' } },
-    'it is character, the parameter holds texts.',
+    'its type is character, but the parameter holds texts.',
   ],
   [
     'uuid',
     'select * from plans where u = :id::text::uuid',
     { plans: { u: 'id' } },
-    'it is uuid, the parameter holds texts.',
+    'its type is uuid, but the parameter holds texts.',
   ],
   [
     'numeric',
     'select * from plans where price = :n::int',
     { plans: { price: 'n' } },
-    'it is numeric, the parameter holds integers.',
+    'its type is numeric, but the parameter holds integers.',
   ],
   [
     'whole numbers by texts',
     'select * from plans where n = :id::text::int',
     { plans: { n: 'id' } },
-    'it is integer, the parameter holds texts.',
+    'its type is integer, but the parameter holds texts.',
   ],
   [
     'texts by whole numbers',
     'select * from plans where id = :n::int::text',
     { plans: { id: 'n' } },
-    'it is text, the parameter holds integers.',
+    'its type is text, but the parameter holds integers.',
   ],
   [
     'a collation',
     'select * from plans where word = :id::text',
     { plans: { word: 'id' } },
-    'it is text that takes different texts for equal',
+    'its type is text with a nondeterministic collation',
   ],
-])('%s is refused', async (_what, sql, rows, sentence) => {
+])('%s is rejected', async (_what, sql, rows, sentence) => {
   expect(await said(sql, rows as never)).toContain(sentence)
 })
 
-test('what the shipped routes say of rows is true, as far as the plans show', async () => {
+test('the row rules of the shipped routes hold, as far as the plans show', async () => {
   const config = shipped()
   expect(config.routes.filter(({ rows }) => Object.keys(rows).length > 0).length).toBeGreaterThan(1)
   const { connections, maxRows, maxBytes } = config.postgres
@@ -160,7 +158,7 @@ test('what the shipped routes say of rows is true, as far as the plans show', as
   await origin.close()
 })
 
-test('equal values are equal texts: what is refused is not a whim', async () => {
+test('the rejected types have equal values with different texts', async () => {
   const client = new pg.Client({ connectionString: database.url })
   await client.connect()
   const { rows } = await client.query(

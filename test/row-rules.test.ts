@@ -18,7 +18,7 @@ describe('a condition is cut at the ANDs outside of parentheses, strings and nam
   ])('%s', (condition, parts) => expect(conjuncts(condition)).toEqual(parts))
 })
 
-describe('every row a scan reads has the value of the parameter', () => {
+describe('a condition that binds every row to the parameter', () => {
   const node = (more: PlanNode): PlanNode => ({ 'Relation Name': 'plans', Schema: 'public', Alias: 'p', ...more })
   const texts = { column: 'id', parameter: 'id', holds: 'texts' } as const
   const whole = { ...texts, holds: 'integers' } as const
@@ -38,15 +38,15 @@ describe('every row a scan reads has the value of the parameter', () => {
     ['of a parameter whose number begins with it', { Filter: '(p.id = $21)' }],
     ['of another column', { Filter: '(p.ids = $2)' }],
     ['of another table', { Filter: '(q.id = $2)' }],
-    ['of what is made of the parameter', { Filter: '(p.id = lower($2))' }],
-    ['of what is made of the column', { Filter: '(lower(p.id) = $2)' }],
+    ['of a function of the parameter', { Filter: '(p.id = lower($2))' }],
+    ['of a function of the column', { Filter: '(lower(p.id) = $2)' }],
     ['cut to a length', { Filter: '((p.id)::text = (($2)::character varying(3))::text)' }],
-    ['made a number', { Filter: '(p.id = ($2)::integer)' }],
+    ['cast to a number', { Filter: '(p.id = ($2)::integer)' }],
     ['in another order', { Filter: '(p.id >= $2)' }],
     ['negated', { Filter: '(NOT (p.id = $2))' }],
     ['of all items', { Filter: '(p.id = ALL ($2))' }],
-  ])('twin: %s, is not', (_how, more) => expect(isBound(node(more), texts, 2)).toBe(false))
-  test('of whole numbers of any size', () => {
+  ])('twin: %s, does not bind', (_how, more) => expect(isBound(node(more), texts, 2)).toBe(false))
+  test('for integers of any size', () => {
     expect(isBound(node({ Filter: '(p.id = ($2)::bigint)' }), whole, 2)).toBe(true)
     expect(isBound(node({ Filter: '(p.id = ($2)::text)' }), whole, 2)).toBe(false)
   })
@@ -81,8 +81,8 @@ const route = {
   tables: ['plans', 'benefits', 'issuers'],
 }
 
-describe('an entry of which only some rows matter', () => {
-  test("has their tags instead of the table's, one for each item of a list", () => {
+describe('an entry of a route with row rules', () => {
+  test("has row tags instead of the table's, one for each item of a list", () => {
     expect(route.tags({ id: 7, ids: ['a', 'ü='] })).toEqual([
       'route:plan',
       'rows:plans',
@@ -93,11 +93,11 @@ describe('an entry of which only some rows matter', () => {
       'table:issuers',
     ])
   })
-  test("has the table's where the parameter is not given: then any row may matter", () => {
+  test("has the table's tag if the parameter is not given: then any row may matter", () => {
     expect(route.tags({ id: null, ids: ['a'] })).toContain('table:plans')
     expect(route.tags({ id: null, ids: ['a'] })).not.toContain('rows:plans')
   })
-  test('is meant by a purge of the table', () => {
+  test('is invalidated by a purge of the table', () => {
     const table = routeTable([route])
     expect(followedObjects(table).tables).toEqual([
       { table: 'plans', columns: ['plan_id'] },
@@ -110,7 +110,7 @@ describe('an entry of which only some rows matter', () => {
       'table:issuers',
     ])
   })
-  test('has another key once its rows are told otherwise: entries kept under the old tags would not be invalidated', () => {
+  test('has another key once its row rules change: entries with the old tags would not be invalidated', () => {
     const other = compileRoute({
       ...({
         name: 'plan',

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { Scheduler } from '../proxy/overload/scheduler.ts'
 import { ManualClock, settled } from './support.ts'
 
-/** Work that takes as long as the test says, and turns that come when it says. */
+/** Work of a duration, and turns at a time, that the test decides. */
 function setup() {
   const clock = new ManualClock()
   const turns: (() => void)[] = []
@@ -17,7 +17,7 @@ function setup() {
     if (scheduler.mayBegin(now)) begin()
     else scheduler.wait(now, begin)
   }
-  /** What began in the next turn, or since the last one. */
+  /** The work that began in the next turn, or since the last one. */
   const turn = async () => {
     for (const run of turns.splice(0)) run()
     await settled()
@@ -27,7 +27,7 @@ function setup() {
 }
 
 describe('scheduler', () => {
-  test('begin at once what comes within ten milliseconds of the last turn; the rest in the next one', async () => {
+  test('begins work at once within 10 ms of the last turn, and other work in the next turn', async () => {
     const { come, turn, begun } = setup()
     come('first')
     expect([begun, await turn()]).toEqual([[], ['first']])
@@ -36,7 +36,7 @@ describe('scheduler', () => {
     expect(await turn()).toEqual(['d'])
   })
 
-  test('keep the order of coming: who comes while others wait, waits behind them', async () => {
+  test('keeps the order of arrival: new work waits behind waiting work', async () => {
     const { come, turn } = setup()
     for (let i = 0; i < 8; i += 1) come(String(i), 2)
     expect(await turn()).toEqual(['0', '1', '2', '3', '4'])
@@ -44,13 +44,13 @@ describe('scheduler', () => {
     expect(await turn()).toEqual(['5', '6', '7', 'late'])
   })
 
-  test('begin at least one a turn, however long it takes', async () => {
+  test('begins at least one piece of work per turn, however long it takes', async () => {
     const { come, turn } = setup()
     for (const name of ['a', 'b']) come(name, 1000)
     expect([await turn(), await turn(), await turn()]).toEqual([['a'], ['b'], []])
   })
 
-  test('ask for a turn only while something waits, and once', async () => {
+  test('requests a turn only while work waits, and only once', async () => {
     const { come, turn, turns } = setup()
     expect(turns).toEqual([])
     for (const name of ['a', 'b', 'c']) come(name, 5)
@@ -62,7 +62,7 @@ describe('scheduler', () => {
     expect(turns).toHaveLength(0)
   })
 
-  test('say how long the next one has waited', async () => {
+  test('reports how long the first waiting request has waited', async () => {
     const { clock, scheduler, come, turn } = setup()
     expect(scheduler.waitedMs).toBe(0)
     come('a', 10)
@@ -76,7 +76,7 @@ describe('scheduler', () => {
     expect(scheduler.waitedMs).toBe(0)
   })
 
-  test('what has begun goes on at once where there is time left, else in its turn', async () => {
+  test('lets begun work continue at once within the time slice, otherwise in its turn', async () => {
     const { scheduler, come, turn, begun } = setup()
     const goOn = (name: string) => scheduler.turn()?.then(() => begun.push(name))
     come('a', 9)
@@ -90,14 +90,14 @@ describe('scheduler', () => {
     await Promise.all([first, second])
   })
 
-  test('count what comes of something within its slice', async () => {
+  test('counts continuations within the slice of their work', async () => {
     const { clock, scheduler, come, turn } = setup()
     scheduler.wait(clock.now(), () => void Promise.resolve().then(() => clock.pass(10)))
     come('b')
     expect([await turn(), await turn()]).toEqual([[], ['b']])
   })
 
-  test('forget nobody of many thousands', async () => {
+  test('loses none of many thousands of waiting requests', async () => {
     const { come, turn } = setup()
     const all = Array.from({ length: 10_000 }, (_none, i) => String(i))
     for (const name of all) come(name, 0.015625)
@@ -107,7 +107,7 @@ describe('scheduler', () => {
   })
 })
 
-test('between two scheduler everything that is ready runs', async () => {
+test('everything ready runs between two turns of the scheduler', async () => {
   const clock = new ManualClock()
   const scheduler = new Scheduler(clock)
   const seen: string[] = []

@@ -19,8 +19,8 @@ import { gate } from './support.ts'
 import { content, digestOf, drained, startUpstream, type UpstreamServer } from './upstream-server.ts'
 
 /*
- * onramp ahead of a web tier, as it stands in production: browsers, bodies larger than memory, clients that mean harm, sockets,
- * certificates, and the end.
+ * onramp in front of an upstream, as in production: browsers, large bodies, malicious clients, sockets, certificates,
+ * shutdown.
  */
 
 const { folder, configuration, result, ready } = programs('sidecar')
@@ -33,7 +33,7 @@ beforeAll(async () => {
 })
 afterAll(() => upstream.stop())
 
-/** A configuration of two routes ahead of the upstream with `settings`, with `lines` of its own. */
+/** A configuration of two routes in front of the upstream, with `settings` and additional `lines`. */
 function ahead(name: string, lines: string, settings = `url: "${upstream.url}"`): string {
   return configuration(
     name,
@@ -56,7 +56,7 @@ interface Answered {
 
 type Options = Parameters<typeof httpsRequest>[1] & { content?: Iterable<Uint8Array> }
 
-/** Begins a request: over a connection of its own, unless an agent is given. */
+/** Starts a request, over a connection of its own unless an agent is given. */
 function begin(url: string, { content: _content, ...options }: Options = {}): ClientRequest {
   const isSecure = url.startsWith('https:')
   return (isSecure ? httpsRequest : httpRequest)(url, { agent: false, ...options })
@@ -101,7 +101,7 @@ describe('a browser', () => {
     await app.stop()
   })
 
-  /** Opens a page for somebody who has never been here, and notes whatever the browser complains about. */
+  /** Opens a page in a fresh browser context, and records all complaints of the browser. */
   async function open(path = '/'): Promise<{ tab: Tab; complaints: string[] }> {
     const tab = await (await browser.newContext()).newPage()
     tab.setDefaultTimeout(60_000)
@@ -114,7 +114,7 @@ describe('a browser', () => {
     return { tab, complaints }
   }
 
-  test('gets a page whole: its style applies, its image shows, its script runs, and nothing is complained about', async () => {
+  test('gets a complete page: style, image and script work, without complaints', async () => {
     const { tab, complaints } = await open()
     expect(await tab.evaluate('document.documentElement.dataset.state')).toBe('ready')
     expect(await tab.evaluate('getComputedStyle(document.querySelector("h1")).color')).toBe('rgb(1, 2, 3)')
@@ -122,12 +122,12 @@ describe('a browser', () => {
     expect(complaints).toEqual([])
   })
 
-  test('complains about a page that is not whole', async () => {
+  test('complains about an incomplete page', async () => {
     const { complaints } = await open('/careless')
     expect(complaints).toContain(`${app.url}/no-such.js 404`)
   })
 
-  test('logs in with a form: it is sent on with 303, and the next page knows it by a cookie that scripts cannot see', async () => {
+  test('logs in with a form: a 303 redirects it, and the next page knows it by an HttpOnly cookie', async () => {
     const { tab, complaints } = await open()
     await tab.fill('[name=name]', 'Zoë & Co')
     await tab.click('#login')
@@ -152,7 +152,7 @@ describe('a browser', () => {
     expect(complaints).toEqual([])
   })
 
-  test('reads a route from a page of the web tier: the same origin, and the cache answers the second time', async () => {
+  test('reads a route from a page of the upstream: same origin, and the cache answers the second time', async () => {
     const { tab, complaints } = await open()
     const path = '/api/plans/search?county=51059&ages=34,32,5&metal=Silver'
     const answers = (await tab.evaluate(`(async () => [await ask('${path}'), await ask('${path}')])()`)) as {
@@ -171,7 +171,7 @@ describe('a browser', () => {
     expect(complaints).toEqual([])
   })
 
-  test('talks over a WebSocket: short and long texts come back, and it closes cleanly', async () => {
+  test('uses a WebSocket: short and long texts come back, and it closes cleanly', async () => {
     const { tab, complaints } = await open()
     const said =
       await tab.evaluate(`echoes(['hello', 'ä'.repeat(300), 'x'.repeat(200000)]).then(({ received, ...end }) =>
@@ -188,13 +188,13 @@ describe('a browser', () => {
   })
 })
 
-/** The memory a process takes, in bytes. */
+/** The resident memory of a process, in bytes. */
 function residentOf({ child: { pid } }: Pick<Program, 'child'>): number {
   const [, kilobytes] = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) as unknown as string[]
   return Number(kilobytes) * 1024
 }
 
-/** Whether it waits for something to happen, and not for a processor. */
+/** Whether it sleeps, as opposed to waiting for a processor. */
 function isAsleep({ child: { pid } }: Pick<Program, 'child'>): boolean {
   return /^State:\s+S/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
 }
@@ -202,13 +202,13 @@ function isAsleep({ child: { pid } }: Pick<Program, 'child'>): boolean {
 describe('a body of 100 MB', () => {
   const framings = ['sized', 'chunked'] as const
   type Framing = (typeof framings)[number]
-  /** For a proxy that does not see to it itself: what it no longer holds is given up ten times a second. */
+  /** Collects garbage ten times a second, for a proxy that does not do so itself. */
   const collecting = { NODE_OPTIONS: '--expose-gc --import=data:text/javascript,setInterval(gc,100).unref()' }
   const maxGrowth = 30 * MiB
   const maxKept = 2 * MiB
   const expected = digestOf(content(large))
 
-  /** Calls `look` for every MiB that `step` is told of. */
+  /** Calls `look` for every MiB passed to `step`. */
   function eachMiB(look: () => void): (bytes: number) => void {
     let next = 0
     return (bytes) => {
@@ -244,7 +244,7 @@ describe('a body of 100 MB', () => {
     return { bytes: said.bytes, digest: said.digest }
   }
 
-  /** The most memory `program` takes while a body of `bytes` goes through it. */
+  /** The maximum memory of `program` while a body of `bytes` passes through it. */
   async function peak(program: Serving, way: typeof download, framing: Framing, bytes: number): Promise<number> {
     let most = 0
     const look = () => {
@@ -257,9 +257,9 @@ describe('a body of 100 MB', () => {
   }
 
   /**
-   * Sends a body from one end while the other reads nothing, until nothing more is taken and `program` has nothing to do; then
-   * reads it all. How much of it was kept by then, by `program` and by the one that does not read, and what memory `program` took. What
-   * waits in the operating system's queues is not counted: it lets them grow to as much as it has been told, which may be 100 MB.
+   * Sends a body while the receiver does not read, until no more is accepted and `program` is idle; then reads it all.
+   * Returns the bytes kept by then, by `program` and by the receiver, and the memory of `program`. Bytes in the
+   * operating system's queues are not counted: those may grow to their limit, which can be 100 MB.
    */
   async function stalled(program: Serving, sent: () => number, transfer: (reading: Promise<void>) => Promise<unknown>) {
     const reading = gate()
@@ -280,7 +280,7 @@ describe('a body of 100 MB', () => {
     return measured
   }
 
-  /** What the operating system has taken of all that was written to `socket`. */
+  /** The bytes written to `socket` that the operating system has accepted. */
   const taken = (socket: Socket | null | undefined) => (socket ? socket.bytesWritten - socket.writableLength : 0)
 
   function slowDownload(program: Serving) {
@@ -299,7 +299,7 @@ describe('a body of 100 MB', () => {
       async (reading) => {
         const request = begin(`${program.url}/slow-download`, { headers: { Connection: 'close' } })
         request.end()
-        // One that keeps bodies back begins its answer only when it has all of it.
+        // A buffering proxy begins its response only when it has the whole body.
         const answer = answerTo(request)
         await reading
         return digestOf(await answer)
@@ -346,8 +346,8 @@ describe('a body of 100 MB', () => {
 
     test.each([
       ['a client', slowDownload],
-      ['a web tier', slowUpload],
-    ])('waits for %s that does not read: little is taken ahead of it', async (_who, transfer) => {
+      ['an upstream', slowUpload],
+    ])('waits for %s that does not read, and buffers little', async (_who, transfer) => {
       const { keptBytes, resident } = await transfer(program)
       expect(keptBytes).toBeGreaterThan(0)
       expect(keptBytes).toBeLessThan(maxKept)
@@ -355,7 +355,7 @@ describe('a body of 100 MB', () => {
     })
   })
 
-  test('shows in all these measures where a proxy keeps bodies back', async () => {
+  test('twin: a buffering proxy fails all these measures', async () => {
     const program = await keeper()
     try {
       const before = residentOf(program)
@@ -368,7 +368,7 @@ describe('a body of 100 MB', () => {
     }
   })
 
-  /** A proxy that reads a body to its end before it sends it on, in both directions. */
+  /** A proxy that buffers whole bodies, in both directions. */
   async function keeper(): Promise<Serving> {
     const source = `
 import { createServer, request } from 'node:http'
@@ -387,7 +387,7 @@ createServer(async (incoming, response) => {
   }
 })
 
-/** The ends of all TCP connections of this machine: their ports, states and queues, by the operating system's own table. */
+/** The ends of all TCP connections of this machine: ports, states and queues, from the operating system's table. */
 function connections() {
   const [, ...lines] = readFileSync('/proc/net/tcp', 'utf8').trim().split('\n')
   return lines.map((line) => {
@@ -398,12 +398,12 @@ function connections() {
   })
 }
 
-/** How many connections to `port` are open, seen from the listener. */
+/** The number of open connections to `port`, from the listener's side. */
 function established(port: string): number {
   return connections().filter(({ localPort, isEstablished }) => isEstablished && localPort === port).length
 }
 
-/** How many bytes are on their way in connections to one of `ports`: written by one end, not read by the other. */
+/** The number of bytes in transit in connections to any of `ports`: written by one end, not read by the other. */
 function queued(ports: readonly string[]): number {
   return connections()
     .filter((end) => end.isEstablished && ports.some((port) => port === end.localPort || port === end.remotePort))
@@ -421,7 +421,7 @@ describe('under slow clients', () => {
     await ask(`${program.url}/api/numbers`)
   })
 
-  /** Asks what is cached and what is passed through, one after the other, until told to stop; what each took, in milliseconds. */
+  /** Requests cached and passed-through answers in turn until stopped. Returns each duration in milliseconds. */
   async function ordinary(url: string, isOver: () => boolean): Promise<{ took: number[]; failures: string[] }> {
     const agent = new Agent({ keepAlive: true, maxSockets: 1 })
     const [took, failures]: [number[], string[]] = [[], []]
@@ -441,11 +441,11 @@ describe('under slow clients', () => {
   }
 
   test.each([
-    ['headers that trickle', '/', ['-H', '-i', '1']],
-    ['content that stands still on its way to the web tier', '/upload', ['-B', '-s', '8192', '-i', '20']],
-    ['content that trickles for a route', '/api/word', ['-B', '-s', '8192', '-i', '1', '-f', 'application/json']],
+    ['trickling headers', '/', ['-H', '-i', '1']],
+    ['stalled content for the upstream', '/upload', ['-B', '-s', '8192', '-i', '20']],
+    ['trickling content for a route', '/api/word', ['-B', '-s', '8192', '-i', '1', '-f', 'application/json']],
     ['clients that do not read', '/download?bytes=4000000', ['-X', '-w', '512', '-y', '1024', '-n', '20', '-z', '32']],
-  ])('of %s, nobody else notices, and their connections are closed', async (_what, path, how) => {
+  ])('with %s, other clients are not affected, and the slow connections are closed', async (_what, path, how) => {
     const { port } = new URL(program.url)
     let isOver = false
     const clients = Array.from({ length: normalClients }, () => ordinary(program.url, () => isOver))
@@ -466,7 +466,7 @@ describe('under slow clients', () => {
     isOver = true
     const seen = await Promise.all(clients)
     attacker.kill('SIGKILL')
-    // It was onramp that closed them: the other side would have gone on.
+    // onramp closed them: the other side would have continued.
     expect(seconds).toBeLessThan(lastsSeconds - 5)
     expect(seen.flatMap(({ failures }) => failures)).toEqual([])
     expect(program.output().match(/^.*"status":500.*$/gm)).toBeNull()
@@ -476,7 +476,7 @@ describe('under slow clients', () => {
   })
 })
 
-/** A connection on which a test writes what it wants, and reads what comes. */
+/** A connection on which a test writes raw bytes, and reads the responses. */
 class Wire {
   readonly socket: Socket
   readonly closed: Promise<void>
@@ -490,7 +490,7 @@ class Wire {
     this.socket.on('data', (text) => {
       this.#received += text
     })
-    this.socket.on('error', () => {}) // a reset is an end like another
+    this.socket.on('error', () => {}) // a reset also ends it
     this.closed = new Promise((resolve) =>
       this.socket.on('close', () => {
         this.isClosed = true
@@ -508,7 +508,7 @@ class Wire {
     return this.answer()
   }
 
-  /** The next answer, interim ones too. */
+  /** The next response, informational ones included. */
   async answer(): Promise<RawAnswer> {
     for (;;) {
       const answer = firstAnswer(this.#received)
@@ -521,7 +521,7 @@ class Wire {
     }
   }
 
-  /** What has come and was not asked for. */
+  /** Unsolicited bytes received. */
   get rest(): string {
     return this.#received
   }
@@ -530,12 +530,12 @@ class Wire {
 interface RawAnswer {
   status: number
   head: string
-  /** As it is framed. */
+  /** The content, still framed. */
   body: string
   size: number
 }
 
-/** The first answer in `text`, if all of it is there. */
+/** The first response in `text`, if it is complete. */
 function firstAnswer(text: string): RawAnswer | undefined {
   const [all, head] = /^([\s\S]*?)\r\n\r\n/.exec(text) ?? []
   if (all === undefined || head === undefined) return undefined
@@ -573,7 +573,7 @@ describe('a limit', () => {
   const post = ['POST /api/plans/search HTTP/1.1', 'Host: x', 'Content-Type: application/json']
   const search = '{"county":"51059","ages":[30]}'
 
-  test('maxConnections: one more is closed at once, those there are served, and one that ends makes room', async () => {
+  test('maxConnections: one more is closed at once, open ones are served, and one that ends makes room', async () => {
     await limited({ maxConnections: 3 })
     const three = [dial(), dial(), dial()]
     for (const wire of three) expect((await wire.get('/api/states')).status).toBe(200)
@@ -597,7 +597,7 @@ describe('a limit', () => {
   })
 
   test.each(['/api/states', '/style.css'])(
-    'maxRequests: the last answer says that the connection ends, and another one works (%s)',
+    'maxRequests: the last answer announces the end of the connection, and a new one works (%s)',
     async (path) => {
       await limited({ maxRequests: 3 })
       const wire = dial()
@@ -609,7 +609,7 @@ describe('a limit', () => {
     },
   )
 
-  test('keepAliveTimeout: a connection that asks nothing more is closed, one that asks again is not', async () => {
+  test('keepAliveTimeout: an idle connection is closed, a reused one is not', async () => {
     await limited({ keepAliveTimeout: 3000 })
     const [idle, busy] = [dial(), dial()]
     await Promise.all([idle.get('/style.css'), busy.get('/api/states')])
@@ -629,7 +629,7 @@ describe('a limit', () => {
     expect(took).toBeLessThan(20_000)
   })
 
-  test('headerTimeout: a header section that does not come to its end is a 408, and the connection ends', async () => {
+  test('headerTimeout: an incomplete header section is a 408, and the connection ends', async () => {
     await limited({ headerTimeout: 500 })
     const wire = dial()
     wire.send('GET /style.css HTTP/1.1', 'Host: x', 'X-More: ')
@@ -640,7 +640,7 @@ describe('a limit', () => {
     await wire.closed
   })
 
-  test('headerTimeout: content for a route that does not come to its end is a 408; for the web tier it may take its time', async () => {
+  test('headerTimeout: incomplete content for a route is a 408; content for the upstream may take longer', async () => {
     await limited({ headerTimeout: 500 })
     const [forRoute, forTier] = [dial(), dial()]
     forRoute.send(...post, 'Content-Length: 1000', '', search)
@@ -660,7 +660,7 @@ describe('a limit', () => {
     expect([answer.status, answer.body]).toEqual([200, expect.stringContaining('"bytes":1000,')])
   })
 
-  test('maxBody: more content for a route than it takes is a 413, sized or chunked, and without a 100 where one is awaited', async () => {
+  test('maxBody: content above the limit is a 413, sized or chunked, and gets no 100', async () => {
     await limited({})
     const size = 64 * 1024
     const sized = dial()
@@ -674,7 +674,7 @@ describe('a limit', () => {
     expect((await waiting.answer()).status).toBe(413)
   })
 
-  test('maxBody: content that it takes is told to come, and answered', async () => {
+  test('maxBody: content within the limit gets a 100, and an answer', async () => {
     await limited({})
     const wire = dial()
     wire.send(...post, `Content-Length: ${search.length}`, 'Expect: 100-continue', '', '')
@@ -703,7 +703,7 @@ routes:
     )
   }
 
-  test('serves clients, and another one serves the admin; both files are gone at the end', async () => {
+  test('serves clients, and another one the admin listener; both files are removed at the end', async () => {
     const program = await ready(['--config', onSockets()])
     expect([program.url, program.adminUrl]).toEqual([`unix:${publicSocket}`, `unix:${adminSocket}`])
     expect((await inside(publicSocket, '/api/numbers')).headers['cache-status']).toContain('stored')
@@ -716,7 +716,7 @@ routes:
     expect([existsSync(publicSocket), existsSync(adminSocket)]).toEqual([false, false])
   })
 
-  test('left behind by a process that was killed is taken over', async () => {
+  test('of a killed process is taken over', async () => {
     const killed = await ready(['--config', onSockets()])
     killed.child.kill('SIGKILL')
     await killed.ended
@@ -726,17 +726,17 @@ routes:
     expect((await inside(adminSocket, '/ready')).status).toBe(200)
   })
 
-  test('that another process serves is refused in a sentence, with code 1, and left to it', async () => {
+  test('that another process serves is rejected in a sentence, with code 1, and not touched', async () => {
     await ready(['--config', onSockets()])
     const { code, errors } = await result(['--config', onSockets()])
     expect([code, errors]).toEqual([
       1,
-      `onramp cannot listen on unix:${publicSocket}: it is in use. Another process serves it.\n`,
+      `onramp cannot listen on unix:${publicSocket}: the address is in use. Another process serves it; stop that process or choose another path.\n`,
     ])
     expect((await inside(publicSocket, '/api/numbers')).status).toBe(200)
   })
 
-  test('is not made where a file of another kind is, which stays', async () => {
+  test('does not replace a file of another kind', async () => {
     rmSync(publicSocket, { force: true })
     writeFileSync(publicSocket, 'precious')
     const { code } = await result(['--config', onSockets()])
@@ -744,7 +744,7 @@ routes:
     rmSync(publicSocket)
   })
 
-  test('can be where the web tier is', async () => {
+  test('can be the address of the upstream', async () => {
     const socketTier = await startUpstream(join(folder, 'web.sock'))
     try {
       const program = await ready([
@@ -806,11 +806,11 @@ describe('TLS', () => {
     if (key !== undefined) writeFileSync(keyFile, key)
   }
 
-  /** Trusts both certificates, and nothing else. */
+  /** Trusts both certificates, and no others. */
   const trusting = () => ({ ca: [first.cert, second.cert], servername: 'localhost' })
   const local = (url: string) => url.replace('127.0.0.1', 'localhost')
 
-  /** The name in the certificate that a new connection is shown. */
+  /** The name in the certificate presented to a new connection. */
   async function shown(url: string): Promise<string> {
     const request = begin(`${local(url)}/api/numbers`, trusting())
     request.end()
@@ -826,7 +826,7 @@ describe('TLS', () => {
 
   const count = (program: Program, words: string) => program.output().split(words).length - 1
 
-  test('is spoken with the files named, routes and web tier alike, and the web tier is told', async () => {
+  test('uses the configured files, for routes and upstream alike, and the upstream is told', async () => {
     put(first)
     const program = await ready(['--config', withTls()])
     expect(program.url).toMatch(/^https:\/\/127\.0\.0\.1:\d+$/)
@@ -842,7 +842,7 @@ describe('TLS', () => {
     await expect(answerTo(plain)).rejects.toThrow()
   })
 
-  test('takes up another certificate by itself, and the connection under way goes on; a broken one is logged and not taken', async () => {
+  test('reloads a changed certificate, while open connections continue; a broken one is logged and ignored', async () => {
     put(first)
     const program = await ready(['--config', withTls()])
     const going = gate()
@@ -858,7 +858,7 @@ describe('TLS', () => {
     const oldName = nameOf(answer.socket as TLSSocket)
     const [half] = await once(answer, 'data')
 
-    // One file after the other, as they are renewed: between the two they are no pair.
+    // One file after the other, as they are renamed: in between they do not match.
     put({ cert: second.cert })
     await until(() => count(program, 'the new certificate is refused'), 1)
     expect(await shown(program.url)).toBe('CN=first')
@@ -876,7 +876,7 @@ describe('TLS', () => {
     agent.destroy()
   })
 
-  test('is refused at the start, in a sentence with the file and code 1, when a file is missing or broken', async () => {
+  test('is rejected at the start, in a sentence with the file and with code 1, if a file is missing or broken', async () => {
     put(first)
     rmSync(keyFile)
     const missing = await result(['--config', withTls()])
@@ -895,7 +895,7 @@ describe('told to stop', () => {
   const draining = (drainTimeout: string) =>
     ahead('drain.yaml', `listen: { port: 0 }\nlimits: { drainTimeout: ${drainTimeout} }`)
 
-  /** A page that sends a beginning, and its end when `going` opens. */
+  /** A page that sends its beginning, and its end when `going` opens. */
   function longPage(going: Promise<void>): void {
     upstream.pages.set('/long', async (_request, response) => {
       response.write('x'.repeat(100_000))
@@ -910,13 +910,13 @@ describe('told to stop', () => {
     return answerTo(request)
   }
 
-  /** Tells the program to stop, and waits until it has understood. */
+  /** Tells the program to stop, and waits until it reports so. */
   async function stop(program: Program): Promise<void> {
     program.child.kill('SIGTERM')
     await until(program.output, (said) => said.includes('SIGTERM: finishing'))
   }
 
-  test('lets a download and an upload come to their end, closes a WebSocket, and ends with code 0', async () => {
+  test('completes a download and an upload, closes a WebSocket, and ends with code 0', async () => {
     const program = await ready(['--config', draining('20s')])
     const going = gate()
     longPage(going.opened)
@@ -950,7 +950,7 @@ describe('told to stop', () => {
     expect(program.errors()).toBe('')
   })
 
-  test('cuts a download that lasts longer than drainTimeout, so that nobody takes it for whole, and ends', async () => {
+  test('cuts a download that outlasts drainTimeout, visibly, and ends', async () => {
     const program = await ready(['--config', draining('1s')])
     longPage(new Promise(() => {}))
     const download = await beginDownload(program.url)
@@ -967,7 +967,7 @@ describe('told to stop', () => {
     const program = await ready(['--config', draining('1s')])
     const { hostname, port } = new URL(program.url)
     const socket = connect({ host: hostname, port: Number(port), allowHalfOpen: true })
-    socket.on('error', () => {}) // it may be cut with a reset
+    socket.on('error', () => {}) // it may end with a reset
     const head = ['GET /echo HTTP/1.1', 'Host: x', 'Connection: Upgrade', 'Upgrade: websocket']
     socket.write(
       [...head, 'Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==', '', ''].join('\r\n'),

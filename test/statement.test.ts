@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { parseStatement } from '../proxy/statement.ts'
 
-/** `sql` as the server is sent it. */
+/** `sql` as it is sent to the server. */
 const sent = (sql: string) => parseStatement(sql).render((_name, index) => `$${index + 1}`)
 
 describe('a parameter', () => {
@@ -75,8 +75,8 @@ test.each(comesBack)('after %s a parameter is one again', (_what, sql) => {
   expect(parseStatement(sql).names).toEqual(['a'])
 })
 
-// The PostgreSQL manual, 4.1: what its lexer does in places nobody writes on purpose.
-describe('as PostgreSQL reads it', () => {
+// The PostgreSQL manual, 4.1: lexer rules for text that people rarely write.
+describe('the lexer rules of PostgreSQL', () => {
   test('a dollar sign inside a name begins no quote (4.1.2.4)', () => {
     expect(parseStatement('select a$b$, :x, c$b$ from t').names).toEqual(['x'])
   })
@@ -104,7 +104,7 @@ describe('trailing semicolons', () => {
     expect(sent("select ';', :a, ';';")).toBe("select ';', $1, ';'")
   })
 
-  test('between statements are kept, for PostgreSQL to refuse', () => {
+  test('between statements are kept, so that PostgreSQL rejects them', () => {
     expect(sent('select 1; drop table plans;')).toBe('select 1; drop table plans')
   })
 
@@ -119,7 +119,7 @@ test('a very long string is read', () => {
   expect(parseStatement(sql).names).toEqual(['a'])
 })
 
-// Everything with a meaning to the lexer, so that what is quoted wrongly shows.
+// Every token with a meaning to the lexer, so that wrong quoting shows.
 const inside = fc.string({ unit: fc.constantFrom('a', ':', ':n', '::', "'", '"', '\\', '$', '-', '/', '*', ';', ' ') })
 const comment: fc.Arbitrary<string> = fc.letrec<{ block: string }>((tie) => ({
   block: fc
@@ -136,7 +136,7 @@ const comment: fc.Arbitrary<string> = fc.letrec<{ block: string }>((tie) => ({
 const safePiece = fc.oneof(
   fc.constantFrom('select', 'a', '1.5', 'x::int', 'a[1:2]', 'f(a := 1)', '(', ')', '||', '/', '*', '-', ';'),
   inside.map((text) => `'${text.replaceAll("'", "''")}'`),
-  // With an operator behind it, so that no string after it continues it.
+  // Followed by an operator, so that no later string continues it.
   inside.map((text) => `E'${text.replace(/['\\]/g, '\\$&')}' ||`),
   inside.map((text) => `"${text.replaceAll('"', '""')}"`),
   inside.map((text) => `--${text}\n`),
@@ -147,7 +147,7 @@ const safePiece = fc.oneof(
 )
 const named = fc.constantFrom('a', 'b_2', '_c', 'Year').map((name) => ({ name }))
 
-test('property: whatever stands around them, the parameters are found, and all else is sent as it is', () => {
+test('property: whatever surrounds them, the parameters are found, and all other text is sent unchanged', () => {
   fc.assert(
     fc.property(fc.array(fc.oneof(safePiece, named), { maxLength: 30 }), (pieces) => {
       const all = [...pieces, 'end']

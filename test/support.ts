@@ -7,13 +7,13 @@ import type { Clock } from '../proxy/clock.ts'
 import type { Event, Invalidation, Position } from '../proxy/coherence/ledger.ts'
 import type { Observation, Observe } from '../proxy/observation.ts'
 
-/** Something a test waits for, or holds back: `opened` resolves once `open` is called. */
+/** A gate that a test waits for, or holds closed: `opened` resolves once `open` is called. */
 export function gate(): { opened: Promise<void>; open: () => void } {
   const { promise, resolve } = Promise.withResolvers<void>()
   return { opened: promise, open: resolve }
 }
 
-/** A clock that stands still until it is told to go on; timers fire in their order as it passes them. */
+/** A clock that moves only when the test moves it. Timers fire in order as it passes them. */
 export class ManualClock implements Clock {
   #now: number
   #timers: { at: number; run: () => void }[] = []
@@ -51,7 +51,7 @@ export class ManualClock implements Clock {
   }
 }
 
-/** An entry of `body`, read at the beginning of the clock unless it says otherwise. */
+/** An entry of `body`, read at the start of the clock by default. */
 export function entryOf(body: string | Buffer, over: Partial<Entry> = {}): Entry {
   const bytes = typeof body === 'string' ? ownBytes(body) : body
   const stamp = { seq: 0, pos: 0, id: '' }
@@ -60,7 +60,7 @@ export function entryOf(body: string | Buffer, over: Partial<Entry> = {}): Entry
   return { body: bytes, rows: 1, tags: [], stamp, readAt, readBy: readAt, fillMs: 1, jitter: 0, etag, ...over }
 }
 
-/** An observer that remembers. */
+/** An observer that records facts. */
 export function recorder(): {
   observe: Observe
   facts: Observation[]
@@ -70,12 +70,12 @@ export function recorder(): {
   return { observe: (fact) => void facts.push(fact), facts, of: (kind) => facts.filter((fact) => fact.kind === kind) }
 }
 
-/** Lets everything that is ready to run do so: promises settled, their continuations, and what those start. */
+/** Runs everything that is ready: settled promises, their continuations, and the work those start. */
 export function settled(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
 }
 
-/** The event that would follow `position` in the log. */
+/** The next event after `position` in the log. */
 export function nextEvent(position: Position, invalidation: Invalidation): Event {
   return { pos: position.pos + 1, id: `${position.id}+`, prev: position.id, ...invalidation }
 }
@@ -94,7 +94,10 @@ export interface Answered {
   json<T = Record<string, unknown>>(): T
 }
 
-/** Asks `server`, which does not listen, over a connection that is no network: everything a client meets is in between. */
+/**
+ * Sends a request to `server`, which does not listen, over an in-memory connection: every part that a client meets is
+ * included.
+ */
 export async function ask(server: Server, asked: string | Asked): Promise<Answered> {
   const { method = 'GET', url, headers, payload } = typeof asked === 'string' ? { url: asked } : asked
   const [client, line] = duplexPair()

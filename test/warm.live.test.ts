@@ -114,7 +114,7 @@ describe('a process started with a list to warm', () => {
     const wrong: Config['warm'] = [{ route: 'county', params: { fips: 'x' } }, 'county']
     await expect(start(wrong)).rejects.toThrow(Refusal)
     await expect(start(wrong)).rejects.toThrow(
-      /warm: of route county, fips .*\nwarm: of route county, fips is missing\./,
+      /warm: of route county, fips .*\nwarm: of route county, fips is required\./,
     )
   })
 })

@@ -1,4 +1,4 @@
-// The files of the example database, and the server that runs on them.
+// The PostgreSQL cluster of the example database: its files, and its server.
 import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { chown, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
@@ -9,7 +9,7 @@ import { codeOf, messageOf, Refusal } from '../errors.ts'
 import { openConnection } from './marketplace.ts'
 import { nobody, runTool, type Tools } from './tools.ts'
 
-/** A folder of PostgreSQL's files, and what runs a server on them. */
+/** A data directory of PostgreSQL, and the programs that run a server on it. */
 export interface Cluster {
   path: string
   tools: Tools
@@ -20,7 +20,7 @@ const startSeconds = 60
 /** SQLSTATE cannot_connect_now. */
 const startingUp = '57P03'
 
-// Its changes are followed as those of any database are: by logical replication.
+// Its changes are followed by logical replication, like those of any database.
 const configuration = [
   `listen_addresses = '127.0.0.1'`,
   `unix_socket_directories = ''`,
@@ -31,7 +31,7 @@ const configuration = [
   `timezone = 'UTC'`,
 ]
 
-// Two roles that can do nothing but read, or change, the example come in as they are; everybody else needs a password.
+// The roles that can only read, or change, the example log in without a password; all others need one.
 const hostBasedAuthentication = `
 host  all  onramp,dba  127.0.0.1/32  trust
 host  all  all         127.0.0.1/32  scram-sha-256
@@ -44,7 +44,7 @@ export function isMade({ path }: Cluster): boolean {
   return existsSync(join(path, 'PG_VERSION'))
 }
 
-/** Makes the files under a name of their own, which they lose when complete. Of several that do so at once, one wins. */
+/** Creates the files under a temporary name, and renames them when complete. Of several concurrent calls one wins. */
 export async function makeCluster(cluster: Cluster): Promise<void> {
   const making = await mkdtemp(join(dirname(cluster.path), unfinished))
   try {
@@ -60,13 +60,13 @@ export async function makeCluster(cluster: Cluster): Promise<void> {
     await writeFile(join(files, 'postgresql.conf'), `include 'onramp.conf'\n`, { flag: 'a' })
     await rename(files, cluster.path)
   } catch (error) {
-    if (!isMade(cluster)) throw error // else somebody else was first
+    if (!isMade(cluster)) throw error // else another process was first
   } finally {
     await rm(making, { recursive: true, force: true })
   }
 }
 
-/** Removes what starts that crashed have left in `folder`; nobody takes an hour to make the files. */
+/** Removes the remains of crashed starts from `folder`: creating the files never takes an hour. */
 export async function removeUnfinished(folder: string): Promise<void> {
   for (const name of await readdir(folder)) {
     const path = join(folder, name)
@@ -80,7 +80,7 @@ export async function superuserPassword({ path }: Cluster): Promise<string> {
   return (await readFile(join(path, passwordFile), 'utf8')).trim()
 }
 
-/** The port of a server that runs on these files already: another onramp's, or one that a crash left behind. */
+/** The port of a server already running on these files: another onramp's, or one left over from a crash. */
 export async function runningPort({ path, tools }: Cluster): Promise<number | undefined> {
   const pidFile = join(path, 'postmaster.pid')
   const [pid, , , port] = await readFile(pidFile, 'utf8').then(
@@ -88,7 +88,7 @@ export async function runningPort({ path, tools }: Cluster): Promise<number | un
     () => [],
   )
   if (pid === undefined) return undefined
-  // Its number may belong to some other process by now, and then PostgreSQL itself would not dare to start.
+  // The process id may belong to another process now; then PostgreSQL itself would refuse to start.
   const command = await readFile(`/proc/${pid.trim()}/cmdline`, 'utf8').catch(() => undefined)
   if (existsSync('/proc/self') && command?.includes('postgres') !== true) {
     await rm(pidFile, { force: true })
@@ -100,7 +100,7 @@ export async function runningPort({ path, tools }: Cluster): Promise<number | un
   )
 }
 
-/** Connects to a server that somebody else may have started a moment ago: it runs before it accepts connections. */
+/** Connects to a server that another process may have just started: it runs before it accepts connections. */
 export async function connectWhenReady(cluster: Cluster, url: string): ReturnType<typeof openConnection> {
   for (const until = Date.now() + startSeconds * 1000; ; await pause(50)) {
     try {
@@ -113,9 +113,10 @@ export async function connectWhenReady(cluster: Cluster, url: string): ReturnTyp
 }
 
 /**
- * Starts the server in a session of its own, as pg_ctl does: a Ctrl-C that ends onramp leaves it to be stopped after the drain.
- * Resolves to its port: that of last time, else `wanted`, else any free one; `findPort` says which, and is asked again if somebody else
- * takes that before the server does. `settings` are further ones, as postgresql.conf has them.
+ * Starts the server in a session of its own, as pg_ctl does: so a Ctrl-C that stops onramp does not stop the server
+ * before the drain. Resolves to its port: the previous one, else `wanted`, else any free one. `findPort` finds it, and
+ * is called again if another process takes the port before the server does. `settings` are additional lines of
+ * postgresql.conf.
  */
 export async function startServer(
   cluster: Cluster,
@@ -134,19 +135,19 @@ export async function startServer(
       await runTool(tools, 'pg_ctl', ['start', '-D', path, '-l', log, '-w', '-t', `${startSeconds}`])
       return port
     } catch (error) {
-      // Started by somebody else in this moment: whose it is, the lock will say.
+      // Another process started it at this moment: the advisory lock decides who owns it.
       const running = await runningPort(cluster)
       if (running !== undefined) return running
       const said = await readFile(log, 'utf8').then(reasonIn, () => messageOf(error))
       if (said.includes(portTakenMeanwhile) && tries < 3) continue
-      throw new Refusal(`The embedded database does not start: ${said} (${log} says more)`, { cause: error })
+      throw new Refusal(`The embedded database does not start: ${said} (see ${log})`, { cause: error })
     }
   }
 }
 
 const portTakenMeanwhile = 'could not create any TCP/IP sockets'
 
-/** Why the server has ended, as its log says last; a line that says only that it has is left out. */
+/** The reason the server ended, from the last lines of its log; a line that only reports the shutdown is skipped. */
 function reasonIn(log: string): string {
   const lines = log.trim().split('\n').slice(-2)
   return lines.find((line) => line.includes('FATAL:')) ?? lines.at(-1) ?? ''
@@ -160,12 +161,12 @@ export async function stopServer(cluster: Cluster): Promise<void> {
   })
 }
 
-/** The port of last time, so that a note of it stays true, or any free one. */
+/** The wanted port, so that a note of it stays valid, or any free one. */
 async function freePort(wanted: number): Promise<number> {
-  return (await portTaken(wanted)) ?? (await portTaken(0)) ?? wanted // which the server then says is not free
+  return (await portTaken(wanted)) ?? (await portTaken(0)) ?? wanted // the server will report that it is in use
 }
 
-/** Listens for a moment on `port`, 0 for any. Resolves to the port it was, or to nothing if it is not free. */
+/** Listens briefly on `port` (0 for any). Resolves to the actual port, or to nothing if it is not free. */
 function portTaken(port: number): Promise<number | undefined> {
   return new Promise((resolve) => {
     const server = createServer()

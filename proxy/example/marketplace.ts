@@ -1,30 +1,30 @@
-// What is loaded into it.
+// Loads the marketplace tables and data into the example database.
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import pg from 'pg'
 
 export interface Loading {
-  /** Where schema.sql and seed.sql are. */
+  /** The folder of schema.sql and seed.sql. */
   marketplaceDir: string
-  /** Told each step that takes time, in a few words. */
+  /** Called with a short name for each step that takes time. */
   progress(step: string): void
 }
 
-/** The database the example marketplace lives in. */
+/** The name of the marketplace database. */
 export const marketplaceDatabase = 'marketplace'
 
-/** Whose tables they are, and who may read them. */
+/** The owner of the tables, and their reader. */
 const roles = ['dba', 'onramp']
 const grants = 'grant select on all tables in schema public to onramp; revoke all on applications from onramp'
-/** What onramp follows the database with. */
+/** The right by which onramp follows the database. */
 const replication = 'alter role onramp replication'
 
 /**
- * Loads the example marketplace, unless what is there was made by the same SQL.
+ * Loads the marketplace, unless the existing database was made by the same SQL.
  *
- * `superuser` is connected to any database of the server, and `urlOf` gives a superuser's address of another. It is loaded
- * under another name, which it keeps until it is complete: nobody ever finds half of it.
+ * `superuser` is connected to any database of the server. `urlOf` returns a superuser's address of another database.
+ * Loading uses a temporary database name until it is complete, so that no reader ever sees half of it.
  */
 export async function load(
   superuser: pg.Client,
@@ -48,7 +48,7 @@ export async function load(
   await superuser.query(`create database ${unfinished} owner dba`)
   const client = await openConnection(urlOf(unfinished))
   try {
-    // What a crash would take is not there yet.
+    // A crash can lose nothing of value: an incomplete database is made again.
     await client.query('set synchronous_commit = off')
     await client.query('set role dba')
     progress('schema')
@@ -68,7 +68,7 @@ export async function load(
   await superuser.query(`alter database ${unfinished} rename to ${marketplaceDatabase}`)
 }
 
-/** The seed cut at its `-- step: ...` lines. */
+/** The seed, split at its `-- step: ...` lines. */
 export function stepsOf(seed: string): [step: string, sql: string][] {
   const [preparations = '', ...pieces] = seed.split(/^-- step: (.*)$/m)
   const steps: [string, string][] = []
@@ -80,7 +80,7 @@ export function stepsOf(seed: string): [step: string, sql: string][] {
   return steps
 }
 
-/** A connection whose loss is told by the query that meets it. */
+/** A connection whose loss is reported by the query that runs into it. */
 export async function openConnection(url: string): Promise<pg.Client> {
   const client = new pg.Client({
     connectionString: url,

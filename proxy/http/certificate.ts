@@ -1,4 +1,4 @@
-// The certificate of the public listener, read anew when its files change.
+// The certificate of the public listener, reloaded when its files change.
 import { readFileSync, unwatchFile, watchFile } from 'node:fs'
 import type { Server } from 'node:https'
 import { createSecureContext } from 'node:tls'
@@ -10,24 +10,30 @@ export interface Certificate {
   key: string
 }
 
-/** How often the files are looked at. By their time and size, not by events: a mounted secret is swapped by a symbolic link. */
+/**
+ * Interval between checks of the files. By their time and size, not by events: a mounted secret is swapped by a
+ * symbolic link.
+ */
 const lookEveryMs = 2000
 
-/** What a server takes of `certificate`. Throws what is wrong with its files. */
+/** The TLS options of a server with `certificate`. Throws an error if its files are invalid. */
 export function secureOptions({ cert, key }: Certificate): { cert: Buffer; key: Buffer; minVersion: 'TLSv1.2' } {
   const contents = { cert: readFileSync(cert), key: readFileSync(key) }
   createSecureContext(contents)
   return { ...contents, minVersion: 'TLSv1.2' }
 }
 
-/** Has `server` take the files of `certificate` whenever they change, until it closes. Files that do not fit are refused and observed. */
+/**
+ * Reloads the files of `certificate` into `server` when they change, until it closes. Files that do not match are
+ * rejected and observed.
+ */
 export function followCertificate(server: Server, certificate: Certificate, observe: Observe): void {
   const take = () => {
     try {
       server.setSecureContext(secureOptions(certificate))
       observe({ kind: 'certificate', outcome: 'taken' })
     } catch (error) {
-      // Also when only one of the two has been replaced yet: the other's change comes here again.
+      // Also happens while only one of the two files has been replaced: the change of the other triggers a reload.
       observe({ kind: 'certificate', outcome: 'refused', error })
     }
   }

@@ -1,29 +1,32 @@
-// What is known of a client's connection.
+// The state of a client's connection.
 import type { ServerResponse } from 'node:http'
 import type { ServerSocket } from '../unreadable-request.ts'
 import type { Sender } from './upstream/fields.ts'
 
-/** What is known of a connection. */
+/** The state of a connection. */
 export interface ConnectionState {
   requests: number
-  /** Requests that wait for their turn to begin. */
+  /** Requests waiting for the scheduler. */
   waiting: number
-  /** Requests that change something and have no answer yet. */
+  /** Requests with an unsafe method that have no response yet. */
   changing: number
-  /** It ends with the answer under way: a request was refused, or its content is read by nobody. What follows is not heard. */
+  /**
+   * The connection closes after the current response: a request was rejected, or its content is not read. Later
+   * requests are ignored.
+   */
   isEnding: boolean
-  /** It ends with its next answer: somebody else takes this process's place. */
+  /** The connection closes after its next response: another process takes over from this one. */
   isLast: boolean
-  /** Who is at its other end, once somebody has asked. */
+  /** The sender at the other end, set when it is first needed. */
   sender: Sender | undefined
 }
 
-/** A connection of the listener: with what is known of it. */
+/** A connection of the listener, with its state. */
 export type HttpSocket = ServerSocket & { connectionState?: ConnectionState }
 
 /**
- * What is known of the connection that a request came on. The listener asks for each as it begins: a property added later would make every
- * socket a thing of its own to the engine.
+ * The state of the connection that a request arrived on. The listener creates it for each connection at once: a
+ * property added later would give every socket a hidden class of its own.
  */
 export function connectionStateOf({ socket }: { socket: HttpSocket }): ConnectionState {
   socket.connectionState ??= {
@@ -37,7 +40,7 @@ export function connectionStateOf({ socket }: { socket: HttpSocket }): Connectio
   return socket.connectionState
 }
 
-/** The response that is being written on a connection, where there is one. */
+/** The response currently written on a connection, if there is one. */
 export function currentResponse({ socket }: { socket: HttpSocket }): ServerResponse | undefined {
   return socket._httpMessage ?? undefined
 }

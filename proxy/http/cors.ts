@@ -1,16 +1,17 @@
-// What pages of other origins may read: pure.
+// CORS response fields, for pages of other origins: pure.
 import type { IncomingHttpHeaders } from 'node:http'
 
 export interface Cors {
-  /** Whether pages of any other origin may read answers. */
+  /** Whether pages of any other origin may read responses. */
   readonly isOn: boolean
-  /** Fields an answer has for a page of another origin, so that its browser lets it read it. Pure. */
+  /** The fields that let the browser of a page of another origin read a response. Pure. */
   fieldsFor(headers: IncomingHttpHeaders): Record<string, string>
 }
 
 /**
- * Makes the fields that the Fetch standard wants ("CORS protocol"): none without `origins`. Nothing is said of credentials: no
- * answer of a route depends on any. With origins named one by one, every answer varies by Origin, also one without it.
+ * Makes the fields of the Fetch standard ("CORS protocol"); none without `origins`. Credentials are never allowed: no
+ * route's answer depends on them. With listed origins every response varies by Origin, also a response without that
+ * field.
  */
 export function corsFor(origins: readonly string[]): Cors {
   if (origins.length === 0) return { isOn: false, fieldsFor: () => none }
@@ -29,19 +30,19 @@ export function corsFor(origins: readonly string[]): Cors {
 
 const none = {}
 
-/** `headers` with the fields of `cors`: what an answer varies by already, it varies by all the same. */
+/** `headers` with the fields of `cors`. Existing Vary names are kept. */
 export function withCors(headers: Record<string, string>, cors: Record<string, string>): Record<string, string> {
   if (cors === none) return headers
   const vary = [headers.Vary, cors.Vary].filter((names) => names !== undefined).join(', ')
   return { ...headers, ...cors, ...(vary !== '' && { Vary: vary }) }
 }
 
-/** Whether a request asks, for a page of another origin, what it may ask. */
+/** Whether a request is a CORS preflight. */
 export function isPreflight(method: string, headers: IncomingHttpHeaders): boolean {
   return method === 'OPTIONS' && headers.origin !== undefined && headers['access-control-request-method'] !== undefined
 }
 
-/** What a preflight is told of a path that takes `methods`; browsers keep it for ten minutes. */
+/** The response fields of a preflight for a path with `methods`. Browsers cache it for ten minutes. */
 export function preflightFields(methods: readonly string[]): Record<string, string> {
   return {
     'Access-Control-Allow-Methods': methods.join(', '),

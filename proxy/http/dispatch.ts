@@ -1,4 +1,4 @@
-// Each request in its turn: to the route that answers it, or to the upstream.
+// Dispatcher: routes each request to its route, or to the upstream.
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Clock } from '../clock.ts'
@@ -18,9 +18,9 @@ import { asksForWebSocket } from './upstream/tunnel.ts'
 
 export interface DispatcherDependencies
   extends Omit<RouteAnswersDependencies, 'cors' | 'maxBodyBytes' | 'maxParameters' | 'isClosing' | 'answered'> {
-  /** What takes the requests that are not for a route; without it they are a 404. */
+  /** Handles requests that no route answers; without it they get a 404. */
   passthrough: Passthrough | undefined
-  /** Origins whose pages may read the routes. */
+  /** Origins whose pages may read the routes' responses. */
   cors: readonly string[]
   scheduler: Scheduler
   clock: Clock
@@ -30,22 +30,22 @@ export interface DispatcherDependencies
 }
 
 export interface PublicLimits extends ConnectionLimits {
-  /** Of one connection; 0 is no limit. Node's own limit says that it closes the connection, and leaves it open. */
+  /** Requests per connection; 0 means no limit. Node's own limit announces the close but leaves the connection open. */
   maxRequests: number
-  /** Of a POST to a route. */
+  /** Content of a POST to a route. */
   maxBodyBytes: number
-  /** Of a request for a route, unknown ones too. */
+  /** Parameters of a request for a route, undeclared ones included. */
   maxParameters: number
 }
 
-/** What one client may ask of the public listener, by the configuration. */
+/** The configured limits of the public listener for one client. */
 export function publicLimits({ limits, request, upstream }: Config): PublicLimits {
   return {
     maxConnections: limits.maxConnections,
     maxRequests: limits.maxRequests,
     maxHeaderBytes: limits.maxHeader,
     headerTimeoutMs: limits.headerTimeout,
-    // While an answer is awaited nothing moves, and that has limits of its own.
+    // Nothing moves while a response is pending; other limits bound that time.
     quietMs: Math.max(limits.idleTimeout, upstream.firstByteTimeout, request.timeout) + 1000,
     keepAliveTimeoutMs: limits.keepAliveTimeout,
     maxBodyBytes: request.maxBody,
@@ -53,14 +53,14 @@ export function publicLimits({ limits, request, upstream }: Config): PublicLimit
   }
 }
 
-/** A request on which its context is noted, so that its route is found once. */
+/** A request with its context, so that its route is looked up only once. */
 type Arriving = IncomingMessage & { context?: RequestContext }
 
 /**
- * Takes what arrives at the public listener.
+ * Handles everything that arrives at the public listener.
  *
- * Every request goes through `head` first; then a route answers it, or the upstream does. Routes are matched here, on the target as it
- * came: what is served from the cache must be named exactly.
+ * Every request is first checked by `head`. Then a route answers it, or the upstream does. Routes are matched here, on
+ * the unmodified target: a request served from the cache must be named exactly.
  */
 export class Dispatcher implements Handlers {
   readonly #deps: DispatcherDependencies
@@ -88,18 +88,18 @@ export class Dispatcher implements Handlers {
   }
 
   /**
-   * Begins requests as they come, a time slice at a time; but where one changes something, those behind it on the same connection wait until it
-   * has its answer, and it waits for those before it (RFC 9112, 9.3.2).
+   * Begins requests in the order of arrival, in time slices. An unsafe request waits for the earlier requests on its
+   * connection, and later requests on that connection wait for its response (RFC 9112, 9.3.2).
    */
   request(request: Arriving, response: ServerResponse): void {
     const { limits, scheduler, clock } = this.#deps
     const connection = connectionStateOf(request)
     connection.requests += 1
-    if (limits.maxRequests > 0 && connection.requests > limits.maxRequests) return // the one before has ended the connection
+    if (limits.maxRequests > 0 && connection.requests > limits.maxRequests) return // the previous request has ended the connection
     if (connection.requests === limits.maxRequests) response.shouldKeepAlive = false
     const came = clock.now()
     const isSafe = safeMethods.has(request.method ?? '')
-    // Node gives the connection to one response at a time, in their order.
+    // Node assigns the connection to one response at a time, in order.
     const isBehind = currentResponse(request) !== response
     const mustWait = isBehind && (!isSafe || connection.changing > 0)
     if (!isSafe) {
@@ -152,22 +152,29 @@ export class Dispatcher implements Handlers {
     return request.context
   }
 
-  /** Whether a route answers, be it with an error, where there is an upstream that could. */
+  /** Whether a route handles the request, even with an error, where an upstream could handle it too. */
   #isOurs({ method }: RequestHead, match: RouteMatch | undefined, { headers }: IncomingMessage): boolean {
     if (match === undefined || (match.read === undefined && !match.route.fits(match.given))) return false
     return match.route.methods.includes(method) || (this.#hasCors && isPreflight(method, headers))
   }
 
-  /** Sees to it that content which comes too slowly, or is read by nobody, does not hold its connection. */
+  /** Prevents content that arrives too slowly, or is not read, from holding its connection. */
   #expectContent({ request, response, head }: RequestContext): void {
     const { limits, clock } = this.#deps
     const { method, content, expectsContinue } = head
     if (content) {
-      // Content that nobody will read may be endless.
+      // Content that is not read may be endless.
       if (method !== 'POST') endAfter(request, response)
       const cancel = clock.after(limits.headerTimeoutMs, () => {
         if (!request.complete)
-          this.#refuse(request, response, new Problem('request-timeout', 'Its content does not come.'))
+          this.#refuse(
+            request,
+            response,
+            new Problem(
+              'request-timeout',
+              'The content did not arrive in time. Send it faster, or in a smaller request.',
+            ),
+          )
       })
       request.once('close', cancel)
     }
@@ -176,12 +183,12 @@ export class Dispatcher implements Handlers {
 
   mayUpgrade(request: IncomingMessage): boolean {
     if (this.#deps.passthrough === undefined || !asksForWebSocket(request)) return false
-    if (currentResponse(request) !== undefined) return false // behind a response under way
+    if (currentResponse(request) !== undefined) return false // behind a pending response
     const head = readRequestHead(request)
     return !(head instanceof Problem || this.#isOurs(head, this.#answers.find(head), request))
   }
 
-  /** Answers what no route and no upstream is asked about, and ends the connection. */
+  /** Rejects a request without asking a route or the upstream, and ends the connection. */
   #refuse(request: Arriving, response: ServerResponse, problem: Problem): void {
     endAfter(request, response)
     if (response.headersSent) return void response.destroy()
@@ -202,7 +209,10 @@ export class Dispatcher implements Handlers {
     })
   }
 
-  /** Observes what nobody has yet: the parser has given up on the content, and answered (unreadable-request), maybe before it began. */
+  /**
+   * Observes a response not observed yet: the parser gave up on the content, and unreadable-request answered, maybe
+   * before the request began.
+   */
   #closed(request: Arriving, response: ServerResponse, came: number): void {
     if (!response.headersSent) return
     const context = request.context ?? this.#contextOf(request, response, came)

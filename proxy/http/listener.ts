@@ -9,43 +9,46 @@ import { answerUnreadable } from '../unreadable-request.ts'
 import { type Certificate, followCertificate, secureOptions } from './certificate.ts'
 import { connectionStateOf, type HttpSocket } from './connection.ts'
 
-/** What one client may ask of a listener. Times in milliseconds. */
+/** Limits of a listener. Times in milliseconds. */
 export interface ConnectionLimits {
   maxConnections: number
   maxHeaderBytes: number
   headerTimeoutMs: number
-  /** The most a connection is quiet while a request is under way. */
+  /** Maximum time without traffic on a connection while a request is in flight. */
   quietMs: number
   keepAliveTimeoutMs: number
 }
 
-/** What becomes of what arrives. */
+/** Handlers for what arrives. */
 export interface Handlers {
   request(request: IncomingMessage, response: ServerResponse): void
-  /** Whether the connection of `request` is to be handed over to `upgrade`; otherwise its wish for another protocol is ignored. */
+  /** Whether to pass the connection of `request` to `upgrade`; otherwise its Upgrade field is ignored. */
   mayUpgrade(request: IncomingMessage): boolean
   upgrade(request: IncomingMessage, socket: Socket, early: Buffer): void
 }
 
 /**
- * Connections that wait to be accepted, a socket: all that the system lets (net.core.somaxconn). When the process before this one leaves, its
- * clients come at once, and who finds no room in the queue tries again after 1, 3 and 7 seconds. Node's own 511 is that little.
+ * Maximum accept backlog per socket: the system caps it (net.core.somaxconn). When another process stops, its clients
+ * connect here at once; a client that finds the backlog full retries after 1, 3 and 7 s. Node's default of 511 is too
+ * small.
  */
 export const backlog = 65_535
 /**
- * How many sockets listen on the public port. Each takes one connection a turn of the event loop (libuv#3696), and a turn is as long as all
- * that has been asked meanwhile: with one, whoever connects to an overloaded process waits for seconds while those who are there are served.
+ * Number of sockets that listen on the public port. Each accepts one connection per turn of the event loop
+ * (libuv#3696), and a turn lasts as long as all work that arrived in the previous one. With one socket, a new client of
+ * an overloaded process would wait for seconds while connected clients are served.
  */
 export const sockets = 32
 /**
- * How often some connections are told to end, in milliseconds, at least so many at a time, and over how long at most; and where there are more than
- * that, how long those told last have to ask once more.
+ * Pace of closing connections in a handover, in milliseconds: `least` or more connections are told to close every
+ * `everyMs`, all of them within `longestMs`. If there are more than `least`, the last ones told get `lastMs` for one
+ * more request.
  */
 const handing = { everyMs: 50, least: 10, longestMs: 5000, lastMs: 1000 }
 
 const notATunnel = 'HTTP/1.1 501 Not Implemented\r\nContent-Length: 0\r\nConnection: close\r\n\r\n'
 
-/** The server that clients meet, the sockets that listen for it, and the connections it has. Not yet listening. */
+/** The public server, its listening sockets, and its connections. Not listening yet. */
 export class PublicListener {
   readonly server: Server
   readonly #clock: Clock
@@ -53,13 +56,13 @@ export class PublicListener {
   #isClosing = false
   #clients = 0
   readonly #connections = new Set<HttpSocket>()
-  /** More sockets that listen on the server's port. */
+  /** Additional sockets that listen on the server's port. */
   #extraSockets: NetServer[] = []
 
   constructor(limits: ConnectionLimits, certificate: Certificate | undefined, clock: Clock, observe: Observe) {
     this.#clock = clock
     this.server = limitedServer(limits, certificate, observe, (request) => this.#mayUpgrade(request))
-    // Not the server's own limit, which knows only its own socket.
+    // Not the server's own limit, which counts only its own socket.
     this.server.prependListener('connection', (socket) => {
       this.#clients += 1
       socket.once('close', () => {
@@ -74,20 +77,20 @@ export class PublicListener {
     })
   }
 
-  /** Whether connections end with the answer under way. */
+  /** Whether connections close after the current response. */
   get isClosing(): boolean {
     return this.#isClosing
   }
 
-  /** How many connections there are, on all sockets. */
+  /** Number of connections, on all sockets. */
   get clients(): number {
     return this.#clients
   }
 
-  /** Has `handlers` take what arrives; to be called once. */
+  /** Passes everything that arrives to `handlers`. Call it once. */
   serve(handlers: Handlers): void {
     this.#mayUpgrade = (request) => handlers.mayUpgrade(request)
-    // Without a listener of its own Node would promise to read the content, or refuse what it does not know, by itself.
+    // Without these listeners Node itself would send 100-continue, or reject an unknown expectation.
     for (const event of ['request', 'checkContinue', 'checkExpectation'])
       this.server.on(event, (request: IncomingMessage, response: ServerResponse) => handlers.request(request, response))
     this.server.on('upgrade', (request, socket, early) => {
@@ -96,18 +99,19 @@ export class PublicListener {
     })
   }
 
-  /** Resolves when it listens; rejects with the system's error where it cannot. */
+  /** Resolves once it listens; rejects with the system's error if it cannot. */
   async listen(options: ListenOptions): Promise<void> {
     this.server.listen(options)
     await once(this.server, 'listening')
   }
 
-  /** Has more sockets listen where the server does, on `host`, which share its port. */
+  /** Makes additional sockets, which share the server's port, listen on `host`. */
   async shareSockets(host: string): Promise<void> {
     const address = this.server.address()
-    if (address === null || typeof address === 'string') throw new Error('Only a port can be shared.')
+    if (address === null || typeof address === 'string')
+      throw new Error('A Unix socket cannot be shared; only a port can.')
     const { port } = address
-    // Node's own properties, which its types do not have.
+    // Properties of Node that its types lack.
     const { allowHalfOpen = false, noDelay = false } = this.server as { allowHalfOpen?: boolean; noDelay?: boolean }
     this.#extraSockets = Array.from({ length: sockets - 1 }, () =>
       createNetServer({ allowHalfOpen, noDelay }, (socket) => void this.server.emit('connection', socket)),
@@ -119,13 +123,14 @@ export class PublicListener {
   }
 
   /**
-   * Takes no more connections, and has those there are end with their next answer: little by little, so that whoever takes this process's
-   * place meets its clients in the same way, and not all of them, cold, within a second. Resolves when all have been told; some may be open
-   * then, but idle. `graceMs` is how long there is until connections are cut: half of it is left to what is under way then.
+   * Stops accepting connections, and closes open ones after their next response. It does so gradually, so that the
+   * processes that take over get these clients over several seconds, and not all at once with a cold cache. Resolves
+   * when all connections have been told; some may still be open, but idle. `graceMs` is the time until connections are
+   * cut: half of it is left for requests in flight.
    */
   async handOver(graceMs: number): Promise<void> {
     if (!this.server.listening) return
-    NetServer.prototype.close.call(this.server) // that of http would cut off who is idle just now
+    NetServer.prototype.close.call(this.server) // that of http would cut off idle connections
     for (const one of this.#extraSockets) one.close()
     const told = [...this.#connections]
     const { everyMs, least, longestMs, lastMs } = handing
@@ -138,7 +143,7 @@ export class PublicListener {
     for (let ms = 0; ms < lastMs && this.#connections.size > 0; ms += everyMs) await this.#pause(everyMs)
   }
 
-  /** Takes no more connections; resolves when those there are have ended, each with its answer under way. */
+  /** Stops accepting connections. Resolves when the open ones have closed, each after its current response. */
   async close(): Promise<void> {
     this.#isClosing = true
     const closed = (one: NetServer) => new Promise<void>((resolve) => void one.close(() => resolve()))
@@ -147,7 +152,7 @@ export class PublicListener {
     await all
   }
 
-  /** Cuts every connection, whatever is under way on it. */
+  /** Cuts every connection, including those with requests in flight. */
   cut(): void {
     this.server.closeAllConnections()
   }
@@ -157,7 +162,7 @@ export class PublicListener {
   }
 }
 
-/** Rejects if somebody else listens on `port` of `host`: a socket that is shared would listen beside them. */
+/** Rejects if another process listens on `port` of `host`: a shared socket would listen beside it. */
 export async function claim(host: string, port: number): Promise<void> {
   const probe = createNetServer()
   probe.listen({ host, port })
@@ -167,8 +172,8 @@ export async function claim(host: string, port: number): Promise<void> {
 }
 
 /**
- * Makes a server with Node's strict parser and every limit set: its own defaults let a header section trickle in for a minute, drop fields
- * past the two thousandth without a word, and know no bound on connections.
+ * Creates a server with Node's strict parser and every limit set. Node's defaults let a header section trickle in for a
+ * minute, silently drop fields after the two thousandth, and do not limit connections.
  */
 function limitedServer(
   limits: ConnectionLimits,
@@ -180,11 +185,12 @@ function limitedServer(
     insecureHTTPParser: false,
     maxHeaderSize: limits.maxHeaderBytes,
     headersTimeout: limits.headerTimeoutMs,
-    // Content may take as long as it moves: what is passed on may be large. A POST to a route has a limit of its own.
+    // Content may take any time while it makes progress: passed-on content may be large. A POST to a route has its own
+    // limit.
     requestTimeout: 0,
     keepAliveTimeout: limits.keepAliveTimeoutMs,
     connectionsCheckingInterval: Math.min(1000, limits.headerTimeoutMs),
-    // Refused in `head`, which has words for it.
+    // Rejected in `head`, with a problem detail.
     requireHostHeader: false,
     shouldUpgradeCallback,
   }
@@ -202,7 +208,7 @@ function secureServer(options: ServerOptions, certificate: Certificate, observe:
   return server
 }
 
-/** Refuses a CONNECT: behind a response under way, so that it is not taken for that one. */
+/** Rejects a CONNECT, after any pending response, so that it is not taken for that one. */
 function refuseTunnel(socket: HttpSocket): void {
   const refuse = () => {
     socket.end(notATunnel)

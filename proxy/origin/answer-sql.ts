@@ -1,17 +1,20 @@
-// A route's SELECT, made to answer JSON, and what it may answer: pure.
+// The SQL that makes a route's SELECT return JSON, and the limits of its answer: pure.
 import { Problem } from '../errors.ts'
 import type { OriginAnswer, Query } from './origin.ts'
 
-/** The most rows, and bytes of JSON, one answer may have. */
+/** The maximum number of rows, and of bytes of JSON, in one answer. */
 export interface AnswerLimits {
   maxRows: number
   maxBytes: number
 }
 
-/** What one statement answers: the JSON unless it is too large, rows up to one more than may be, bytes of the JSON. */
+/**
+ * The one row that a statement returns. `text` is NULL if the JSON is too large. `rows` is at most one above the limit.
+ * `bytes` is the size of the JSON.
+ */
 export type AnswerRow = [text: string | null, rows: number, bytes: number | null]
 
-/** A route's SELECT, made to answer one row: the JSON as text, and how many rows are in it. */
+/** A route's SELECT, wrapped so that it returns one row: the JSON as text, and the number of rows in it. */
 export function jsonSql(
   { statement, returns }: Query,
   placeholder: (name: string, index: number) => string = (_name, i) => `$${i + 1}`,
@@ -25,24 +28,26 @@ export function jsonSql(
 }
 
 /**
- * A route's statement as it is sent; it answers an {@link AnswerRow}. The server stops at one row more than may be, and keeps
- * what is too large to itself: neither crosses the network, nor is it ever held here.
+ * A route's statement as it is sent; it returns an {@link AnswerRow}. The server stops at one row above the limit and
+ * does not return a JSON text that is too large. So an oversized answer neither crosses the network nor takes memory
+ * here.
  */
 export function limitedSql(query: Query, { maxRows, maxBytes }: AnswerLimits): string {
   return `select case when octet_length(json) <= ${maxBytes} then json end, rows, octet_length(json)
 from (${jsonSql(query, undefined, `limit ${maxRows + 1}`)}) onramp_answer (json, rows)`
 }
 
-/** What `query` answered. Throws `origin-failed` where that is more than it may be. */
+/** The answer of `query`. Throws `origin-failed` if it exceeds the limits. */
 export function answerOf(
   { returns }: Query,
   [text, rows, bytes]: AnswerRow,
   { maxRows, maxBytes }: AnswerLimits,
 ): OriginAnswer {
-  if (rows > maxRows) throw new Problem('origin-failed', `The answer has more than ${maxRows} rows.`)
+  if (rows > maxRows)
+    throw new Problem('origin-failed', `The answer has more than ${maxRows} rows, the limit. Narrow the request.`)
   if (bytes !== null && bytes > maxBytes)
-    throw new Problem('origin-failed', `The answer has ${bytes} bytes; ${maxBytes} are the most.`)
+    throw new Problem('origin-failed', `The answer has ${bytes} bytes; the limit is ${maxBytes}. Narrow the request.`)
   if (returns === 'row' && rows > 1)
-    throw new Problem('origin-failed', 'The statement of this route found more than one row.')
+    throw new Problem('origin-failed', 'This route returns one row, but its statement found several.')
   return { json: text ?? (returns === 'rows' ? '[]' : ''), rows }
 }

@@ -1,51 +1,52 @@
-// A circuit breaker: pure.
+// Circuit breaker: pure.
 import type { Clock } from '../clock.ts'
 import type { BreakerState } from '../observation.ts'
 
-/** What came of one piece of work. `ignored`: it says nothing of the one it was asked of. */
+/** The outcome of one request through the breaker. `ignored`: it says nothing about the guarded service. */
 export type BreakerOutcome = 'ok' | 'slow' | 'failed' | 'ignored'
 
 export interface BreakerLimits {
-  /** Outcomes within `windowMs` before any of them is judged. */
+  /** Minimum number of outcomes within `windowMs` before they are evaluated. */
   samples: number
   windowMs: number
-  /** Shares of the outcomes, 0 to 1, from which on it opens. */
+  /** The shares of failed and slow outcomes, 0 to 1, at which the breaker opens. */
   failedShare: number
   slowShare: number
-  /** For how long it stays open: the first time, and at most; each failed try doubles it. */
+  /** How long it stays open: the first time, and at most. Each failed trial doubles it. */
   openMs: number
   longestMs: number
-  /** After which a try that has not come back counts as failed. */
+  /** A trial that has no outcome after this time counts as failed. */
   tryMs: number
 }
 
 const none: Readonly<Record<BreakerOutcome, number>> = { ok: 0, failed: 0, slow: 0, ignored: 0 }
 
 /**
- * Leaves alone what fails, or is slow, most of the time.
+ * Stops requests to a service that mostly fails or is mostly slow.
  *
- * `enter` says whether one may ask; whoever may, has to tell `leave` what came of it. While it is open nobody may; after that one
- * is let through, and all others wait for what comes of it: not a herd. A try that never comes back is a failed one:
- *   1. the breaker is half-open, one try is under way
- *   2. the try hangs, and its caller is gone
- *   3. without a timer nobody would ever be let through again
- * An answer to what was asked before it opened changes nothing.
+ * `enter` says whether a request may proceed; a request that may must report its outcome to `leave`. While the breaker
+ * is open no request may proceed. After that one trial request may, and all others wait for its outcome, so that no
+ * herd arrives. A trial without an outcome counts as failed:
+ *   1. the breaker is half-open, one trial is in flight
+ *   2. the trial hangs, and its caller is gone
+ *   3. without a timer no request would ever be let through again
+ * Outcomes of requests that entered before a change of state are ignored.
  */
 export class Breaker {
   readonly #limits: BreakerLimits
   readonly #clock: Clock
   readonly #changed: (state: BreakerState, why?: string) => void
   #state: BreakerState = 'closed'
-  /** The latest, oldest first, and how many there are of each kind. */
+  /** The latest outcomes, oldest first, and their number by kind. */
   #outcomes: { at: number; outcome: BreakerOutcome }[] = []
   #counts = { ...none }
   #openUntil = 0
   #openMs: number
-  /** Raised by each change of state. */
+  /** Incremented by each change of state. */
   #term = 0
   #cancelTry = () => {}
 
-  /** `changed` is told each new state, and why it opened. */
+  /** `changed` is called with each new state, and with the reason when it opens. */
   constructor(limits: BreakerLimits, clock: Clock, changed: (state: BreakerState, why?: string) => void) {
     this.#limits = limits
     this.#clock = clock
@@ -57,17 +58,17 @@ export class Breaker {
     return this.#state
   }
 
-  /** Milliseconds until one may be let through again; 0 when one may be now. */
+  /** Milliseconds until a trial may enter; 0 if a request may enter now. */
   get waitMs(): number {
     return this.#state === 'open' ? Math.max(0, this.#openUntil - this.#clock.now()) : 0
   }
 
-  /** Whether `enter` would let one through now. */
+  /** Whether `enter` would let a request through now. */
   get mayEnter(): boolean {
     return this.#state !== 'half-open' && this.waitMs === 0
   }
 
-  /** A term to give to `leave`, or nothing: it may not be asked now. */
+  /** A term to pass to `leave`, or nothing if the request may not proceed. */
   enter(): number | undefined {
     if (!this.mayEnter) return undefined
     if (this.#state === 'open') {
@@ -95,18 +96,18 @@ export class Breaker {
     if (all < samples) return
     const { failed, slow } = this.#counts
     if (failed / all >= failedShare || slow / all >= slowShare)
-      this.#open(this.#limits.openMs, `${failed} of ${all} failed, ${slow} were slow`)
+      this.#open(this.#limits.openMs, `${failed} of ${all} statements failed, ${slow} were slow`)
   }
 
   #judgeTry(outcome: BreakerOutcome): void {
     this.#cancelTry()
     if (outcome === 'ignored') {
-      // It told nothing: the next may try at once.
+      // The trial gave no information: another may start at once.
       this.#openUntil = this.#clock.now()
       return void this.#become('open')
     }
     if (outcome === 'ok') return void this.#become('closed')
-    this.#open(Math.min(this.#openMs * 2, this.#limits.longestMs), 'a try failed')
+    this.#open(Math.min(this.#openMs * 2, this.#limits.longestMs), 'the trial statement failed')
   }
 
   #open(ms: number, why: string): void {

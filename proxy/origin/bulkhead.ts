@@ -1,14 +1,14 @@
-// Whose statement runs next: pure.
+// Bulkhead: fair queueing of statements for the database connections: pure.
 import type { Clock } from '../clock.ts'
 import { Problem } from '../errors.ts'
 
-/** What a route may have of the database. */
+/** A route's share of the database. */
 export interface Share {
-  /** The most of its statements at once. */
+  /** Maximum number of its statements that run at once. */
   limit: number
-  /** Slots that are kept free for it, whoever else would like them. */
+  /** Slots reserved for it, even when other routes are waiting. */
   reserve: number
-  /** The most that wait; further ones are refused at once. */
+  /** Maximum number of its waiting statements; more are rejected at once. */
   queue: number
 }
 
@@ -24,22 +24,27 @@ interface Lane {
   share: Share
   running: number
   waiting: Waiting[]
-  /** Smoothed length of its statements, in milliseconds. */
+  /** Smoothed duration of its statements, in milliseconds. */
   typicalMs: number
-  /** Time of the database it has used, as far as it counts: the lane with the least goes next. */
+  /** Database time it has been charged, in milliseconds. The lane with the least goes next. */
   usedMs: number
 }
 
-/** How much the newest statement says of the next one's length. */
+/** Weight of the newest duration in the smoothed duration. */
 const newestWeight = 0.2
 
 /**
- * Decides whose statement runs next, so that one slow route leaves the others alone. Pure but for its clock.
+ * Decides which route's statement runs next, so that a slow route does not delay the others. Pure except for its clock.
  *
- * - A statement starts if its route is under its limit, and under its reserve or more slots are free than others have reserved.
- * - Of those that wait, the route goes next that has had the least time of the database: start-time fair queueing (Goyal, Vin and
- *   Cheng, 1996), with the same effect as deficit round-robin and no quantum to choose. Within a route, first come, first served.
- * - What cannot be done in time is refused when it comes, not when its time is over; what waits is let go at its deadline.
+ * - A statement starts if its route is below its limit, and either below its reserve or more slots are free than other
+ *   routes have reserved.
+ * - Among waiting statements, the route with the least database time goes next: start-time fair queueing (Goyal, Vin
+ *   and
+ *   Cheng, 1996). The effect is that of deficit round-robin, without a quantum to choose. Within a route: first come, first
+ *   served.
+ * - A statement that cannot start in time is rejected on arrival, not at its deadline. A waiting statement is rejected
+ *   at
+ *   its deadline.
  */
 export class Bulkhead {
   readonly #slots: number
@@ -47,7 +52,10 @@ export class Bulkhead {
   readonly #shed: (route: string, reason: ShedReason) => void
   readonly #lanes = new Map<string, Lane>()
   #running = 0
-  /** `usedMs` of the lane that went last: one that comes new, or after a pause, begins there and has nothing to make up for. */
+  /**
+   * `usedMs` of the lane that went last. A lane that is new, or was idle, starts there, so that it has no time to catch
+   * up on.
+   */
   #lastUsedMs = 0
 
   constructor(slots: number, clock: Clock, shed: (route: string, reason: ShedReason) => void) {
@@ -66,7 +74,9 @@ export class Bulkhead {
     return count
   }
 
-  /** Throws the `shed` with which one of `route` would be refused now that would have to start by `deadlineAt` on the clock. */
+  /**
+   * Throws the `shed` that would reject a statement of `route` now, if it had to start by `deadlineAt` on the clock.
+   */
   admit(route: string, share: Share, deadlineAt: number): void {
     const lane = this.#laneOf(route, share)
     if (this.#isNext(lane)) return
@@ -75,8 +85,8 @@ export class Bulkhead {
   }
 
   /**
-   * Waits for a slot, at most until `deadlineAt` on the clock. Resolves to what gives it back, to be called once. Rejects with
-   * `shed` when there is no room, or will not be in time.
+   * Waits for a slot, at most until `deadlineAt` on the clock. Resolves to a function that returns the slot; call it
+   * once. Rejects with `shed` when the queue is full, or when no slot will be free in time.
    */
   async enter(route: string, share: Share, deadlineAt: number): Promise<() => void> {
     this.admit(route, share, deadlineAt)
@@ -98,7 +108,7 @@ export class Bulkhead {
     return new Problem('shed', reasons[reason])
   }
 
-  /** Whether a statement of `route` could start now, with nobody waiting, and leave a slot free for the next who comes. */
+  /** Whether a statement of `route` could start now, with nothing waiting, and leave one slot free. */
   hasSpare(route: string, share: Share): boolean {
     const lane = this.#laneOf(route, share)
     return this.waiting === 0 && this.#mayStart(lane) && this.#unreserved(lane) > 1
@@ -120,7 +130,7 @@ export class Bulkhead {
     return lane.running < lane.share.reserve || this.#unreserved(lane) > 0
   }
 
-  /** Free slots that no other lane has reserved. */
+  /** Free slots that are not reserved for other lanes. */
   #unreserved(lane: Lane): number {
     let unreserved = this.#slots - this.#running
     for (const other of this.#lanes.values()) {
@@ -129,7 +139,7 @@ export class Bulkhead {
     return unreserved
   }
 
-  /** How long one that comes now would wait: those before it, over the slots its route has. */
+  /** Expected wait of a statement that arrives now: the statements ahead of it, divided by the slots of its route. */
   #expectedWaitMs({ waiting, typicalMs, share, running }: Lane): number {
     const ahead = waiting.length + 1
     return (ahead * typicalMs) / Math.max(1, Math.min(share.limit, Math.max(running, share.reserve)))
@@ -179,6 +189,7 @@ export class Bulkhead {
 }
 
 const reasons: Record<ShedReason, string> = {
-  'queue-full': 'As many wait for this as may.',
-  'too-late': 'The database would not come to it in time.',
+  'queue-full':
+    'Queue full: this route has as many waiting requests as it may have. Retry after the time in Retry-After.',
+  'too-late': 'No database connection would be free in time. Retry after the time in Retry-After.',
 }

@@ -1,8 +1,8 @@
-// Asks the server to stop a statement.
+// Cancel requests: they ask the server to stop a statement.
 import pg from 'pg'
 import { parseIntoClientConfig } from 'pg-connection-string'
 
-/** What pg keeps to itself of a client: by what the server knows it, and its connection before anybody has logged in. */
+/** Private parts of a pg client: the keys by which the server knows it, and its connection before authentication. */
 interface ClientInternals {
   processID: number
   secretKey: unknown
@@ -15,21 +15,25 @@ interface ClientInternals {
   }
 }
 
-/** The one place that looks into a client: pg has a cancel request, but no way to ask for one. */
+/**
+ * The only place that reads private parts of a client: pg implements the cancel request but offers no method for it.
+ */
 function internalsOf(client: pg.ClientBase): ClientInternals {
   return client as pg.ClientBase & ClientInternals
 }
 
-/** The server process that `client` is connected to, as it was told. A pooler tells a number of its own. */
+/** The id of the server process of `client`, as reported at connection. A pooler reports a number of its own. */
 export function serverProcessOf(client: pg.ClientBase): number {
   return internalsOf(client).processID
 }
 
-/** Asks the server at `url`, over another connection, to stop what `client` has given up on (PostgreSQL's CancelRequest). */
+/**
+ * Asks the server at `url`, over another connection, to stop the statement that `client` has abandoned (CancelRequest).
+ */
 export function cancel(client: pg.ClientBase, url: string): void {
   const { processID, secretKey } = internalsOf(client)
   const { connection, host, port } = internalsOf(new pg.Client(parseIntoClientConfig(url)))
-  connection.on('error', () => {}) // a server that cannot be reached runs nothing for long: its own timeout ends it
+  connection.on('error', () => {}) // if the server cannot be reached, its own timeout ends the statement
   connection.on('connect', () => connection.cancel(processID, secretKey))
   if (host.startsWith('/')) connection.connect(`${host}/.s.PGSQL.${port}`)
   else connection.connect(port, host)

@@ -1,4 +1,4 @@
-// Protects it: breakers, then the bulkhead.
+// Protection of the origin: circuit breakers, then the bulkhead.
 import type { Clock } from '../clock.ts'
 import { Problem } from '../errors.ts'
 import type { BreakerState, Observe } from '../observation.ts'
@@ -8,31 +8,32 @@ import { Bulkhead, type Share } from './bulkhead.ts'
 import type { Inspection, Origin, OriginAnswer, Query, Values } from './origin.ts'
 
 export interface Guards {
-  /** Statements at once, over all routes. */
+  /** Maximum number of statements at once, over all routes. */
   slots: number
-  /** The most a statement waits for its slot, in milliseconds: less than its reader does, by what it may then take itself. */
+  /** Maximum time a statement waits for its slot, in milliseconds: the request's timeout less the statement's own. */
   waitMs: number
-  /** The most a statement takes, in milliseconds; from half of that on it is slow. */
+  /** Maximum duration of a statement, in milliseconds. Above half of it the statement counts as slow. */
   statementMs: number
-  /** Whether this process has more to do than it can. */
+  /** Whether this process is overloaded. */
   isOverloaded(): boolean
 }
 
-/** What a route may have of the slots unless it says otherwise: one alone never has them all. */
+/** Share of the slots that a route without a limit may use: no single route can take them all. */
 const usualLimitShare = 0.6
 
-/** A database that is gone is noticed by the first few, and tried by one every half second to five. */
+/** Limits for the database: a failure shows after a few statements, and a trial follows every 0.5 to 5 s. */
 const ofOrigin = { samples: 3, windowMs: 10_000, failedShare: 0.5, slowShare: 2, openMs: 500, longestMs: 5000 }
-/** A statement that has gone bad is noticed over some more of them, and left alone for longer. */
+/** Limits for a route: a bad statement needs more samples, and its circuit stays open longer. */
 const ofRoute = { samples: 20, windowMs: 10_000, failedShare: 0.5, slowShare: 0.8, openMs: 1000, longestMs: 30_000 }
 
 /**
- * Protects `origin` from more work than it can do, and those who ask from waiting for what will not come.
+ * Protects `origin` from overload, and clients from waiting for answers that will not come.
  *
- * In a process that is too busy for its own work nothing is asked at all: what is held is served on, and that is most of it. Else a
- * statement first passes the breakers (of the database, and of its route), then waits for its slot in the bulkhead, and
- * passes the breakers again: they may have opened meanwhile. Lost connections count against the database; those and timeouts
- * count against the route. What the server says of a statement itself counts against neither.
+ * An overloaded process sends no statements at all: it still serves cached entries, which are most of its answers.
+ * Otherwise a statement passes the circuit breakers (of the database and of its route) and waits for its slot in the
+ * bulkhead. Then it passes the breakers again, because they may have opened in the meantime. Lost connections count
+ * against the database and the route; timeouts count against the route only. Errors in the statement itself count
+ * against neither.
  */
 export class GuardedOrigin implements Origin {
   readonly #origin: Origin
@@ -69,12 +70,18 @@ export class GuardedOrigin implements Origin {
     return breaker
   }
 
-  /** Whether a refresh may begin behind a reader's back while so many are under way: half of the connections are left to those who wait. */
+  /**
+   * Whether a background refresh may start while `underWay` are running. Half of the connections stay free for waiting
+   * requests.
+   */
   mayRefresh(underWay: number): boolean {
     return underWay < Math.ceil(this.#guards.slots / 2) && !this.#guards.isOverloaded()
   }
 
-  /** Whether `query` could be run now at nobody's cost: nothing waits, a slot stays free, and nothing is being left alone. */
+  /**
+   * Whether `query` could run now without delaying others: nothing waits, a slot stays free, and both circuits are
+   * closed.
+   */
   isIdleFor(query: Query): boolean {
     return (
       this.#database.state === 'closed' &&
@@ -83,7 +90,9 @@ export class GuardedOrigin implements Origin {
     )
   }
 
-  /** Throws the Problem that `query` would reject with at once, and counts it: there is no room for it now, or the database is left alone. */
+  /**
+   * Throws, and counts, the Problem that would reject `query` now: overload, an open circuit, or no room in the queue.
+   */
   admit(query: Query): void {
     this.#entrance(query)
     this.#bulkhead.admit(query.route, this.#shareOf(query), this.#startBy())
@@ -99,18 +108,18 @@ export class GuardedOrigin implements Origin {
     }
   }
 
-  /** The breaker of the route, where both let something through. */
+  /** The breaker of the route. Throws if the process is overloaded, or if a circuit is open. */
   #entrance({ route }: Query): Breaker {
     if (this.#guards.isOverloaded()) {
       this.#observe({ kind: 'shed', route, reason: 'overloaded' })
-      throw new Problem('shed', 'There is more to do than can be done.')
+      throw new Problem('shed', 'This process is overloaded. Retry after the time in Retry-After.')
     }
     const breaker = this.#breakerOf(route)
     if (!this.#database.mayEnter || !breaker.mayEnter) throw this.#refusal(route)
     return breaker
   }
 
-  /** Passes both breakers, and tells them what came of it. */
+  /** Passes both breakers, and reports the outcome to them. */
   async #ask(breaker: Breaker, query: Query, values: Values, sent?: () => void): Promise<OriginAnswer> {
     const term = this.#database.enter()
     const routeTerm = term === undefined ? undefined : breaker.enter()
@@ -138,7 +147,10 @@ export class GuardedOrigin implements Origin {
 
   #refusal(route: string): Problem {
     this.#observe({ kind: 'shed', route, reason: 'breaker-open' })
-    return new Problem('origin-unavailable', 'The database is left alone for a moment: it has been failing.')
+    return new Problem(
+      'origin-unavailable',
+      'Database circuit breaker open after repeated failures. Retry after the time in Retry-After.',
+    )
   }
 
   #shareOf({ share }: Query): Share {

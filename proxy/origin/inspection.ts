@@ -1,4 +1,4 @@
-// What the database says of a statement before it is served.
+// Inspection of statements by the database before they are served.
 import type { PoolClient } from 'pg'
 import { messageOf } from '../errors.ts'
 import { jsonSql } from './answer-sql.ts'
@@ -9,27 +9,28 @@ import { inspectRows } from './row-rules.ts'
 import { kindOf } from './sql-errors.ts'
 
 /**
- * Asks the server what each route's statement is, without running it: the types of its parameters, the tables it reads, and
- * whether it may be cached at all.
+ * Asks the server about each route's statement, without running it: the types of its parameters, the tables it reads,
+ * and whether its answers may be cached.
  *
- * Every statement is prepared, explained (which checks privileges too), then made into a temporary view, with typed NULLs in
- * place of its parameters, in a transaction that is rolled back. PostgreSQL keeps a view as the tree it parsed, which names
- * every relation and every function in it by oid. Those are followed: views and materialized views through their own trees,
- * SQL-standard function bodies through theirs, aggregates to the functions they are made of. So a private table is found
- * below all of these, and a volatile function even if it is a built-in one, for which no dependency is recorded.
+ * Every statement is prepared and explained (which also checks privileges). Then it is made into a temporary view, with
+ * typed NULLs in place of its parameters, in a transaction that is rolled back. PostgreSQL stores a view as its parse
+ * tree, which names every relation and every function by oid. Those are followed: views and materialized views through
+ * their own trees, SQL-standard function bodies through theirs, aggregates to their support functions. So a private
+ * table is found below all of these. A volatile function is found even if it is built in, for which PostgreSQL records
+ * no dependency.
  *
- * Where no temporary view can be made (a hot standby, a role without TEMPORARY) the relations of the plan are followed in the
- * same way, and volatile functions are not looked for; a warning says so. What a function in another language reads cannot be
- * seen; a warning names each that may read anything. That nothing is written is the server's doing: a statement in a FROM
- * cannot write, and every session is read-only.
+ * A hot standby, or a role without TEMPORARY, allows no temporary view. Then the relations of the plan are followed in
+ * the same way and volatile functions are not checked; a warning says so. Tables read by functions in other languages
+ * cannot be seen; a warning names each function that may read any table. The server ensures that nothing is written: a
+ * statement in a FROM cannot write, and every session is read-only.
  *
- * Its client is not to be used any more: statements it has prepared outlive the transaction.
+ * Do not use its client afterwards: the prepared statements outlive the transaction.
  */
 export class Inspector {
   readonly #client: PoolClient
-  /** What has been private, by its oid: it stays so if it is renamed. */
+  /** Names of all tables that have ever been private, by oid: a table stays private when it is renamed. */
   readonly #known: Map<string, string>
-  /** What is private now, by its oid. */
+  /** Names of the tables that are private now, by oid. */
   #forbidden = new Map<string, string>()
   #mayMakeViews = false
   readonly #inspection: Inspection = {
@@ -45,14 +46,14 @@ export class Inspector {
     this.#known = known
   }
 
-  /** Inspects `queries`, once. Rejects when it is the connection that fails. */
+  /** Inspects `queries`. Call it once. Rejects when the connection fails. */
   async inspect(queries: readonly Query[], privateTables: readonly string[]): Promise<Inspection> {
     await this.#begin()
     await this.#forbid(privateTables)
-    // Every generic plan, so that none is made for the NULLs it is explained with.
+    // Generic plans only, so that no plan is made for the NULLs of the EXPLAIN.
     await this.#client.query('set local plan_cache_mode = force_generic_plan')
     for (const [i, query] of queries.entries()) {
-      await this.#attempt(`Route ${query.route}: the database refuses its statement`, () =>
+      await this.#attempt(`Route ${query.route}: the database rejects its statement`, () =>
         this.#inspectRoute(query, `onramp_inspected_${i}`),
       )
     }
@@ -71,7 +72,7 @@ export class Inspector {
     if (this.#mayMakeViews) return
     const why = isStandby ? 'the server is a standby' : 'the role lacks TEMPORARY on the database'
     this.#inspection.warnings.push(
-      `Volatile functions are not looked for, tables inside functions are not seen, and a view or function that is defined anew is not noticed: ${why}.`,
+      `Volatile functions are not checked, tables inside functions are not seen, and redefined views and functions go unnoticed: ${why}.`,
     )
   }
 
@@ -86,7 +87,7 @@ export class Inspector {
     }
   }
 
-  /** Runs one step and undoes what it did in the database. What the server says against it is a fault of `subject`. */
+  /** Runs one step and rolls back its changes. An SQL error becomes a fault of `subject`. */
   async #attempt(subject: string, run: () => Promise<void>): Promise<void> {
     await this.#client.query('savepoint attempt')
     try {
@@ -115,7 +116,7 @@ export class Inspector {
     })
   }
 
-  /** Prepares the statement, and explains it, which checks privileges too. */
+  /** Prepares the statement, and explains it, which also checks privileges. */
   async #prepare(query: Query, name: string): Promise<{ types: string[]; plan: PlanNode[] }> {
     await this.#client.query(single(`prepare ${name} as ${jsonSql(query)}`))
     const { rows } = await this.#client.query<{ types: string[] }>(
@@ -148,15 +149,20 @@ export class Inspector {
     const says = (kind: ReferencedObject['kind'], sentence: (name: string) => string) =>
       referenced.filter((found) => found.kind === kind).map(({ name }) => `Route ${route}: ${sentence(name)}`)
     faults.push(
-      ...says('volatile', (called) => `its statement calls ${called}, which is volatile: its answer cannot be kept.`),
-      ...says('any-table', (called) => `its statement calls ${called}, which reads whatever table it is given.`),
-      ...says('sample', () => 'its statement takes a random sample: its answer cannot be kept.'),
+      ...says('volatile', (called) => `its statement calls ${called}, which is volatile: its answer cannot be cached.`),
+      ...says('any-table', (called) => `its statement calls ${called}, which can read any table.`),
+      ...says('sample', () => 'its statement takes a random sample (TABLESAMPLE): its answer cannot be cached.'),
       ...says('lock', () => 'its statement locks rows (FOR UPDATE or FOR SHARE).'),
     )
-    warnings.push(...says('opaque', (called) => `tables that ${called} reads are not seen.`))
+    warnings.push(
+      ...says(
+        'opaque',
+        (called) => `the tables that ${called} reads cannot be seen, so their changes do not invalidate this route.`,
+      ),
+    )
   }
 
-  /** The names of the tables to be followed: not our own views, nor what is private, which is not read. */
+  /** The names of the tables to follow, without the temporary views and the private tables. */
   #followedTables(referenced: readonly ReferencedObject[]): string[] {
     return referenced.flatMap(({ kind, oid, name }) =>
       kind === 'table' && !name.includes('onramp_inspected') && !this.#forbidden.has(oid) ? [name] : [],
@@ -170,7 +176,10 @@ export class Inspector {
   }
 }
 
-/** A prepared statement outlives its transaction, and behind a pooler also the client: of this inspection, or of one that was cut off. */
+/**
+ * Removes prepared statements, of this inspection or of an interrupted one. They outlive the transaction, and behind a
+ * pooler also the client.
+ */
 async function forgetStatements(client: PoolClient): Promise<void> {
   const { rows } = await client.query<{ text: string }>(
     `select format('deallocate %I', name) as text from pg_prepared_statements where name like 'onramp\\_inspected\\_%'`,
@@ -179,8 +188,8 @@ async function forgetStatements(client: PoolClient): Promise<void> {
 }
 
 /**
- * Adds a private relation: its oid, those of its partitions and children, and of the tables it is a part of. Resolves to
- * whether there is one.
+ * Adds a private relation: its oid, those of its partitions and children, and of its parent tables. Resolves to whether
+ * it exists.
  */
 async function addPrivate(client: PoolClient, name: string, forbidden: Map<string, string>): Promise<boolean> {
   const { rows } = await client.query<{ oid: string }>(
@@ -190,7 +199,7 @@ async function addPrivate(client: PoolClient, name: string, forbidden: Map<strin
     [name],
   )
   for (const { oid } of rows) forbidden.set(oid, name)
-  // The planner's statistics hold values of every table.
+  // The planner's statistics contain values of every table.
   const statistics = await client.query<{ oid: string; name: string }>(
     `select oid::text, relname as name from pg_class where oid in ('pg_statistic'::regclass, 'pg_statistic_ext_data'::regclass)`,
   )

@@ -1,17 +1,17 @@
-// The database, seen from the cache.
+// The origin interface: the database as the cache uses it.
 import type { Statement } from '../statement.ts'
 
-/** A prepared read: what to ask, under which name, and what comes back. */
+/** A prepared read: the statement, its name, and the shape of its result. */
 export interface Query {
   route: string
-  /** Names the prepared statement on the server: changes with the SQL. */
+  /** Names the prepared statement on the server. It changes with the SQL. */
   version: string
   statement: Statement
   /** `rows`: a JSON array of all rows. `row`: one JSON object, or no row. */
   returns: 'rows' | 'row'
-  /** Tables of which only the rows matter whose column equals a parameter, or one of its items, as texts or as whole numbers. */
+  /** Tables of which an answer depends only on the rows where a column equals a parameter or one of its items. */
   rows: Readonly<Record<string, RowRule>>
-  /** What of the database its route may have; without a limit, the usual one. */
+  /** The route's share of the database. Without a limit, the default share applies. */
   share: { limit?: number | undefined; reserve: number; queue: number }
 }
 
@@ -23,10 +23,10 @@ export interface RowRule {
 
 type Scalar = string | number | boolean
 
-/** Bound by name; a list becomes a PostgreSQL array, `null` a NULL. */
+/** Bound by name. A list becomes a PostgreSQL array, `null` a NULL. */
 export type Values = Readonly<Record<string, Scalar | readonly Scalar[] | null>>
 
-/** The JSON as PostgreSQL wrote it (empty for no row), and how many rows it holds. */
+/** The JSON as PostgreSQL wrote it (empty for no row), and its number of rows. */
 export interface OriginAnswer {
   json: string
   rows: number
@@ -35,28 +35,28 @@ export interface OriginAnswer {
 /** The database, seen from the cache. */
 export interface Origin {
   /**
-   * Runs one read. Rejects with a Problem: `origin-unavailable` when there is no connection to be had, `origin-timeout` when the
-   * answer took too long, `origin-failed` when the statement failed, `shed` when it is not even tried. `sent` is called in the
-   * tick the statement is sent, which may be a while after this call.
+   * Runs one read. Rejects with a Problem: `origin-unavailable` if there is no connection, `origin-timeout` if the
+   * answer took too long, `origin-failed` if the statement failed, `shed` if it was not tried. `sent` is called in the
+   * tick in which the statement is sent, possibly long after this call.
    */
   query(query: Query, values: Values, sent?: () => void): Promise<OriginAnswer>
-  /** What the server says of `queries` before they are served. See `origin/inspection`. */
+  /** Asks the server about `queries` before they are served. See `origin/inspection`. */
   inspect(queries: readonly Query[], privateTables: readonly string[]): Promise<Inspection>
-  /** Opens connections ahead of the first that need them; as many as it can. */
+  /** Opens up to `connections` connections before they are needed. */
   warm(connections: number): Promise<void>
   readonly connections: { total: number; idle: number; waiting: number }
   close(): Promise<void>
 }
 
 export interface Inspection {
-  /** Whole sentences; any of them refuses the configuration. */
+  /** Sentences. Any fault rejects the configuration. */
   faults: string[]
-  /** Whole sentences; what could not be seen. */
+  /** Sentences about checks that were not possible. */
   warnings: string[]
   routes: Map<string, InspectedRoute>
-  /** Names of routes whose statement reads a private table; each of them has a fault too. */
+  /** Names of routes whose statement reads a private table. Each of them also has a fault. */
   exposing: Set<string>
-  /** Whether a fault is only of the moment: something is locked, or takes too long, or there is no room. */
+  /** Whether a fault is temporary: a lock, a timeout, or a lack of resources. */
   isOfMoment: boolean
 }
 
@@ -64,6 +64,6 @@ export interface InspectedRoute {
   parameterTypes: Record<string, string>
   /** Tables and views. */
   tables: string[]
-  /** With the types of their arguments; those of PostgreSQL itself are left out. */
+  /** With their argument types. Functions of PostgreSQL itself are left out. */
   functions: string[]
 }

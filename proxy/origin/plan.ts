@@ -1,7 +1,7 @@
-// A plan, as the server explains it: pure.
+// Parser of EXPLAIN output: pure.
 import { z } from 'zod'
 
-/** A plan's node, as EXPLAIN (VERBOSE, FORMAT JSON) has it. */
+/** A node of a plan, from EXPLAIN (VERBOSE, FORMAT JSON). */
 const planNode = z.object({
   'Relation Name': z.string().optional(),
   Schema: z.string().optional(),
@@ -17,7 +17,7 @@ export type PlanNode = z.output<typeof planNode>
 
 const explanation = z.tuple([z.object({ 'QUERY PLAN': z.tuple([z.object({ Plan: planNode })]) })])
 
-/** Every node of the plan in `rows`, which EXPLAIN answered. */
+/** Every node of the plan in `rows`, the result of an EXPLAIN. */
 export function planNodes(rows: unknown): PlanNode[] {
   const [{ 'QUERY PLAN': plans }] = explanation.parse(rows)
   return plans.flatMap(({ Plan }) => withChildren(Plan))

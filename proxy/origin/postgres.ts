@@ -1,4 +1,4 @@
-// Its only implementation: pool, statements, errors.
+// The PostgreSQL origin: connection pool, prepared statements, timeouts.
 import pg from 'pg'
 import { parseIntoClientConfig } from 'pg-connection-string'
 import type { Clock } from '../clock.ts'
@@ -16,27 +16,28 @@ export interface PostgresSettings extends AnswerLimits {
   statementTimeoutMs: number
 }
 
-// The server gives up first; this is for a server, or a network, that does not answer at all.
+// The server's own timeout comes first. This one covers a server, or a network, that does not reply at all.
 const clientGraceMs = 250
 
 /**
- * Reads from PostgreSQL: a pool of read-only sessions, each route's statement prepared once a session under its own name.
+ * Reads from PostgreSQL: a pool of read-only sessions. Each route's statement is prepared once per session, under its
+ * own name.
  *
- * Behind a pooler (PgBouncer in transaction mode) there are no sessions to set up and no statements to find again: there each
- * statement is in a read-only transaction that sets its own timeout, three requests sent in one go.
+ * Behind a pooler (PgBouncer in transaction mode) a session cannot be set up, and prepared statements cannot be found
+ * again. There each statement runs in a read-only transaction that sets its own timeout: three requests sent together.
  *
- * PostgreSQL writes the JSON, so int8, numeric, dates and timestamps arrive as it spells them and no object is made of them
- * here. A connection is given up only when it is the connection that failed: an SQL error, a timeout of the server's
- * included, leaves it in the pool.
+ * PostgreSQL writes the JSON, so int8, numeric, dates and timestamps keep its spelling, and no objects are built here.
+ * A connection is discarded only when the connection itself failed. After an SQL error, such as a timeout of the
+ * server, it stays in the pool.
  */
 export class PostgresOrigin implements Origin {
   readonly #settings: PostgresSettings
   readonly #clock: Clock
   readonly #observe: Observe
   readonly #pool: pg.Pool
-  /** Connections that lead to a pooler. */
+  /** Connections to a pooler. */
   readonly #pooled = new WeakSet<pg.ClientBase>()
-  /** What has been private, by its oid: it stays so if it is renamed. */
+  /** Names of all tables that have ever been private, by oid: a table stays private when it is renamed. */
   readonly #knownPrivate = new Map<string, string>()
 
   constructor(settings: PostgresSettings, clock: Clock, observe: Observe) {
@@ -49,12 +50,12 @@ export class PostgresOrigin implements Origin {
   #newPool(): pg.Pool {
     const { url, connections, statementTimeoutMs } = this.#settings
     const pool = new pg.Pool({
-      // Given as a whole, an address would have its own settings go before the program's.
+      // Parsed first: given as a whole, the settings in an address would override the program's.
       ...parseIntoClientConfig(url),
       max: connections,
       application_name: 'onramp',
       pipeline: true,
-      // Ends the connection. The program's own timer comes first, and asks the server to stop.
+      // Closes the connection. The program's own timer fires earlier, and asks the server to stop.
       query_timeout: statementTimeoutMs + clientGraceMs * 4,
       onConnect: async (client) => {
         if (await isPooled(client, statementTimeoutMs)) this.#pooled.add(client)
@@ -62,10 +63,10 @@ export class PostgresOrigin implements Origin {
       connectionTimeoutMillis: statementTimeoutMs,
       idleTimeoutMillis: 60_000,
       keepAlive: true,
-      // Behind a load balancer, and after a failover, connections must not stay where they are for ever.
+      // Behind a load balancer, and after a failover, connections must move eventually.
       maxLifetimeSeconds: 1800,
     })
-    // A connection that breaks says so by an event; without a listener that ends the process.
+    // A broken connection emits 'error'; without a listener that would end the process.
     pool.on('error', (error) => this.#observe({ kind: 'origin-connection-lost', error }))
     pool.on('connect', (client) => client.on('error', () => {})) // while checked out: its query rejects with the same error
     return pool
@@ -94,7 +95,9 @@ export class PostgresOrigin implements Origin {
     const late = Promise.withResolvers<never>()
     const stopTimer = this.#clock.after(statementTimeoutMs + clientGraceMs, () => {
       cancel(client, url)
-      late.reject(new Problem('origin-timeout', 'The server does not answer, not even that it took too long.'))
+      late.reject(
+        new Problem('origin-timeout', `PostgreSQL did not reply within ${statementTimeoutMs + clientGraceMs} ms.`),
+      )
     })
     try {
       sent()
@@ -109,7 +112,8 @@ export class PostgresOrigin implements Origin {
         : client.query<AnswerRow>(statement)
       const { rows } = await Promise.race([asked, late.promise])
       const [row] = rows
-      if (row === undefined) throw new Problem('origin-failed', 'The statement of this route was not answered.')
+      if (row === undefined)
+        throw new Problem('origin-failed', 'PostgreSQL returned no result for the statement of this route.')
       return row
     } catch (error) {
       failure = error
@@ -124,7 +128,11 @@ export class PostgresOrigin implements Origin {
     try {
       return await this.#pool.connect()
     } catch (error) {
-      throw new Problem('origin-unavailable', 'There is no connection to the database.', { cause: error })
+      throw new Problem(
+        'origin-unavailable',
+        'No connection to the database could be made. Retry after the time in Retry-After.',
+        { cause: error },
+      )
     }
   }
 
@@ -143,7 +151,7 @@ export class PostgresOrigin implements Origin {
       }
     } catch (error) {
       const cause = error instanceof Problem ? error.cause : error
-      throw new Refusal(`The database cannot be asked about the routes: ${messageOf(cause)}`, { cause })
+      throw new Refusal(`The routes cannot be checked against the database: ${messageOf(cause)}`, { cause })
     }
   }
 
@@ -162,11 +170,12 @@ const outcomes: Partial<Record<Problem['code'], 'timeout' | 'unavailable'>> = {
 }
 
 /**
- * Makes a new connection a read-only session with a timeout of its own, unless it leads to a pooler; resolves to whether it does.
+ * Makes a new connection a read-only session with a timeout of its own, unless it leads to a pooler. Resolves to
+ * whether it leads to a pooler.
  *
- * A pooler gives the keys of its own for cancelling, so the process it says it is is not the one that answers. What is set there
- * would stay with a connection of the server that somebody else gets next, so in that case the statement sets nothing. A pooler
- * refuses, or drops, settings that come with the connection itself; that is why they come after it everywhere.
+ * A pooler issues its own cancel keys, so the process id it reports is not that of the backend that replies. A setting
+ * made there would stay on a server connection that another client gets later; so in that case the statement sets
+ * nothing. A pooler rejects, or drops, settings in the startup message; so they are set after connecting, everywhere.
  */
 async function isPooled(client: pg.ClientBase, statementTimeoutMs: number): Promise<boolean> {
   const { rowCount } = await client.query(
@@ -177,7 +186,10 @@ async function isPooled(client: pg.ClientBase, statementTimeoutMs: number): Prom
   return rowCount === 0
 }
 
-/** Runs `statement` in a transaction of its own, without a name: behind a pooler nothing else is sure to reach the same server. */
+/**
+ * Runs `statement` in a transaction of its own, without a name: behind a pooler nothing else surely reaches the same
+ * server.
+ */
 async function inTransaction(client: pg.ClientBase, statement: pg.QueryArrayConfig, statementTimeoutMs: number) {
   const { name: _elsewhere, ...unnamed } = statement
   // After an error COMMIT rolls back, and the connection is free again.

@@ -1,24 +1,27 @@
-// What a statement is made of, all the way down: tables, functions, and what makes its answer one not to be kept.
+// The objects a statement depends on, directly and indirectly: tables, functions, and features that forbid caching.
 import type { PoolClient } from 'pg'
 import type { PlanNode } from './plan.ts'
 
 export interface ReferencedObject {
   kind: 'table' | 'function' | 'volatile' | 'any-table' | 'sample' | 'lock' | 'opaque'
-  /** As text: an oid may be larger than an int4. */
+  /** As text: an oid may exceed an int4. */
   oid: string
   name: string
 }
 
-/** Makes views of a statement: by itself, and `wrapped` as it is really run. Resolves to the oid of the second. */
+/**
+ * Creates two views of a statement: of the statement alone, and of `wrapped`, the form in which it runs. Resolves to
+ * the oid of the second.
+ */
 export async function viewOf(client: PoolClient, sql: string, wrapped: string): Promise<string[]> {
-  // The statement itself first: a view refuses two columns of one name, as JSON should.
+  // The statement alone first: a view rejects two columns of one name, which JSON must not have either.
   await client.query(single(`create temporary view onramp_inspected_columns as\n${sql}`))
   await client.query(single(`create temporary view onramp_inspected (a, b) as ${wrapped}`))
   const { rows } = await client.query<{ oid: string }>(`select 'onramp_inspected'::regclass::oid::text as oid`)
   return rows.map(({ oid }) => oid)
 }
 
-/** The oids of the relations in a plan; views are expanded in it. */
+/** The oids of the relations in a plan, in which views are already expanded. */
 export async function relationsOf(client: PoolClient, plan: readonly PlanNode[]): Promise<string[]> {
   const named = plan.filter((node) => node['Relation Name'] !== undefined)
   const { rows } = await client.query<{ oid: string }>(
@@ -29,16 +32,16 @@ export async function relationsOf(client: PoolClient, plan: readonly PlanNode[])
   return rows.map(({ oid }) => oid)
 }
 
-/** One statement, by the extended protocol: it takes no second one. */
+/** One statement, by the extended protocol, which accepts no second statement. */
 export function single(text: string): { text: string } {
-  const config = { text, queryMode: 'extended' } // which the types of pg do not know
+  const config = { text, queryMode: 'extended' } // missing in the types of pg
   return config
 }
 
 const aggregateParts = 'array[aggtransfn, aggfinalfn, aggmtransfn, aggminvtransfn, aggmfinalfn]::oid[]'
 
 /**
- * `:relid`, `:funcid`, `:opfuncid`, `:aggfnoid` and `:winfnoid` are PostgreSQL's own field names (src/include/nodes) in the
+ * `:relid`, `:funcid`, `:opfuncid`, `:aggfnoid` and `:winfnoid` are PostgreSQL's field names (src/include/nodes) in the
  * text form of a tree, from 14 to 18.
  */
 const referencedObjectsSql = `
@@ -88,8 +91,8 @@ select 'sample', '', '' from reached where is_live and tree ~ ':tablesample \\{'
 order by 1, 3`
 
 /**
- * What the relations `start` are made of, all the way down. What lies below a materialized view is read when that is
- * refreshed, not when it is queried: its tables count, its volatile functions do not.
+ * All objects that the relations `start` depend on, directly and indirectly. The query of a materialized view runs at
+ * its refresh, not when the view is read: so its tables count, its volatile functions do not.
  */
 export async function referencedObjects(client: PoolClient, start: readonly string[]): Promise<ReferencedObject[]> {
   const { rows } = await client.query<ReferencedObject>(referencedObjectsSql, [start])

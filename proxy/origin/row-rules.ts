@@ -1,15 +1,17 @@
-// Whether a route reads no other rows than it says.
+// Checks of a route's row rules: whether its statement reads only the rows that they name.
 import type { PoolClient } from 'pg'
 import { suggest } from '../suggest.ts'
 import type { Query, RowRule } from './origin.ts'
 import type { PlanNode } from './plan.ts'
 
 /**
- * Checks what a route says of rows: that the table has the column, that its text is the parameter's, and, as far as the plan
- * shows, that the statement reads no other rows of it. That last is only warned of: what is true for every row need not be in the plan.
+ * Checks the row rules of a route: the table must have the column, its type must match the parameter, and the plan
+ * should show that the statement reads no other rows. The last check only warns, because a condition that is true for
+ * every row need not appear in the plan.
  *
- * A row is told by the text of its value, an entry by that of its parameter. So only types are taken of which equal values are
- * equal texts: not char(n), numeric, uuid, timestamps, nor a collation that takes different texts for equal.
+ * A row is identified by the text of its value, an entry by the text of its parameter. So only types are allowed whose
+ * equal values have equal texts: not char(n), numeric, uuid or timestamps, and no collation under which different texts
+ * are equal.
  */
 export async function inspectRows(
   client: PoolClient,
@@ -28,7 +30,7 @@ export async function inspectRows(
     const number = query.statement.names.indexOf(rule.parameter) + 1
     if (plan.some((node) => isPart(node) && !isBound(node, rule, number)))
       warnings.push(
-        `rows says that of ${table} only rows matter whose ${rule.column} is :${rule.parameter}, but the plan reads it otherwise; changes of other rows would be missed.`,
+        `rows says that only rows of ${table} with ${rule.column} = :${rule.parameter} matter, but the plan does not show it: changes of other rows would be missed.`,
       )
   }
   return { faults, warnings }
@@ -44,15 +46,15 @@ async function columnFaults(client: PoolClient, table: string, { column, holds }
     [table, column],
   )
   const [found] = rows
-  if (found === undefined) return [`rows names ${column}, which ${table} does not have.`]
+  if (found === undefined) return [`rows names the column ${column}, which ${table} does not have.`]
   const { type, isExact } = found
   if (isExact && types[holds].includes(type)) return []
   return [
-    `rows cannot tell rows of ${table} by ${column}: it is ${type}${isExact ? '' : ' that takes different texts for equal'}, the parameter holds ${holds}.`,
+    `rows cannot identify rows of ${table} by ${column}: its type is ${type}${isExact ? '' : ' with a nondeterministic collation'}, but the parameter holds ${holds}.`,
   ]
 }
 
-/** Resolves to whether a node reads `table`, or a partition or child of it. */
+/** Resolves to a function that tells whether a node reads `table`, or a partition or child of it. */
 async function partsOf(client: PoolClient, table: string): Promise<(node: PlanNode) => boolean> {
   const { rows } = await client.query<{ schema: string; name: string }>(
     `with recursive part (oid) as (
@@ -63,7 +65,10 @@ async function partsOf(client: PoolClient, table: string): Promise<(node: PlanNo
   return (node) => rows.some(({ schema, name }) => schema === node.Schema && name === node['Relation Name'])
 }
 
-/** Whether every row this node reads has the value of parameter `number` in the rule's column, or one of its items. */
+/**
+ * Whether the plan shows that the rule's column equals parameter `number`, or one of its items, in every row this node
+ * reads.
+ */
 export function isBound(node: PlanNode, { column, holds }: RowRule, number: number): boolean {
   const casts = holds === 'texts' ? 'text|character varying' : 'smallint|integer|bigint'
   const name = (text: string) => `(?:${escaped(text)}|"${escaped(text.replaceAll('"', '""'))}")`
@@ -81,20 +86,20 @@ export function isBound(node: PlanNode, { column, holds }: RowRule, number: numb
 
 const escaped = (text: string) => text.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&')
 
-/** The parts of a condition that must all hold, without the parentheses around each. */
+/** The AND-ed parts of a condition, without the parentheses around each. */
 export function conjuncts(condition: string): string[] {
   const inner = unwrapped(condition)
   const parts = splitAnd(inner)
   return parts.length === 1 ? [inner] : parts.flatMap(conjuncts)
 }
 
-/** Without the parentheses around all of it. */
+/** `text` without parentheses around the whole. */
 function unwrapped(text: string): string {
   if (!text.startsWith('(')) return text
   return closing(text) === text.length - 1 ? unwrapped(text.slice(1, -1)) : text
 }
 
-/** Where the parenthesis closes that `text` begins with. */
+/** The index at which the parenthesis at the start of `text` closes. */
 function closing(text: string): number {
   let depth = 0
   for (const { 0: piece, index } of text.matchAll(tokens)) {
@@ -118,5 +123,5 @@ function splitAnd(text: string): string[] {
   return [...parts, text.slice(from)]
 }
 
-/** Strings and quoted names as wholes, so that nothing in them counts; parentheses; AND. */
+/** Tokens: strings and quoted names as units, so that their contents are ignored; parentheses; AND. */
 const tokens = /'(?:[^']|'')*'|"(?:[^"]|"")*"|[()]| AND /g

@@ -1,20 +1,23 @@
-// Whether this process is late, or has more to do than it can.
+// Overload detector: tells from late timers and waiting requests whether this process is overloaded.
 import type { Clock } from '../clock.ts'
 
-/** How often this process looks at itself, in milliseconds. */
+/** Interval between samples, in milliseconds. */
 const everyMs = 20
-/** A look that is late by more than this, or finds a request that has waited for longer, is one of a process that has too much to do, in milliseconds. */
+/** A sample shows overload if its timer is late by more than this, or a request has waited longer, in milliseconds. */
 const overloadedMs = 100
-/** A look is late by more than this, in milliseconds. */
+/** A sample counts as late if its timer is late by more than this, in milliseconds. */
 const lateMs = 50
-/** So many more looks must be too late than are not: one pause, however long, is no overload, and what has piled up meanwhile is soon done. */
+/**
+ * Balance of overloaded samples over others at which the process counts as overloaded. A single pause, however long, is
+ * not overload: its backlog is done quickly.
+ */
 const samplesToDecide = 10
-/** For so many looks it counts as late after one that was. */
+/** Number of samples for which the process counts as late after a late one. */
 const lateSamples = 5
 
 /**
- * Knows whether this process has more to do than it can, from how late its timers are and how long (`waitedMs`) the next request has waited
- * to begin. Looks until stopped.
+ * Detects overload of this process, from the lateness of its timers and from `waitedMs`, the time that the first
+ * waiting request has waited to begin. Samples until stopped.
  */
 export class OverloadDetector {
   readonly #clock: Clock
@@ -30,12 +33,12 @@ export class OverloadDetector {
     this.#lookLater()
   }
 
-  /** It has more to do than it can. */
+  /** Whether this process has more work than it can do. */
   get isOverloaded(): boolean {
     return this.#tooLate >= samplesToDecide
   }
 
-  /** It has just been late: what it was sent may not have been read. */
+  /** Whether this process was late a moment ago: replies may have arrived that it has not read yet. */
   get isLate(): boolean {
     return this.#sinceLate < lateSamples || this.#clock.now() - this.#dueAt > lateMs
   }
@@ -52,7 +55,7 @@ export class OverloadDetector {
   #look(): void {
     const lateness = this.#clock.now() - this.#dueAt
     const isTooLate = Math.max(lateness, this.#waitedMs()) > overloadedMs
-    // One at a time in both directions: a process at its limit takes on a little now and then, not all at once.
+    // One step at a time in both directions: a process at its limit takes on a little work at a time, not all at once.
     this.#tooLate = isTooLate ? Math.min(samplesToDecide, this.#tooLate + 1) : Math.max(0, this.#tooLate - 1)
     this.#sinceLate = lateness > lateMs ? 0 : this.#sinceLate + 1
     this.#lookLater()

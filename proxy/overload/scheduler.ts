@@ -1,15 +1,16 @@
-// Work begins in slices of 10 ms, between which the event loop turns.
+// Cooperative scheduler: starts work in time slices of 10 ms, between which the event loop turns.
 import type { Clock } from '../clock.ts'
 
-/** For so long at a time work is begun, in milliseconds. */
+/** Length of a time slice, in milliseconds. */
 const timeSliceMs = 10
 
 /**
- * Has work begin in slices of ten milliseconds, between which the event loop turns: what Redis and PostgreSQL have answered is read, timers
- * run, connections are accepted. What comes when there is no time left waits, in the order of coming; what has begun goes on before.
+ * Starts work in time slices of 10 ms, between which the event loop turns: replies of Redis and PostgreSQL are read,
+ * timers run, connections are accepted. Work that arrives when the slice is used up waits, first come, first served.
+ * Work that has begun continues before new work begins.
  *
- * Without it a turn takes as long as all that has been asked meanwhile: a hundred milliseconds and more in a process that has much to do.
- * The database is idle then, for each of its connections is given one statement a turn.
+ * Without it, a turn lasts as long as all work that arrived in the previous turn: 100 ms and more in an overloaded
+ * process. The database would be idle meanwhile, because each of its connections gets one statement per turn.
  */
 export class Scheduler {
   readonly #clock: Clock
@@ -19,30 +20,36 @@ export class Scheduler {
   #startedAt = Number.NEGATIVE_INFINITY
   #isTurnAsked = false
 
-  /** `nextTurn` runs something once what has come meanwhile has been read. */
+  /** `nextTurn` runs a function after pending input has been read. */
   constructor(clock: Clock, nextTurn: (run: () => void) => void = setImmediate) {
     this.#clock = clock
     this.#nextTurn = nextTurn
   }
 
-  /** How long the next one that comes has waited, in milliseconds; 0 when none waits. */
+  /** How long the first waiting request has waited, in milliseconds; 0 if none waits. */
   get waitedMs(): number {
     const since = this.#coming.firstSince
     return since === undefined ? 0 : this.#clock.now() - since
   }
 
-  /** Whether what comes at `now` may begin at once. That a slice is over is known by its time alone: a turn is asked for only where something waits. */
+  /**
+   * Whether work that arrives at `now` may begin at once. Only the time tells that a slice is over: a turn is requested
+   * only when work waits.
+   */
   mayBegin(now: number): boolean {
     return now - this.#startedAt < timeSliceMs && this.#coming.isEmpty && this.#goingOn.isEmpty
   }
 
-  /** Has `begin` called in its turn; to be called when it may not begin at once. */
+  /** Calls `begin` in its turn. Use it when work may not begin at once. */
   wait(now: number, begin: () => void): void {
     this.#coming.push(now, begin)
     this.#ask()
   }
 
-  /** For what has begun and goes on: nothing when it may at once, else resolves in its turn. */
+  /**
+   * For work that has begun and continues: nothing if it may continue at once, otherwise a promise that resolves in its
+   * turn.
+   */
   turn(): Promise<void> | undefined {
     const now = this.#clock.now()
     if (now - this.#startedAt < timeSliceMs && this.#goingOn.isEmpty) return undefined
@@ -62,17 +69,17 @@ export class Scheduler {
       const begin = this.#goingOn.take() ?? this.#coming.take()
       if (begin === undefined) break
       begin()
-      await undefined // what that has made ready is part of it
+      await undefined // continuations that `begin` made ready belong to it
     }
     this.#isTurnAsked = false
     if (!this.#goingOn.isEmpty || !this.#coming.isEmpty) this.#ask()
   }
 }
 
-/** First come, first served, at a price that does not depend on how many wait. */
+/** First in, first out, with a cost that does not depend on the number of waiting items. */
 class FifoQueue {
   #waiting: { since: number; begin: () => void }[] = []
-  /** Of those waiting, how many have been taken. */
+  /** The number of items of `#waiting` that have been taken. */
   #taken = 0
 
   get isEmpty(): boolean {
@@ -91,7 +98,7 @@ class FifoQueue {
     const first = this.#waiting[this.#taken]
     if (first === undefined) return undefined
     this.#taken += 1
-    // Not one by one: each time, all that still wait are moved.
+    // Not item by item: each removal would move all remaining items.
     if (this.#taken * 2 >= this.#waiting.length) {
       this.#waiting = this.#waiting.slice(this.#taken)
       this.#taken = 0

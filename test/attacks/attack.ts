@@ -1,50 +1,50 @@
-// What an attack on the cache is: requests of a stranger, and what must come of them.
+// The type of an attack on the cache: requests of an attacker, and their required results.
 
-/** The reads that are attacked; each time one that nobody has asked for yet. */
+/** The kinds of attacked reads; each time a read not requested before. */
 export type ReadKind = 'search' | 'large search' | 'county'
 
 /**
- * A request for a read that the stranger knows. In every text, `{target}` is the target of the read, `{and}` what separates
- * more of a query from it, and `{ages}` the ages of a search.
+ * A request for a read known to the attacker. In every text, `{target}` is the target of the read, `{and}` the
+ * separator between it and more query parameters, and `{ages}` the ages of a search.
  */
 export interface AttackRequest {
-  /** GET, if it is not said. */
+  /** GET by default. */
   method?: string
-  /** `{target}`, if it is not said. */
+  /** `{target}` by default. */
   target?: string
   fields?: readonly string[]
   content?: string
-  /** What goes behind its head instead of content, as it is. */
+  /** Raw bytes after its head, in place of content. */
   rest?: string
   expected?: ExpectedAnswer
 }
 
-/** What the stranger must get. */
+/** The result that the attacker must get. */
 export interface ExpectedAnswer {
-  /** Any of these. */
+  /** One of these statuses. */
   status?: readonly number[]
-  /** The values of these fields; none: the field is not there. */
+  /** The values of these fields; an empty list means that the field is absent. */
   fields?: Record<string, string[]>
-  /** It is the upstream's, which is asked once. */
+  /** The answer comes from the upstream, which gets one request. */
   isUpstreams?: true
-  /** It is the last on its connection: nothing that was sent behind the request is answered. */
+  /** It is the last on its connection: requests sent behind it are not answered. */
   isLast?: true
 }
 
-/** Whatever it is, the victim who asks for the read gets the right answer, made by one query and kept in one entry. */
+/** Whatever the attack, a victim's request for the read gets the correct answer, from one query and one entry. */
 export interface Attack {
   name: string
-  /** In their order, each over a connection of its own. */
+  /** In order, each over a connection of its own. */
   requests: readonly AttackRequest[]
-  /** A search and a county, if it is not said. */
+  /** A search and a county by default. */
   reads?: readonly ReadKind[]
-  /** Nothing is kept for the stranger: the victim is the first to fill the entry. */
+  /** Nothing is cached for the attacker: the victim's request fills the entry. */
   fillsNothing?: true
-  /** Entries that must not come of it: of this route, with one of these texts in their key. */
+  /** Forbidden entries: of this route, with one of these texts in their key. */
   unkept?: { route: string; texts: readonly string[] }
-  /** A target that the upstream must not be asked for. */
+  /** A target that must not reach the upstream. */
   unasked?: string
 }
 
-/** Attacks by what they are about. */
+/** Attacks by subject. */
 export type AttackSubject = Readonly<Record<string, readonly Attack[]>>

@@ -1,4 +1,4 @@
-// A cache as one is written in an hour: the twin of one that keeps the rules.
+// A naive cache: the twin of one that follows the rules.
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { onTestFinished } from 'vitest'
@@ -11,7 +11,7 @@ interface KeptAnswer {
   body: Buffer
 }
 
-/** Ahead of the clean process for routes and of the upstream for the rest. Gives its URL; it ends with the test. */
+/** Serves routes from the clean process and other paths from the upstream. Returns its URL; it ends with the test. */
 export async function naiveCache(
   { clean, upstream }: AttackStage,
   keyOf: (request: IncomingMessage) => string,
@@ -21,7 +21,7 @@ export async function naiveCache(
     const key = keyOf(request)
     const isRoute = key.startsWith('/api/') && !key.includes('.')
     const url = isRoute ? clean.url + key : upstream.url + request.url
-    // What is asked first for a key is kept for all.
+    // The first answer for a key is kept for all.
     const found = kept.get(key) ?? (await answerTo(request, url))
     kept.set(key, found)
     response.writeHead(found.status, found.headers).end(found.body)
@@ -36,7 +36,7 @@ export async function naiveCache(
   return `http://127.0.0.1:${port}`
 }
 
-/** The answer of `url`, with whatever the request said of itself in it. */
+/** The answer of `url`, sent with all fields of the request. */
 async function answerTo({ method, url: target, headers: asked }: IncomingMessage, url: string): Promise<KeptAnswer> {
   const { host, origin, range, 'accept-encoding': coding = 'identity', 'x-forwarded-host': site = host } = asked
   const answer = await fetch(url, {

@@ -1,4 +1,4 @@
-// How often no-cache has the origin asked.
+// The limit on origin queries caused by no-cache.
 import { describe, expect, test } from 'vitest'
 import type { Config } from '../../proxy/config/schema.ts'
 import type { Running } from '../live.ts'
@@ -22,13 +22,13 @@ describe('no-cache on a route that allows it', () => {
     client.close()
   }
 
-  test('asks the origin once in its interval, however many ask', async () => {
+  test('queries the origin once per interval, however many clients send it', async () => {
     const own = await stage.startOwn(allowing(60_000))
     await Promise.all([hammer(own, 50), hammer(own, 50), hammer(own, 50)])
     expect(await queriesOf(own, 'plan-search')).toBe(1)
   })
 
-  test('asks the origin at most once an interval and key', async () => {
+  test('queries the origin at most once per interval and key', async () => {
     const own = await stage.startOwn(allowing(50))
     const other = target.replace('ages=30', 'ages=31')
     const began = performance.now()
@@ -41,7 +41,7 @@ describe('no-cache on a route that allows it', () => {
     expect(queries).toBeLessThanOrEqual(2 * (1 + Math.floor((performance.now() - began) / 50)))
   })
 
-  test('twin: with an interval of a millisecond the origin is asked again and again', async () => {
+  test('twin: with an interval of a millisecond the origin is queried again and again', async () => {
     const own = await stage.startOwn(allowing(1))
     await hammer(own, 50)
     expect(await queriesOf(own, 'plan-search')).toBeGreaterThan(5)

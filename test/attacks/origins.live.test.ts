@@ -1,4 +1,4 @@
-// What pages of other origins are told.
+// The CORS fields for pages of other origins.
 import { describe, expect, test } from 'vitest'
 import type { Config } from '../../proxy/config/schema.ts'
 import { askOnce, type WireAnswer } from '../wire/client.ts'
@@ -8,7 +8,7 @@ import { attackStage } from './stage.ts'
 
 const stage = attackStage()
 
-/** What a page of `origin` is told by `url`, of an answer and before a POST. */
+/** The CORS fields that `url` sends to a page of `origin`, in a response and in a preflight. */
 async function toldTo(url: string, origin: string | undefined) {
   const from = origin === undefined ? [] : [`Origin: ${origin}`]
   const target = '/api/plans/search?county=51059&ages=29&limit=1'
@@ -45,12 +45,12 @@ describe('pages of other origins', () => {
     undefined,
   ]
 
-  test('are told nothing by default; their preflights go to the web tier', async () => {
+  test('get no CORS fields by default; their preflights go to the upstream', async () => {
     for (const origin of [known, ...strangers]) expect((await toldTo(stage.app.url, origin)).anything).toEqual([])
     expect(stage.upstream.asked.filter(({ method }) => method === 'OPTIONS').length).toBeGreaterThan(0)
   })
 
-  test('are told if they are named, and nobody else is; never with credentials', async () => {
+  test('get CORS fields if they are listed, and no others do; never with credentials', async () => {
     const own = await stage.startOwn(allowing(known, 'https://b.example'))
     for (const origin of [known, 'https://b.example']) {
       const told = await toldTo(own.url, origin)
@@ -68,7 +68,7 @@ describe('pages of other origins', () => {
     expect(valuesOf(strange.fields, 'access-control-allow-origin')).toEqual([])
   })
 
-  test('may be all: then it is said so to each alike, still without credentials', async () => {
+  test('may be all: then all get the same fields, still without credentials', async () => {
     const own = await stage.startOwn(allowing('*'))
     for (const origin of [known, 'https://evil.example']) {
       const told = await toldTo(own.url, origin)
@@ -77,14 +77,14 @@ describe('pages of other origins', () => {
     }
   })
 
-  test('one of them cannot have its name kept for the others', async () => {
+  test('one of them cannot have its name cached for the others', async () => {
     const own = await stage.startOwn(allowing(known, 'https://b.example'))
     await toldTo(own.url, 'https://b.example')
     expect((await toldTo(own.url, known)).answer.allowed).toEqual([known])
     expect((await toldTo(own.url, undefined)).answer.allowed).toEqual([])
   })
 
-  test('twin: where all may, a stranger is told', async () => {
+  test('twin: with *, any origin gets CORS fields', async () => {
     const own = await stage.startOwn(allowing('*'))
     expect((await toldTo(own.url, 'https://evil.example')).answer.allowed).not.toEqual([])
   })

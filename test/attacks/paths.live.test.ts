@@ -1,4 +1,4 @@
-// No path but a route's own is answered by the route.
+// Only the exact path of a route is answered by the route.
 import { describe, expect, test } from 'vitest'
 import { askOnce } from '../wire/client.ts'
 import { valuesOf } from '../wire/fields.ts'
@@ -10,7 +10,7 @@ import { attackStage, type Kept, keptOf, keysOf } from './stage.ts'
 
 const stage = attackStage()
 
-/** Those of `paths` that some read is answered for by `url` out of itself, and how. */
+/** The `paths` that `url` answers itself, and how. */
 async function confusions(url: string, upstream: ScriptedUpstream, paths: readonly string[]): Promise<string[]> {
   const found: string[] = []
   for (const path of paths) found.push(...(await confusion(url, upstream, path)))
@@ -32,7 +32,7 @@ async function confusion(url: string, upstream: ScriptedUpstream, path: string):
 }
 
 describe('a path that is not spelled as a route’s', () => {
-  test('goes to the web tier byte for byte, or is refused; no route answers it, before or after the route has', async () => {
+  test('goes to the upstream byte for byte, or is rejected; no route answers it, before or after the route was read', async () => {
     const { upstream } = stage
     const own = await stage.startOwn()
     expect(await confusions(own.url, upstream, strangePaths)).toEqual([])
@@ -50,7 +50,7 @@ describe('a path that is not spelled as a route’s', () => {
     expect(await keysOf(own, 'plan')).toEqual([])
   })
 
-  test('is a 404 or a 400 where there is no web tier, that nobody may keep', async () => {
+  test('is a 404 or a 400 without an upstream, and must not be stored', async () => {
     for (const path of strangePaths) {
       const { status, fields } = await askOnce(stage.clean.url, requestOf('GET', path))
       expect([path, status === 404 || status === 400]).toEqual([path, true])
@@ -59,7 +59,7 @@ describe('a path that is not spelled as a route’s', () => {
     }
   })
 
-  test('twin: a cache that tidies paths answers some of them itself', async () => {
+  test('twin: a cache that normalizes paths answers some of them itself', async () => {
     const naive = await naiveCache(stage, (request) => new URL(decodeURI(request.url ?? ''), 'http://a').pathname)
     const paths = ['/api/%73tates', '/api/../api/states', '/api//states']
     expect(await confusions(naive, stage.upstream, paths)).not.toEqual([])

@@ -1,13 +1,13 @@
-// Reads that nobody has asked for yet.
+// Fresh reads: each has not been requested before.
 import pg from 'pg'
 import type { AttackRequest, ReadKind } from './attack.ts'
 
 export interface Read {
   target: string
   route: string
-  /** How its key shows itself among those of its route. */
+  /** The text that identifies its key among those of its route. */
   marks: string
-  /** What stands for `{ages}` in a request for it. */
+  /** The value of `{ages}` in a request for it. */
   ages: string
 }
 
@@ -45,7 +45,7 @@ export class FreshReads {
   }
 }
 
-/** `request` as it is for `read`. */
+/** `request` for `read`. */
 export function madeFor(read: Read, request: AttackRequest): AttackRequest {
   const and = read.target.includes('?') ? '&' : '?'
   const filled = (text: string) =>

@@ -1,4 +1,4 @@
-// Whatever a stranger asks for, and however, those who ask after it get the right answer from one entry.
+// Whatever an attacker requests, later clients get the correct answer from one entry.
 import { describe, expect, test } from 'vitest'
 import { askOnce } from '../wire/client.ts'
 import { valuesOf } from '../wire/fields.ts'
@@ -19,7 +19,7 @@ describe.for(Object.entries(subjects))('%s', ([, attacks]) => {
   for (const attack of attacks) test(attack.name, () => stage.expectHarmless(attack))
 })
 
-describe('fields of a stranger’s request change nothing for others', () => {
+describe('fields of an attacker’s request change nothing for others', () => {
   test.each(ignoredFields)('%s is ignored: the answer is the whole', async (name) => {
     const { target } = stage.fresh('county')
     const right = await stage.rightAnswer(target)
@@ -28,8 +28,8 @@ describe('fields of a stranger’s request change nothing for others', () => {
   })
 })
 
-describe('a query that says more than it may', () => {
-  test('with what other readers take for a second parameter is its own read', async () => {
+describe('a query with additional parameters', () => {
+  test('with a value that other parsers take for a second parameter is a read of its own', async () => {
     const { app } = stage
     for (const [value, plain] of [
       ['silver;year=2015', 'silver'],
@@ -51,18 +51,18 @@ describe('a query that says more than it may', () => {
   })
 })
 
-describe('errors are nobody else’s', () => {
-  test('what the database has no row for is a 404 that no client keeps, and says nothing of its neighbours', async () => {
+describe('errors do not affect others', () => {
+  test('a missing row is a 404 that no client may store, and that does not affect other keys', async () => {
     const target = '/api/counties/00000'
     const expected = { status: [404], fields: { 'Cache-Control': ['no-store'], ETag: [] } }
-    // That there is no row is kept from here on: what follows asks the origin for the victim alone.
+    // The missing row is cached from here on: later requests query the origin for the victim only.
     expect((await askOnce(stage.app.url, requestOf('GET', target))).status).toBe(404)
     const attack: Attack = { name: 'no row', requests: [{ target, expected }], reads: ['county'], fillsNothing: true }
     await stage.expectHarmless(attack)
   })
 })
 
-test('Cache-Status shows no key and nothing of the request', async () => {
+test('Cache-Status reveals neither the key nor the request', async () => {
   const read = /^onramp; (hit; ttl=\d+; detail=memory|fwd=uri-miss; stored; detail=origin|fwd=bypass; detail=upstream)$/
   for (const target of [stage.fresh('search').target, stage.fresh('county').target, '/not/a/route?secret=1']) {
     for (let i = 0; i < 2; i += 1) {
@@ -72,7 +72,7 @@ test('Cache-Status shows no key and nothing of the request', async () => {
   }
 })
 
-describe('twins: a cache that keeps what came first is harmed, and that is seen', () => {
+describe('twins: a cache that keeps the first answer is harmed, and the harm is detected', () => {
   const attacks: Attack[] = [
     { name: 'X-Forwarded-Host', requests: [{ fields: ['X-Forwarded-Host: evil.example'] }] },
     { name: 'Host', requests: [{ fields: ['Host: evil.example'] }] },
@@ -84,7 +84,7 @@ describe('twins: a cache that keeps what came first is harmed, and that is seen'
       expect(await stage.harmSeen(naive, attack, 'county')).not.toEqual([])
     })
 
-  test('a query that says more makes another entry where the key is all of the target', async () => {
+  test('an additional parameter makes another entry if the key is the whole target', async () => {
     const target = '/api/plans/search?county=51059&ages={ages}&limit=2'
     const attack: Attack = { name: 'another limit', requests: [{ target }] }
     expect((await stage.harm(attack, 'search')).join()).toContain('what is kept is')

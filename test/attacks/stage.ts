@@ -1,4 +1,4 @@
-// What is attacked, and what an attack does to those who ask after it.
+// The attacked process, and the effects of an attack on later clients.
 import { afterAll, afterEach, beforeAll, expect, inject, onTestFinished } from 'vitest'
 import type { Config } from '../../proxy/config/schema.ts'
 import { type Running, startApp } from '../live.ts'
@@ -9,7 +9,7 @@ import { ScriptedUpstream } from '../wire/scripted-upstream.ts'
 import type { Attack, AttackRequest, ReadKind } from './attack.ts'
 import { FreshReads, madeFor, type Read } from './reads.ts'
 
-/** One for all tests of a file. */
+/** One stage for all tests of a file. */
 export function attackStage(): AttackStage {
   const stage = new AttackStage()
   beforeAll(() => stage.start())
@@ -20,9 +20,9 @@ export function attackStage(): AttackStage {
 
 interface Parts {
   upstream: ScriptedUpstream
-  /** What is attacked. */
+  /** The attacked process. */
   app: Running
-  /** A process that nobody attacks, and whose answers are right. */
+  /** A process that is not attacked, with correct answers. */
   clean: Running
   reads: FreshReads
 }
@@ -59,7 +59,7 @@ export class AttackStage {
     return this.#parts
   }
 
-  /** onramp with `change` to its configuration, ahead of the same upstream, until the test ends. */
+  /** onramp with `change` applied to its configuration, in front of the same upstream, until the test ends. */
   async startOwn(change: (config: Config) => Config = (config) => config): Promise<Running> {
     const own = await startApp(inject('databaseUrl'), { UPSTREAM_URL: this.upstream.url }, change)
     onTestFinished(() => own.stop())
@@ -70,12 +70,12 @@ export class AttackStage {
     return this.#started.reads.next(kind)
   }
 
-  /** What the process that nobody attacks answers. */
+  /** The answer of the process that is not attacked. */
   async rightAnswer(target: string): Promise<Kept> {
     return keptOf(await askOnce(this.clean.url, requestOf('GET', target)))
   }
 
-  /** Expects `attack` to harm no read that it is for, and to leave nothing that it may not. */
+  /** Expects `attack` to harm none of its reads, and to leave nothing forbidden behind. */
   async expectHarmless(attack: Attack): Promise<void> {
     for (const kind of attack.reads ?? ['search', 'county']) expect(await this.harm(attack, kind)).toEqual([])
     const { unkept, unasked } = attack
@@ -87,8 +87,8 @@ export class AttackStage {
   }
 
   /**
-   * Attacks a read that is not yet kept, and one that is; a victim then asks for each. Everything that is not as if there had
-   * been no attack: other bytes or fields, more entries than one, the origin asked more than once.
+   * Attacks a read that is not cached, and one that is; a victim then requests each. Returns every difference from a
+   * run without the attack: other bytes or fields, more than one entry, more than one origin query.
    */
   async harm(attack: Attack, kind: ReadKind): Promise<string[]> {
     const { app } = this
@@ -108,7 +108,7 @@ export class AttackStage {
     return found
   }
 
-  /** The same of a cache of which nothing is known but its answers. */
+  /** The same for a cache of which only the answers are known. */
   async harmSeen(url: string, attack: Attack, kind: ReadKind): Promise<string[]> {
     const found: string[] = []
     for (const isPrimed of [false, true])
@@ -116,7 +116,7 @@ export class AttackStage {
     return found
   }
 
-  /** What a victim gets who asks for `read` after the attack, and what is wrong about it. */
+  /** The answer that a victim gets for `read` after the attack, and its faults. */
   async #afterAttack(url: string, attack: Attack, read: Read, isPrimed: boolean) {
     const request = requestOf('GET', read.target)
     const right = JSON.stringify(await this.rightAnswer(read.target))
@@ -132,7 +132,7 @@ export class AttackStage {
     const { method = 'GET', target = '', fields, content, rest, expected = {} } = request
     const client = await WireClient.to(url)
     const head = requestOf(method, target, fields, content)
-    // What has a rest has its own framing in that: the rest takes the place of the empty line.
+    // A request with a rest has its own framing in it: the rest replaces the empty line.
     client.send(rest === undefined ? head : head.slice(0, -2) + rest)
     const answer = await client.read(method)
     const { status, fields: expectedFields = {}, isUpstreams, isLast } = expected
@@ -151,7 +151,7 @@ export class AttackStage {
   }
 }
 
-/** What others say of an answer: all that they could keep, or act upon, and that does not depend on when they asked. */
+/** The parts of an answer that others could store or act on, and that do not depend on the time of the request. */
 export interface Kept {
   status: number
   isWhole: boolean
@@ -169,14 +169,14 @@ export function keptOf({ status, fields, content, isWhole }: WireAnswer): Kept {
   }
 }
 
-/** The keys of the entries of `route` that `app` has. */
+/** The keys of the entries of `route` in `app`. */
 export async function keysOf(app: Running, route: string): Promise<string[]> {
   const entries = (await app.admin(`/entries?route=${route}&limit=9999`)).json()
   if (!Array.isArray(entries)) throw new Error('/entries is no list.')
   return entries.map(({ key }) => String(key))
 }
 
-/** How often `app` has asked the origin for `route`. */
+/** The number of origin queries of `app` for `route`. */
 export async function queriesOf(app: Running, route: string): Promise<number> {
   const { text } = await app.admin('/metrics')
   const counts = text.matchAll(new RegExp(`^onramp_origin_queries_total\\{route="${route}",.*\\} (\\d+)$`, 'gm'))

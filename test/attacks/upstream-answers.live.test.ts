@@ -1,4 +1,4 @@
-// What the upstream answers is kept by nobody, whatever it says of itself.
+// Answers of the upstream are never cached, whatever their fields.
 import { describe, expect, test } from 'vitest'
 import { askOnce } from '../wire/client.ts'
 import { valuesOf } from '../wire/fields.ts'
@@ -9,8 +9,8 @@ import { attackStage } from './stage.ts'
 
 const stage = attackStage()
 
-describe('errors are nobody else’s', () => {
-  test('of the web tier are never kept, whatever it says of them', async () => {
+describe('errors do not affect others', () => {
+  test('of the upstream are never cached, whatever their fields', async () => {
     const { upstream, app } = stage
     const target = '/flaky'
     const error = responseOf('poison', 'HTTP/1.1 404 Not Found\r\nCache-Control: public, max-age=600\r\n')
@@ -22,7 +22,7 @@ describe('errors are nobody else’s', () => {
   })
 })
 
-/** How often `upstream` is asked when three strangers ask `url` for what it says all the world may keep. */
+/** The number of requests to `upstream` when three clients request a publicly cacheable response from `url`. */
 async function timesAsked(url: string, upstream: ScriptedUpstream, target: string, fields: string): Promise<number> {
   for (let i = 0; i < 3; i += 1) {
     upstream.script(target, responseOf(`secret ${i}`, `HTTP/1.1 200 OK\r\nContent-Type: text/css\r\n${fields}\r\n`))
@@ -31,7 +31,7 @@ async function timesAsked(url: string, upstream: ScriptedUpstream, target: strin
   return upstream.to(target).length
 }
 
-describe('what the web tier answers is kept by nobody here', () => {
+describe('an answer of the upstream is never cached', () => {
   test.each([
     ['/account/x.css', 'Cache-Control: public, max-age=600\r\nSet-Cookie: session=1'],
     ['/account;x.js', 'Cache-Control: public, s-maxage=600, immutable'],

@@ -1,41 +1,41 @@
-// What a framing case is, and the ways a case may end.
+// The type of a framing case, and its allowed outcomes.
 import type { Field } from '../wire/fields.ts'
 
-/** A request as the upstream is to get it. */
+/** A request as the upstream must receive it. */
 export interface ExpectedRequest {
   method: string
   target: string
   content?: string
   trailers?: Field[]
-  /** Fields that are there, and names that are not. */
+  /** Required fields, and names that must be absent. */
   has?: Field[]
   lacks?: string[]
 }
 
-/** One way a case may end. */
+/** One allowed outcome. */
 export interface Outcome {
-  /** The statuses the client gets; 'refused' is any that says the request could not be taken. */
+  /** The statuses that the client gets; 'refused' is any status that rejects the request. */
   answers: (number | 'refused')[]
-  /** The requests the upstream gets. */
+  /** The requests that the upstream gets. */
   seen: ExpectedRequest[]
-  /** Whether the connection is closed without the client's doing. */
+  /** Whether the connection is closed by the other side. */
   closes: boolean
 }
 
-/** What a client sends on one connection. In all of it, `ID` becomes a name that no other case has. */
+/** The bytes of a client on one connection. `ID` is replaced by a name unique to the case. */
 export interface FramingCase {
   name: string
   /** Latin1: one character is one byte. */
   bytes: string
-  /** Every one of these is safe. */
+  /** All safe outcomes. */
   expected: Outcome[]
-  /** What the client does after the last byte, if it does not wait for its answer. */
+  /** The action of the client after its last byte, if it does not wait for the answer. */
   after?: 'end' | 'reset'
-  /** Why nothing can be learned of it through a relay that keeps no rule. */
+  /** Why a relay that breaks the rules reveals nothing about it. */
   withoutTwin?: string
 }
 
-/** Cases by what they are about. */
+/** Cases by subject. */
 export type Subject = Readonly<Record<string, readonly FramingCase[]>>
 
 const refusal: Outcome = { answers: ['refused'], seen: [], closes: true }
@@ -51,12 +51,15 @@ export function carried(...seen: ExpectedRequest[]): Outcome[] {
   return [carriage(seen)]
 }
 
-/** Where the RFC leaves it to the recipient: refused, or carried exactly. */
+/** Outcomes where the RFC leaves the choice: rejected, or passed on exactly. */
 export function refusedOrCarried(seen: ExpectedRequest): Outcome[] {
   return [refusal, carriage([seen])]
 }
 
-/** A good request, and behind it what must not be taken for one: the good one is answered, or its connection is cut. */
+/**
+ * A valid request with bytes behind it that must not be taken for one: the valid request is answered, or its connection
+ * cut.
+ */
 export function cutBehind(seen: ExpectedRequest): Outcome[] {
   return [
     { answers: [200, 'refused'], seen: [seen], closes: true },

@@ -1,18 +1,18 @@
-// How what came of a framing case differs from one of the outcomes it may have.
+// Differences between the result of a framing case and an allowed outcome.
 import { valuesOf } from '../wire/fields.ts'
 import type { ExpectedRequest, Outcome } from './case.ts'
 import type { StrictAnswer, StrictRequest } from './strict-http.ts'
 
-/** What came of a case. */
+/** The result of a case. */
 export interface Result {
   answers: readonly StrictAnswer[]
-  /** The requests the upstream got. */
+  /** The requests that the upstream received. */
   seen: readonly StrictRequest[]
-  /** Whether the connection was closed without the client's doing. */
+  /** Whether the connection was closed by the other side. */
   closed: boolean
 }
 
-/** Statuses that say the request could not be taken. */
+/** Statuses that reject a request. */
 const refusals = new Set([400, 408, 411, 413, 414, 417, 431, 501, 505])
 
 export function isAnswered(outcome: Outcome, answers: readonly StrictAnswer[]): boolean {
@@ -25,7 +25,7 @@ export function isAnswered(outcome: Outcome, answers: readonly StrictAnswer[]): 
   )
 }
 
-/** Each difference, beginning with where it is: answer, closing, or seen. */
+/** Each difference, prefixed with its place: answer, closing, or seen. */
 export function differencesTo(outcome: Outcome, { answers, seen, closed }: Result): string[] {
   const found: string[] = []
   if (!isAnswered(outcome, answers)) {
@@ -35,7 +35,7 @@ export function differencesTo(outcome: Outcome, { answers, seen, closed }: Resul
   if (outcome.closes && !closed) found.push('closing: it is left to the client')
   if (seen.length !== outcome.seen.length)
     found.push(`seen: ${seen.length} for ${outcome.seen.length}, ${JSON.stringify(seen)}`)
-  // The upstream's answers are to its requests, in their order.
+  // The upstream's answers belong to its requests, in order.
   for (const [i, answer] of answers.filter((one) => one.answers !== '').entries())
     found.push(...answerDifferences(outcome.seen[i], answer))
   for (const [i, expected] of outcome.seen.entries()) {

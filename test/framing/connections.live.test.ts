@@ -1,4 +1,4 @@
-// What takes more than one packet: tunnels, answers held back, answers that nobody asked for.
+// Cases of several packets: tunnels, delayed answers, unsolicited answers.
 import { describe, expect, test } from 'vitest'
 import { gate } from '../support.ts'
 import { within } from '../wire/within.ts'
@@ -12,7 +12,7 @@ import { deadlineMs } from './watched.ts'
 
 const runner = framingRunner()
 
-/** Asks for a WebSocket, with bytes of it in the same packet, and has the answer held back until `check` is done. */
+/** Requests a WebSocket, with bytes of it in the same packet, and delays the answer until `check` is done. */
 async function upgrade(port: number, early: string, check: () => Promise<void>): Promise<StrictClient> {
   const { upstream } = runner
   upstream.forget()
@@ -26,8 +26,8 @@ async function upgrade(port: number, early: string, check: () => Promise<void>):
   return client
 }
 
-describe('a WebSocket that the web tier accepts', () => {
-  test('is a tunnel for both sides from the 101 on, and not a byte passes before', async () => {
+describe('a WebSocket that the upstream accepts', () => {
+  test('is a tunnel for both sides from the 101 on, and passes no byte before', async () => {
     const { upstream, port } = runner
     const client = await upgrade(port, smuggled, async () => {
       expect(await runner.canaries(port)).toEqual([])
@@ -44,7 +44,7 @@ describe('a WebSocket that the web tier accepts', () => {
     upstream.forget()
   })
 
-  test('twin: bytes that are passed on as they come arrive before the 101', async () => {
+  test('twin: bytes passed on at once arrive before the 101', async () => {
     const { upstream } = runner
     const relay = await verbatimRelay(upstream.port)
     const client = await upgrade(relay.port, smuggled, async () => {
@@ -57,7 +57,7 @@ describe('a WebSocket that the web tier accepts', () => {
   })
 })
 
-test('content that waits for 100-continue is asked for by the web tier, and carried once it comes', async () => {
+test('content that waits for 100-continue is requested by the upstream, and passed on when it arrives', async () => {
   const { upstream } = runner
   upstream.forget()
   const client = new StrictClient(runner.port)
@@ -72,7 +72,7 @@ test('content that waits for 100-continue is asked for by the web tier, and carr
   upstream.forget()
 })
 
-describe('an answer of the web tier that nobody asked for', () => {
+describe('an unsolicited answer of the upstream', () => {
   const stolen = 'HTTP/1.1 200 OK\r\nX-Answers: GET /stolen\r\nContent-Length: 6\r\n\r\nstolen'
   const excess = ({ target }: StrictRequest) => (target.startsWith('/canary') ? '' : stolen)
   const cases: FramingCase[] = [
@@ -95,7 +95,7 @@ describe('an answer of the web tier that nobody asked for', () => {
     expect(await runner.unsafe(one, runner.port)).toEqual([])
   })
 
-  test('twin: over a connection that is shared as it is, the next to ask gets it', async () => {
+  test('twin: on a connection shared without checks, another client gets it', async () => {
     const { upstream } = runner
     const relay = await sharingRelay(upstream.port)
     upstream.excess = excess
@@ -109,7 +109,7 @@ describe('an answer of the web tier that nobody asked for', () => {
   })
 })
 
-/** Has the answer to /first held back until `open`. */
+/** Delays the answer to /first until `open`. */
 function firstHeldBack(): () => void {
   const { opened, open } = gate()
   runner.upstream.forget()
@@ -119,11 +119,11 @@ function firstHeldBack(): () => void {
 
 const first = `${withTarget('/first', post('Content-Length: 5'))}hello`
 
-describe('a request behind one that changes something', () => {
+describe('a request behind an unsafe one', () => {
   test.for([
     { name: 'GET', second: withTarget('/second', get()) },
     { name: 'POST', second: `${withTarget('/second', post('Content-Length: 5'))}hello` },
-  ])('waits for the answer to that (RFC 9112, 9.3.2): $name', async ({ second }) => {
+  ])('waits for its answer (RFC 9112, 9.3.2): $name', async ({ second }) => {
     const { upstream, port } = runner
     const open = firstHeldBack()
     const client = new StrictClient(port)
@@ -141,7 +141,7 @@ describe('a request behind one that changes something', () => {
   })
 })
 
-test('what is refused behind a request under way is not given out as the answer to that', async () => {
+test('the rejection of a later request is not taken for the answer to a pending one', async () => {
   const { upstream, port } = runner
   const open = firstHeldBack()
   const client = new StrictClient(port)
@@ -156,9 +156,9 @@ test('what is refused behind a request under way is not given out as the answer 
   upstream.forget()
 })
 
-describe('a connection that was not given another protocol is gone when its client is', () => {
+describe('a connection without a protocol switch ends with its client', () => {
   const tunnels: [name: string, asked: string][] = [
-    ['a WebSocket that the web tier refuses', websocket('/refused')],
+    ['a WebSocket that the upstream refuses', websocket('/refused')],
     ['CONNECT', start('CONNECT a.example:443 HTTP/1.1')],
   ]
   test.for(
@@ -177,7 +177,7 @@ describe('a connection that was not given another protocol is gone when its clie
     client.send(later)
     expect(await client.until(() => client.isClosed)).toBe(true)
     client.end()
-    // Stopping waits for every connection there is.
+    // Stopping waits for every open connection.
     await expect(within(own.stop(), 'the end of every connection', deadlineMs)).resolves.toBeUndefined()
     expect(runner.strangers.filter(({ target }) => target === '/smuggled')).toEqual([])
     upstream.forget()

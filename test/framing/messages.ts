@@ -5,13 +5,13 @@ export const host = 'Host: a.example'
 export const chunked = 'Transfer-Encoding: chunked'
 /** The content `hello` in one chunk. */
 export const hello = '5\r\nhello\r\n0\r\n\r\n'
-/** Content that would be a request, for whoever takes the content to have ended earlier. */
+/** Content that is a request for a reader that ends the content too early. */
 export const smuggled = 'GET /smuggled HTTP/1.1\r\nHost: a.example\r\n\r\n'
 
 export const posted: ExpectedRequest = { method: 'POST', target: '/ID', content: 'hello' }
 export const got: ExpectedRequest = { method: 'GET', target: '/ID', content: '' }
 
-/** A head of these lines and no others. */
+/** A head of exactly these lines. */
 export function headOf(...lines: string[]): string {
   return [...lines, '', ''].join('\r\n')
 }

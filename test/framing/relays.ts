@@ -1,4 +1,4 @@
-// Relays between a client and the upstream that do not keep the rules: twins of a proxy that does.
+// Relays that break the rules, between a client and the upstream: twins of a correct proxy.
 import { connect, createServer, type Socket } from 'node:net'
 import { listening } from '../wire/listening.ts'
 import { type Input, readAnswer } from './strict-http.ts'
@@ -8,7 +8,7 @@ export interface Relay {
   stop(): Promise<void>
 }
 
-/** Passes every byte on as it comes, a connection to the upstream for each of a client. */
+/** Passes every byte on unchanged, over one upstream connection per client. */
 export function verbatimRelay(upstreamPort: number): Promise<Relay> {
   return relay((client) => {
     const server = connect({ port: upstreamPort, host: '127.0.0.1', noDelay: true, allowHalfOpen: true })
@@ -19,7 +19,7 @@ export function verbatimRelay(upstreamPort: number): Promise<Relay> {
   })
 }
 
-/** Reads on until its client has nothing more to say, and passes that on as a request, whatever there is of it. */
+/** Reads until its client has nothing more to send, and passes whatever arrived on as one request. */
 export function carelessRelay(upstreamPort: number): Promise<Relay> {
   return relay((client) => {
     let bytes = ''
@@ -42,7 +42,10 @@ export function carelessRelay(upstreamPort: number): Promise<Relay> {
   })
 }
 
-/** A request of `bytes`: lines end as they like, what is no field is left out, the length is what came. */
+/**
+ * A request made of `bytes`: any line end is accepted, invalid fields are dropped, the length is that of the received
+ * content.
+ */
 function madeWhole(bytes: string): string {
   const end = /\r?\n\r?\n/.exec(bytes)
   const [start = '', ...lines] = (end === null ? bytes : bytes.slice(0, end.index)).split(/\r?\n/)
@@ -53,7 +56,9 @@ function madeWhole(bytes: string): string {
   return [...head, `Content-Length: ${content.length}`, '', content].join('\r\n')
 }
 
-/** Passes every byte on over one connection that all clients share, and gives each answer to who has waited longest. */
+/**
+ * Passes every byte on over one connection shared by all clients, and gives each answer to the longest waiting client.
+ */
 export function sharingRelay(upstreamPort: number): Promise<Relay> {
   const server = connect({ port: upstreamPort, host: '127.0.0.1', noDelay: true })
   const waiting: Socket[] = []

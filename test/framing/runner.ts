@@ -9,7 +9,7 @@ import type { StrictRequest } from './strict-http.ts'
 import { StrictUpstream } from './strict-upstream.ts'
 import { deadlineMs } from './watched.ts'
 
-/** A strict upstream and onramp ahead of it, for the tests of one file. */
+/** A strict upstream, with onramp in front of it, for the tests of one file. */
 export function framingRunner(): FramingRunner {
   const runner = new FramingRunner()
   beforeAll(() => runner.start())
@@ -21,7 +21,7 @@ export function framingRunner(): FramingRunner {
 export interface Attempt {
   /** Sends the bytes one by one. */
   slowly?: boolean
-  /** Through one of our own relays: for the case alone, with nothing known of what came before it. */
+  /** Runs the case through one of the relays, alone, with no knowledge of earlier cases. */
   isTwin?: boolean
 }
 
@@ -57,18 +57,18 @@ export class FramingRunner {
     await this.#upstream?.stop()
   }
 
-  /** The upstream holds nothing back, and says nothing that is not asked for. */
+  /** Resets the upstream: no delayed and no unsolicited answers. */
   reset(): void {
     this.upstream.pause = () => undefined
     this.upstream.excess = () => ''
   }
 
-  /** What the upstream has seen but for canaries. */
+  /** The requests that the upstream has seen, except canaries. */
   get strangers(): StrictRequest[] {
     return this.upstream.requests.filter(({ target }) => !target.startsWith('/canary'))
   }
 
-  /** Sends `one` to `port`, and says what is unsafe about what comes of it: nothing, when it is as it should be. */
+  /** Sends `one` to `port`. Returns everything unsafe about the result; nothing if it is correct. */
   async unsafe(one: FramingCase, port: number, attempt: Attempt = {}): Promise<string[]> {
     const { upstream } = this
     const { isTwin = false } = attempt
@@ -93,7 +93,7 @@ export class FramingRunner {
     return [...faults, ...leastDifferences(named, result)]
   }
 
-  /** Asks over every connection that is kept open to the upstream, and over a new one, for what nobody else asks for. */
+  /** Sends a unique request over every open upstream connection, and over a new one. */
   async canaries(port: number, count = Math.max(1, this.upstream.idle)): Promise<string[]> {
     const { upstream } = this
     const { opened, open } = gate()
@@ -107,7 +107,7 @@ export class FramingRunner {
     }
     const over = await Promise.all(Array.from({ length: count }, () => this.#canary(port, 'GET', '')))
     open()
-    // Over a connection opened after those of the case: what they brought has been read when this is answered.
+    // On a connection opened after those of the case: when it is answered, their bytes have been read.
     const anew = await this.#canary(port, 'POST', 'content')
     upstream.pause = pause
     return [...over, anew].flat()
@@ -147,7 +147,7 @@ async function send(client: StrictClient, { bytes, after }: FramingCase, { slowl
   if (after === 'reset') await client.reset()
 }
 
-/** Waits until all answers are there, and the closing where every outcome that fits so far has one. */
+/** Waits until all answers have arrived, and the closing, if every outcome that still fits has one. */
 async function isClosedOnItsOwn(client: StrictClient, { expected }: FramingCase, ms: number): Promise<boolean> {
   const most = Math.max(1, ...expected.map(({ answers }) => answers.length))
   const mustClose = () => {
@@ -158,7 +158,7 @@ async function isClosedOnItsOwn(client: StrictClient, { expected }: FramingCase,
   return client.isClosed
 }
 
-/** None if any outcome is as `result` is; else the differences to the first. */
+/** Nothing if the result matches any outcome; otherwise the differences from the first. */
 function leastDifferences({ expected }: FramingCase, result: Result): string[] {
   const [first = ['no outcome is expected'], ...more] = expected.map((outcome) => differencesTo(outcome, result))
   return more.some((found) => found.length === 0) ? [] : first

@@ -1,4 +1,4 @@
-// A client that sends bytes as they are, and reads what comes back by the letter of RFC 9112.
+// A client that sends raw bytes, and parses the responses strictly by RFC 9112.
 import { connect, type Socket } from 'node:net'
 import { type Input, type Reading, readAnswer, type StrictAnswer, Violation } from './strict-http.ts'
 import { Watched } from './watched.ts'
@@ -7,10 +7,10 @@ export class StrictClient extends Watched {
   readonly answers: StrictAnswer[] = []
   /** The statuses of informational responses. */
   readonly interim: number[] = []
-  /** What came after a 101. */
+  /** The bytes received after a 101. */
   tunnelled = ''
   isClosed = false
-  /** What came and is no answer. */
+  /** Received bytes that are not a response. */
   fault: string | undefined
   readonly #heads: readonly number[]
   readonly #input: Input = { bytes: '', isEnded: false }
@@ -22,7 +22,7 @@ export class StrictClient extends Watched {
   constructor(port: number, heads: readonly number[] = []) {
     super()
     this.#heads = heads
-    // Half open, so that what still comes after its own end is seen.
+    // Half open, so that bytes after its own end are seen.
     this.#socket = connect({ port, host: '127.0.0.1', noDelay: true, allowHalfOpen: true })
     this.#socket.setEncoding('latin1')
     this.#socket.on('data', (bytes) => {
@@ -38,7 +38,7 @@ export class StrictClient extends Watched {
     this.#socket.write(bytes, 'latin1')
   }
 
-  /** Sends `bytes` one by one, each in a packet of its own as far as the other side can see. */
+  /** Sends `bytes` one by one, each in a packet of its own as far as the other side can tell. */
   async sendSlowly(bytes: string): Promise<void> {
     for (const byte of bytes) {
       await this.#written(byte)
@@ -51,7 +51,7 @@ export class StrictClient extends Watched {
     this.#socket.end()
   }
 
-  /** Leaves with a RST, once what it sent is on its way. */
+  /** Disconnects with a RST, after its bytes are on their way. */
   async reset(): Promise<void> {
     await this.#written('')
     this.#socket.resetAndDestroy()

@@ -1,4 +1,4 @@
-// HTTP/1.1 read by the letter of RFC 9112, by nobody else's parser.
+// A strict parser of HTTP/1.1 (RFC 9112) that shares no code with any other parser.
 import { type Field, valuesOf } from '../wire/fields.ts'
 
 export interface StrictRequest {
@@ -14,11 +14,11 @@ export interface StrictAnswer {
   status: number
   fields: Field[]
   content: string
-  /** Method and target of the request it answers, as the strict upstream has put it there; '' when it is not by that. */
+  /** Method and target of its request, as written by the strict upstream; '' if another part answered. */
   answers: string
 }
 
-/** What is not HTTP/1.1 as RFC 9112 has it. */
+/** A violation of RFC 9112. */
 export class Violation extends Error {}
 
 export interface Input {
@@ -26,7 +26,7 @@ export interface Input {
   isEnded: boolean
 }
 
-/** Reads from an input, and stands still (yields) for as long as there is not enough of it. */
+/** Reads from an input, and pauses (yields) while it needs more. */
 export type Reading<T> = Generator<void, T, void>
 
 const token = /^[!#$%&'*+\-.^_`|~\w]+$/
@@ -50,7 +50,7 @@ function isText(text: string, spaces = true): boolean {
   return true
 }
 
-/** Up to a CRLF and without it. A CR or an LF by itself is a violation. */
+/** The text before the next CRLF. A CR or an LF by itself is a violation. */
 function* line(input: Input): Reading<string> {
   for (;;) {
     const end = input.bytes.indexOf('\n')
@@ -104,11 +104,11 @@ function* chunks(input: Input): Reading<{ content: string; trailers: Field[] }> 
   return { content, trailers }
 }
 
-/** A number of bytes, 'chunked', or nothing said. One of them, once. */
+/** A number of bytes, 'chunked', or nothing. At most one of them, once. */
 function lengthOf(fields: readonly Field[]): number | 'chunked' | undefined {
   const lengths = valuesOf(fields, 'content-length')
   const codings = valuesOf(fields, 'transfer-encoding')
-  if (lengths.length + codings.length > 1) throw bad('its length is said twice', [...lengths, ...codings].join(' and '))
+  if (lengths.length + codings.length > 1) throw bad('more than one length', [...lengths, ...codings].join(' and '))
   for (const coding of codings) {
     if (coding.toLowerCase() !== 'chunked') throw bad('an unknown transfer coding', coding)
     return 'chunked'
@@ -120,18 +120,18 @@ function lengthOf(fields: readonly Field[]): number | 'chunked' | undefined {
   return undefined
 }
 
-/** Its method, target and version. */
+/** The method, target and version. */
 function* requestLine(input: Input): Reading<{ method: string; target: string; version: string }> {
   const text = yield* line(input)
   const [method = '', target = '', version = '', ...more] = text.split(' ')
   if (more.length > 0 || !token.test(method)) throw bad('no request line', text)
   if (version !== 'HTTP/1.1' && version !== 'HTTP/1.0') throw bad('no version', text)
-  // Of what RFC 3986 leaves out, visible ASCII is taken: the upstream gets it as browsers and clients send it.
+  // Visible ASCII beyond RFC 3986 is accepted: the upstream gets it as browsers and clients send it.
   if (target === '' || [...target].some((c) => c <= ' ' || c > '~' || c === '#')) throw bad('no target', text)
   return { method, target, version }
 }
 
-/** One Host, but in HTTP/1.0; a target in absolute form names the same. */
+/** Requires one Host, except in HTTP/1.0; a target in absolute form must name the same. */
 function checkHost(method: string, target: string, version: string, fields: readonly Field[]): void {
   const [host, ...more] = valuesOf(fields, 'host')
   if (more.length > 0 || (host === undefined && version === 'HTTP/1.1')) throw bad('not one Host', more.join())
@@ -141,12 +141,12 @@ function checkHost(method: string, target: string, version: string, fields: read
   if (authority === undefined || authority.toLowerCase() !== host?.toLowerCase()) throw bad('no target', target)
 }
 
-/** Reads a request; `headRead` is told of its fields before its content is read. */
+/** Reads a request; `headRead` gets its fields before its content is read. */
 export function* readRequest(input: Input, headRead: (fields: Field[]) => void): Reading<StrictRequest> {
   const { method, target, version } = yield* requestLine(input)
   const fields = yield* section(input)
   checkHost(method, target, version, fields)
-  // Programs that make variables of field names take these for the ones they look like.
+  // Programs that turn field names into variables mistake these for the real fields.
   for (const [name] of fields)
     if (/^(content_length|transfer_encoding)$/i.test(name)) throw bad('looks like a length', name)
   const length = lengthOf(fields)

@@ -1,4 +1,4 @@
-// An upstream that reads requests by the letter of RFC 9112, and remembers what it got.
+// An upstream that parses requests strictly by RFC 9112, and records them.
 import { createServer, type Server, type Socket } from 'node:net'
 import { type Field, valuesOf } from '../wire/fields.ts'
 import { listening, portOf } from '../wire/listening.ts'
@@ -9,30 +9,30 @@ interface Connection {
   socket: Socket
   input: Input
   reading: Reading<StrictRequest>
-  /** What has come of the request being read. */
+  /** The received part of the current request. */
   begun: string
   state: 'http' | 'upgrading' | 'tunnel' | 'over'
   answered: Promise<void>
-  /** Whether it is kept open for a next request: after one that was not to be the last. */
+  /** Whether it stays open for another request: false after a request that closes it. */
   isKept: boolean
 }
 
 /**
  * Answers each request with its own method and target.
  *
- * What it cannot read is a violation, and ends the connection. A request for a WebSocket is answered with a 101 where its target
- * contains `accept`, and with a 426 elsewhere. All is kept in order of arrival until `forget`.
+ * Invalid input is a violation, and ends the connection. A WebSocket request gets a 101 if its target contains
+ * `accept`, otherwise a 426. Everything is kept in order of arrival until `forget`.
  */
 export class StrictUpstream extends Watched {
   requests: StrictRequest[] = []
   violations: string[] = []
-  /** What came of requests that never became whole. */
+  /** The received parts of incomplete requests. */
   cut: string[] = []
-  /** What came through tunnels. It goes back with `echo:` ahead. */
+  /** The bytes received through tunnels. They are echoed with the prefix `echo:`. */
   tunnelled = ''
-  /** Holds the answer to a request back for as long as it likes. */
+  /** Delays the answer to a request. */
   pause: (request: StrictRequest) => Promise<void> | undefined = () => undefined
-  /** Bytes that follow an answer without having been asked for. */
+  /** Unsolicited bytes that follow an answer. */
   excess: (request: StrictRequest) => string = () => ''
   readonly #connections = new Set<Connection>()
   readonly #sockets = new Set<Socket>()
@@ -55,12 +55,12 @@ export class StrictUpstream extends Watched {
     return portOf(this.#server)
   }
 
-  /** Connections that are kept open for a next request. */
+  /** Connections that stay open for another request. */
   get idle(): number {
     return [...this.#connections].filter(({ isKept, begun }) => isKept && begun === '').length
   }
 
-  /** Whether it comes about that no connection is within a request. */
+  /** Whether all connections become idle between requests. */
   quiet(ms?: number): Promise<boolean> {
     return this.until(() => [...this.#connections].every(({ state, begun }) => state !== 'http' || begun === ''), ms)
   }
@@ -130,7 +130,7 @@ export class StrictUpstream extends Watched {
     }
   }
 
-  /** Whether the connection is on its way to be a tunnel. */
+  /** Whether the connection becomes a tunnel. */
   #take(asked: StrictRequest, connection: Connection): boolean {
     this.requests.push(asked)
     const isUpgrade = /^websocket$/i.test(valuesOf(asked.fields, 'upgrade').join())
@@ -164,7 +164,7 @@ export class StrictUpstream extends Watched {
   }
 }
 
-/** Reads the next request of `input`; one that expects a 100 before its content gets it. */
+/** Reads the next request of `input`; sends a 100 if the request expects one before its content. */
 function readingOf(socket: Socket, input: Input): Reading<StrictRequest> {
   return readRequest(input, (fields: Field[]) => {
     const isExpecting = valuesOf(fields, 'expect').some((value) => value.toLowerCase() === '100-continue')

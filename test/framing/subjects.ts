@@ -1,4 +1,4 @@
-// All framing cases, and which of them a proxy has to stop.
+// All framing cases, and the ones that a proxy must stop.
 import type { FramingCase, Outcome, Subject } from './case.ts'
 import { chunkCases } from './cases/chunks.ts'
 import { codingCases } from './cases/codings.ts'
@@ -34,23 +34,23 @@ export const subjects: Subject = {
   ...pipeliningCases,
 }
 
-/** Each with its subject in its name. */
+/** All cases, with the subject in their name. */
 const all: readonly FramingCase[] = Object.entries(subjects).flatMap(([subject, cases]) =>
   cases.map((one) => ({ ...one, name: `${subject}: ${one.name}` })),
 )
 
-/** What a proxy has to stop, all or a part of it. */
+/** Cases that a proxy must stop, in whole or in part. */
 export const guarded = all.filter(
   ({ expected, withoutTwin }) => withoutTwin === undefined && !expected.some(isCarriage),
 )
 
-/** What is refused, and nothing else. */
+/** Cases that are rejected in every outcome. */
 export const refusedCases = guarded.filter(
   ({ expected: [first, ...more], after }) =>
     first?.answers[0] === 'refused' && more.length === 0 && after === undefined,
 )
 
-/** What may go through as it is. */
+/** Cases that may pass unchanged. */
 export const harmless = all.filter(
   ({ expected, withoutTwin }) =>
     withoutTwin === undefined &&
@@ -58,7 +58,7 @@ export const harmless = all.filter(
     expected.every((outcome) => isCarriage(outcome) && outcome.seen.every(({ lacks }) => lacks === undefined)),
 )
 
-/** Whether every request is carried and answered. */
+/** Whether every request is passed on and answered. */
 function isCarriage({ answers, seen, closes }: Outcome): boolean {
   return !closes && seen.length === answers.length && answers.every((status) => status === 200)
 }

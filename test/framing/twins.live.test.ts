@@ -1,5 +1,5 @@
-// The oracle itself. What has to be stopped is let through by relays that keep no rule, and must then be found unsafe at the
-// upstream: as bytes it cannot read, or as a request that it should not have seen.
+// Tests of the oracle. Relays that break the rules let everything through that must be stopped. The oracle must then
+// find it unsafe at the upstream: as invalid bytes, or as a request that should not have arrived.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { FramingCase } from './case.ts'
 import { carelessRelay, type Relay, verbatimRelay } from './relays.ts'
@@ -9,7 +9,7 @@ import { guarded, harmless } from './subjects.ts'
 
 const runner = framingRunner()
 
-describe('twin: through a relay that keeps no rule it is found unsafe', () => {
+describe('twin: through a relay that breaks the rules it is found unsafe', () => {
   let verbatim: Relay
   let careless: Relay
   beforeAll(async () => {
@@ -33,7 +33,7 @@ describe('twin: through a relay that keeps no rule it is found unsafe', () => {
     })
 })
 
-/** Whether the upstream gets what it cannot read, or other requests than it may, when `relay` has made a request of it. */
+/** Whether the upstream gets invalid bytes, or other requests than allowed, when `relay` has rewritten the request. */
 async function isFoundBehind(relay: Relay, { bytes, after, expected }: FramingCase): Promise<boolean> {
   const { upstream } = runner
   upstream.forget()

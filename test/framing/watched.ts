@@ -1,9 +1,9 @@
-// Something that changes, and whose changes are waited for.
+// A changing object, and waiting for its changes.
 
-/** The most that anything is waited for: what does not happen by then is taken not to happen. */
+/** Maximum wait; an event that does not happen within it counts as not happening. */
 export const deadlineMs = 3000
 
-/** Looks again with each change, never by the clock. */
+/** Checks again at each change, never by the clock. */
 export class Watched {
   readonly #lookers = new Set<() => void>()
 
@@ -11,7 +11,7 @@ export class Watched {
     for (const look of [...this.#lookers]) look()
   }
 
-  /** Whether `isSo` comes true within `ms`. */
+  /** Whether `isSo` becomes true within `ms`. */
   until(isSo: () => boolean, ms = deadlineMs): Promise<boolean> {
     if (isSo()) return Promise.resolve(true)
     return new Promise((resolve) => {

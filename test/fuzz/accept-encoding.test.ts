@@ -23,7 +23,7 @@ describe('Accept-Encoding (RFC 9110, 12.5.3)', () => {
     { weight: 1, arbitrary: fc.tuple(member, garbage, member).map((members) => members.join(',')) },
   )
 
-  /** The weights that `field` gives `name`, as text: '' where it gives none. */
+  /** The weights of `name` in `field`, as text: '' for a member without a weight. */
   const givenTo = (name: string, field: string) =>
     field
       .split(',')
@@ -32,7 +32,7 @@ describe('Accept-Encoding (RFC 9110, 12.5.3)', () => {
       .map((found) => found?.[2] ?? '')
   const refuses = (weight: string) => /^[ \t]*q=0(\.0{0,3})?[ \t]*$/i.test(weight)
 
-  test('property: whatever it is, nothing is thrown, and what is chosen is there and named, if only by *', () => {
+  test('property: any value throws nothing, and the chosen coding exists and is named, if only by *', () => {
     fc.assert(
       fc.property(field, available, (given, there) => {
         const chosen = chooseEncoding(given, there)
@@ -44,8 +44,8 @@ describe('Accept-Encoding (RFC 9110, 12.5.3)', () => {
     )
   })
 
-  test('property: whatever it is, it never chooses what is refused wherever it is named', () => {
-    // Quotes are not in this field's grammar: whether a comma between two of them ends a member is anybody's guess.
+  test('property: any value never gets a coding that it excludes', () => {
+    // The grammar of this field has no quotes: whether a comma between two of them ends a member is undefined.
     const unquoted = field.map((given) => given.replaceAll('"', '!'))
     fc.assert(
       fc.property(unquoted, available, (given, there) => {
@@ -69,10 +69,10 @@ describe('Accept-Encoding (RFC 9110, 12.5.3)', () => {
     around: fc.tuple(spaces, spaces, spaces, spaces),
     comma: fc.constantFrom(',', ',', ' , ', ',,', ', ,'),
   })
-  // What a coding named twice means, the RFC does not say.
+  // The RFC does not define the meaning of a repeated coding.
   const wellFormed = fc.uniqueArray(wellFormedMember, { selector: ({ name }) => name, maxLength: 6 })
 
-  test('property: well-formed, it gets what is there of the highest weight, br before gzip before none', () => {
+  test('property: a well-formed value gets the available coding of the highest weight, br before gzip before none', () => {
     fc.assert(
       fc.property(wellFormed, available, (members, there) => {
         const spelled = members.map(({ name, isUpper, q, around: [before, left, right, after], comma }) => {
@@ -80,7 +80,7 @@ describe('Accept-Encoding (RFC 9110, 12.5.3)', () => {
           return `${before}${isUpper ? name.toUpperCase() : name}${weight}${after}${comma}`
         })
         const listed = new Map<string, number>(members.map(({ name, q }) => [name, q === undefined ? 1 : Number(q)]))
-        // Not named at all, a coding is not acceptable; no coding is, but any that was asked for is better.
+        // An unnamed coding is not acceptable; no coding at all is, but any requested coding is better.
         const weightOf = (name: string) =>
           listed.get(name) ?? listed.get('*') ?? (name === 'identity' ? Number.MIN_VALUE : 0)
         const acceptable = [...encodings.filter((name) => name in there), 'identity'].filter(

@@ -52,7 +52,7 @@ describe('Cache-Status (RFC 9211)', () => {
         expect(list).toHaveLength(1)
         expect([isToken(name), String(name)]).toEqual([true, 'onramp'])
         for (const [key, value] of parameters) expect(kinds[key]?.(value), `${key} of ${field}`).toBe(true)
-        // What a parser drops (a parameter given twice, an odd space) is not there.
+        // Parts that a parser would drop (a repeated parameter, an odd space) do not occur.
         expect(serializeList(list)).toBe(field.replaceAll('; ', ';'))
       }),
       { numRuns: 400 },
@@ -65,7 +65,7 @@ describe('Cache-Status (RFC 9211)', () => {
         const { parameters } = membersOf(cacheStatus({ ...given, entry }))
         expect(parameters.has('hit')).toBe(!parameters.has('fwd'))
         expect(parameters.has('fwd')).toBe(given.forwarded !== undefined)
-        // Only what was forwarded can have been stored for it, or be collapsed with others (2.5, 2.6).
+        // Only a forwarded request can be stored, or collapsed with others (2.5, 2.6).
         if (parameters.has('hit')) expect([...parameters.keys()]).not.toContain('stored')
         if (parameters.has('hit')) expect([...parameters.keys()]).not.toContain('collapsed')
         const ttl = parameters.get('ttl')

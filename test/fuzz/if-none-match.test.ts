@@ -6,7 +6,7 @@ import { byte, entry, hit } from './arbitraries.ts'
 describe('If-None-Match (RFC 9110, 13.1.2)', () => {
   const { etag } = entry
   const current = [etag, `${etag}-br`, `${etag}-gzip`]
-  /** Accept-Encoding, and which of `current` a client that sends it can read. */
+  /** Accept-Encoding values, with the encodings of `current` that a client with that value can read. */
   const readers: [string | undefined, readonly string[]][] = [
     [undefined, current],
     ['br, gzip', current],
@@ -47,7 +47,7 @@ describe('If-None-Match (RFC 9110, 13.1.2)', () => {
       .map(([one, isWeak, comma]) => ({ opaque: one, text: `${isWeak ? 'W/' : ''}"${one}"${comma}` }))
   const listOf = (members: { text: string }[]) => members.map(({ text }) => text).join('')
 
-  test('property: whatever it is, it throws nothing, and is a 304 only where it is * or quotes a validator', () => {
+  test('property: any value throws nothing, and gets a 304 only if it is * or quotes a validator', () => {
     const pieces = fc.constantFrom(...`" "" * W/ W/" "*" , \\" ${etag} "${etag}" "${etag}-br"`.split(' '), ' ')
     const field = fc.oneof(
       fc.string({ unit: fc.oneof(byte, fc.constantFrom('"', ',')) }),
@@ -66,7 +66,7 @@ describe('If-None-Match (RFC 9110, 13.1.2)', () => {
     )
   })
 
-  test('property: a well-formed list is a 304 exactly if it has a validator the client can read', () => {
+  test('property: a well-formed list gets a 304 exactly if it has a validator that the client can read', () => {
     fc.assert(
       fc.property(fc.array(spelled(tag), { minLength: 1, maxLength: 6 }), reader, (members, [accepted, readable]) => {
         const listed = members.map(({ opaque }) => opaque).filter((opaque) => readable.includes(opaque))
@@ -78,7 +78,7 @@ describe('If-None-Match (RFC 9110, 13.1.2)', () => {
     )
   })
 
-  test('property: the ETag just given, weak or strong, among any others is a 304 to GET and HEAD, not to POST', () => {
+  test('property: the current ETag, weak or strong, among any others gets a 304 on GET and HEAD, not on POST', () => {
     const others = fc.array(spelled(otherTag), { maxLength: 5 })
     fc.assert(
       fc.property(others, others, fc.boolean(), reader, (before, after, isWeak, [acceptEncoding]) => {

@@ -14,7 +14,7 @@ describe('a query and a JSON body', () => {
     if ('faults' in read) throw new Error(JSON.stringify(read.faults))
     return { params: read.params, key: route.key(read.params) }
   }
-  /** What `read` gives, or the Problem it throws; anything else it throws goes on. */
+  /** The result of `read`, or the Problem it throws; other errors are thrown on. */
   function orProblem(read: () => Sent): Sent | Problem {
     try {
       return read()
@@ -23,7 +23,7 @@ describe('a query and a JSON body', () => {
       throw error
     }
   }
-  /** Every outcome a route can make of what was sent, and no other. */
+  /** All possible outcomes of a route for the sent parameters. */
   function expectOutcome(sent: Sent): void {
     const read = route.read(sent)
     if ('params' in read) return void expect(route.key(read.params)).toMatch(/^search@[\x21-\x7e]+$/)
@@ -34,7 +34,7 @@ describe('a query and a JSON body', () => {
     }
   }
 
-  // What PostgreSQL can store: no NUL, no lone surrogate.
+  // Text that PostgreSQL can store: no NUL, no lone surrogate.
   const storable = character.map((one) => (one === '\0' || !one.isWellFormed() ? 'x' : one))
   const nasty = fc.constantFrom('a', 'A', '&', '=', '%', '2', 'C', '+', ' ', '?', '#', ';', '/', '"', '\\', '%2C', 'q=')
   const words = fc.oneof(fc.string({ unit: storable, maxLength: 12 }), fc.string({ unit: nasty, maxLength: 8 }))
@@ -57,7 +57,7 @@ describe('a query and a JSON body', () => {
     ages: ages === undefined ? null : [...new Set(ages)].sort((a, b) => a - b),
   })
 
-  /** `text` as a query may spell it: which of the characters that need no percent sign have one is up to `how`. */
+  /** `text` as a query may spell it; `how` decides which unreserved characters are percent-encoded. */
   function percentEncoded(text: string, how: readonly number[]): string {
     const spell = (one: string, i: number) => {
       const choice = pick(how, i)
@@ -76,7 +76,7 @@ describe('a query and a JSON body', () => {
   function jsonNumber(number: number, how: number): string {
     return [String(number), `${number}.0`, `"${number}"`, `${number}E+0`][how] ?? ''
   }
-  /** The members in another order, and the ages too: their order means nothing, and a twin neither. */
+  /** The members, and the ages, in another order, with a repeated age: none of it has a meaning. */
   function shuffled(given: Values, how: readonly number[]): [string, unknown][] {
     const ages = given.ages && [...given.ages.slice(pick(how, 1)), ...given.ages, ...given.ages.slice(0, pick(how, 1))]
     const members = Object.entries(ages === undefined ? given : { ...given, ages: ages.reverse() })
@@ -93,7 +93,7 @@ describe('a query and a JSON body', () => {
       const json = Array.isArray(value) ? `[${value.map(scalar).join(' , ')}]` : scalar(value)
       return `${jsonString(name, how)}${' '.repeat(pick(how, 3))}:${json}`
     })
-    // JSON null is a parameter that is not given.
+    // JSON null means that a parameter is not given.
     for (const name of declared) if (!(name in given) && pick(how, name.length) === 1) members.push(`"${name}":null`)
     return `{${members.join(',\n')}}`
   }
@@ -140,14 +140,14 @@ describe('a query and a JSON body', () => {
 
   const names = fc
     .oneof(
-      // No backslash: V8 14.6 itself reads the name \" as \ once it has seen that in an object of the same shape.
+      // No backslash: V8 14.6 itself misreads the name \" as \ after it has seen that in an object of the same shape.
       fc.string({ unit: character.map((one) => (one === '\\' ? '/' : one)), maxLength: 8 }),
       fc.constantFrom(...'__proto__ constructor toString Q q[] q\0 ids.0 limits sql'.split(' '), ' q', 'q ', ''),
       fc.constantFrom('q', 'ids', 'é').map((name) => name.repeat(1000)),
     )
     .filter((name) => !declared.includes(name))
 
-  test('property: names that are not declared, however many and wherever, change no parameter and no key', () => {
+  test('property: undeclared names, however many and wherever, change no parameter and no key', () => {
     const member = fc.record({
       name: names,
       json: fc.oneof(
@@ -178,7 +178,7 @@ describe('a query and a JSON body', () => {
     )
   })
 
-  test('property: of any text, nothing is thrown but a Problem: too many names, or a body that is none', () => {
+  test('property: for any text only a Problem is thrown: too many names, or an invalid body', () => {
     const pieces = [
       ...'% %f %ff %C3 %c3%a9 %ed%a0%80 %00 %2525 %26 + = & && ; ? # [] { } " : , \ud800 \udfff \0'.split(' '),
       ...['__proto__', 'constructor', '1', ...declared],

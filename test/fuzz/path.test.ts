@@ -28,15 +28,17 @@ describe('a path', () => {
   })
   const table = routeTable(routes)
 
-  /** Whether everybody reads the same in `segment`; what is no UTF-8 fits no parameter, and is refused by its name. */
+  /**
+   * Whether all software interprets `segment` equally. Invalid UTF-8 fits no parameter, and is rejected by its name.
+   */
   function meansOneThing(segment: string): boolean {
     const escaped = (segment.match(/%[\da-f]{2}/gi) ?? []).map((one) => Number.parseInt(one.slice(1), 16))
-    // RFC 3986, 2.3: what needs no percent sign, anywhere.
+    // RFC 3986, 2.3: unreserved characters, anywhere.
     if (escaped.some((code) => /[A-Za-z0-9._~-]/.test(String.fromCharCode(code)))) return false
     const value = read(segment)
     return !/[;\\]/.test(segment) && (value === undecodable || !/^\.{0,2}$|[/\\]/.test(String(value)))
   }
-  /** What stands in `segment`, read once. */
+  /** The value of `segment`, decoded once. */
   function read(segment = ''): unknown {
     try {
       return decodeURIComponent(segment)
@@ -44,7 +46,9 @@ describe('a path', () => {
       return undecodable
     }
   }
-  /** The path among `paths` that `path` is, tried one by one; a literal is preferred to a parameter, from the left. */
+  /**
+   * The path among `paths` that `path` matches, tried one by one; a literal is preferred to a parameter, from the left.
+   */
   function expected(path: string): string | undefined {
     const segments = path.split('/')
     const shape = (of: string) =>
@@ -67,7 +71,9 @@ describe('a path', () => {
     fc.constantFrom('51059', 'by', 'search', '.', '..', '%2e', 'a;b', '%7E', '%ff', '%C3%A9', '%252e', 'a.json', '%'),
     fc.string({ unit: character, maxLength: 6 }).map((one) => encodeURIComponent(one.toWellFormed())),
   )
-  /** What somebody may do to a path so that some other reader of it sees the old one: at a place, with a character. */
+  /**
+   * A manipulation of a path, at a place and with a character, so that other software could read it as the original.
+   */
   const mutations: ((path: string, at: number, one: string) => string)[] = [
     (path, at, one) => path.slice(0, at) + one + path.slice(at),
     (path, at, one) => path.slice(0, at) + one + path.slice(at + 1),
@@ -106,7 +112,7 @@ describe('a path', () => {
       return changes.reduce((changed, mutate) => mutate(changed), filled)
     })
 
-  test('property: however bent, it finds no route but one whose literal segments it has, byte for byte', () => {
+  test('property: a manipulated path matches only a route with the same literal segments, byte for byte', () => {
     fc.assert(
       fc.property(path, (given) => {
         const found = table.find(given)
@@ -121,7 +127,7 @@ describe('a path', () => {
     )
   })
 
-  test('property: it finds exactly the route it spells, and none where a parameter could be read in two ways', () => {
+  test('property: it matches exactly its route, and none if a parameter is ambiguous', () => {
     fc.assert(
       fc.property(path, (given) => {
         expect(table.find(given)?.route.path).toBe(expected(given))
@@ -130,7 +136,7 @@ describe('a path', () => {
     )
   })
 
-  test('property: a value with what needs it escaped, and what may be escaped or not, is read as that value', () => {
+  test('property: a value with any valid percent-encoding is read as that value', () => {
     const values = fc
       .string({ unit: fc.oneof(character, fc.constantFrom(...";:@!$&'()*+,=~-_. %?#")), minLength: 1, maxLength: 10 })
       .map((one) => one.toWellFormed().replace(/[/\\\0]/g, '+'))

@@ -1,14 +1,14 @@
-// What a case of an odd answer is.
+// The type of a case with an irregular answer.
 import type { Script } from '../wire/scripted-upstream.ts'
 
-/** Something that the upstream says in answer to one request, and what may come of it. */
+/** Raw bytes that the upstream sends in answer to one request, and the allowed results. */
 export interface AnswerCase {
   name: string
   says: Script
-  /** The content, if this can be understood: an answer with exactly this is as good as an error. */
+  /** The content, if the answer can be understood: an answer with exactly this content is as good as an error. */
   content?: string
   status?: number
-  /** Nothing but exactly this will do. */
+  /** Only an answer with exactly this content passes. */
   isFine?: true
   methods?: string[]
 }

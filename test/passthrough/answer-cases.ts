@@ -1,11 +1,11 @@
-// Odd answers of the upstream, by what is odd about them.
+// Irregular answers of the upstream, by kind.
 import { responseOf } from '../wire/messages.ts'
 import { closing, resetting } from '../wire/scripted-upstream.ts'
 import { type AnswerCase, chunked, ok } from './answer-case.ts'
 
 export const poison = responseOf('poison', `${ok}Set-Cookie: poison=1\r\n`)
 
-/** Where it ends can be read in more than one way. */
+/** Answers with an ambiguous end. */
 export const ambiguous: readonly AnswerCase[] = [
   {
     name: 'both lengths',
@@ -43,7 +43,8 @@ export const ambiguous: readonly AnswerCase[] = [
     name: `the transfer coding ${JSON.stringify(coding)}`,
     says: `${ok}Transfer-Encoding: ${coding}\r\n\r\n5\r\nhello\r\n0\r\n\r\n`,
   })),
-  // RFC 9112, 6.1 has such a connection closed. The client does not tell the versions apart; where this answer ends is not in doubt.
+  // RFC 9112, 6.1 requires closing such a connection. The client does not distinguish the versions; the end of this
+  // answer is not in doubt.
   {
     name: 'chunks in HTTP/1.0',
     says: 'HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: keep-alive\r\n\r\n5\r\nhello\r\n0\r\n\r\n',
@@ -59,7 +60,7 @@ export const ambiguous: readonly AnswerCase[] = [
   { name: 'chunks whose lines end in LF', says: `${chunked}5\nhello\n0\n\n`, content: 'hello' },
 ]
 
-/** It ends before its end. */
+/** Answers that end early. */
 export const truncated: readonly AnswerCase[] = [
   { name: 'content shorter than its length', says: closing(`${ok}Content-Length: 10\r\n\r\nhello`) },
   { name: 'no content at all for its length', says: closing(`${ok}Content-Length: 10\r\n\r\n`) },
@@ -78,7 +79,7 @@ export const truncated: readonly AnswerCase[] = [
   { name: 'a reset in content without a length', says: resetting(`${ok}\r\nhello`) },
 ]
 
-/** It is not HTTP/1.1. */
+/** Answers that are not HTTP/1.1. */
 export const malformed: readonly AnswerCase[] = [
   { name: 'lines that end in LF', says: 'HTTP/1.1 200 OK\nContent-Length: 5\n\nhello', content: 'hello' },
   { name: 'one line that ends in LF', says: `${ok}X-A: 1\nContent-Length: 5\r\n\r\nhello`, content: 'hello' },
@@ -106,14 +107,14 @@ export const malformed: readonly AnswerCase[] = [
   { name: 'a request', says: 'GET / HTTP/1.1\r\nHost: web.example\r\n\r\n' },
   { name: 'a preface of HTTP/2', says: 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n' },
   {
-    name: 'a change of protocol that nobody asked for',
+    name: 'an unrequested change of protocol',
     says: 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello',
   },
   {
     name: 'a change of protocol without a name',
     says: `HTTP/1.1 101 Switching Protocols\r\n\r\n${responseOf('hello')}`,
   },
-  { name: 'a 100 nobody waits for', says: `HTTP/1.1 100 Continue\r\n\r\n${responseOf('hello')}`, content: 'hello' },
+  { name: 'an unrequested 100', says: `HTTP/1.1 100 Continue\r\n\r\n${responseOf('hello')}`, content: 'hello' },
   {
     name: 'a thousand informational responses',
     says: `${'HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n'.repeat(1000)}${responseOf('hello')}`,
@@ -132,7 +133,7 @@ export const malformed: readonly AnswerCase[] = [
   },
 ]
 
-/** More comes than was asked for. */
+/** Answers with more bytes than requested. */
 export const surplus: readonly AnswerCase[] = [
   { name: 'a second answer behind it', says: responseOf('hello') + poison, content: 'hello' },
   { name: 'a second answer behind chunks', says: `${chunked}5\r\nhello\r\n0\r\n\r\n${poison}`, content: 'hello' },
@@ -186,7 +187,7 @@ export const sized: AnswerCase = {
   isFine: true,
 }
 
-/** Nothing is odd about it but its looks. */
+/** Valid answers that only look irregular. */
 export const plain: readonly AnswerCase[] = [
   sized,
   { name: 'no content', says: responseOf(''), content: '', isFine: true },

@@ -1,4 +1,4 @@
-// What an answer of the upstream has beside its content: fields, trailers, informational responses.
+// Answers of the upstream: fields, trailers, informational responses.
 import { describe, expect, test } from 'vitest'
 import { askOnce } from '../wire/client.ts'
 import { type Field, valuesOf } from '../wire/fields.ts'
@@ -11,13 +11,13 @@ const stage = passthroughStage()
 
 interface FieldCase {
   name: string
-  /** What it needs of the configuration. */
+  /** The configuration it needs. */
   change?: ReturnType<typeof changed>
   says: string
   status?: number
-  /** The values that the client gets of each of these fields; none: the field is not there. */
+  /** The values that the client gets of these fields; an empty list means that the field is absent. */
   fields: Record<string, string[]>
-  /** Text that is in no field. */
+  /** Text that must not occur in any field. */
   lacksText?: string
   trailers?: Field[]
   methods?: string[]
@@ -28,18 +28,18 @@ const highBytes = Array.from({ length: 128 }, (_, i) => String.fromCharCode(128 
 
 const cases: FieldCase[] = [
   {
-    name: '1,000 Set-Cookie fields are all carried, in their order',
+    name: '1,000 Set-Cookie fields are all passed on, in order',
     change: changed({}, { maxHeader: 64 * 1024 }),
     says: responseOf('hello', `${ok}${cookies.map((cookie) => `Set-Cookie: ${cookie}\r\n`).join('')}`),
     fields: { 'Set-Cookie': cookies },
   },
   {
-    name: 'fields of 8-bit bytes are carried byte for byte, repeated ones one by one',
+    name: 'fields with 8-bit bytes are passed on byte for byte, repeated ones one by one',
     says: responseOf('hello', `${ok}X-Odd: ${highBytes}\r\nVary: a\r\nvary: b\r\nX-Empty:\r\nX-Tab: a\tb\r\n`),
     fields: { 'X-Odd': [highBytes], Vary: ['a', 'b'], 'X-Empty': [''], 'X-Tab': ['a\tb'] },
   },
   {
-    name: 'fields of its connection never reach the client, nor those that Connection names',
+    name: 'hop-by-hop fields never reach the client, nor those that Connection names',
     says: responseOf(
       'hello',
       `${ok}Connection: set-cookie, X-Private\r\nConnection: keep-alive, content-length\r\nKeep-Alive: timeout=7777\r\nProxy-Connection: keep-alive\r\nTE: trailers\r\nUpgrade: h2c\r\nTrailer: X-Sum\r\nSet-Cookie: a=b\r\nX-Private: c\r\nX-Public: d\r\n`,
@@ -59,7 +59,7 @@ const cases: FieldCase[] = [
     lacksText: '7777',
   },
   {
-    name: 'trailers are carried, but none that would change what has been said',
+    name: 'trailers are passed on, except those that would change the head',
     says: `${ok}Trailer: X-Sum\r\nTransfer-Encoding: chunked\r\nSet-Cookie: a=b\r\n\r\n5\r\nhello\r\n0\r\nX-Sum: 1\r\nX-Sum: 2\r\nSet-Cookie: poison=1\r\nCache-Control: public\r\nContent-Type: text/html\r\nVia: a\r\nConnection: X-Sum\r\n\r\n`,
     fields: { 'Set-Cookie': ['a=b'], 'Content-Length': [], 'Cache-Control': [], 'X-Sum': [] },
     trailers: [
@@ -68,13 +68,13 @@ const cases: FieldCase[] = [
     ],
   },
   {
-    name: 'its own Cache-Status stays, and what is said here comes after it',
+    name: "the upstream's Cache-Status stays, and that of onramp follows",
     says: responseOf('hello', `${ok}Cache-Status: "web"; hit; key="a"\r\n`),
     fields: { 'Cache-Status': ['"web"; hit; key="a"', 'onramp; fwd=bypass; detail=upstream'] },
     methods: ['GET'],
   },
   {
-    name: 'what is said of the protocol to change to in an answer without that change is not carried',
+    name: 'an Upgrade field in an answer without a switch is not passed on',
     says: responseOf('hello', 'HTTP/1.1 426 Upgrade Required\r\nUpgrade: HTTP/2.0\r\nConnection: Upgrade\r\n'),
     status: 426,
     fields: { Upgrade: [] },
@@ -82,7 +82,7 @@ const cases: FieldCase[] = [
   },
 ]
 
-describe('what the web tier says beside its answer', () => {
+describe('the fields of an answer', () => {
   for (const { name, change, says, status = 200, fields, lacksText, trailers = [], methods } of cases)
     test(name, async () => {
       const pair = change === undefined ? stage : await stage.pair(change)
@@ -108,7 +108,7 @@ describe('what the web tier says beside its answer', () => {
     },
   )
 
-  test('informational responses are carried, but not to a client of HTTP/1.0', async () => {
+  test('informational responses are passed on, but not to an HTTP/1.0 client', async () => {
     const hints =
       'HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\nLink: </b>\r\nConnection: x\r\nX: y\r\n\r\n'
     const says = hints + responseOf('hello')
@@ -146,7 +146,7 @@ describe('a request passed on', () => {
     [451, 'Hush'],
     [500, 'Oh'],
     [599, 'Odd'],
-  ])('%d %s comes back as it is', async (status, reason) => {
+  ])('%d %s is passed back unchanged', async (status, reason) => {
     const head = `HTTP/1.1 ${status} ${reason}\r\nLocation: /b\r\nWWW-Authenticate: Basic\r\n`
     for (const method of ['GET', 'POST']) {
       const answer = await stage.answerTo(method, responseOf('content', head))

@@ -1,4 +1,4 @@
-// Answers of the upstream are given on exactly, or as an error, or visibly cut; whatever they are, they harm nobody else.
+// Answers of the upstream are passed on exactly, or become an error, or are visibly cut off. They never harm other requests.
 import { once } from 'node:events'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { askOnce, WireClient } from '../wire/client.ts'
@@ -14,7 +14,7 @@ import { allTroubles, canary, isUsedAgain, troubles } from './troubles.ts'
 
 const stage = passthroughStage()
 
-describe('what the web tier says is given on exactly, or as an error, or visibly cut, and harms nobody else', () => {
+describe('an answer of the upstream is passed on exactly, or as an error, or visibly cut off, and harms no other request', () => {
   const groups = { ambiguous, truncated, malformed, surplus, plain }
   for (const [group, cases] of Object.entries(groups))
     for (const one of cases)
@@ -23,7 +23,7 @@ describe('what the web tier says is given on exactly, or as an error, or visibly
         expect(await allTroubles(stage, { url: app.url, upstream }, one)).toEqual([])
       })
 
-  test('a second answer that comes later is nobody’s', async () => {
+  test('a later second answer reaches no client', async () => {
     const { upstream, app } = await stage.pair()
     const client = await WireClient.to(app.url)
     for (let i = 0; i < 20; i += 1) {
@@ -31,13 +31,13 @@ describe('what the web tier says is given on exactly, or as an error, or visibly
       const socket = upstream.lastOpen
       const closed = once(socket, 'close')
       socket.write(poison)
-      // Asked right behind it: whichever of the two is read first, the poison was there first.
+      // Sent directly behind it: whichever of the two is read first, the poison arrived before.
       expect(await canary(stage, client)).toEqual([])
       await within(closed, 'the end of the connection')
     }
   })
 
-  test('a connection that says something on its own is closed at once', async () => {
+  test('a connection with unsolicited bytes is closed at once', async () => {
     const { upstream, app } = await stage.pair()
     for (const says of [poison, 'x', 'HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n']) {
       const client = await WireClient.to(app.url)
@@ -50,19 +50,19 @@ describe('what the web tier says is given on exactly, or as an error, or visibly
     }
   })
 
-  // A client whose connection ends without a byte takes it for one that was closed meanwhile, and asks again by itself: browsers
-  // do so with a POST, too.
+  // A client whose connection ends without a byte assumes an idle close, and sends the request again on its own:
+  // browsers do so even with a POST.
   test.each([
     { name: 'a chunk of no size', says: `${chunked}x\r\nhello\r\n0\r\n\r\n` },
     { name: 'an end without content', says: closing(`${ok}Content-Length: 10\r\n\r\n`) },
     { name: 'content longer than its length', says: `${ok}Content-Length: 5\r\n\r\nhello, you` },
     { name: 'trailers over the limit', says: `${chunked}5\r\nhello\r\n0\r\nX-A: ${'a'.repeat(20_000)}\r\n\r\n` },
-  ])('a POST whose answer is broken ends with something of an answer: $name', async ({ says }) => {
+  ])('a POST with a broken answer gets at least part of an answer: $name', async ({ says }) => {
     const { status } = await stage.answerTo('POST', says)
     expect([200, 502]).toContain(status)
   })
 
-  test('an answer cut short is visibly so in HTTP/1.0 too, where only the end of the connection says how long it is', async () => {
+  test('an incomplete answer is visibly cut off in HTTP/1.0 too, where only the end of the connection delimits it', async () => {
     for (const method of ['GET', 'POST']) {
       for (const says of [`${chunked}5\r\nhello\r\n`, `${chunked}5\r\nhello\r\nZ`]) {
         const target = stage.fresh()
@@ -77,7 +77,7 @@ describe('what the web tier says is given on exactly, or as an error, or visibly
     }
   })
 
-  test('the same, whole, is whole in HTTP/1.0', async () => {
+  test('the same answer, if complete, is complete in HTTP/1.0', async () => {
     const target = stage.fresh()
     stage.upstream.script(target, `${chunked}5\r\nhello\r\n0\r\n\r\n`)
     const answer = await askOnce(stage.app.url, `GET ${target} HTTP/1.0\r\nHost: a\r\n\r\n`)
@@ -87,7 +87,7 @@ describe('what the web tier says is given on exactly, or as an error, or visibly
 })
 
 describe('twins', () => {
-  test('a connection that nothing odd was on is used again, and that is seen', async () => {
+  test('a connection without irregularities is reused, and that is detected', async () => {
     const { upstream, app } = stage
     const target = stage.fresh()
     const client = await WireClient.to(app.url)
@@ -104,18 +104,18 @@ describe('twins', () => {
     'chunks without the last one',
     'two lengths',
     'the transfer coding "gzip, chunked"',
-    'a change of protocol that nobody asked for',
+    'an unrequested change of protocol',
   ])
   const harmful = [...surplus, ...truncated, ...ambiguous, ...malformed].filter(({ name }) => names.has(name))
 
   for (const one of harmful)
-    test(`a proxy that believes what it reads does not pass: ${one.name}`, async () => {
+    test(`a proxy that trusts the upstream fails: ${one.name}`, async () => {
       const upstream = await ScriptedUpstream.start()
       onTestFinished(() => upstream.stop())
       const naive = await NaiveProxy.start(upstream)
       onTestFinished(() => naive.stop())
       const carrier = { url: naive.url, upstream }
-      // With what is plain, it passes.
+      // It passes with a plain answer.
       expect(await troubles(stage, carrier, sized, 'GET')).toEqual([])
       const [method = 'GET'] = one.methods ?? []
       expect(await troubles(stage, carrier, one, method)).not.toEqual([])

@@ -1,4 +1,4 @@
-// Either side fails: an upstream that cannot be asked, connections that end when they are needed, clients that leave.
+// Failures of either side: unreachable upstreams, connections closed when they are needed, clients that disconnect.
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 import { describe, expect, inject, onTestFinished, test } from 'vitest'
@@ -16,11 +16,11 @@ import { canary, notAProblem } from './troubles.ts'
 
 const stage = passthroughStage()
 
-/** The ways a connection can end. */
+/** The ways in which a connection can end. */
 const ends = ['destroy', 'end', 'resetAndDestroy'] as const
 type End = (typeof ends)[number]
 
-describe('an answer that comes before all of the request', () => {
+describe('a response that arrives before the whole request', () => {
   test('reaches the client while its upload is under way', async () => {
     const target = stage.fresh()
     const tooMuch = responseOf('too much', 'HTTP/1.1 413 Content Too Large\r\n')
@@ -35,7 +35,7 @@ describe('an answer that comes before all of the request', () => {
   })
 })
 
-describe('a web tier that cannot be asked', () => {
+describe('an unreachable upstream', () => {
   test.each(['GET', 'POST'])('refuses the connection: %s gets 502, soon', async (method) => {
     const own = await stage.pair()
     await own.upstream.stop()
@@ -65,14 +65,14 @@ describe('a web tier that cannot be asked', () => {
   })
 })
 
-/** Has every connection there is end as soon as a request comes over it; new ones answer as usual. */
+/** Makes every open connection end when a request arrives on it; new connections are answered as usual. */
 function endConnections(upstream: ScriptedUpstream, how: End): void {
   const count = upstream.connections.length
   const { usual } = upstream
   upstream.usual = (asked) => (asked.connection < count ? void asked.socket[how]() : usual(asked))
 }
 
-/** Has the answer to `target` held back until `opened`. */
+/** Delays the answer to `target` until `opened`. */
 function holdBack(upstream: ScriptedUpstream, target: string, opened: Promise<void>): void {
   upstream.script(target, async ({ socket }) => {
     await opened
@@ -80,7 +80,7 @@ function holdBack(upstream: ScriptedUpstream, target: string, opened: Promise<vo
   })
 }
 
-describe('a connection kept open that the web tier closes just when it is needed', () => {
+describe('a pooled connection that the upstream closes when it is needed', () => {
   test.each(ends)('is not seen by a GET: %s', async (how) => {
     const own = await stage.pair()
     const client = await WireClient.to(own.app.url)
@@ -93,7 +93,7 @@ describe('a connection kept open that the web tier closes just when it is needed
     client.close()
   })
 
-  test('is not seen by a GET when all there are do the same: it is asked again on a new one', async () => {
+  test('does not affect a GET, even if all of them are closed: it is sent again on a new one', async () => {
     const own = await stage.pair()
     const all = gate()
     const client = await WireClient.to(own.app.url)
@@ -115,7 +115,7 @@ describe('a connection kept open that the web tier closes just when it is needed
     expect(await sentAgain(stage.app.url, stage.upstream, method)).toEqual([])
   })
 
-  test('twin: a proxy that tries again does send it twice', async () => {
+  test('twin: a proxy that retries sends it twice', async () => {
     const behind = await ScriptedUpstream.start()
     onTestFinished(() => behind.stop())
     const server = createServer((client) => {
@@ -146,7 +146,7 @@ describe('a connection kept open that the web tier closes just when it is needed
   )
 })
 
-/** In which ways of not being answered a request of `method` was not sent exactly once. */
+/** The kinds of missing answers after which a request of `method` was not sent exactly once. */
 async function sentAgain(ahead: string, behind: ScriptedUpstream, method: string): Promise<string[]> {
   const found: string[] = []
   for (const content of ['content', undefined]) {
@@ -162,13 +162,13 @@ async function sentAgain(ahead: string, behind: ScriptedUpstream, method: string
   return found
 }
 
-describe('a client that leaves', () => {
+describe('a client that disconnects', () => {
   test.each([
     { when: 'before an answer', method: 'GET', says: '' },
     { when: 'before an answer', method: 'POST', says: '' },
     { when: 'in the middle of one', method: 'GET', says: `${chunked}5\r\nhello\r\n` },
     { when: 'in the middle of one', method: 'POST', says: `${ok}Content-Length: 10\r\n\r\nhello` },
-  ])('$when to a $method: the web tier sees its connection closed', async ({ method, says }) => {
+  ])("$when to a $method: the upstream's connection is closed", async ({ method, says }) => {
     const target = stage.fresh()
     stage.upstream.script(target, ({ socket }) => void (says !== '' && socket.write(says)))
     const arrived = stage.upstream.next(target)
@@ -181,7 +181,7 @@ describe('a client that leaves', () => {
     await within(closed, 'the end of the connection to the upstream')
   })
 
-  test('in the middle of what it sends: the web tier never has it whole', async () => {
+  test('during its content: the upstream never gets a complete request', async () => {
     for (const head of ['Content-Length: 100\r\n\r\nhello', 'Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n']) {
       const target = stage.fresh()
       const arrived = stage.upstream.next(target)
@@ -195,7 +195,7 @@ describe('a client that leaves', () => {
 })
 
 describe('more than upstream.maxRequests at once', () => {
-  test('are a 503 that is counted, until one is done; routes answer all the while', async () => {
+  test('get a counted 503 until one completes; routes keep answering', async () => {
     const own = await stage.pair(changed({ maxRequests: 2 }))
     const hold = gate()
     const held = await Promise.all(
@@ -222,7 +222,7 @@ describe('more than upstream.maxRequests at once', () => {
   })
 })
 
-/** Passes bytes on to whatever port it is told later, and counts the connections that come. */
+/** Passes bytes on to a port that is set later, and counts incoming connections. */
 class Relay {
   port = 0
   rounds = 0
@@ -249,11 +249,11 @@ class Relay {
   }
 }
 
-describe('a web tier that is this proxy itself', () => {
+describe('an upstream that leads back to this proxy', () => {
   test.each([
     { name: 'a GET', request: requestOf('GET', '/loop') },
     { name: 'a POST', request: requestOf('POST', '/loop', [], 'content') },
-    { name: 'a GET that has Via taken out', request: requestOf('GET', '/loop', ['Via: 1.1 a', 'Connection: via']) },
+    { name: 'a GET with Via removed', request: requestOf('GET', '/loop', ['Via: 1.1 a', 'Connection: via']) },
     { name: 'a WebSocket', request: handshake('/loop') },
   ])('$name ends in an error, after a few rounds', async ({ request }) => {
     const relay = new Relay()

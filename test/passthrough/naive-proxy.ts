@@ -1,4 +1,4 @@
-// A proxy as one is written in an hour: the twin of one that keeps the rules.
+// A naive proxy: the twin of one that follows the rules.
 import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { gate } from '../support.ts'
@@ -6,8 +6,8 @@ import { listening } from '../wire/listening.ts'
 import type { ScriptedUpstream } from '../wire/scripted-upstream.ts'
 
 /**
- * One connection to the upstream for everybody. A response is its head and as many bytes as its last Content-Length or its
- * chunks say, what comes behind belongs to the next, and when it ends early so be it.
+ * One upstream connection for all clients. A response is its head, and as many bytes as its last Content-Length or its
+ * chunks say. Bytes behind it belong to the next response, and an early end is ignored.
  */
 export class NaiveProxy {
   url = ''
@@ -15,10 +15,10 @@ export class NaiveProxy {
   readonly #listener: Server
   readonly #clients: Socket[] = []
   #upstream: Socket | undefined
-  /** What the upstream has sent and nobody has read. */
+  /** Bytes that the upstream has sent and that are not read yet. */
   #held = ''
   #more = gate()
-  /** The request before the next. */
+  /** The previous request. */
   #turn: Promise<unknown> = Promise.resolve()
 
   private constructor(upstreamPort: number) {
@@ -84,7 +84,7 @@ export class NaiveProxy {
     }
   }
 
-  /** Up to and with `mark`; what there is, when the connection ends before. */
+  /** The bytes up to and including `mark`, or all bytes if the connection ends earlier. */
   async #until(mark: string): Promise<string> {
     while (!this.#held.includes(mark) && !this.#upstream?.destroyed) await this.#more.opened
     const at = this.#held.indexOf(mark)

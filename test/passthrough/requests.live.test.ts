@@ -1,4 +1,4 @@
-// What the upstream gets of a request.
+// Passed-on requests, as the upstream receives them.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { METHODS } from 'node:http'
 import { tmpdir } from 'node:os'
@@ -17,9 +17,9 @@ const stage = passthroughStage()
 
 interface ForwardedCase {
   sent: readonly string[]
-  /** The values that the upstream gets of each of these fields; none: the field is not there. */
+  /** The values that the upstream gets of these fields; an empty list means that the field is absent. */
   fields: Record<string, string[]>
-  /** Texts that are nowhere in the head. */
+  /** Texts that must not occur in the head. */
   lacksTexts?: string[]
 }
 
@@ -43,7 +43,7 @@ const spoofs = [
 
 const trustingCases: (ForwardedCase & { name: string; trustedProxies?: string[] })[] = [
   {
-    name: 'is what is known here, whatever the client says',
+    name: 'is set by onramp, whatever the client sends',
     sent: [...spoofs, 'Via: 1.0 before', 'Via: 1.1 then'],
     fields: {
       'X-Forwarded-For': ['127.0.0.1'],
@@ -56,7 +56,7 @@ const trustingCases: (ForwardedCase & { name: string; trustedProxies?: string[] 
     lacksTexts: ['666', '6.6.6'],
   },
   {
-    name: 'cannot be taken out by naming it in Connection',
+    name: 'cannot be removed by naming it in Connection',
     sent: ['Connection: X-Forwarded-For, X-Forwarded-Proto, X-Forwarded-Host, Forwarded, Via, Host'],
     fields: {
       'X-Forwarded-For': ['127.0.0.1'],
@@ -68,7 +68,7 @@ const trustingCases: (ForwardedCase & { name: string; trustedProxies?: string[] 
     },
   },
   {
-    name: 'is added to what a trusted proxy says, which is kept',
+    name: 'extends the fields of a trusted proxy',
     trustedProxies: ['127.0.0.1'],
     sent: [
       'X-Forwarded-For: 7.7.7.7',
@@ -89,15 +89,15 @@ const trustingCases: (ForwardedCase & { name: string; trustedProxies?: string[] 
     },
   },
   {
-    // A proxy ahead knows its own spelling, and gives on what its client wrote with underscores.
-    name: 'comes in one spelling only, from a trusted proxy too',
+    // A trusted proxy sets its own spelling, and passes on its client's spellings with underscores.
+    name: 'arrives in one spelling only, even from a trusted proxy',
     trustedProxies: ['127.0.0.1'],
     sent: ['X-Forwarded-For: 7.7.7.7', 'X_Forwarded_For: 6.6.6.6', 'X_Forwarded_Proto: 6.6.6.6', 'X_Real_IP: 6.6.6.6'],
     fields: { 'X-Forwarded-For': ['7.7.7.7, 127.0.0.1'] },
     lacksTexts: ['6.6.6.6'],
   },
   {
-    name: 'is not believed of a proxy that is none of those trusted',
+    name: 'is ignored from an untrusted proxy',
     trustedProxies: ['10.0.0.0/8', '127.0.0.2', '::1'],
     sent: spoofs,
     fields: {},
@@ -105,7 +105,7 @@ const trustingCases: (ForwardedCase & { name: string; trustedProxies?: string[] 
   },
 ]
 
-/** What the upstream gets of a request with these fields. */
+/** The request that the upstream receives, for a request with these fields. */
 async function forwarded({ url, upstream }: Carrier, sent: readonly string[]): Promise<ReceivedRequest> {
   const target = stage.fresh()
   await askOnce(url, requestOf('GET', target, sent))
@@ -121,14 +121,14 @@ async function expectForwarded({ upstream, app }: Pair, { sent, fields, lacksTex
   for (const text of lacksTexts) expect(received.head).not.toContain(text)
 }
 
-describe('what the web tier is told of the client', () => {
+describe('the forwarding information for the upstream', () => {
   for (const { name, trustedProxies, ...one } of trustingCases)
     test(name, async () => {
       const pair = trustedProxies === undefined ? stage : await stage.pair(changed({ trustedProxies }))
       await expectForwarded(pair, one)
     })
 
-  test('twin: a proxy that gives on what it gets gives on that, too', async () => {
+  test('twin: a proxy that passes on all fields passes on forged ones too', async () => {
     const upstream = await ScriptedUpstream.start()
     onTestFinished(() => upstream.stop())
     const naive = await NaiveProxy.start(upstream)
@@ -161,7 +161,7 @@ describe('a request passed on', () => {
     expect(valuesOf(fields, 'host')).toEqual(['WEB.example:8080'])
   })
 
-  test('loses what was meant for this connection only', async () => {
+  test('loses its hop-by-hop fields', async () => {
     await expectForwarded(stage, {
       sent: [
         'Connection: close, X-Private, Upgrade, HTTP2-Settings',
@@ -209,7 +209,7 @@ describe('a request passed on', () => {
     expect(stage.upstream.asked.at(-1)?.head.split('\r\n')[0]).toBe(`GET ${target} HTTP/1.1`)
   })
 
-  test('with 8-bit bytes in its target keeps them, or is refused', async () => {
+  test('with 8-bit bytes in its target keeps them, or is rejected', async () => {
     for (const method of ['GET', 'POST']) {
       const target = '/\xe9t\xe9?\xff'
       const before = stage.upstream.asked.length
@@ -219,7 +219,7 @@ describe('a request passed on', () => {
     }
   })
 
-  test('keeps its content and its trailers, but no trailer that would change its head', async () => {
+  test('keeps its content and its trailers, except trailers that would change its head', async () => {
     const target = stage.fresh()
     const arrived = stage.upstream.next(target)
     const content =
@@ -229,7 +229,7 @@ describe('a request passed on', () => {
     expect([bytes.toString('latin1'), isWhole, trailers]).toEqual(['hel\0o\xff!', true, [['X-Sum', '7']]])
   })
 
-  test('may have any method of HTTP but CONNECT, with its content', async () => {
+  test('may have any HTTP method except CONNECT, with its content', async () => {
     for (const method of METHODS.filter((one) => one !== 'CONNECT' && one !== 'SOURCE')) {
       for (const content of method === 'TRACE' ? [undefined] : ['content of it', undefined]) {
         const target = stage.fresh()
@@ -243,7 +243,7 @@ describe('a request passed on', () => {
     }
   })
 
-  test('goes to a web tier on a Unix socket just so', async () => {
+  test('goes to an upstream on a Unix socket in the same way', async () => {
     const twoAnswers = { name: 'two answers', says: responseOf('hello') + poison, content: 'hello' }
     const folder = mkdtempSync(join(tmpdir(), 'onramp-web-'))
     onTestFinished(() => rmSync(folder, { recursive: true, force: true }))

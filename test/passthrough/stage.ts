@@ -1,4 +1,4 @@
-// An upstream that answers as it is told, and onramp ahead of it.
+// A scripted upstream, with onramp in front of it.
 import { afterAll, afterEach, beforeAll, inject, onTestFinished } from 'vitest'
 import type { Config } from '../../proxy/config/schema.ts'
 import { type Running, startApp } from '../live.ts'
@@ -48,7 +48,10 @@ export class Stage {
     await this.upstream.stop()
   }
 
-  /** A pair of the test's own, with `change` to its configuration; `path`: of the socket that the upstream listens on. */
+  /**
+   * A pair of the test's own, with `change` applied to its configuration. `path`: the socket on which the upstream
+   * listens.
+   */
   async pair(change: (config: Config) => Config = (config) => config, path?: string): Promise<Pair> {
     const upstream = await ScriptedUpstream.start(path)
     onTestFinished(() => upstream.stop())
@@ -57,13 +60,13 @@ export class Stage {
     return { upstream, app }
   }
 
-  /** A target that nobody has asked for yet. */
+  /** A target not requested before. */
   fresh(): string {
     this.#targets += 1
     return `/page/${this.#targets}`
   }
 
-  /** Asks with `method` for what the upstream answers with `says`, over a connection of its own. */
+  /** Sends a request with `method` that the upstream answers with `says`, over a connection of its own. */
   async answerTo(method: string, says: Script, { upstream, app }: Pair = this): Promise<WireAnswer> {
     const target = this.fresh()
     upstream.script(target, says)
@@ -71,12 +74,12 @@ export class Stage {
   }
 }
 
-/** Stops `app`; connections that it has forgotten would keep it from that. */
+/** Stops `app`; a connection that it failed to close would prevent that. */
 export function stopApp(app: Running): Promise<void> {
   return within(app.stop(), 'the end of onramp')
 }
 
-/** What `upstream` and `limits` change in a configuration. */
+/** Changes of `upstream` and `limits` in a configuration. */
 export function changed(upstream: Partial<Config['upstream']>, limits: Partial<Config['limits']> = {}) {
   return (config: Config): Config => ({
     ...config,
@@ -85,7 +88,7 @@ export function changed(upstream: Partial<Config['upstream']>, limits: Partial<C
   })
 }
 
-/** A request of `method`, with content where that is usual. */
+/** A request with `method`, with content where that is usual. */
 export function requestWith(method: string, target: string, fields: readonly string[] = []): string {
   const content = ['POST', 'PUT', 'PATCH', 'DELETE'].includes(method) ? 'content' : undefined
   return requestOf(method, target, fields, content)

@@ -1,4 +1,4 @@
-// Has a proxy carry something odd among requests of others, and finds what goes wrong with it or with them.
+// Sends an irregular answer through a proxy among other requests, and finds all resulting faults.
 import { type WireAnswer, WireClient } from '../wire/client.ts'
 import { valuesOf } from '../wire/fields.ts'
 import { ownAnswer, requestOf } from '../wire/messages.ts'
@@ -6,13 +6,13 @@ import type { ReceivedRequest, ScriptedUpstream } from '../wire/scripted-upstrea
 import type { AnswerCase } from './answer-case.ts'
 import { requestWith, type Stage } from './stage.ts'
 
-/** A proxy that is under test, and what is behind it. */
+/** The proxy under test, and its upstream. */
 export interface Carrier {
   url: string
   upstream: ScriptedUpstream
 }
 
-/** With each method of the case. */
+/** The faults for each method of the case. */
 export async function allTroubles(stage: Stage, carrier: Carrier, one: AnswerCase): Promise<string[]> {
   const found: string[] = []
   for (const method of one.methods ?? ['GET', 'POST']) found.push(...(await troubles(stage, carrier, one, method)))
@@ -20,8 +20,8 @@ export async function allTroubles(stage: Stage, carrier: Carrier, one: AnswerCas
 }
 
 /**
- * Carries the case between requests of others on connections kept open on both sides. Everything that goes wrong: a wrong
- * answer, one that looks whole and is not, a connection used again after something odd, a request asked twice that may not be.
+ * Runs the case between other requests, on connections kept open on both sides. Returns all faults: a wrong answer, an
+ * incomplete answer that looks complete, a connection reused after an irregularity, an unsafe request sent twice.
  */
 export async function troubles(stage: Stage, carrier: Carrier, one: AnswerCase, method: string): Promise<string[]> {
   const { url, upstream } = carrier
@@ -38,7 +38,7 @@ export async function troubles(stage: Stage, carrier: Carrier, one: AnswerCase, 
     found.push(...(await Promise.all([canaryAfter(stage, attacked, url), ...others])).flat())
   }
   for (const client of clients) {
-    if (client.unread.length > 0) found.push(`nobody asked for ${JSON.stringify(client.unread.toString())}`)
+    if (client.unread.length > 0) found.push(`unsolicited bytes ${JSON.stringify(client.unread.toString())}`)
     client.close()
   }
   const times = upstream.to(target)
@@ -47,7 +47,7 @@ export async function troubles(stage: Stage, carrier: Carrier, one: AnswerCase, 
   return found
 }
 
-/** Asks for something that nobody else asks for; everything that is not right about the answer. */
+/** Sends a unique request. Returns all faults of the answer. */
 export async function canary(stage: Stage, client: WireClient): Promise<string[]> {
   const target = stage.fresh()
   const { status, content, isWhole } = await client.ask(requestOf('GET', target))
@@ -55,7 +55,7 @@ export async function canary(stage: Stage, client: WireClient): Promise<string[]
   return [`${target} is answered ${status} ${JSON.stringify(content.toString())}${isWhole ? '' : ', cut'}`]
 }
 
-/** The same of a client whose connection may have been ended, with nothing more said: then over another. */
+/** The same for a client whose connection may have been closed without a response: then over another one. */
 async function canaryAfter(stage: Stage, client: WireClient, url: string): Promise<string[]> {
   const wrong = await canary(stage, client)
   const hasEnded = !client.isOpen && wrong.every((what) => / 0 "", cut$/.test(what))
@@ -64,7 +64,7 @@ async function canaryAfter(stage: Stage, client: WireClient, url: string): Promi
   return canary(stage, again).finally(() => again.close())
 }
 
-/** Everything that is not right about an answer to what the upstream has said. */
+/** All faults of the answer to the bytes of the upstream. */
 function misread(answer: WireAnswer, { content, status = 200, isFine }: AnswerCase): string[] {
   const framings = [...valuesOf(answer.fields, 'content-length'), ...valuesOf(answer.fields, 'transfer-encoding')]
   if (framings.length > 1) return [`it is framed twice: ${framings.join(' and ')}`]
@@ -77,7 +77,7 @@ function misread(answer: WireAnswer, { content, status = 200, isFine }: AnswerCa
   ]
 }
 
-/** Whether a connection that one of `asked` came on has been used for something else since. */
+/** Whether a connection on which one of `asked` arrived has been reused since. */
 export function isUsedAgain(upstream: ScriptedUpstream, asked: readonly ReceivedRequest[]): boolean {
   return asked.some(({ connection, target }) => {
     const all = upstream.asked.filter((one) => one.connection === connection)
@@ -85,7 +85,7 @@ export function isUsedAgain(upstream: ScriptedUpstream, asked: readonly Received
   })
 }
 
-/** Everything that keeps `answer` from being the proxy's own error of this status, that nobody keeps. */
+/** All reasons why `answer` is not the proxy's own, uncacheable error of this status. */
 export function notAProblem({ status, fields, content, isWhole }: WireAnswer, ...statuses: number[]): string[] {
   const expected: [string, string][] = [
     ['Content-Type', 'application/problem+json'],

@@ -1,4 +1,4 @@
-// WebSockets, and what else an upstream makes of a request for one.
+// WebSockets, and other responses of the upstream to a request for one.
 import { once } from 'node:events'
 import { describe, expect, test } from 'vitest'
 import type { Running } from '../live.ts'
@@ -13,14 +13,14 @@ const stage = passthroughStage()
 const accepted =
   'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\n'
 
-/** Expects a proxy that may have one request under way to take another, soon. */
+/** Expects a proxy with a limit of one request to accept another one soon. */
 async function expectFreed(app: Running, message: string): Promise<void> {
   const status = async () => (await askOnce(app.url, requestOf('GET', '/freed'))).status
   await expect.poll(status, { timeout: 2000, interval: 10, message }).toBe(200)
 }
 
 describe('a WebSocket', () => {
-  test('is joined from the 101 on, with what either side has sent early', async () => {
+  test('is connected from the 101 on, with the early bytes of either side', async () => {
     const target = stage.fresh()
     stage.upstream.script(target, ({ socket }) => {
       socket.write(`${accepted}early`)
@@ -40,7 +40,7 @@ describe('a WebSocket', () => {
     for (const socket of sockets) if (!socket.closed) await within(once(socket, 'close'), 'the end of the tunnel')
   })
 
-  // An answer other than 101 to an upgrade must not leave a tunnel behind it through which anything can be asked.
+  // A response other than 101 to an upgrade must not leave a tunnel through which any request could be sent.
   test.each([
     { name: 'refuses', says: responseOf('no', 'HTTP/1.1 403 Forbidden\r\n'), expected: 403 },
     { name: 'ignores', says: responseOf('plain'), expected: 200 },
@@ -51,7 +51,7 @@ describe('a WebSocket', () => {
     },
     { name: 'answers without a protocol', says: accepted.replace('Upgrade: websocket\r\n', ''), expected: 502 },
   ])(
-    'that the web tier $name is none: nothing can be sent through it, and it counts no longer',
+    'that the upstream $name is not opened: nothing can be sent through it, and it no longer counts',
     async ({ says, expected }) => {
       const own = await stage.pair(changed({ maxRequests: 1 }))
       own.upstream.script('/socket', says)
@@ -66,7 +66,7 @@ describe('a WebSocket', () => {
     },
   )
 
-  test('whose client leaves, or whose web tier does, counts no longer', async () => {
+  test('whose client or upstream disconnects no longer counts', async () => {
     const own = await stage.pair(changed({ maxRequests: 1 }))
     for (const side of ['client', 'web']) {
       own.upstream.script(`/${side}`, accepted)

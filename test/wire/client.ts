@@ -1,21 +1,21 @@
-// A client that tells a whole answer from one that was cut.
+// A client that distinguishes a complete answer from one that was cut off.
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { type Field, fieldsOf, valuesOf } from './fields.ts'
 import { type Content, Incoming, readChunked, readSized } from './incoming.ts'
 import { within } from './within.ts'
 
-/** A response as a client has seen it. */
+/** A response as received by a client. */
 export interface WireAnswer {
-  /** 0 when there is none. */
+  /** 0 if there is none. */
   status: number
   reason: string
   fields: readonly Field[]
   content: Buffer
   trailers: readonly Field[]
-  /** Informational responses that came before it. */
+  /** Informational responses before it. */
   interim: { status: number; fields: readonly Field[] }[]
-  /** Whether a client may believe that it is all of the answer. */
+  /** Whether a client may assume that the answer is complete. */
   isWhole: boolean
 }
 
@@ -41,7 +41,7 @@ export class WireClient {
     return client
   }
 
-  /** Closes what a test has left open, so that nothing waits for it. */
+  /** Closes connections that a test has left open, so that nothing waits for them. */
   static closeAll(): void {
     for (const client of WireClient.#open) client.close()
   }

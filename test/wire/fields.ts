@@ -2,12 +2,12 @@
 
 export type Field = readonly [name: string, value: string]
 
-/** The values of every field called `name`, in their order. */
+/** The values of all fields named `name`, in order. */
 export function valuesOf(fields: readonly Field[], name: string): string[] {
   return fields.filter(([own]) => own.toLowerCase() === name.toLowerCase()).map(([, value]) => value)
 }
 
-/** Field lines, without their ends, taken as they are. */
+/** Parses field lines, without their line ends, unmodified. */
 export function fieldsOf(lines: readonly string[]): Field[] {
   return lines.map((line) => {
     const colon = line.indexOf(':')

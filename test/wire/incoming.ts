@@ -1,10 +1,10 @@
-// What comes over a socket, read byte by byte, by code that shares nothing with what it tests.
+// Byte-by-byte reader of a socket, independent of the code under test.
 import type { Socket } from 'node:net'
 import { type Field, fieldsOf } from './fields.ts'
 
-/** What a socket has received and nobody has read yet; waits for more as needed. */
+/** The bytes that a socket has received and that are not read yet; waits for more as needed. */
 export class Incoming {
-  /** How the other side has ended; an end is one only when its FIN has come. */
+  /** How the other side has ended; a regular end requires its FIN. */
   ended: 'end' | 'reset' | undefined
   #held: Buffer = Buffer.alloc(0)
   #more = Promise.withResolvers<void>()
@@ -36,7 +36,7 @@ export class Incoming {
     return this.#held
   }
 
-  /** Everything up to and with `mark`; nothing when the other side ends before. */
+  /** The bytes up to and including `mark`; nothing if the other side ends earlier. */
   async until(mark: string): Promise<string | undefined> {
     for (;;) {
       const at = this.#held.indexOf(mark)
@@ -46,7 +46,7 @@ export class Incoming {
     }
   }
 
-  /** `count` bytes, fewer when the other side ends before. */
+  /** `count` bytes, fewer if the other side ends earlier. */
   async take(count: number): Promise<Buffer> {
     const parts: Buffer[] = []
     for (let missing = count; missing > 0; ) {

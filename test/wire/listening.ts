@@ -2,7 +2,7 @@
 import { once } from 'node:events'
 import type { Server } from 'node:net'
 
-/** Has `server` listen, and gives its port. */
+/** Makes `server` listen, and returns its port. */
 export async function listening(server: Server): Promise<number> {
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')

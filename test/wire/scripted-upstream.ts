@@ -1,4 +1,4 @@
-// An upstream that answers whatever a test tells it to.
+// An upstream with scripted answers.
 import { once } from 'node:events'
 import { createServer, type Server, type Socket } from 'node:net'
 import { type Field, fieldsOf, valuesOf } from './fields.ts'
@@ -6,23 +6,23 @@ import { type Content, Incoming, readChunked, readSized } from './incoming.ts'
 import { ownAnswer, responseOf } from './messages.ts'
 import { within } from './within.ts'
 
-/** A request as it came to the upstream. */
+/** A request as received by the upstream. */
 export interface ReceivedRequest {
   method: string
   target: string
-  /** Its head as it came, latin1. */
+  /** Its unmodified head, latin1. */
   head: string
   fields: readonly Field[]
-  /** The number of the connection it came on. */
+  /** The number of its connection. */
   connection: number
   socket: Socket
   content: Promise<Content>
 }
 
-/** What to do as soon as the head of a request has come. */
+/** Called as soon as the head of a request has arrived. */
 export type Respond = (asked: ReceivedRequest) => unknown
 
-/** That; or bytes to answer with once all of a request has come. */
+/** The same; or bytes to answer with once the whole request has arrived. */
 export type Script = string | Respond
 
 /** Answers with `bytes`, then closes. */
@@ -39,12 +39,12 @@ export function resetting(bytes: string): Respond {
   }
 }
 
-/** An upstream on a port or socket of its own, that answers as it is told. */
+/** An upstream on a port or socket of its own, with scripted answers. */
 export class ScriptedUpstream {
   readonly asked: ReceivedRequest[] = []
-  /** Every connection there has been. */
+  /** All connections so far. */
   readonly connections: Socket[] = []
-  /** For requests that nothing is scripted for. */
+  /** The answer to unscripted requests. */
   usual: Respond = ({ method, target, socket, content }) =>
     void content.then(() => {
       const answer = responseOf(ownAnswer(method, target), 'HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n')
@@ -74,7 +74,7 @@ export class ScriptedUpstream {
     return typeof address === 'string' ? `unix:${address}` : `http://127.0.0.1:${address?.port}`
   }
 
-  /** The next requests for `target` are answered by `scripts`, one each, in turn. */
+  /** Scripts the next requests for `target`, one script each, in turn. */
   script(target: string, ...scripts: Script[]): void {
     this.#scripts.set(target, [...(this.#scripts.get(target) ?? []), ...scripts])
   }
@@ -83,12 +83,12 @@ export class ScriptedUpstream {
     return this.asked.filter((asked) => asked.target === target)
   }
 
-  /** The next request for `target`, as soon as its head has come. */
+  /** The next request for `target`, as soon as its head has arrived. */
   next(target: string): Promise<ReceivedRequest> {
     return within(new Promise((take) => this.#waiting.push({ target, take })), `a request for ${target}`)
   }
 
-  /** The connection that is still open and that came last. */
+  /** The latest connection that is still open. */
   get lastOpen(): Socket {
     const socket = this.connections.findLast(({ destroyed }) => !destroyed)
     if (socket === undefined) throw new Error('No connection is open.')
@@ -117,7 +117,7 @@ export class ScriptedUpstream {
     }
   }
 
-  /** Remembers `asked`, and gives it to those who wait for it. */
+  /** Records `asked`, and resolves those who wait for it. */
   #tell(asked: ReceivedRequest): void {
     this.asked.push(asked)
     const waiting = this.#waiting.filter((one) => one.target === asked.target)

@@ -1,4 +1,4 @@
-// Answers requests for routes, whatever their method: what memory holds in the same tick.
+// Route responses: GET, HEAD and POST, preflights and errors; memory hits in the same tick.
 import type { IncomingHttpHeaders, IncomingMessage, Server } from 'node:http'
 import type { Answer, Read } from '../../cache/answer.ts'
 import type { Audit } from '../../cache/audit.ts'
@@ -21,16 +21,16 @@ import type { Routing } from './routing.ts'
 import type { RouteTable } from './table.ts'
 import { TargetCache } from './target-cache.ts'
 
-/** Who watches requests, where somebody does. */
+/** Tracing of requests, if it is enabled. */
 export interface RequestTraces {
-  /** Sees every request that `server` gets. */
+  /** Observes every request of `server`. */
   follow(server: Server): void
-  /** Runs what is done for `request`, whose route has the path `path`. */
+  /** Runs `run` in the trace of `request`, for a route with the path `path`. */
   within(request: IncomingMessage, path: string | undefined, run: () => void): void
 }
 
 export interface RouteAnswersDependencies {
-  /** Its table is that of the moment: a reload replaces it between two requests. */
+  /** Its table is always the current one: a reload can replace it between two requests. */
   routing: Pick<Routing, 'table' | 'reads'>
   cache: Pick<ReadThrough, 'fromMemory' | 'fetch'>
   audit: Audit
@@ -38,23 +38,25 @@ export interface RouteAnswersDependencies {
   origin: Pick<GuardedOrigin, 'isIdleFor'>
   traces?: RequestTraces | undefined
   cors: Cors
-  /** Of a POST. */
+  /** Maximum content of a POST. */
   maxBodyBytes: number
-  /** Of one request, unknown ones too. */
+  /** Maximum number of parameters of a request, undeclared ones included. */
   maxParameters: number
-  /** Whether connections end with the answer under way. */
+  /** Whether connections close after the current response. */
   isClosing(): boolean
-  /** Takes what became of a request. Its response is written; how long its client takes to read that says nothing of this server. */
+  /** Reports a written response. The time its client takes to read it says nothing about this server. */
   answered(context: RequestContext, status: number): void
   /** 0 to 1, evenly spread. */
   random(): number
 }
 
-/** Targets whose meaning is remembered: what is read from memory is mostly the same few. Longer ones are not worth the room. */
+/** Number of remembered targets: most memory hits are for the same few. Longer targets are not worth the space. */
 const rememberedTargets = 1000
 const longestTarget = 300
 
-/** The one road from a request for a route to its response: GET, HEAD and POST of a route differ only in where their parameters stand. */
+/**
+ * Turns a request for a route into its response. GET, HEAD and POST differ only in where their parameters come from.
+ */
 export class RouteAnswers {
   readonly #deps: RouteAnswersDependencies
   readonly #idOf: ReturnType<typeof requestIds>
@@ -75,7 +77,7 @@ export class RouteAnswers {
     return this.#matches.get(target) ?? table.find(path)
   }
 
-  /** Answers a request. What memory holds for a GET or a HEAD is written before this returns: nothing is awaited. */
+  /** Answers a request. A memory hit for a GET or a HEAD is written before this returns, without an await. */
   answer(context: RequestContext): void {
     const { traces } = this.#deps
     if (traces === undefined) return void this.#answer(context)
@@ -85,7 +87,7 @@ export class RouteAnswers {
   #answer(context: RequestContext): void {
     try {
       const { head, match } = context
-      if (match === undefined) throw new Problem('no-route', 'No route has this path.')
+      if (match === undefined) throw new Problem('no-route', 'No route matches this path.')
       const { methods } = match.route
       if (!methods.includes(head.method)) return void this.#answerOtherMethod(context, methods)
       if (head.method === 'POST') return void this.#answerPost(context, match)
@@ -100,29 +102,29 @@ export class RouteAnswers {
     if (this.#deps.cors.isOn && isPreflight(head.method, request.headers))
       return void this.#send(context, { status: 204, headers: preflightFields(methods), body: undefined })
     const takes = methods.join(', ')
-    this.#fail(context, new Problem('wrong-method', `This path takes ${takes}.`), { Allow: takes })
+    this.#fail(context, new Problem('wrong-method', `This path supports ${takes} only.`), { Allow: takes })
   }
 
   async #answerPost(context: RequestContext, match: RouteMatch): Promise<void> {
     const { maxBodyBytes, maxParameters } = this.#deps
     try {
       const content = await readJsonContent(context.request, maxBodyBytes)
-      // Refused meanwhile: its content has taken too long.
+      // Already rejected: its content took too long.
       if (!context.response.headersSent)
         this.#serve(context, match, this.#read(match, readBody(content, maxParameters)))
     } catch (error) {
-      // Who has left in the middle of it has no answer.
+      // A client that left during its content gets no response.
       if (context.response.headersSent || !context.response.destroyed) this.#fail(context, error)
     }
   }
 
   /**
-   * What a request asks of the cache, by what its client has sent. Throws `origin-unavailable` where the route is closed, whatever was sent;
-   * else `bad-parameters`.
+   * The cache read for a request, from the parameters sent. Throws `origin-unavailable` if the route is closed,
+   * whatever was sent; otherwise `bad-parameters`.
    */
   #read({ route, given }: RouteMatch, sent: Map<string, readonly unknown[]>): Read {
     mustBeOpen(route)
-    // What the path names, nothing else can name again.
+    // A parameter in the path cannot be overridden elsewhere.
     for (const [name, values] of given) sent.set(name, values)
     const read = route.read(sent)
     if ('faults' in read) throw new Problem('bad-parameters', inWords(read.faults), { faults: read.faults })
@@ -146,7 +148,7 @@ export class RouteAnswers {
   async #fetch(context: RequestContext, route: Route, read: Read): Promise<void> {
     try {
       const answer = await this.#deps.cache.fetch(read)
-      // Refused meanwhile: content that nobody asked for does not come, or cannot be read.
+      // Already rejected: unwanted content did not arrive, or was malformed.
       if (!context.response.headersSent) this.#write(context, route, read, answer)
     } catch (error) {
       this.#fail(context, error)
@@ -163,7 +165,7 @@ export class RouteAnswers {
     })
     if (reply.wanted !== undefined) this.#deps.variants.want(read.key, reply.wanted)
     this.#send(context, reply)
-    // In place of a fresh answer it is no hit, and the database has enough to do.
+    // A fallback is no hit, and the database already has enough work.
     if (route.audit > 0 && answer.forwarded === undefined && answer.fallbackReason === undefined)
       this.#deps.audit.consider(read, answer, route.audit, () => this.#deps.origin.isIdleFor(route.query))
   }
@@ -192,8 +194,8 @@ export class RouteAnswers {
 }
 
 /**
- * `read`, for a client that may say that what is held is too old for it (no-cache: RFC 9111, 5.2.1.4), or that knows of a purge. What
- * else requests say of caching is about caches that keep what clients send.
+ * `read`, adjusted for a client that rejects old entries (no-cache: RFC 9111, 5.2.1.4) or that waits for a purge. Other
+ * request directives concern caches that store what clients send.
  */
 export function forClient(read: Read, { lifetime }: Route, headers: IncomingHttpHeaders): Read {
   const { 'cache-control': cacheControl, 'onramp-min-position': minPosition } = headers
@@ -203,11 +205,11 @@ export function forClient(read: Read, { lifetime }: Route, headers: IncomingHttp
   return { ...read, atLeast, ...(saysNoCache && { maxAgeMs: lifetime.noCache }) }
 }
 
-/** Reads what a purge has answered as its position. Throws `bad-parameters` for anything else. */
+/** Parses the position that a purge returned. Throws `bad-parameters` for anything else. */
 function positionOf(text: string): Position {
   const [, pos, id] = /^(\d{1,15}):([0-9a-f]{16})$/.exec(text) ?? []
   if (pos === undefined || id === undefined)
-    throw new Problem('bad-parameters', 'Onramp-Min-Position is not a position that a purge has answered.')
+    throw new Problem('bad-parameters', 'Invalid Onramp-Min-Position header. Send the position that a purge returned.')
   return { pos: Number(pos), id }
 }
 

@@ -1,13 +1,13 @@
-// Names and values out of a query string or a JSON body.
+// Parser of parameter names and values in a query string or a JSON body.
 import { Problem } from '../../errors.ts'
 import { decode, undecodable } from './parameters.ts'
 
-/** What was sent for each name; more than one value where a name came more than once. */
+/** The values sent for each name; several if a name was repeated. */
 type Sent = Map<string, unknown[]>
 
 /**
- * The names and values of a query string (without its `?`); `+` is a space, as forms write it. Throws `bad-parameters` when there
- * are more than `max` of them, known or not.
+ * The names and values of a query string (without its `?`). `+` is a space, as in forms. Throws `bad-parameters` if
+ * there are more than `max`, declared or not.
  */
 export function readQuery(query: string, max = Number.POSITIVE_INFINITY): Sent {
   const sent: Sent = new Map()
@@ -18,7 +18,7 @@ export function readQuery(query: string, max = Number.POSITIVE_INFINITY): Sent {
     if (count > max) throw tooMany(max)
     const equals = pair.indexOf('=')
     const name = decode((equals === -1 ? pair : pair.slice(0, equals)).replaceAll('+', ' '))
-    // No parameter has a name that cannot be decoded: like every undeclared name, it is ignored.
+    // A name that cannot be decoded belongs to no parameter; it is ignored like every undeclared name.
     if (name === undecodable) continue
     add(sent, name, equals === -1 ? '' : decode(pair.slice(equals + 1).replaceAll('+', ' ')))
   }
@@ -28,18 +28,18 @@ export function readQuery(query: string, max = Number.POSITIVE_INFINITY): Sent {
 /**
  * The members of the JSON object `text`, at most `max`. Throws `bad-body` for anything else.
  *
- * A name given twice is kept twice, where JSON.parse would quietly take the last: what one reader of a request sees must be
- * what every other sees.
+ * A repeated name keeps all its values, where JSON.parse would silently take the last: every reader of a request must
+ * see the same.
  */
 export function readBody(text: unknown, max = Number.POSITIVE_INFINITY): Sent {
-  if (typeof text !== 'string') throw new Problem('bad-body', 'A JSON object is expected.')
+  if (typeof text !== 'string') throw new Problem('bad-body', 'The body must be a JSON object.')
   let body: unknown
   try {
     body = JSON.parse(text)
   } catch (error) {
-    throw new Problem('bad-body', 'The body is not JSON.', { cause: error })
+    throw new Problem('bad-body', 'The body is not valid JSON.', { cause: error })
   }
-  if (!isRecord(body)) throw new Problem('bad-body', 'The body is not a JSON object.')
+  if (!isRecord(body)) throw new Problem('bad-body', 'The body must be a JSON object.')
   const sent: Sent = new Map()
   const names = memberNames(text)
   if (names.length > max) throw tooMany(max)
@@ -53,7 +53,7 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 }
 
 function tooMany(max: number): Problem {
-  return new Problem('bad-parameters', `There are more than ${max} parameters.`)
+  return new Problem('bad-parameters', `The request has more than ${max} parameters, the limit.`)
 }
 
 function add(sent: Sent, name: string, value: unknown): void {
@@ -62,7 +62,7 @@ function add(sent: Sent, name: string, value: unknown): void {
   else values.push(value)
 }
 
-/** The names of the members of the object that `json`, known to be valid, spells: in order, repeated ones too. */
+/** The member names of the object in `json`, which must be valid: in order, with repetitions. */
 function memberNames(json: string): string[] {
   const names: string[] = []
   let depth = 0

@@ -1,4 +1,4 @@
-// Routes made ready to be served: compiled, and seen by the database.
+// Preparation of routes: compiled, and inspected by the database.
 import type { Params } from '../../cache/key.ts'
 import type { Config } from '../../config/schema.ts'
 import { Refusal } from '../../errors.ts'
@@ -7,12 +7,12 @@ import type { FollowedObjects, FollowedTable } from '../../tags.ts'
 import { compileRoute, type Route } from './route.ts'
 import { type RouteTable, routeTable } from './table.ts'
 
-/** A configuration's routes, ready to be served: compiled, and seen by the database. */
+/** The routes of a configuration, compiled and inspected by the database. */
 export interface Prepared {
   config: Config
   table: RouteTable
   inspection: Inspection
-  /** What `warm` lists: to be read at the start. */
+  /** The reads listed in `warm`, for the start. */
   warm: Warmed[]
 }
 
@@ -22,10 +22,10 @@ interface Warmed {
 }
 
 /**
- * Compiles the routes of `config` and has the database look at each statement.
+ * Compiles the routes of `config` and inspects each statement in the database.
  *
- * Throws a {@link Refusal} with all the database has against them: a statement it does not take, one that reads a private
- * table, one whose answer cannot be kept; or when what `warm` lists does not fit its route.
+ * Throws a {@link Refusal} with all faults: statements that the database rejects, that read a private table, or whose
+ * answers cannot be cached. It also throws when parameters in `warm` do not fit their route.
  */
 export async function prepare(config: Config, origin: Origin): Promise<Prepared> {
   const { routes, inspection } = await inspectRoutes(config, origin)
@@ -45,13 +45,13 @@ export async function inspectRoutes(config: Config, origin: Origin) {
   return { routes, inspection }
 }
 
-/** What `warm` lists. Throws a {@link Refusal} with every one whose parameters do not fit. */
+/** The reads listed in `warm`. Throws a {@link Refusal} that lists all reads whose parameters do not fit. */
 function warmReads({ warm }: Config, { byName }: RouteTable): Warmed[] {
   const refusals: string[] = []
   const reads = warm.flatMap((one): Warmed[] => {
     const { route: name, params: given } = typeof one === 'string' ? { route: one, params: {} } : one
     const route = byName.get(name)
-    if (route === undefined) return [] // a fault of the file, told when it was read
+    if (route === undefined) return [] // a fault of the file, reported when it was loaded
     const read = route.read(new Map(Object.entries(given).map(([parameter, value]) => [parameter, [value]])))
     if (!('faults' in read)) return [{ route, params: read.params }]
     refusals.push(...read.faults.map(({ parameter, detail }) => `warm: of route ${name}, ${parameter} ${detail}.`))
@@ -60,7 +60,7 @@ function warmReads({ warm }: Config, { byName }: RouteTable): Warmed[] {
   if (refusals.length > 0) throw new Refusal(refusals)
   return reads
 }
-/** Every table a route of `table` reads, with the columns rows are told by. */
+/** Every table that the routes of `table` read, with the columns that identify rows. */
 export function followedTables({ routes }: RouteTable): FollowedTable[] {
   const columns = new Map<string, Set<string>>()
   for (const { tables, query } of routes) {
@@ -74,7 +74,7 @@ export function followedTables({ routes }: RouteTable): FollowedTable[] {
   return [...columns].map(([table, of]) => ({ table, columns: [...of] }))
 }
 
-/** All that answers of `table` are made of. */
+/** All objects that the answers of `table` depend on. */
 export function followedObjects(table: RouteTable): FollowedObjects {
   return {
     tables: followedTables(table),

@@ -1,4 +1,4 @@
-// What a request for a route, or the warming at the start, asks of the cache.
+// Cache reads of a route, for a request or for warming.
 import type { Read } from '../../cache/answer.ts'
 import type { Params } from '../../cache/key.ts'
 import { Problem } from '../../errors.ts'
@@ -7,20 +7,20 @@ import type { Route } from './route.ts'
 import type { RouteTable } from './table.ts'
 
 /**
- * Makes every Read there is. A route may be looked at again between a Read's making and its fill: then its tags are those of what the route
- * reads by now, and a route that is closed by now is refused.
+ * Makes every Read. A route may be inspected again between the making of a Read and its fill. Then the fill uses the
+ * tags of the current route, and a route that has been closed is rejected.
  */
 export class RouteReads {
   readonly #routes: () => RouteTable
   readonly #origin: Pick<GuardedOrigin, 'query' | 'admit'>
 
-  /** `routes`: the table of the moment. */
+  /** `routes` returns the current table. */
   constructor(routes: () => RouteTable, origin: Pick<GuardedOrigin, 'query' | 'admit'>) {
     this.#routes = routes
     this.#origin = origin
   }
 
-  /** What `params` ask of `route`. Throws `origin-unavailable` where the route is closed. */
+  /** The cache read of `route` with `params`. Throws `origin-unavailable` if the route is closed. */
   of(route: Route, params: Params): Read {
     mustBeOpen(route)
     return {
@@ -36,18 +36,18 @@ export class RouteReads {
   async #load(route: Route, params: Params, sent: () => void) {
     mustBeOpen(this.#asOfNow(route))
     const loaded = await this.#origin.query(route.query, params, sent)
-    mustBeOpen(this.#asOfNow(route)) // what it reads may have been defined anew meanwhile
+    mustBeOpen(this.#asOfNow(route)) // its tables may have been redefined meanwhile
     return loaded
   }
 
-  /** `route` as the database last saw it, which may have been after it was found for a request. */
+  /** `route` as last inspected by the database, possibly after it was matched to a request. */
   #asOfNow(route: Route): Route {
     const now = this.#routes().byName.get(route.name)
     return now?.query.version === route.query.version ? now : route
   }
 }
 
-/** Throws `origin-unavailable` where the route is closed. */
+/** Throws `origin-unavailable` if the route is closed. */
 export function mustBeOpen({ closed }: Route): void {
   if (closed !== undefined) throw new Problem('origin-unavailable', closed)
 }

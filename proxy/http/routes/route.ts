@@ -1,4 +1,4 @@
-// A configured route, compiled.
+// A configured route, compiled: key, tags, parameters, statement.
 import { createHash } from 'node:crypto'
 import { type Key, type Params, spellKey } from '../../cache/key.ts'
 import { heldBy } from '../../config/parameter-types.ts'
@@ -9,34 +9,34 @@ import { parseStatement, type Statement } from '../../statement.ts'
 import { functionTag, routeTag, rowsTag, rowTag, tableTag } from '../../tags.ts'
 import { type Given, readerOf } from './parameters.ts'
 
-/** A configured read, compiled: everything a request needs of it, nothing left to look up. */
+/** A configured route, compiled: everything that a request needs, without further lookups. */
 export interface Route {
-  /** All that the file says of it. Only what each request reads is repeated beside it. */
+  /** Its configuration. Only the settings that every request reads are repeated beside it. */
   readonly config: RouteConfig
   readonly name: string
   readonly path: string
-  /** As `Allow` lists them. */
+  /** As listed in `Allow`. */
   readonly methods: readonly string[]
   readonly lifetime: RouteConfig['lifetime']
   readonly cacheControl: string
-  /** The share of its hits whose statement is run again and compared. */
+  /** The share of hits whose statement is run again to compare the answers. */
   readonly audit: number
   readonly query: Query
-  /** The tables its statement reads, as the database says; none before it was asked. */
+  /** The tables that its statement reads, from the database; empty before the inspection. */
   readonly tables: readonly string[]
-  /** The functions it calls that somebody can define anew; in the same way. */
+  /** The functions it calls, without PostgreSQL's own; empty before the inspection. */
   readonly functions: readonly string[]
-  /** Why it is not served: something it reads was defined anew, so that it reads a private table. */
+  /** Why it is not served: after a redefinition its statement reads a private table. */
   readonly closed?: string
-  /** Typed, canonical parameters out of what a client sent; every fault when they do not fit. Undeclared names are ignored. */
+  /** Turns a client's values into typed, canonical parameters, or into all faults. Undeclared names are ignored. */
   read(given: Given): { params: Params } | { faults: Fault[] }
-  /** Whether what stands in its path could be meant for it: every value fits its parameter. */
+  /** Whether the values in the path could be meant for this route: every value fits its parameter. */
   fits(given: Given): boolean
   key(params: Params): Key
   tags(params: Params): string[]
 }
 
-/** Raises the version of every key when the way parameters, bodies or tags are made changes. */
+/** Part of every key's version. Increase it when the way parameters, bodies or tags are made changes. */
 const generation = 1
 
 export function compileRoute(config: RouteConfig): Route {
@@ -69,7 +69,9 @@ export function compileRoute(config: RouteConfig): Route {
   }
 }
 
-/** Names what the route's statement is, and what its answers and their tags are made of: with another, none is found again. */
+/**
+ * Identifies the statement, the form of its answers, and their tags. A change makes all earlier entries unreachable.
+ */
 function versionOf({ returns, parameters, tags }: RouteConfig, statement: Statement, rows: Query['rows']): string {
   const text = statement.render((parameter) => `:${parameter}`)
   const identity = JSON.stringify([generation, text, returns, parameters, tags, ...Object.entries(rows)])
@@ -82,17 +84,17 @@ function parametersReader({ parameters }: RouteConfig): Pick<Route, 'read' | 'fi
   )
   return {
     read(given) {
-      // Without a prototype: a parameter may have any name.
+      // Without a prototype, because a parameter may have any name.
       const params: Record<string, Params[string]> = Object.create(null)
       const faults: Fault[] = []
       for (const [parameter, read, preset] of readers) {
         const values = given.get(parameter)
         if (values === undefined) {
-          if (preset === undefined) faults.push({ parameter, detail: 'is missing' })
+          if (preset === undefined) faults.push({ parameter, detail: 'is required' })
           else params[parameter] = preset
           continue
         }
-        const outcome = values.length > 1 ? { fault: 'is given more than once' } : read(values[0])
+        const outcome = values.length > 1 ? { fault: 'must be given only once' } : read(values[0])
         if ('fault' in outcome) faults.push({ parameter, detail: outcome.fault })
         else params[parameter] = outcome.value
       }
@@ -117,7 +119,9 @@ function rowRules({ rows, parameters }: RouteConfig): Query['rows'] {
   )
 }
 
-/** The tags an entry has because of a table: with a rule, of the rows that matter to it, unless its parameter is not given. */
+/**
+ * The tags that an entry has for a table. With a rule: tags of the rows that matter, unless its parameter is not given.
+ */
 function tagsOfTable(table: string, rule: RowRule | undefined, params: Params): string[] {
   const value = rule && params[rule.parameter]
   if (rule === undefined || value === undefined || value === null) return [tableTag(table)]
@@ -125,9 +129,9 @@ function tagsOfTable(table: string, rule: RowRule | undefined, params: Params): 
   return [rowsTag(table), ...values.map((one) => rowTag(table, rule.column, one))]
 }
 
-/** Fills `county:{county}`: one tag for each item of a list, none for a parameter that was not given. */
+/** Fills a template such as `county:{county}`: one tag per item of a list, none if the parameter is not given. */
 function tagFiller(template: string): (params: Params) => string[] {
-  // Odd pieces are the names: `a{b}c` is cut into a, b, c.
+  // Odd pieces are names: `a{b}c` is split into a, b, c.
   const pieces = template.split(/\{([^}]*)\}/)
   return (params) => {
     let tags = ['']

@@ -1,4 +1,4 @@
-// The routes being served, replaced while running.
+// Routing: the routes being served, and their reload at run time.
 import type { Read } from '../../cache/answer.ts'
 import type { LogFollower } from '../../coherence/follower.ts'
 import type { PurgeRequest } from '../../coherence/purge.ts'
@@ -16,20 +16,20 @@ import type { Route } from './route.ts'
 import { type RouteTable, routeTable } from './table.ts'
 
 export interface RoutingDependencies {
-  /** Of the start: what of it is not taken while running. */
+  /** The configuration of the start. Some of it is not reloaded at run time. */
   config: Config
   prepared: Prepared
   origin: Origin & Pick<GuardedOrigin, 'admit'>
-  /** Has every process forget what its answers were made of. */
+  /** Makes every process invalidate entries. */
   logFollower: Pick<LogFollower, 'publish'>
   observe: Observe
 }
 
-/** The routes being served, and the one way they change while running. */
+/** The routes being served, and the only way to change them at run time. */
 export class Routing {
   readonly #deps: RoutingDependencies
   readonly #listeners: ((objects: FollowedObjects) => Promise<void>)[] = []
-  /** Makes what is asked of the cache, by the routes of the moment. */
+  /** Makes cache reads from the current routes. */
   readonly reads: RouteReads
   #prepared: Prepared
   #changing: Promise<unknown> = Promise.resolve()
@@ -44,36 +44,40 @@ export class Routing {
     return this.#prepared.table
   }
 
-  /** The routes as people look at them. */
+  /** Descriptions of the routes, for display. */
   describe() {
     return this.table.routes.map(describeRoute)
   }
 
-  /** The tags that `request` names. Throws `bad-parameters` for a route, or parameters of it, that do not exist. */
+  /** The tags that `request` names. Throws `bad-parameters` for an unknown route or unsuitable parameters. */
   tagsOf(request: PurgeRequest): string[] {
     return purgedTags(this.table, request)
   }
 
-  /** What `warm` lists, as it was at the start. */
+  /** The reads listed in `warm` at the start. */
   get listedReads(): Read[] {
     return this.#deps.prepared.warm.map(({ route, params }) => this.reads.of(route, params))
   }
 
-  /** All that the answers of the routes are made of. */
+  /** All objects that the answers of the routes depend on. */
   get followed(): FollowedObjects {
     return followedObjects(this.table)
   }
 
-  /** Has `listener` told what answers are made of each time that may have changed. A change resolves when it has. */
+  /**
+   * Calls `listener` with the followed objects whenever they may have changed. A change resolves when the listeners
+   * have.
+   */
   onFollowed(listener: (objects: FollowedObjects) => Promise<void>): void {
     this.#listeners.push(listener)
   }
 
   /**
-   * Serves the routes of the configuration that `read` brings, from the next request on; requests under way end on the old
-   * ones. Entries of routes whose statement and parameters are the same stay, and are judged by the new lifetimes.
+   * Serves the routes of the configuration that `read` returns, from the next request on. Requests in flight finish on
+   * the old routes. Entries of routes with the same statement and parameters stay valid, under the new lifetimes.
    *
-   * Any fault keeps what there is and is thrown. One reload at a time. `needRestart`: sections that differ but are not taken.
+   * Any fault is thrown and keeps the current routes. One reload runs at a time. `needRestart`: changed sections that
+   * only a restart applies.
    */
   async reload(read: () => Config): Promise<{ changed: string[]; needRestart: string[] }> {
     const outcome = await this.#inTurn(() => this.#take(read))
@@ -82,9 +86,10 @@ export class Routing {
   }
 
   /**
-   * Has the database look at the routes again, since something they read is defined anew. Of those that read something else now, every process
-   * forgets the answers: what was kept until then has not the tags of what its route reads now. One that reads a private table now is
-   * closed; what else would be refused at a start is told, and goes on as it was. Rejects where the database cannot be asked just now.
+   * Inspects the routes in the database again, because an object they read was redefined. Every process invalidates the
+   * answers of routes that now read other objects, because their entries lack the new tags. A route that now reads a
+   * private table is closed. Other faults that a start would refuse are observed, and the route continues as before.
+   * Rejects if the database cannot be asked now.
    */
   async inspectAgain(): Promise<void> {
     const changed = await this.#inTurn(() => this.#inspectAgain())
@@ -99,7 +104,7 @@ export class Routing {
 
   #inTurn<T>(change: () => Promise<T>): Promise<T> {
     const next = this.#changing.then(change)
-    this.#changing = next.catch(() => {}) // thrown to the one who asked
+    this.#changing = next.catch(() => {}) // reported to its caller
     return next
   }
 
@@ -111,7 +116,11 @@ export class Routing {
     const table = routeTable(
       routes.map((route): Route => {
         if (inspection.exposing.has(route.name))
-          return { ...route, closed: 'What it reads was defined anew, and is private.' }
+          return {
+            ...route,
+            closed:
+              'Route closed: after a redefinition it reads a private table. The operator must change the route or the table.',
+          }
         const known = before.table.byName.get(route.name)
         return inspection.routes.has(route.name) || known === undefined ? route : known
       }),
@@ -137,7 +146,9 @@ export class Routing {
   }
 }
 
-/** The sections that differ between two configurations, but for what is taken while running: routes and private tables. */
+/**
+ * The sections that differ between two configurations, except those reloaded at run time: routes and private tables.
+ */
 function changedSections(before: Config, after: Config): string[] {
   const written = ({ routes: _taken, postgres, ...rest }: Config) =>
     new Map(
@@ -150,7 +161,7 @@ function changedSections(before: Config, after: Config): string[] {
   return [...written(after)].filter(([name, section]) => known.get(name) !== section).map(([name]) => name)
 }
 
-/** The names of the routes in `after` that are new or not what they were in `before`, and of those that are gone. */
+/** The names of the routes that differ between `before` and `after`, and of new and removed routes. */
 export function changedRoutes(before: RouteTable, after: RouteTable): string[] {
   const looks = ({ byName }: RouteTable, name: string) => {
     const route = byName.get(name)

@@ -1,4 +1,4 @@
-// The table that finds a route by its path.
+// Route table: finds a route by its path.
 import { decode } from './parameters.ts'
 import type { Route } from './route.ts'
 
@@ -13,11 +13,12 @@ export interface RouteTable {
   readonly routes: readonly Route[]
   readonly byName: ReadonlyMap<string, Route>
   /**
-   * The route whose path `path` is, and what stands in place of its parameters, percent-decoded. `path` is the path of the
-   * target as it came: a literal segment in any other spelling (`%70lans`, `//`, `/./`, a trailing slash) is another path.
-   * So is one where a parameter's segment is not spelled the one way RFC 3986 has for it (2.3, 6.2.2.2: what needs no
-   * percent sign has none), has a `;`, or decodes to one with a slash or to dots: what reads it otherwise must not be led to
-   * believe that it read the same. A literal segment is preferred to a parameter.
+   * The route that `path` matches, and its parameters in the path, percent-decoded. `path` is the unmodified path of
+   * the target: a literal segment in another spelling (`%70lans`, `//`, `/./`, a trailing slash) is another path.
+   *
+   * A parameter's segment must have the one spelling of RFC 3986 (2.3, 6.2.2.2: no percent-encoding where none is
+   * needed). It must not contain a `;`, and not decode to a slash or to dots. Otherwise software that interprets the
+   * path differently could take it for another one. A literal segment is preferred to a parameter.
    */
   find(path: string): { route: Route; given: Map<string, unknown[]> } | undefined
 }

@@ -1,8 +1,8 @@
-// What was found for the targets asked for last: a bounded map.
+// Bounded map of the most recent request targets.
 /**
- * What was found for names of late: a map of the last `size` to twice as many, that forgets by dropping its older half at once.
+ * A map of the last `size` to `2 × size` names. It forgets by dropping its older half at once.
  *
- * Nothing is deleted one by one, and a name asked for often is moved to the newer half once in `size` others.
+ * Nothing is deleted one by one. A frequent name is moved to the newer half at most once per `size` new names.
  */
 export class TargetCache<T> {
   readonly #size: number

@@ -1,24 +1,24 @@
-// Where the upstream is, and the timeouts and limits of asking it.
+// The address of the upstream, with its timeouts and limits.
 import type { BlockList } from 'node:net'
 import { networks } from '../../address.ts'
 import type { Config } from '../../config/schema.ts'
 
-/** Where the upstream is, and how long it is waited for. Times in milliseconds. */
+/** The upstream's address, timeouts and limits. Times in milliseconds. */
 export interface UpstreamOptions {
-  /** http, https, or unix: and a path. */
+  /** http, https, or `unix:` followed by a path. */
   url: string
-  /** The most under way at once. */
+  /** Maximum number of requests in flight. */
   maxRequests: number
   connectTimeoutMs: number
-  /** From when the request has been sent to the first byte of its answer. */
+  /** From the end of the sent request to the first byte of the response. */
   firstByteTimeoutMs: number
-  /** The most that nothing moves, in either direction. */
+  /** Maximum time without traffic in either direction. */
   idleTimeoutMs: number
   trusted: BlockList
   maxHeaderBytes: number
 }
 
-/** Where the upstream is, by the configuration; nothing where there is none. */
+/** The upstream of the configuration; nothing if none is configured. */
 export function upstreamOptions({ upstream, limits }: Config): UpstreamOptions | undefined {
   const { url } = upstream
   if (url === undefined) return undefined
@@ -33,16 +33,16 @@ export function upstreamOptions({ upstream, limits }: Config): UpstreamOptions |
   }
 }
 
-/** Where the upstream is, in the terms of those who connect to it. */
+/** The upstream's address in the form that the connections need. */
 export interface UpstreamAddress {
-  /** For the connections kept open. */
+  /** For pooled connections. */
   origin: string
   connect: { servername?: string; socketPath?: string }
-  /** The name its certificate is for, where it has one. */
+  /** The host name of its certificate, if it has one. */
   name: string
-  /** For a dedicated connection; nothing where `connect` has the path of a socket. */
+  /** For a dedicated connection; empty if `connect` has the path of a socket. */
   hostAndPort: { host: string; port: string } | Record<string, never>
-  /** What Host says of a request of HTTP/1.0 that has none. */
+  /** The Host of an HTTP/1.0 request that has none. */
   host: string
   isEncrypted: boolean
 }

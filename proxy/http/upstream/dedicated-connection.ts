@@ -1,4 +1,4 @@
-// Asks the upstream over a connection of its own.
+// Dedicated upstream connections: each carries one request only.
 import { type ClientRequest, request as httpRequest, type IncomingMessage, type InformationEvent } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import type { Socket } from 'node:net'
@@ -9,10 +9,10 @@ import { problemOf } from './errors.ts'
 import type { UpstreamExchange } from './exchange.ts'
 import { isAscii } from './fields.ts'
 
-/** Takes the connection of a 101 that was wanted. Says whether it did. */
+/** Takes over the connection of a requested 101. Returns whether it did. */
 type TakeUpgrade = (answer: IncomingMessage, socket: Socket, early: Buffer) => boolean
 
-/** Asks the upstream over a connection of its own. Without `upgraded` a 101 is a failure. */
+/** Sends a request over a connection of its own. Without `upgraded` a 101 is a failure. */
 export type AskOverDedicatedConnection = (
   exchange: UpstreamExchange,
   framing: readonly string[],
@@ -20,8 +20,8 @@ export type AskOverDedicatedConnection = (
 ) => ClientRequest
 
 /**
- * Makes what sends a request over a connection that nobody else has used or will use: its head at once, its content is to be
- * written. The answer goes to the exchange; `flushSoon` sees to it that its head does not wait for content.
+ * Returns a function that sends a request over a connection used for nothing else. The head is sent at once; the caller
+ * writes the content. The response goes to the exchange. `flushSoon` ensures that its head does not wait for content.
  */
 export function dedicatedConnections(
   address: UpstreamAddress,
@@ -40,7 +40,7 @@ export function dedicatedConnections(
     outgoing.on('upgrade', (answer, socket: Socket, early) => {
       if (upgraded(answer, socket, early)) return
       socket.destroy()
-      exchange.fail(new Problem('upstream-failed', 'The web tier changes to a protocol that nobody asked for.'))
+      exchange.fail(new Problem('upstream-failed', 'The upstream switched to a protocol that was not requested.'))
     })
     outgoing.on('response', (answer) => {
       const { statusCode = 0, statusMessage, rawHeaders } = answer
@@ -77,7 +77,9 @@ function requestTo(
   return outgoing
 }
 
-/** Ends `outgoing` when it outlasts its timeouts. The first byte of the answer is awaited from when all has been sent. */
+/**
+ * Ends `outgoing` when a timeout expires. The first byte of the response is awaited from the end of the sent request.
+ */
 function endWhenLate(
   outgoing: ClientRequest,
   isEncrypted: boolean,
@@ -85,16 +87,16 @@ function endWhenLate(
   clock: Clock,
 ): void {
   const end = (detail: string) => () => outgoing.destroy(new Problem('upstream-timeout', detail))
-  let cancel = clock.after(connectTimeoutMs, end('There is no connection to the web tier.'))
+  let cancel = clock.after(connectTimeoutMs, end(`No connection to the upstream within ${connectTimeoutMs} ms.`))
   outgoing.on('socket', (socket) => {
     socket.once(isEncrypted ? 'secureConnect' : 'connect', () => {
       cancel()
-      socket.setTimeout(idleTimeoutMs, end('Nothing moves to or from the web tier.'))
+      socket.setTimeout(idleTimeoutMs, end(`No traffic to or from the upstream for ${idleTimeoutMs} ms.`))
     })
   })
   outgoing.on('finish', () => {
     cancel()
-    cancel = clock.after(firstByteTimeoutMs, end('The web tier does not answer.'))
+    cancel = clock.after(firstByteTimeoutMs, end(`No response from the upstream within ${firstByteTimeoutMs} ms.`))
   })
   for (const event of ['response', 'upgrade', 'close'] as const) outgoing.on(event, () => cancel())
 }

@@ -1,4 +1,4 @@
-// One request on its way to the upstream, seen from its client's side.
+// The exchange of one passed-on request: its response, or its failure, on the way to the client.
 import { type ServerResponse, STATUS_CODES } from 'node:http'
 import { Problem } from '../../errors.ts'
 import { problemReply } from '../../problem-reply.ts'
@@ -6,32 +6,32 @@ import type { RequestHead } from '../head.ts'
 import { downstreamFields, isAscii, trailerFields } from './fields.ts'
 import type { LargeBodyCollector } from './gc.ts'
 
-/** RFC 9211: for this cache, what it passes on is bypassed. */
+/** RFC 9211: a passed-on request bypasses this cache. */
 export const bypassed = 'onramp; fwd=bypass; detail=upstream'
-/** Not of HTTP, but what everybody's logs call it: the client left before it had an answer. */
+/** Not in HTTP, but customary in logs: the client closed the connection before it got a response. */
 export const clientClosedRequest = 499
 export const clientHasLeft = new Error('the client has left')
-/** Informational responses are few; a stream of them without end is none. */
+/** Maximum number of informational responses: a longer stream of them is an error. */
 const maxInterim = 16
 
-/** A request to the upstream, as far as it can be called off. */
+/** The part of a request to the upstream that can abort it. */
 export interface UpstreamRequest {
   abort(why: Error): void
 }
 
-/** Where content comes from. */
+/** The source of the content. */
 interface ContentSource {
   pause(): void
   resume(): void
 }
 
-/** Called once for each request, when its status is known: the upstream's, or of what went wrong. */
+/** Called once per request, when its status is known: that of the upstream, or of the error. */
 export type ReportOutcome = (exchange: UpstreamExchange, status: number, error?: unknown) => void
 
 /**
- * One request on its way to the upstream, seen from its client's side: the one way an answer, or a failure, gets to it.
+ * One passed-on request, from its client's side: the only path by which a response, or a failure, reaches the client.
  *
- * `upstreamRequest` is set by whoever asks the upstream, and is called off when there is nobody left to answer.
+ * `upstreamRequest` is set by the part that asks the upstream. It is aborted when the client no longer needs an answer.
  */
 export class UpstreamExchange {
   readonly response: ServerResponse
@@ -39,12 +39,12 @@ export class UpstreamExchange {
   /** Fields to send to the upstream, without those that frame the message. */
   readonly fields: string[]
   upstreamRequest: UpstreamRequest | undefined
-  /** When the upstream's time began, on the clock. */
+  /** The time from which the upstream's response time counts, on the clock. */
   began: number
   readonly #collector: LargeBodyCollector
   readonly #reportOutcome: ReportOutcome
   #isReported = false
-  /** The head of the answer, not written yet, and what content has come with it. */
+  /** The head of the response, not written yet, and the first content received with it. */
   #pendingHead: { status: number; reason: string | undefined; fields: string[] } | undefined
   #pendingContent: { chunk: Buffer; source: ContentSource } | undefined
   #answerFields: readonly string[] = []
@@ -69,63 +69,68 @@ export class UpstreamExchange {
     this.#reportOutcome = reportOutcome
   }
 
-  /** Nobody waits for an answer any more: the client has left, or has it. */
+  /** Whether the client no longer needs a response: it has left, or has the response. */
   get isOver(): boolean {
     return this.#isOver
   }
 
-  /** The client's connection is done with this request; an upstream still at work on it is told. */
+  /** The client's connection has finished with this request. A request still running in the upstream is aborted. */
   ended(): void {
-    // Sent by somebody else: content that could not be read.
+    // Sent by another part: the content was malformed.
     this.#report(this.response.headersSent ? this.response.statusCode : clientClosedRequest)
     this.#isOver = true
     if (!this.#isWhole) this.upstreamRequest?.abort(clientHasLeft)
   }
 
-  /** The connection has changed its protocol: there is no response any more. */
+  /** The connection has switched protocols: no response will follow. */
   upgraded(): void {
     this.#isOver = true
     this.upstreamRequest = undefined
     this.#report(101)
   }
 
-  /** Passes an informational response on: 102, 103 and what else may come. A 101 that nobody asked for is none. */
+  /** Passes on an informational response: 102, 103 and others. A 101 that was not requested is an error. */
   inform(status: number, rawHeaders: readonly string[]): void {
     this.#interimCount += 1
     if (status === 101 || this.#interimCount > maxInterim)
-      return void this.fail(new Problem('upstream-failed', 'The web tier does not answer.'))
+      return void this.fail(
+        new Problem(
+          'upstream-failed',
+          'The upstream sent too many informational responses, or a 101 that was not requested.',
+        ),
+      )
     if (this.head.httpVersion === '1.0' || this.response.headersSent || this.#isOver) return
     const fields = downstreamFields({ status, rawHeaders }, false)
     if (fields !== undefined) this.response.writeInformation(status, asObject(fields))
   }
 
   /**
-   * Begins the response. Says whether it could: what cannot be sent on becomes a 502.
+   * Begins the response. Returns whether it could: a response that cannot be passed on becomes a 502.
    *
-   * The head waits, and the first content too, for the end, for more, or for `flush`: an answer that comes whole in one packet is sent in
-   * one, and one that turns out to be broken in its very first packet can still become a 502.
+   * The head, and the first content, wait for the end, for more content, or for `flush`. So a response that arrives in
+   * one packet is sent in one packet, and one that is broken in its first packet can still become a 502.
    */
   respond(status: number, reason: string | undefined, rawHeaders: readonly string[]): boolean {
     const { head } = this
     if (status < 200) {
-      this.fail(new Problem('upstream-failed', 'The web tier changes to a protocol that nobody asked for.'))
+      this.fail(new Problem('upstream-failed', 'The upstream switched to a protocol that was not requested.'))
       return false
     }
     const canChunk = head.httpVersion === '1.1' && head.method !== 'HEAD' && status !== 204 && status !== 304
     const fields = downstreamFields({ status, rawHeaders }, canChunk)
     if (fields === undefined) {
-      this.fail(new Problem('upstream-failed', 'The web tier answers in a transfer coding that is not known.'))
+      this.fail(new Problem('upstream-failed', 'The upstream responded with an unsupported transfer coding.'))
       return false
     }
     fields.push('Cache-Status', bypassed)
     this.#answerFields = fields
-    // A reason says nothing that its status does not; one that cannot be written is left out.
+    // A reason phrase adds nothing to the status; one that cannot be written is left out.
     const isWritable = reason !== undefined && /^[\t\x20-\x7e]*$/.test(reason)
     this.#pendingHead = { status, reason: isWritable ? reason : STATUS_CODES[status], fields }
     return true
   }
 
-  /** Sends a head that waits, and what content has come with it. */
+  /** Sends the waiting head, and the content received with it. */
   flush(): void {
     const head = this.#pendingHead
     if (head === undefined) return
@@ -133,7 +138,7 @@ export class UpstreamExchange {
     if (this.#writePending() && !hasContent && isAscii(head.fields)) this.response.flushHeaders()
   }
 
-  /** Passes content on, no faster than the client takes it. */
+  /** Passes content on, no faster than the client reads it. */
   write(chunk: Buffer, source: ContentSource): void {
     this.#carriedBytes = this.#collector.note(this.#carriedBytes, chunk.length)
     if (this.#pendingHead !== undefined && this.#pendingContent === undefined) this.#pendingContent = { chunk, source }
@@ -146,7 +151,7 @@ export class UpstreamExchange {
     this.response.once('drain', () => source.resume())
   }
 
-  /** Sees to it that what waits is written, before more is. Says whether the response can go on. */
+  /** Writes the waiting head and content. Returns whether the response can continue. */
   #writePending(): boolean {
     if (!this.#writeHead()) return false
     const content = this.#pendingContent
@@ -162,16 +167,18 @@ export class UpstreamExchange {
     try {
       this.response.writeHead(head.status, head.reason, head.fields)
     } catch (cause) {
-      this.fail(new Problem('upstream-failed', 'The answer of the web tier cannot be sent on.', { cause }))
+      this.fail(
+        new Problem('upstream-failed', 'The upstream sent a response head that cannot be passed on.', { cause }),
+      )
       return false
     }
     this.#report(head.status)
     return true
   }
 
-  /** Ends a response whose last byte has come. */
+  /** Ends a response after its last byte. */
   end(rawTrailers: readonly string[]): void {
-    // An answer may come before all of the request has been sent: then there is still something to abort.
+    // The response may arrive before the whole request was sent: then there is still something to abort.
     this.#isWhole = this.response.req.complete
     if (!this.#writeHead()) return
     if (rawTrailers.length > 0 && this.response.chunkedEncoding) this.response.addTrailers(trailerFields(rawTrailers))
@@ -179,7 +186,10 @@ export class UpstreamExchange {
     this.#pendingContent = undefined
   }
 
-  /** The answer the client gets instead of the upstream's. One that has begun can only be cut off, so that nobody takes it for whole. */
+  /**
+   * Sends an error in place of the upstream's response. A response that has begun can only be cut off, so that it is
+   * not taken for complete.
+   */
   fail(problem: Problem, extra: Record<string, string> = {}): void {
     const { response } = this
     this.upstreamRequest?.abort(problem)
@@ -206,12 +216,12 @@ function hasLength(fields: readonly string[]): boolean {
 }
 
 /**
- * Ends a response in the middle, so that its client sees that it is not whole: what it has got stays, for it says how long it would
- * have been, or that a last chunk is missing. One that says neither ends with a reset, since its end would look like any end.
+ * Cuts a response off, so that its client sees that it is incomplete. A Content-Length, or a missing last chunk, shows
+ * that. A response with neither is ended by a reset, because a normal close would look like its end.
  */
 function cutOff(response: ServerResponse, isSized: boolean): void {
   const { socket } = response
-  if (socket === null) return void response.destroy() // it waits behind another: its connection is not its own yet
+  if (socket === null) return void response.destroy() // it waits behind another response and has no connection yet
   const isFramed = isSized || response.chunkedEncoding
   const canReset = !('encrypted' in socket) && socket.remoteAddress !== undefined
   if (isFramed || !canReset) socket.destroySoon()

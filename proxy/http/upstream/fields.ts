@@ -1,18 +1,18 @@
-// Which fields go on, either way; who a request came from: pure.
+// Header fields passed on in both directions, and the forwarding fields: pure.
 import type { RequestHead } from '../head.ts'
 
-/** Whom a request came from, as far as it can be believed. */
+/** The sender of a request, as far as it is trustworthy. */
 export interface Sender {
-  /** The address of the peer; none on a Unix socket. */
+  /** The address of the peer; undefined on a Unix socket. */
   address: string | undefined
   isEncrypted: boolean
-  /** Whether the configuration trusts this peer to say whom it speaks for. */
+  /** Whether the configuration trusts this peer's forwarding fields. */
   isTrusted: boolean
-  /** The fields that say who it is, for one Host: the same for nearly every request on its connection. */
+  /** The forwarding fields for one Host, remembered: nearly every request on a connection has the same. */
   forwarding?: { host: string | undefined; fields: readonly string[] }
 }
 
-/** What a trusted peer says of whom it speaks for; lists end with a comma, what it does not say is empty. */
+/** The forwarding claims of a trusted peer. Lists end with a comma; a missing claim is empty. */
 interface ForwardedClaims {
   for: string
   forwarded: string
@@ -20,7 +20,10 @@ interface ForwardedClaims {
   proto: string
 }
 
-/** RFC 9110, 7.6.1. Trailer is not among them, but announces what is carried only where both sides are chunked. */
+/**
+ * RFC 9110, 7.6.1. Trailer is not hop-by-hop there, but announces fields that are passed on only if both sides are
+ * chunked.
+ */
 const hopByHop = new Set([
   'connection',
   'keep-alive',
@@ -30,9 +33,9 @@ const hopByHop = new Set([
   'transfer-encoding',
   'upgrade',
 ])
-/** Never dropped because Connection names them: without them a message is another message. */
+/** Never dropped when Connection names them: without them the message would be a different one. */
 const framing = new Set(['content-length', 'host'])
-/** What may not come in a trailer section (RFC 9110, 6.5.1), beside what frames a message. */
+/** Fields forbidden in a trailer section (RFC 9110, 6.5.1), besides those that frame a message. */
 const notInTrailers = new Set([
   'authorization',
   'cache-control',
@@ -45,24 +48,25 @@ const notInTrailers = new Set([
   'set-cookie',
   'via',
 ])
-/** Says what a client should not be able to say, in all the spellings that readers of variables take for one. */
+/** Fields that only a proxy may set, in all spellings that readers of variables treat as equal. */
 const forwarding = /^(x[-_]forwarded([-_].*)?|forwarded|x[-_]real[-_]ip|proxy)$/
 const pseudonym = '1.1 onramp'
-/** How many onramps a request may pass: more is a loop, of an upstream that leads back here. */
+/** Maximum number of onramps on a request's path. More means a loop: the upstream leads back here. */
 const maxHops = 8
 
-/** Asked of every field of every request, so most are told by their first letter. */
+/** Called for every field of every request, so most names are excluded by their first letter. */
 function isForwarding(name: string): boolean {
   const first = name.charCodeAt(0)
   return (first === 0x78 || first === 0x66 || first === 0x70) && forwarding.test(name)
 }
 
 /**
- * The fields of `head` as the upstream gets them, names and values in turn, without those that frame the message.
+ * The fields of `head` for the upstream, names and values in turn, without those that frame the message.
  *
- * Hop-by-hop fields and those that Connection names are taken out. `Proxy` is too: programs that make variables of fields
- * would take it for their own proxy (CVE-2016-5387). What says whom the request came from is replaced by what is known here;
- * after a trusted peer, added to what it said (RFC 7239). `sender.forwarding` remembers that for the next request.
+ * Hop-by-hop fields, and fields that Connection names, are removed. So is `Proxy`: programs that turn fields into
+ * variables would take it for their own proxy (CVE-2016-5387). Forwarding fields are replaced by what is known here;
+ * from a trusted peer they are extended instead (RFC 7239). `sender.forwarding` remembers the result for the next
+ * request.
  */
 export function upstreamFields(head: RequestHead, sender: Sender): string[] {
   const { rawHeaders, names, connection, host, httpVersion, maxForwards } = head
@@ -87,7 +91,10 @@ export function upstreamFields(head: RequestHead, sender: Sender): string[] {
   return fields
 }
 
-/** Takes a field of a trusted peer into `claims`. Says whether it is dealt with: the others go on as they came. */
+/**
+ * Reads a forwarding field of a trusted peer into `claims`. Returns whether it did; other fields are passed on
+ * unchanged.
+ */
 function takeClaim(claims: ForwardedClaims, name: string, value: string): boolean {
   if (name === 'x-forwarded-for') claims.for += `${value}, `
   else if (name === 'forwarded') claims.forwarded += `${value}, `
@@ -104,7 +111,7 @@ function forwardingFieldsOf(sender: Sender, host: string | undefined, claims: Fo
   return sender.forwarding.fields
 }
 
-/** Who a request came from, in all the fields that say so; after what a trusted peer has said itself. */
+/** The forwarding fields for a sender, after the claims of a trusted peer. */
 function forwardingFields(
   { address, isEncrypted }: Sender,
   host: string | undefined,
@@ -125,7 +132,7 @@ function forwardedElement(address: string | undefined, host: string | undefined,
   return `for=${node}${host === undefined ? '' : `;host="${host}"`};proto=${proto}`
 }
 
-/** Whether `head` has come through here too often to be anything but going in circles. */
+/** Whether `head` has passed through onramp so often that it must be in a loop. */
 export function isLooping({ rawHeaders, names }: RequestHead): boolean {
   let hops = 0
   for (let i = 0; i < names.length; i += 1) {
@@ -134,17 +141,17 @@ export function isLooping({ rawHeaders, names }: RequestHead): boolean {
   return hops >= maxHops
 }
 
-/** The head of a response of the upstream, as it came. */
+/** The head of a response of the upstream, unmodified. */
 export interface UpstreamHead {
   status: number
   rawHeaders: readonly string[]
 }
 
 /**
- * The fields of a response as the client gets them, names and values in turn; nothing when the message cannot be trusted to be
- * what it says (a transfer coding other than chunked has been taken off by nobody).
+ * The fields of a response for the client, names and values in turn. Returns nothing if the framing of the
+ * message cannot be trusted: a transfer coding other than chunked is still applied.
  *
- * `canChunk`: whether the response to the client is chunked, so that Trailer announces something that comes.
+ * `canChunk`: whether the response to the client is chunked, so that trailers can follow a Trailer field.
  */
 export function downstreamFields({ status, rawHeaders }: UpstreamHead, canChunk: boolean): string[] | undefined {
   const fields: string[] = []
@@ -156,7 +163,7 @@ export function downstreamFields({ status, rawHeaders }: UpstreamHead, canChunk:
     const name = spelled.toLowerCase()
     const value = rawHeaders[i + 1] ?? ''
     if (!hopByHop.has(name)) {
-      // RFC 9110, 8.6: neither has one, whatever the upstream says.
+      // RFC 9110, 8.6: a 1xx or a 204 has no Content-Length, whatever the upstream sends.
       if (name !== 'content-length' || (status !== 204 && status >= 200)) fields.push(spelled, value)
     } else if (name === 'connection') {
       if (value !== 'keep-alive' && value !== 'close')
@@ -173,13 +180,13 @@ export function downstreamFields({ status, rawHeaders }: UpstreamHead, canChunk:
   return kept
 }
 
-/** `fields` but those that Connection names; never the one that frames the message. */
+/** `fields` without those that Connection names; the framing field stays. */
 function without(fields: readonly string[], connection: readonly string[]): string[] {
   const isNamed = (name: string) => connection.includes(name) && name !== 'content-length'
   return fields.filter((_text, i) => !isNamed((fields[i - (i % 2)] ?? '').toLowerCase()))
 }
 
-/** What may come in a trailer section: nothing that frames, routes or authenticates a message (RFC 9110, 6.5.1). */
+/** The allowed fields of a trailer section: none that frames, routes or authenticates a message (RFC 9110, 6.5.1). */
 export function trailerFields(rawTrailers: readonly string[]): [string, string][] {
   const pairs: [string, string][] = []
   for (let i = 0; i < rawTrailers.length; i += 2) {
@@ -191,14 +198,14 @@ export function trailerFields(rawTrailers: readonly string[]): [string, string][
   return pairs
 }
 
-/** Whether a trailer section holds what frames a message: where this one ended, and the next begins, is then not sure. */
+/** Whether a trailer section contains framing fields: then the boundary to the next message is uncertain. */
 export function isFramedByTrailers(rawTrailers: readonly string[]): boolean {
   return rawTrailers.some((name, i) => i % 2 === 0 && /^(content-length|transfer-encoding)$/i.test(name))
 }
 
 /**
- * Whether a head with `fields` may be written before its content is there: Node writes a head without content as UTF-8, and one in front
- * of content, or of the end, as the bytes there are.
+ * Whether a head with `fields` may be written before its content. Node writes a head alone as UTF-8, but a head
+ * together with content, or with the end, byte for byte.
  */
 export function isAscii(fields: readonly string[]): boolean {
   return fields.every((text) => !/[\x80-\xff]/.test(text))

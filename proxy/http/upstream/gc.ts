@@ -1,23 +1,24 @@
-// Garbage of large bodies, collected as they go.
+// Garbage collection during large bodies.
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 
-/** A body of no more than this is left to the engine. */
+/** Up to this size a body does not count as large. */
 const largeBodyBytes = 1024 ** 2
-/** How much of large bodies is carried between two collections. */
+/** Bytes of large bodies between two collections. */
 const everyBytes = 8 * 1024 ** 2
 
 /**
- * Collects the garbage that large bodies leave.
+ * Collects the garbage of large bodies.
  *
- * Node reads every piece of content into new memory of its own, and the engine lets 60 MiB of it gather before it looks for what is not
- * needed any more. For large bodies it is asked to look, among the youngest objects only, after every 8 MiB: a millisecond each time.
+ * Node reads every piece of content into new memory, and the engine lets 60 MiB of garbage gather before it collects.
+ * During large bodies this class requests a minor collection (young objects only) after every 8 MiB: one millisecond
+ * each.
  */
 export class LargeBodyCollector {
   #bytesSinceLast = 0
   #collect: NodeJS.GCFunction | undefined
 
-  /** Notes a piece of content: `before` bytes of the same body have been carried, `bytes` come now. Returns their sum. */
+  /** Notes `bytes` of a body of which `before` bytes were carried already. Returns their sum. */
   note(before: number, bytes: number): number {
     const sum = before + bytes
     if (sum > largeBodyBytes) this.#bytesSinceLast += bytes
@@ -30,12 +31,12 @@ export class LargeBodyCollector {
   }
 }
 
-/** The engine's own function, which it gives to contexts that are made while a flag is set. */
+/** The engine's own function, which exists in contexts created while the flag is set. */
 function exposedCollector(): NodeJS.GCFunction {
   setFlagsFromString('--expose-gc')
   const gc: unknown = runInNewContext('gc')
   setFlagsFromString('--no-expose-gc')
-  if (!isCollector(gc)) throw new TypeError('The engine has no function that collects garbage.')
+  if (!isCollector(gc)) throw new TypeError('The JavaScript engine offers no gc function.')
   return gc
 }
 

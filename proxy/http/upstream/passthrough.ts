@@ -1,4 +1,4 @@
-// Carries to the upstream what no route answers.
+// Passthrough: requests that no route answers go to the upstream.
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { BlockList, Socket } from 'node:net'
 import type { Clock } from '../../clock.ts'
@@ -16,13 +16,13 @@ import { UpstreamPool } from './pool.ts'
 import { join, lastResponse } from './tunnel.ts'
 
 /**
- * Passes requests on to the upstream, the web tier that this process stands ahead of: their target byte for byte, their content as it
- * comes, with exact framing of its own.
+ * Passes requests on to the upstream, the web tier behind this proxy. The target is passed on byte for byte, the
+ * content as it arrives, with exact framing of its own.
  *
- * What is safe and has no content goes over connections kept open (undici). When one of them turns out to have been closed
- * meanwhile, before a byte of an answer, it is asked once more; nothing else is ever asked twice. Everything else, what changes
- * something or has content, or expects 100-continue, goes over a connection of its own: content that some reader frames in
- * another way than this one then runs into the end of a connection, not into the next client's request.
+ * A safe request without content uses a pooled connection (undici). If that connection turns out to be closed before
+ * the first byte of a response, the request is sent once more; nothing else is ever sent twice. Every other request
+ * (unsafe, with content, or with 100-continue) uses a connection of its own. If another reader frames its content
+ * differently, the surplus meets the end of that connection, and not another client's request.
  */
 export class Passthrough {
   readonly #options: UpstreamOptions
@@ -33,10 +33,10 @@ export class Passthrough {
   readonly #pool: UpstreamPool
   readonly #collector = new LargeBodyCollector()
   readonly #tunnels = new Set<Socket>()
-  /** Exchanges whose head is sent when this turn of the event loop is over. */
+  /** Exchanges whose head is sent at the end of this turn of the event loop. */
   readonly #toFlush: UpstreamExchange[] = []
-  // A number, not a set of them: a Set that is added to and deleted from all day chains its old tables, and what was in them
-  // outlives a young collection (a third of all that a request allocates, as measured).
+  // A number, not a Set: a Set with constant additions and deletions chains its old tables, whose contents outlive a
+  // minor collection (measured: a third of all that a request allocates).
   #underWay = 0
 
   /** `random`: 0 to 1, evenly spread. */
@@ -54,12 +54,12 @@ export class Passthrough {
     this.#pool = new UpstreamPool(address, options, { flushSoon, askAgain })
   }
 
-  /** Requests and tunnels under way. */
+  /** Number of requests and tunnels in flight. */
   get underWay(): number {
     return this.#underWay
   }
 
-  /** Carries a request to the upstream, and its answer back. */
+  /** Passes a request to the upstream, and its response back. */
   carry(request: IncomingMessage, response: ServerResponse, head: RequestHead): void {
     const exchange = this.#newExchange(request, response, head)
     response.on('error', () => {}) // its 'close' follows
@@ -69,7 +69,7 @@ export class Passthrough {
     else this.#sendContent(request, exchange)
   }
 
-  /** The same for a request that asks for a WebSocket; `early` is what the client has sent after its head. */
+  /** The same for a WebSocket request. `early`: bytes that the client sent after its head. */
   tunnel(request: IncomingMessage, client: Socket, early: Buffer, head: RequestHead): void {
     const response = lastResponse(request, client)
     const exchange = this.#newExchange(request, response, head)
@@ -96,7 +96,7 @@ export class Passthrough {
     for (const client of this.#tunnels) client.end()
   }
 
-  /** Cuts the tunnels, and the connections kept open. What else is under way ends with its client's connection. */
+  /** Cuts the tunnels and the pooled connections. Other requests end with their client's connection. */
   async close(): Promise<void> {
     for (const client of this.#tunnels) client.destroy()
     await this.#pool.close()
@@ -106,7 +106,8 @@ export class Passthrough {
     const { head, response } = exchange
     const outgoing = this.#askOverDedicated(exchange, framingOf(head))
     outgoing.on('continue', () => head.expectsContinue && !response.headersSent && response.writeContinue())
-    // What the upstream does not want is read all the same, or a client that sends first and then reads never would.
+    // Content that the upstream does not want is still read: a client that sends first and reads later would otherwise
+    // hang.
     outgoing.on('close', () => request.resume())
     request.on('end', () => {
       if (head.content === 'chunked') outgoing.addTrailers(trailerFields(request.rawTrailers))
@@ -119,7 +120,7 @@ export class Passthrough {
     request.pipe(outgoing, { end: false })
   }
 
-  /** Sends the head of an answer when this turn of the event loop is over, unless content has come with it. */
+  /** Sends the head of a response at the end of this turn of the event loop, unless content has arrived with it. */
   #flushSoon(exchange: UpstreamExchange): void {
     if (this.#toFlush.push(exchange) > 1) return
     setImmediate(() => {
@@ -139,7 +140,7 @@ export class Passthrough {
       this.#collector,
       this.#observeOutcome,
     )
-    // How long a client takes to send its content says nothing of the upstream.
+    // The time that a client takes to send its content says nothing about the upstream.
     if (head.content) request.once('end', () => (exchange.began = this.#clock.now()))
     this.#underWay += 1
     return exchange
@@ -156,7 +157,7 @@ export class Passthrough {
       seconds: (this.#clock.now() - began) / 1000,
       method: head.method,
       path: head.path,
-      // Looked for only where it will be written down.
+      // Searched only if it will be logged.
       requestId: isFailed || status >= 500 ? requestIdOf(head) : undefined,
       error,
     })
@@ -167,16 +168,28 @@ export class Passthrough {
     exchange.ended()
   }
 
-  /** Refuses a request that goes in circles, may go no further, or is one too many. Says whether it did. */
+  /** Rejects a request that is in a loop, has no Max-Forwards left, or exceeds the limit. Returns whether it did. */
   #refuses(exchange: UpstreamExchange): boolean {
     const { head } = exchange
-    if (isLooping(head)) exchange.fail(new Problem('upstream-failed', 'The web tier leads back here.'))
+    if (isLooping(head))
+      exchange.fail(
+        new Problem(
+          'upstream-failed',
+          'Request loop: the upstream sends requests back to this proxy. The operator must correct upstream.url.',
+        ),
+      )
     else if (head.maxForwards === 0)
-      exchange.fail(new Problem('wrong-method', 'Max-Forwards lets it go no further.'), { Allow: '' })
+      exchange.fail(new Problem('wrong-method', 'Max-Forwards is 0, so the request is not passed on.'), { Allow: '' })
     else if (this.#underWay > this.#options.maxRequests) {
       this.#observe({ kind: 'shed', route: 'none', reason: 'upstream-full' })
       const retry = { 'Retry-After': String(1 + Math.floor(this.#random() * 3)) }
-      exchange.fail(new Problem('upstream-full', 'The web tier has as much to do as it may have.'), retry)
+      exchange.fail(
+        new Problem(
+          'upstream-full',
+          'The upstream has the maximum number of requests in flight. Retry after the time in Retry-After.',
+        ),
+        retry,
+      )
     } else return false
     return true
   }
@@ -190,8 +203,8 @@ function senderOf({ socket }: IncomingMessage, trusted: BlockList): Sender {
 }
 
 /**
- * What may be asked again when a connection kept open turns out to be dead. undici takes no target but one that begins with a slash, or
- * with its scheme in lower case.
+ * Whether a request may be sent again after a pooled connection turned out to be closed. undici accepts only targets
+ * that begin with a slash, or with a scheme in lower case.
  */
 function isRepeatable({ method, content, expectsContinue, target }: RequestHead): boolean {
   return safeMethods.has(method) && !content && !expectsContinue && /^(\/|https?:\/\/)/.test(target)
@@ -202,7 +215,7 @@ function requestIdOf({ names, rawHeaders }: RequestHead): string | undefined {
   return names.includes('x-request-id') && isRequestId(given) ? given : undefined
 }
 
-/** What frames the content of a request that is sent on, the way it came framed. */
+/** The framing fields of a passed-on request, equivalent to those received. */
 function framingOf({ method, content, expectsContinue }: RequestHead): string[] {
   const expect = expectsContinue ? ['Expect', '100-continue'] : []
   if (content === 'chunked') return ['Transfer-Encoding', 'chunked', ...expect]

@@ -1,21 +1,21 @@
-// Asks the upstream over connections kept open.
+// Pooled upstream connections, for safe requests without content.
 import { buildConnector, type Dispatcher, Pool } from 'undici'
 import type { UpstreamAddress, UpstreamOptions } from './address.ts'
 import { isConnectionClosed, problemOf } from './errors.ts'
 import { clientHasLeft, type UpstreamExchange, type UpstreamRequest } from './exchange.ts'
 import { isFramedByTrailers } from './fields.ts'
 
-/** What the answer to one request has done beyond its exchange. */
+/** Actions that a pooled response triggers outside its exchange. */
 interface PooledAnswerActions {
-  /** Sees to it that the head of an answer does not wait for content. */
+  /** Ensures that the head of a response does not wait for content. */
   flushSoon(exchange: UpstreamExchange): void
-  /** Asks once more, over a new connection, when the one a request had turns out to be dead. */
+  /** Sends the request again over a new connection, after its pooled one turned out to be closed. */
   askAgain(exchange: UpstreamExchange): void
-  /** Called when the connection has shown that it cannot be trusted. */
+  /** Called when the connection can no longer be trusted. */
   renew(): void
 }
 
-/** Connections to the upstream that are kept open. Opens none yet. */
+/** Pooled connections to the upstream. Opens none yet. */
 export class UpstreamPool {
   readonly #address: UpstreamAddress
   readonly #options: UpstreamOptions
@@ -43,11 +43,14 @@ export class UpstreamPool {
     return this.#pool.destroy()
   }
 
-  /** Lets every connection kept open end when what is under way on it has: one of them is in a state nobody can be sure of. */
+  /**
+   * Replaces the pool, and closes its connections after their requests in flight: the state of one of them is
+   * uncertain.
+   */
   #renew(): void {
     const old = this.#pool
     this.#pool = this.#newPool()
-    old.close().catch(() => {}) // cut meanwhile: ended all the same
+    old.close().catch(() => {}) // already cut
   }
 
   #newPool(): Pool {
@@ -61,7 +64,7 @@ export class UpstreamPool {
       maxHeaderSize: maxHeaderBytes,
       connect: (options, callback) =>
         this.#connector(options, (...outcome) => {
-          // undici takes a reset for the end of an answer that ends with its connection. It is not.
+          // undici takes a reset for the regular end of a response without a length. It is an error.
           outcome[1]?.on('error', (error: NodeJS.ErrnoException) => {
             if (error.code === 'ECONNRESET') error.code = 'EPIPE'
           })
@@ -73,7 +76,7 @@ export class UpstreamPool {
   }
 }
 
-/** The answer to a request sent over a connection kept open. */
+/** The response to a request on a pooled connection. */
 class PooledAnswer implements Dispatcher.DispatchHandler, UpstreamRequest {
   readonly #exchange: UpstreamExchange
   readonly #actions: PooledAnswerActions
@@ -87,7 +90,7 @@ class PooledAnswer implements Dispatcher.DispatchHandler, UpstreamRequest {
 
   ask(pool: Pool, servername: string): void {
     const { head, fields: headers } = this.#exchange
-    // Without a name of ours undici would ask for, and check, the certificate of whatever the client's Host says.
+    // Without this name undici would request, and check, the certificate of the host in the client's Host field.
     const options = { method: head.method, path: head.target, headers, body: null, servername }
     pool.dispatch(options, this)
   }
@@ -136,7 +139,7 @@ class PooledAnswer implements Dispatcher.DispatchHandler, UpstreamRequest {
   }
 }
 
-/** undici gives raw fields as buffers. Field values are bytes: latin1 keeps each. */
+/** undici returns raw fields as buffers. Field values are bytes: latin1 preserves them. */
 function asStrings(raw: Dispatcher.DispatchController['rawHeaders']): string[] {
   return Array.isArray(raw) ? raw.map((bytes) => (typeof bytes === 'string' ? bytes : bytes.toString('latin1'))) : []
 }

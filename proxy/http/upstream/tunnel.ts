@@ -1,10 +1,10 @@
-// WebSockets, from the upstream's 101 on.
+// WebSocket tunnels, from the upstream's 101 on.
 import { type IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { downstreamFields } from './fields.ts'
 import type { LargeBodyCollector } from './gc.ts'
 
-/** Whether `request` asks for a WebSocket in a way that can be tunnelled: other protocols, or one with content, never are. */
+/** Whether `request` asks for a WebSocket that can be tunneled. Other protocols, and requests with content, cannot. */
 export function asksForWebSocket({ method, headers, httpVersion }: IncomingMessage): boolean {
   return (
     method === 'GET' &&
@@ -16,8 +16,8 @@ export function asksForWebSocket({ method, headers, httpVersion }: IncomingMessa
 }
 
 /**
- * A response on a connection that Node's server has given up because it asked for an upgrade. It is the last one on it: what
- * follows may be meant for the other protocol, or be another request.
+ * A response on a connection that Node's server has released because of an upgrade request. It is the last response on
+ * that connection: later bytes may belong to the other protocol, or be another request.
  */
 export function lastResponse(request: IncomingMessage, socket: Socket): ServerResponse {
   const response = new ServerResponse(request)
@@ -26,12 +26,12 @@ export function lastResponse(request: IncomingMessage, socket: Socket): ServerRe
   response.on('finish', () => {
     response.detachSocket(socket)
     socket.end()
-    socket.resume() // whatever still comes: a socket that is not read never ends
+    socket.resume() // discard further input: a socket that is not read never ends
   })
   return response
 }
 
-/** The two sides of a tunnel, and what each has already sent of the new protocol. */
+/** The two sides of a tunnel, and the bytes of the new protocol that each has already sent. */
 export interface TunnelSides {
   client: Socket
   earlyOfClient: Buffer
@@ -40,8 +40,8 @@ export interface TunnelSides {
 }
 
 /**
- * Joins a client and the upstream, from `answer`, the upstream's 101, on and not a byte before, until either side ends or nothing moves
- * for `idleMs`. Says whether it did.
+ * Connects a client and the upstream, exactly from `answer`, the upstream's 101, on. It ends when either side ends, or
+ * after `idleMs` without traffic. Returns whether it did.
  */
 export function join(
   { client, earlyOfClient, upstream, earlyOfUpstream }: TunnelSides,
@@ -66,7 +66,7 @@ export function join(
   ] as const) {
     side.setTimeout(idleMs, cut)
     side.on('error', cut)
-    // What it has sent may still be on its way to the other.
+    // Its data may still be on the way to the other side.
     side.on('close', () => other.end())
     let sent = 0
     side.on('data', ({ length }: Buffer) => {

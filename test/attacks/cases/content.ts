@@ -1,4 +1,4 @@
-// Content on a GET, and what follows it.
+// Attacks by content on a GET, and by requests behind it.
 import type { Attack, AttackSubject } from '../attack.ts'
 
 const json = JSON.stringify({ county: '01001', ages: [1], limit: 1, fips: '01001' })
@@ -30,7 +30,7 @@ export const contentAttacks: AttackSubject = {
     framings.map(
       ({ suffix, framed }): Attack => ({
         name: `is ${name}: it is read by nobody, and what follows on the connection neither${suffix}`,
-        // RFC 9112, 9.6: the answer says that it is the last one on this connection, so what follows is not to be processed.
+        // RFC 9112, 9.6: the response announces the end of the connection, so later requests on it are not processed.
         requests: [{ rest: framed(content) + behind, expected: { status: [200], isLast: true } }],
         unkept: { route: 'states', texts: ['year=2020', 'year=2021'] },
         unasked: '/behind-content',

@@ -1,7 +1,7 @@
-// Fields of a stranger's request.
+// Attacks by header fields of an attacker's request.
 import type { AttackSubject } from '../attack.ts'
 
-/** By what they are about. */
+/** The fields, by attack. */
 export const strangeFields = {
   'X-Forwarded-Host': ['X-Forwarded-Host: evil.example'],
   'X-Forwarded-Scheme': ['X-Forwarded-Scheme: http', 'X-Forwarded-Proto: nothttps', 'X-Forwarded-Port: 1'],
@@ -16,7 +16,7 @@ export const strangeFields = {
   'Accept-Encoding of all kinds': ['Accept-Encoding: br, gzip, zstd, x-evil, *'],
   'Accept-Encoding of none': ['Accept-Encoding: identity;q=0, *;q=0'],
   'Accept-Encoding twice': ['Accept-Encoding: gzip', 'Accept-Encoding: br;q=1'],
-  'Accept-Encoding that is none': ['Accept-Encoding: ;;q=,,"'],
+  'an invalid Accept-Encoding': ['Accept-Encoding: ;;q=,,"'],
   Origin: ['Origin: https://evil.example'],
   'Origin null': ['Origin: null', 'Access-Control-Request-Method: GET'],
   Cookie: ['Cookie: session=1; __Host-a=b'],
@@ -31,17 +31,17 @@ export const strangeFields = {
   'Cache-Control no-store': ['Cache-Control: no-store'],
   'Cache-Control max-age=0': ['Cache-Control: max-age=0, must-revalidate, proxy-revalidate'],
   'Cache-Control only-if-cached': ['Cache-Control: only-if-cached'],
-  'Cache-Control that is none': ['Cache-Control: max-age=999999999999999999999, private="a, no-cache", ='],
+  'an invalid Cache-Control': ['Cache-Control: max-age=999999999999999999999, private="a, no-cache", ='],
   Pragma: ['Pragma: no-cache'],
   Upgrade: ['Connection: Upgrade, HTTP2-Settings', 'Upgrade: h2c', 'HTTP2-Settings: AAMAAABkAAQAAP__'],
   'a WebSocket': ['Connection: Upgrade', 'Upgrade: websocket', 'Sec-WebSocket-Key: YQ==', 'Sec-WebSocket-Version: 13'],
   'Connection that names others': ['Connection: cache-control, etag, host, accept-encoding'],
   'a head over the limit': [`X-Odd: ${'a'.repeat(20_000)}`],
-  'bytes that are no text': ['X-Odd: \x80\xff', 'Accept-Encoding: \xff'],
+  'bytes that are not text': ['X-Odd: \x80\xff', 'Accept-Encoding: \xff'],
   Expect: ['Expect: 100-continue'],
 } satisfies Record<string, string[]>
 
-/** The fields that ask for less than the whole answer. */
+/** Fields that request less than the whole answer. */
 export const ignoredFields = [
   'Range',
   'Range over all',
@@ -54,9 +54,9 @@ export const ignoredFields = [
 const { 'a head over the limit': tooLarge, ...harmless } = strangeFields
 
 export const fieldAttacks: AttackSubject = {
-  'fields of a stranger’s request change nothing for others': [
+  'fields of an attacker’s request change nothing for others': [
     ...Object.entries(harmless).map(([name, fields]) => ({ name, requests: [{ fields }] })),
-    // It is refused.
+    // The request is rejected.
     { name: 'a head over the limit', requests: [{ fields: tooLarge }], fillsNothing: true },
   ],
 }

@@ -1,4 +1,4 @@
-// Methods and targets that a route does not take, and others that come before the GET.
+// Attacks by methods and targets that a route does not support, and by other methods before the GET.
 import type { Attack, AttackSubject } from '../attack.ts'
 
 const otherMethods = ['DELETE', 'PUT', 'PATCH', 'OPTIONS', 'TRACE', 'POST', 'PROPFIND', 'PURGE', 'QUERY']
@@ -19,7 +19,7 @@ export const methodAttacks: AttackSubject = {
       ...(status !== 200 && { fillsNothing: true }),
     }),
   ),
-  'errors are nobody else’s': [
+  'errors do not affect others': [
     { name: 'HEAD first leaves a whole answer for GET', requests: [{ method: 'HEAD' }] },
     ...['br', 'gzip'].map((coding): Attack => {
       const request = { fields: [`Accept-Encoding: ${coding}`] }
@@ -30,11 +30,11 @@ export const methodAttacks: AttackSubject = {
       }
     }),
   ],
-  'a method that a route does not take': otherMethods.map(
+  'a method that a route does not support': otherMethods.map(
     (method): Attack => ({
-      name: `${method} goes to the web tier, and leaves the entry alone`,
+      name: `${method} goes to the upstream, and does not affect the entry`,
       requests: [{ method, expected: { isUpstreams: true } }],
-      // A search may be asked for with POST.
+      // A search may be requested with POST.
       reads: method === 'POST' ? ['county'] : ['county', 'search'],
       fillsNothing: true,
     }),

@@ -1,6 +1,6 @@
-// Paths that are spelled almost as those of routes.
+// Paths spelled almost like those of routes.
 
-/** Paths that somebody might take for one of a route, and that are none. */
+/** Paths that other software might take for a route's path, but that are not. */
 export const strangePaths: readonly string[] = [
   '/api/./states',
   '/api/../api/states',

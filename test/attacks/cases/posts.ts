@@ -1,8 +1,8 @@
-// POST to a route.
+// Attacks by POST to a route.
 import type { Attack, AttackRequest, AttackSubject } from '../attack.ts'
 
 const json = ['Content-Type: application/json']
-/** What makes the same read as the target. */
+/** The content of a POST for the same read as the target. */
 const body = '{"county":"51059","ages":[{ages}],"limit":3}'
 const withMembers = (members: string) => body.replace('{', `{${members},`)
 

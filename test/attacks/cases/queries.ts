@@ -1,7 +1,7 @@
-// Queries that say more than they may.
+// Attacks by queries with additional parameters.
 import type { AttackSubject } from '../attack.ts'
 
-/** Names that are not declared: they are left out. */
+/** Undeclared names, which are ignored. */
 const undeclared = {
   tracking: 'utm_source=a&utm_content=b&fbclid=c',
   callback: 'callback=alert(1)&_=1',
@@ -10,7 +10,7 @@ const undeclared = {
   __proto__: '__proto__=1&__proto__[county]=01001&constructor=1&hasOwnProperty=1&toString=1',
   'a NUL': '%00=1&county%00=01001&x=%00',
   'bytes that are not UTF-8': '%ff=%ff&x=%c0%af',
-  'percent signs that are none': '%=1&%zz=%&x=%u0041',
+  'invalid percent-encodings': '%=1&%zz=%&x=%u0041',
   'separators without anything': '&&&=&=1&&',
   'a value without a name': '=county=01001',
   'spaces around a name': '+county=01001&county+=01001&%20ages=1&fips%20=01001&limit%09=1',
@@ -19,7 +19,7 @@ const undeclared = {
   _method: '_method=POST&method=DELETE&format=html',
 }
 
-/** What cannot be taken for the parameters of the route. */
+/** Queries with invalid parameters of the route. */
 const refused: [name: string, more: string][] = [
   ['a parameter twice', 'limit=4'],
   ['a parameter twice, the same', 'limit=3'],
@@ -39,13 +39,13 @@ const refused: [name: string, more: string][] = [
 const unkept = { status: [400], fields: { 'Cache-Control': ['no-store'], ETag: [] } }
 
 export const queryAttacks: AttackSubject = {
-  'a query that says more than it may': [
+  'a query with additional parameters': [
     ...Object.entries(undeclared).map(([name, more]) => ({
       name: `makes no other entry and no other answer: ${name}`,
       requests: [{ target: `{target}{and}${more}` }],
     })),
     ...refused.map(([name, more]) => ({
-      name: `is a 400 that nobody may keep, and that makes no entry: ${name}`,
+      name: `is a 400 that must not be stored, and makes no entry: ${name}`,
       requests: [{ target: `{target}&${more}`, expected: unkept }],
       reads: ['search'] as const,
       fillsNothing: true as const,

@@ -9,7 +9,7 @@ const notSizes = [
 ]
 
 export const chunkCases: Subject = {
-  'a chunk that is none': [
+  'an invalid chunk': [
     ...notSizes.map((size) => ({
       name: `of the size ${JSON.stringify(size)}`,
       bytes: `${post(chunked)}${size}\r\nhello\r\n0\r\n\r\n`,
@@ -46,7 +46,7 @@ export const chunkCases: Subject = {
       expected: refused,
     },
   ],
-  'a chunk extension that is none': [
+  'an invalid chunk extension': [
     { name: 'with a bare LF', bytes: `${post(chunked)}5;a=b\nhello\r\n0\r\n\r\n`, expected: refused },
     { name: 'with a bare LF inside', bytes: `${post(chunked)}5;a\n=b\r\nhello\r\n0\r\n\r\n`, expected: refused },
     { name: 'with a bare CR', bytes: `${post(chunked)}5;a\r=b\r\nhello\r\n0\r\n\r\n`, expected: refused },

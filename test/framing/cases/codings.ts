@@ -12,7 +12,7 @@ const notChunked = [
 ]
 
 export const codingCases: Subject = {
-  'a transfer coding that is not one plain chunked': [
+  'a transfer coding other than one plain chunked': [
     ...notChunked.map((value) => ({
       name: JSON.stringify(value),
       bytes: `${post(`Transfer-Encoding: ${value}`)}${hello}`,
@@ -80,7 +80,7 @@ export const codingCases: Subject = {
   'a transfer coding in another spelling': [
     { name: 'in capitals', bytes: `${post('Transfer-Encoding: CHUNKED')}${hello}`, expected: carried(posted) },
     {
-      name: 'in no case in particular',
+      name: 'in mixed case',
       bytes: `${post('tRANSFER-eNCODING: cHuNkEd')}${hello}`,
       expected: carried(posted),
     },

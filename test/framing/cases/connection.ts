@@ -3,7 +3,7 @@ import { carried, type Subject } from '../case.ts'
 import { chunked, get, got, hello, post, posted } from '../messages.ts'
 
 export const connectionCases: Subject = {
-  'what Connection names': [
+  'a field that Connection names': [
     {
       name: 'Content-Length',
       bytes: `${post('Connection: content-length', 'Content-Length: 5')}hello`,

@@ -1,4 +1,4 @@
-// Content, of whatever method.
+// Content with any method.
 import { carried, refused, type Subject } from '../case.ts'
 import { chunked, hello, posted, smuggled, start } from '../messages.ts'
 
@@ -49,7 +49,7 @@ export const contentCases: Subject = {
       expected: [{ answers: [200], seen: [], closes: true }],
     },
     {
-      name: 'POST to a route, of a type it does not take',
+      name: 'POST to a route, of an unsupported type',
       bytes: `${start('POST /api/plans/search HTTP/1.1', `Content-Length: ${smuggled.length}`)}${smuggled}`,
       expected: [
         { answers: [415], seen: [], closes: true },
@@ -57,7 +57,7 @@ export const contentCases: Subject = {
       ],
     },
     {
-      name: 'POST to a route, larger than it takes',
+      name: 'POST to a route, above its limit',
       bytes:
         start('POST /api/plans/search HTTP/1.1', 'Content-Type: application/json', 'Content-Length: 20000') +
         smuggled.repeat(400).slice(0, 20_000),

@@ -29,7 +29,7 @@ export const fieldCases: Subject = {
     { name: 'in Host', bytes: headOf('GET /ID HTTP/1.1', 'Host: a.exa\0mple'), expected: refused },
     { name: 'in the last field', bytes: `GET /ID HTTP/1.1\r\n${host}\r\nX-A: b\r\r\n\r\n`, expected: refused },
   ],
-  'a field that is none': [
+  'an invalid field': [
     { name: 'folded', bytes: get('X-A: b\r\n c'), expected: refused },
     { name: 'folded with a tab', bytes: get('X-A: b\r\n\tc'), expected: refused },
     { name: 'folded, and a length', bytes: `${post('X-A: b\r\n Content-Length: 5')}hello`, expected: refused },

@@ -15,12 +15,12 @@ const hosts = [
 ]
 
 export const hostCases: Subject = {
-  'a Host that is none': [
+  'an invalid Host': [
     { name: 'two of the same', bytes: get(host), expected: refused },
     { name: 'two of others', bytes: get('Host: b.example'), expected: refused },
     { name: 'two, one of them in other letters', bytes: get('hOST: b.example'), expected: refused },
-    { name: 'not there', bytes: headOf('GET /ID HTTP/1.1', 'X-A: b'), expected: refused },
-    { name: 'not there, nor anything else', bytes: headOf('GET /ID HTTP/1.1'), expected: refused },
+    { name: 'missing', bytes: headOf('GET /ID HTTP/1.1', 'X-A: b'), expected: refused },
+    { name: 'missing, with all other fields', bytes: headOf('GET /ID HTTP/1.1'), expected: refused },
     ...notHosts.map((value) => ({
       name: JSON.stringify(value),
       bytes: headOf('GET /ID HTTP/1.1', `Host: ${value}`),
@@ -28,7 +28,7 @@ export const hostCases: Subject = {
     })),
     { name: 'of HTTP/1.0, twice', bytes: start('GET /ID HTTP/1.0', host), expected: refused },
     { name: 'of HTTP/1.0, with junk', bytes: headOf('GET /ID HTTP/1.0', 'Host: a/b'), expected: refused },
-    // By the grammar these are registered names.
+    // These are registered names by the grammar.
     ...['a,b', "a'b", 'a;b'].map((value) => ({
       name: JSON.stringify(value),
       bytes: headOf('GET /ID HTTP/1.1', `Host: ${value}`),
@@ -41,7 +41,7 @@ export const hostCases: Subject = {
       bytes: headOf('GET /ID HTTP/1.1', `Host: ${value}`),
       expected: carried({ ...got, has: [['Host', value]] }),
     })),
-    { name: 'not there in HTTP/1.0', bytes: headOf('GET /ID HTTP/1.0'), expected: carried(got) },
+    { name: 'missing in HTTP/1.0', bytes: headOf('GET /ID HTTP/1.0'), expected: carried(got) },
     {
       name: 'in HTTP/1.0',
       bytes: start('GET /ID HTTP/1.0'),

@@ -1,8 +1,8 @@
-// Requests whose client leaves before their end.
+// Requests whose client disconnects before their end.
 import { refusedOrUnanswered, type Subject } from '../case.ts'
 import { chunked, get, host, post, smuggled, start } from '../messages.ts'
 
-/** What comes of the request before its client ends its side, or resets the connection. */
+/** The part of the request that arrives before its client ends its side, or resets the connection. */
 const beginnings: [name: string, bytes: string][] = [
   ['nothing but its start', 'POST /ID'],
   ['a request line', 'GET /ID HTTP/1.1\r\n'],

@@ -1,4 +1,4 @@
-// Content-Length: given twice, beside a transfer coding, or in no spelling that it has.
+// Content-Length: repeated, beside a transfer coding, or invalid.
 import { carried, refused, refusedOrCarried, type Subject } from '../case.ts'
 import { chunked, get, hello, post, posted, smuggled, start, websocket } from '../messages.ts'
 
@@ -73,7 +73,7 @@ export const lengthCases: Subject = {
     { name: 'in a list of others', bytes: `${post('Content-Length: 5, 0')}hello`, expected: refused },
     { name: 'in a list without a space', bytes: `${post('Content-Length: 5,5')}hello`, expected: refused },
   ],
-  'a Content-Length that is none': [
+  'an invalid Content-Length': [
     ...notLengths.map((value) => ({
       name: JSON.stringify(value),
       bytes: `${post(`Content-Length: ${value}`)}hello`,
@@ -87,7 +87,7 @@ export const lengthCases: Subject = {
   ],
   'a Content-Length in another spelling': [
     { name: 'in lower case', bytes: `${post('content-length: 5')}hello`, expected: carried(posted) },
-    { name: 'in no case in particular', bytes: `${post('cOnTeNt-LeNgTh: 5')}hello`, expected: carried(posted) },
+    { name: 'in mixed case', bytes: `${post('cOnTeNt-LeNgTh: 5')}hello`, expected: carried(posted) },
     { name: 'with leading zeros', bytes: `${post('Content-Length: 005')}hello`, expected: carried(posted) },
     { name: 'without a space', bytes: `${post('Content-Length:5')}hello`, expected: carried(posted) },
     { name: 'between spaces and tabs', bytes: `${post('Content-Length: \t 5 \t ')}hello`, expected: carried(posted) },

@@ -3,7 +3,7 @@ import { carried, cutBehind, type Subject } from '../case.ts'
 import { chunked, get, got, headOf, hello, post, posted, start, withTarget } from '../messages.ts'
 
 export const pipeliningCases: Subject = {
-  'two good requests in one packet': [
+  'two valid requests in one packet': [
     {
       name: 'GET and GET',
       bytes: `${get()}${withTarget('/ID-2', get())}`,
@@ -51,7 +51,7 @@ export const pipeliningCases: Subject = {
       expected: [{ answers: [200, 200], seen: [got], closes: false }],
     },
   ],
-  'something bad behind a good request': [
+  'an invalid request behind a valid one': [
     {
       name: 'two lengths',
       bytes: `${get()}${withTarget('/bad', post(chunked, 'Content-Length: 5'))}0\r\n\r\n`,
@@ -74,7 +74,7 @@ export const pipeliningCases: Subject = {
     { name: 'a bad version', bytes: get() + start('GET /bad HTTP/1.2'), expected: cutBehind(got) },
     { name: 'garbage', bytes: `${get()}\0\0\0\r\n\r\n`, expected: cutBehind(got) },
     {
-      name: 'a transfer coding not known',
+      name: 'an unknown transfer coding',
       bytes: `${get()}${withTarget('/bad', post('Transfer-Encoding: gzip, chunked'))}${hello}`,
       expected: cutBehind(got),
     },
@@ -89,17 +89,17 @@ export const pipeliningCases: Subject = {
       expected: cutBehind(posted),
     },
     {
-      name: 'a good one, when it was to be the last',
+      name: 'a valid one, behind Connection: close',
       bytes: get('Connection: close') + withTarget('/bad', get()),
       expected: cutBehind(got),
     },
     {
-      name: 'a good one, when it was of HTTP/1.0',
+      name: 'a valid one, behind HTTP/1.0',
       bytes: start('GET /ID HTTP/1.0') + withTarget('/bad', get()),
       expected: cutBehind(got),
     },
     {
-      name: 'a good one, when it was to be the last, with content',
+      name: 'a valid one, behind Connection: close with content',
       bytes: `${post('Connection: close', 'Content-Length: 5')}hello${withTarget('/bad', get())}`,
       expected: cutBehind(posted),
     },

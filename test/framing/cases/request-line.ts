@@ -1,4 +1,4 @@
-// The request line: its method, its version and what stands between.
+// The request line: method, version, and the bytes between them.
 import { refused, refusedOrCarried, refusedOrUnanswered, type Subject } from '../case.ts'
 import { chunked, got, headOf, hello, host, smuggled, start } from '../messages.ts'
 
@@ -40,7 +40,7 @@ export const requestLineCases: Subject = {
     { name: 'a vertical tab for a space', bytes: start('GET /ID\x0bHTTP/1.1'), expected: refused },
     { name: 'a form feed for a space', bytes: start('GET /ID\x0cHTTP/1.1'), expected: refused },
   ],
-  'a version that is not spoken': [
+  'an unsupported version': [
     ...otherVersions.map((version) => ({ name: version, bytes: start(`GET /ID ${version}`), expected: refused })),
     ...notVersions.map((version) => ({ name: version, bytes: start(`GET /ID ${version}`), expected: refused })),
     { name: 'none at all, with fields', bytes: start('GET /ID'), expected: refused },
@@ -83,7 +83,7 @@ export const requestLineCases: Subject = {
     { name: 'two spaces before the version', bytes: start('GET /ID  HTTP/1.1'), expected: refusedOrCarried(got) },
     { name: 'a space behind the version', bytes: start('GET /ID HTTP/1.1 '), expected: refusedOrCarried(got) },
   ],
-  'a method that is not carried': [
+  'an unsupported method': [
     ...otherMethods.map((method) => ({ name: method, bytes: start(`${method} /ID HTTP/1.1`), expected: refused })),
     { name: 'CONNECT to an authority', bytes: start('CONNECT a.example:443 HTTP/1.1'), expected: refused },
     {

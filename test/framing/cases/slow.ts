@@ -15,12 +15,12 @@ export const slowCases: readonly FramingCase[] = [
   },
   { name: 'a bare LF in a chunk', bytes: `${post(chunked)}5\r\nhello\n0\r\n\r\n`, expected: refused },
   {
-    name: 'a coding not known',
+    name: 'an unknown coding',
     bytes: `${post('Transfer-Encoding: chunked, identity')}${hello}`,
     expected: refused,
   },
   {
-    name: 'two lengths behind a good one',
+    name: 'two lengths behind a valid one',
     bytes: `${get()}${withTarget('/bad', post(chunked, 'Content-Length: 5'))}0\r\n\r\n`,
     expected: cutBehind(got),
   },

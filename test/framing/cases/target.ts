@@ -57,7 +57,7 @@ export const targetCases: Subject = {
       expected: refusedOrCarried({ ...got, target: 'https://a.example/ID' }),
     },
   ],
-  'a target that is none': [
+  'an invalid target': [
     ...notTargets.map((target) => ({
       name: JSON.stringify(target),
       bytes: start(`GET ${target} HTTP/1.1`),
@@ -67,7 +67,7 @@ export const targetCases: Subject = {
     { name: '*x of OPTIONS', bytes: start('OPTIONS *ID HTTP/1.1'), expected: refused },
     { name: 'a fragment on a route', bytes: start('GET /api/states#x HTTP/1.1'), expected: refused },
   ],
-  'a target that is carried byte for byte': [
+  'a target that is passed on byte for byte': [
     ...oddTargets.flatMap((target) => [
       { name: target, bytes: start(`GET ${target} HTTP/1.1`), expected: carried({ ...got, target }) },
       {

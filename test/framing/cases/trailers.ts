@@ -3,7 +3,7 @@ import { refused, refusedOrCarried, type Subject } from '../case.ts'
 import { chunked, post, posted } from '../messages.ts'
 
 export const trailerCases: Subject = {
-  'a trailer section that is none': [
+  'an invalid trailer section': [
     ...['bad name: x', 'bad : x', ': x', 'bad', 'b@d: x', 'b\0d: x', 'x: a\0b', 'x: a\rb', 'x: a\r\n b', ' x: a'].map(
       (text) => ({
         name: JSON.stringify(text),
@@ -19,7 +19,7 @@ export const trailerCases: Subject = {
       expected: refused,
     },
   ],
-  'a trailer that says how to read the message': [
+  'a trailer that frames the message': [
     ...['Content-Length: 5', 'Transfer-Encoding: chunked', 'Host: b.example', 'Connection: close', 'Trailer: X'].map(
       (text) => ({
         name: text,

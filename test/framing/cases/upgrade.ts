@@ -3,7 +3,7 @@ import { carried, refused, type Subject } from '../case.ts'
 import { chunked, get, got, hello, post, posted, smuggled, start, websocket } from '../messages.ts'
 
 export const upgradeCases: Subject = {
-  'a wish for another protocol': [
+  'a request for another protocol': [
     {
       name: 'h2c',
       bytes: get('Connection: Upgrade, HTTP2-Settings', 'Upgrade: h2c', 'HTTP2-Settings: AAMAAABkAAQAAP__'),
@@ -72,18 +72,18 @@ export const upgradeCases: Subject = {
       expected: refused,
     },
     {
-      name: 'websocket, refused by the web tier',
+      name: 'websocket, refused by the upstream',
       bytes: websocket('/ID'),
       expected: [{ answers: [426], seen: [got], closes: true }],
       withoutTwin: 'with nothing behind it, it may go through: only the closing is the proxy’s',
     },
     {
-      name: 'websocket, refused by the web tier, a request behind it',
+      name: 'websocket, refused by the upstream, a request behind it',
       bytes: `${websocket('/ID')}${smuggled}`,
       expected: [{ answers: [426], seen: [got], closes: true }],
     },
     {
-      name: 'websocket, refused by the web tier, content that was not announced behind it',
+      name: 'websocket, refused by the upstream, content that was not announced behind it',
       bytes: `${websocket('/ID', 'Content-Length: 0')}${post('Content-Length: 5')}hello`,
       expected: [{ answers: [426], seen: [got], closes: true }],
     },
