@@ -2,7 +2,7 @@ import { globSync, readFileSync, writeFileSync } from 'node:fs'
 import { posix } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type FaultResults, readFaultResults, type Share } from '../bench/fault-results.ts'
-import { type Results, readmeTable } from '../bench/report.ts'
+import { type Results, resultsTable } from '../bench/report.ts'
 import { jsonSchema } from '../proxy/config/json-schema.ts'
 
 /*
@@ -46,7 +46,7 @@ export function withTables(readme: string, results = readFaultResults()): string
       ['type', 'settings of its own'],
       parameters.map((parameter) => [`\`${parameter.properties?.type?.const}\``, ownSettings(parameter)]),
     ),
-    benchmarks: readmeTable(keptResults()),
+    benchmarks: resultsTable(keptResults()),
     faults: table(
       [
         'what happens',

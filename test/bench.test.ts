@@ -3,7 +3,7 @@ import { bestHits } from '../bench/belady.ts'
 import { page } from '../bench/page.ts'
 import { random, weighted } from '../bench/random.ts'
 import { median, percentileOf, Recording, sourcesOf } from '../bench/recording.ts'
-import { type Results, readmeTable } from '../bench/report.ts'
+import { type Results, resultsTable, summaryTable } from '../bench/report.ts'
 import { holds } from '../bench/scenario.ts'
 import { bindings } from '../bench/servers/statement.ts'
 import { shoppers } from '../bench/shoppers.ts'
@@ -140,7 +140,7 @@ test('a ratio is the median of the ratios of the rounds: one bad round does not 
 })
 
 test('a claim holds up to its bound, and not beyond; without one it is no claim', () => {
-  const claim = { what: '', measured: '' }
+  const claim = { id: '', measure: '', measured: '' }
   expect([0.85, 0.849].map((value) => holds({ ...claim, value, atLeast: 0.85 }))).toEqual([true, false])
   expect([1.5, 1.51].map((value) => holds({ ...claim, value, atMost: 1.5 }))).toEqual([true, false])
   expect(holds({ ...claim, value: Number.NaN, atMost: 1 })).toBe(false)
@@ -171,8 +171,8 @@ describe('what is written of a run', () => {
         question: 'Is <it> so?',
         seconds: 1,
         claims: [
-          { what: 'a|b', measured: '2', value: 2, atMost: 1, floor: 'at most 1' },
-          { what: 'c', measured: '3', value: 3 },
+          { id: 'a', measure: 'a|b', measured: '2', value: 2, atMost: 1, target: 'at most 1', cause: 'slow' },
+          { id: 'c', measure: 'c', measured: '3', value: 3 },
         ],
         tables: [{ title: 'T', head: ['x'], rows: [['<y>']] }],
         charts: [
@@ -222,7 +222,13 @@ describe('what is written of a run', () => {
   }
 
   test('says plainly what does not hold', () => {
-    expect(readmeTable(results)).toContain('| **one** | a\\|b | 2 | at most 1 | does not hold |\n|  | c | 3 |  |  |')
+    expect(resultsTable(results)).toContain(
+      '| **one** | a\\|b | 2 | at most 1 | **does not hold**: slow |\n|  | c | 3 |  |  |',
+    )
+    expect(summaryTable(results)).toContain(
+      '| Targets that hold, in all scenarios | 0 of 1 | 1 of 1 **do not hold**: a\\|b: 2, target at most 1 |',
+    )
+    expect(page(results)).toMatch(/<li class="bad"><b>does not hold<\/b><span>a\|b: .*<small>slow<\/small>/)
   })
 
   test('is a page that escapes what it shows, asks no other host, and draws no figure that is none', () => {
