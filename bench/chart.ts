@@ -4,6 +4,8 @@ import { type Chart, rounded } from './scenario.ts'
 /** About the width of a phone, in CSS pixels: text then has nearly its own size on every screen. */
 const [width, height] = [400, 250]
 const edge = { left: 52, right: 12, top: 26, bottom: 46 }
+/** Of a label above the plot. */
+const rowHeight = 14
 
 /** A chart as an SVG, without title and legend: these are HTML, so that they wrap. */
 export function svg(chart: Chart): string {
@@ -43,19 +45,19 @@ function lines(chart: Chart): string {
   })
   // The tallest first: each series covers the lower part of the sum that contains it.
   if (chart.kind === 'stack') shapes.reverse()
-  const marks = (chart.marks ?? []).map(
-    ({ x: at, label }, i) =>
-      `<line x1="${x.place(at)}" x2="${x.place(at)}" y1="${edge.top}" y2="${vertical[0]}" stroke="var(--soft)" stroke-dasharray="3 3"/>` +
-      markLabel(x.place(at), edge.top + 12 + 14 * (i % 4), label),
-  )
-  return frame(chart, grid(x, y) + shapes.join('') + marks.join(''))
+  const marks = chart.marks ?? []
+  const labels = marks.map(({ x: at, label }, i) => mark(x.place(at), rowHeight * (i + 1 - marks.length) + 13, label))
+  return frame(chart, grid(x, y) + shapes.join('') + labels.join(''), rowHeight * marks.length)
 }
 
-/** To the right of its line, or to the left where it would be cut off. */
-function markLabel(x: number, y: number, label: string): string {
+/** A dashed line down to the axis from a label above the plot, which is to its right, or to its left where it would be cut off. */
+function mark(x: number, y: number, label: string): string {
   const isLeft = x + 4 + label.length * 6.6 > width
   const [at, anchor] = isLeft ? [x - 4, 'end'] : [x + 4, 'start']
-  return `<text class="halo" x="${at.toFixed(1)}" y="${y}" text-anchor="${anchor}" fill="var(--soft)">${escapeHtml(label)}</text>`
+  return (
+    `<line x1="${x.toFixed(1)}" x2="${x.toFixed(1)}" y1="${y - 9}" y2="${height - edge.bottom}" stroke="var(--soft)" stroke-dasharray="3 3"/>` +
+    `<text class="halo" x="${at.toFixed(1)}" y="${y}" text-anchor="${anchor}" fill="var(--soft)">${escapeHtml(label)}</text>`
+  )
 }
 
 /** Adds to each series the sum of those before it. */
@@ -80,7 +82,7 @@ function bars(chart: Chart): string {
     ? logarithmic([Math.min(...values) / 2, Math.max(...values)], vertical)
     : linear([0, Math.max(...values)], vertical)
   const room = (width - edge.left - edge.right) / Math.max(1, groups.length)
-  const thick = Math.min(38, (room * 0.75) / chart.series.length)
+  const thick = Math.min(38, (room * 0.9) / chart.series.length)
   const shapes = chart.series.flatMap(({ name, points }, i) =>
     points
       .filter(([, value]) => value > 0)
@@ -89,7 +91,7 @@ function bars(chart: Chart): string {
         const top = y.place(value)
         return (
           `<rect x="${left.toFixed(1)}" y="${top.toFixed(1)}" width="${(thick - 2).toFixed(1)}" height="${Math.max(0, vertical[0] - top).toFixed(1)}" rx="2" fill="var(--c${i % 6})"><title>${escapeHtml(name)}: ${rounded(value)}</title></rect>` +
-          `<text x="${(left + thick / 2 - 1).toFixed(1)}" y="${(top - 4).toFixed(1)}" text-anchor="middle" fill="var(--soft)">${rounded(value)}</text>`
+          `<text x="${(left + thick / 2 - 1).toFixed(1)}" y="${(top - 4).toFixed(1)}" text-anchor="middle" font-size="10.5" fill="var(--soft)">${rounded(value)}</text>`
         )
       }),
   )
@@ -104,11 +106,12 @@ function bars(chart: Chart): string {
   return frame(chart, ticks + shapes.join('') + names.join(''))
 }
 
-function frame({ title, x, y }: Chart, inside: string): string {
+/** `above`: room above the plot, for labels. */
+function frame({ title, x, y }: Chart, inside: string, above = 0): string {
   return (
-    `<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="${escapeHtml(title)}">${inside}` +
+    `<svg viewBox="0 ${-above} ${width} ${height + above}" role="img" aria-label="${escapeHtml(title)}">${inside}` +
     `<text x="${width - edge.right}" y="${height - 4}" text-anchor="end" fill="var(--soft)">${escapeHtml(x)}</text>` +
-    `<text x="2" y="13" fill="var(--soft)">${escapeHtml(y)}</text></svg>`
+    `<text x="2" y="${13 - above}" fill="var(--soft)">${escapeHtml(y)}</text></svg>`
   )
 }
 

@@ -24,10 +24,10 @@ export function page(results: Results): string {
 <header>
 <h1>onramp <span>benchmark report</span></h1>
 <p>${escapeHtml(machineLine(results))} The run took ${(seconds / 60).toFixed(0)} minutes.</p>
+<nav aria-label="Scenarios">${scenarios.map(({ name }) => `<a href="#${name}">${name}</a>`).join(' ')}</nav>
 </header>
 <main>
 ${overview(results)}
-<nav aria-label="Scenarios">${scenarios.map(({ name }) => `<a href="#${name}">${name}</a>`).join(' ')}</nav>
 ${scenarios.map(section).join('\n')}
 </main>
 </html>
@@ -65,6 +65,7 @@ ${list(held)}
 const reading = [
   'p50 and p99: half of the answers, and 99 % of them, took at most this time. Waits are in µs (microseconds), ms (milliseconds) or s (seconds).',
   'CPU per request: CPU time of the server, user and system, divided by its answers. Neither the load generator nor PostgreSQL is included.',
+  'A ratio (times, of its throughput) is the median of the ratios of the rounds. With a large spread it can differ from the ratio of the medians in a table.',
   'Spread: the difference between the fastest and the slowest round, as a share of the median round. A large spread means noise.',
   'Load generator CPU: its share of one core. Near 100 %, the load generator limits the throughput; CPU per request is still valid.',
   'Failed: an answer other than 2xx or 304, or no answer within the timeout.',
@@ -105,7 +106,8 @@ function card(claim: Claim): string {
 function table({ title, head, rows }: Table): string {
   const row = (cells: (string | number)[], tag: string) =>
     `<tr>${cells.map((cell) => `<${tag}>${escapeHtml(String(cell))}</${tag}>`).join('')}</tr>`
-  return `<div class="scroll"><table><caption>${escapeHtml(title)}</caption><thead>${row(head, 'th')}</thead><tbody>${rows
+  // The title is no caption, which would scroll away with a wide table.
+  return `<h3>${escapeHtml(title)}</h3><div class="scroll"><table aria-label="${escapeHtml(title)}"><thead>${row(head, 'th')}</thead><tbody>${rows
     .map((cells) => row(cells, 'td'))
     .join('')}</tbody></table></div>`
 }
@@ -123,7 +125,7 @@ header { padding-top: 36px }
 h1 { font-size: 34px; letter-spacing: -.02em; margin: 0; line-height: 1.2 }
 h1 span { color: var(--soft); font-weight: 400 }
 header p, .question { color: var(--soft); margin: 6px 0 14px; max-width: 90ch }
-nav { display: flex; flex-wrap: wrap; gap: 6px; margin-top: 30px }
+nav { display: flex; flex-wrap: wrap; gap: 6px }
 nav a { color: inherit; text-decoration: none; border: 1px solid var(--line); background: var(--card); padding: 3px 11px; border-radius: 99px }
 section { margin: 36px 0; border-top: 1px solid var(--line); padding-top: 20px }
 h2 { margin: 0; font-size: 23px }
@@ -142,14 +144,14 @@ h2 { margin: 0; font-size: 23px }
 .claim.bad { border-left-color: var(--bad) } .bad b { color: var(--bad) }
 .charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 380px), 1fr)); gap: 14px }
 figure { margin: 0; background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 12px }
-figcaption, caption { font-weight: 600; text-align: left; padding-bottom: 6px }
+figcaption, h3 { font-weight: 600; font-size: 15px; margin: 0; padding-bottom: 6px }
+h3 { margin-top: 18px }
 .legend { display: flex; flex-wrap: wrap; gap: 2px 14px; margin: 0 0 6px; padding: 0; list-style: none; font-size: 13px }
 .legend i { display: inline-block; width: 11px; height: 11px; border-radius: 2px; margin-right: 5px }
 svg { width: 100%; height: auto; display: block; font: 12px system-ui, sans-serif }
 svg .halo { paint-order: stroke; stroke: var(--card); stroke-width: 4px; stroke-linejoin: round }
-.scroll { overflow-x: auto; margin: 16px 0 }
+.scroll { overflow-x: auto; margin: 0 0 16px }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 14px }
-caption { position: sticky; left: 0 }
 th, td { text-align: right; padding: 5px 11px; border-bottom: 1px solid var(--line); white-space: nowrap; vertical-align: bottom }
 th { color: var(--soft); font-weight: 500; white-space: normal }
 th:first-child, td:first-child { text-align: left; padding-left: 0; white-space: normal; min-width: 11em }
