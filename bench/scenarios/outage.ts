@@ -161,7 +161,7 @@ function sourceName(source: string): string {
   return source === noSource ? 'not named' : source
 }
 
-/** The time from the return of a server, at `from` seconds, to the end of the last half second with a failure; failures after 9 s do not count. */
+/** Seconds from the return of a server, at `from`, to the end of the last half second with a failure. Failures after 9 s do not count. */
 function recovery(recording: Recording, from: number, name: string) {
   const moments = recording.between(from, from + 9).overTime(0.5)
   const last = moments.findLast(({ failed }) => failed > 0)
