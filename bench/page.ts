@@ -14,7 +14,7 @@ import type { Chart, Claim, Table } from './scenario.ts'
 
 /** A run as one HTML file without external resources. */
 export function page(results: Results): string {
-  const { scenarios, seconds } = results
+  const { scenarios } = results
   return `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -23,7 +23,7 @@ export function page(results: Results): string {
 <style>${style}</style>
 <header>
 <h1>onramp <span>benchmark report</span></h1>
-<p>${escapeHtml(machineLine(results))} The run took ${(seconds / 60).toFixed(0)} minutes.</p>
+<p>${escapeHtml(machineLine(results))}</p>
 <nav aria-label="Scenarios">${scenarios.map(({ name }) => `<a href="#${name}">${name}</a>`).join(' ')}</nav>
 </header>
 <main>

@@ -137,6 +137,7 @@ export function machineLine(run: Omit<Results, 'scenarios'>): string {
     `Measured ${date} at commit ${commit}: ${processor}, ${cores} cores, ${memory} of memory, ${kernel}, Node ${node}.`,
     `Load generator, onramp, PostgreSQL and Redis share the ${cores} cores.`,
   ]
+  lines.push(`The run took ${(run.seconds / 60).toFixed(0)} minutes.`)
   if (run.loadBefore > 1)
     lines.push(`Other processes used the machine too: load average ${run.loadBefore} before the run.`)
   if (run.quick) lines.push('This was a quick run: its figures are rough.')

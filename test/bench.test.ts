@@ -1,9 +1,10 @@
+import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { bestHits } from '../bench/belady.ts'
 import { page } from '../bench/page.ts'
 import { random, weighted } from '../bench/random.ts'
 import { median, percentileOf, Recording, sourcesOf } from '../bench/recording.ts'
-import { type Results, resultsTable, summaryTable } from '../bench/report.ts'
+import { type Results, resultsTable, summaryTable, targetsOf } from '../bench/report.ts'
 import { holds } from '../bench/scenario.ts'
 import { bindings } from '../bench/servers/statement.ts'
 import { shoppers } from '../bench/shoppers.ts'
@@ -229,6 +230,15 @@ describe('the text of a run', () => {
       '| Targets that hold, in all scenarios | 0 of 1 | 1 of 1 **do not hold**: a\\|b: 2, target at most 1 |',
     )
     expect(page(results)).toMatch(/<li class="bad"><b>does not hold<\/b><span>a\|b: .*<small>slow<\/small>/)
+  })
+
+  test('has at most six headline rows, each of them in the kept run', () => {
+    const kept = JSON.parse(readFileSync(new URL('../bench/results/latest.json', import.meta.url), 'utf8')) as Results
+    const rows = summaryTable(kept)
+      .split('\n')
+      .filter((line) => line.startsWith('|'))
+    expect(rows).toHaveLength(2 + 6) // below the head and its rule
+    for (const { claim } of targetsOf(kept).missed) expect(rows.at(-1)).toContain(claim.measure)
   })
 
   test('is a page that escapes all texts, loads nothing from other hosts, and never shows a missing figure', () => {
