@@ -82,7 +82,7 @@ function outcome(
   const result: Outcome = { claims: [], tables: [], charts: [], notes: [] }
   const sources = sourcesOf(Object.values(runs))
   result.tables.push({
-    title: `Up to ${counted(people)} people; memory, redis, origin: sources of the answers`,
+    title: `Up to ${counted(people)} people; ${sources.join(', ')}: sources of the answers`,
     head: ['run', 'requests', 'p50', 'p99', 'maximum', 'failed', ...sources, 'load generator CPU'],
     rows: Object.entries(runs).map(([name, run]) => {
       const bySource = run.sources
