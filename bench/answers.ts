@@ -3,24 +3,25 @@ import { get } from 'node:http'
 import { join } from 'node:path'
 import { newFolder } from './servers/run-folder.ts'
 
-/** An answer as it came over the wire, for another server to give the same bytes. */
+/** A recorded answer, for a bare server that sends the same bytes. */
 export interface Kept {
   path: string
   headers: Record<string, string>
   body: string
 }
 
-/** Fields that a server says of its connection, or writes itself. */
+/** Header fields that concern the connection, or that each server writes itself: not recorded. */
 const own = new Set(['connection', 'keep-alive', 'date', 'transfer-encoding', 'cache-status', 'age'])
 
-/** Asks `url` for `path` and keeps what comes, under the name `as`. */
+/** Records the answer of `url` for `path`; `as` is the path under which the bare server serves it. Rejects unless it is a 200. */
 export function keep(url: string, path: string, headers: Record<string, string> = {}, as = path): Promise<Kept> {
   return new Promise((resolve, reject) => {
     get(url + path, { headers, agent: false }, (response) => {
       const parts: Buffer[] = []
       response.on('data', (bytes: Buffer) => parts.push(bytes))
       response.on('end', () => {
-        if (response.statusCode !== 200) return reject(new Error(`${path} is answered ${response.statusCode}.`))
+        if (response.statusCode !== 200)
+          return reject(new Error(`${path} was answered with status ${response.statusCode}, not 200.`))
         const fields = Object.entries(response.headersDistinct).filter(([name]) => !own.has(name))
         const kept = Object.fromEntries(fields.map(([name, values]) => [name, (values as string[]).join(', ')]))
         resolve({ path: as, headers: kept, body: Buffer.concat(parts).toString('base64') })
@@ -29,7 +30,7 @@ export function keep(url: string, path: string, headers: Record<string, string> 
   })
 }
 
-/** Writes answers where servers/bare.ts can read them; the path of the file. */
+/** Writes answers to a file for servers/bare.ts, and returns its path. */
 export function answersFile(answers: Kept[]): string {
   const file = join(newFolder('answers'), 'answers.json')
   writeFileSync(file, JSON.stringify(answers))

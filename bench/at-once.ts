@@ -1,8 +1,9 @@
 import { Connection } from './connection.ts'
 
 /**
- * Opens `readers` connections, spread over `targets`, and when all are open sends a request on each in one go. Waits in milliseconds, of
- * every answer that was good.
+ * Opens `readers` connections, spread over `targets`. Once all are open, it sends one request on each at the same moment.
+ *
+ * `waits` are in milliseconds, of the successful answers.
  */
 export async function crowdOnce(
   targets: readonly URL[],
@@ -16,7 +17,7 @@ export async function crowdOnce(
         const connection = new Connection(
           { host: hostname, port: Number(port) },
           () => resolve({ connection, host }),
-          (error) => reject(error ?? new Error('closed')),
+          (error) => reject(error ?? new Error(`${host} closed the connection before it was open.`)),
         )
       })
     }),

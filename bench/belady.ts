@@ -1,13 +1,14 @@
-/** One request of a trace: what is asked for, and how many bytes it takes to keep. */
+/** One request of a trace: its key, and the bytes that its entry takes in memory. */
 export interface Asked {
   key: string
   bytes: number
 }
 
 /**
- * How many requests of `trace` could be hits at best with `maxBytes`: whatever is needed furthest in the future makes room, and what is
- * needed later than all that is held is not kept (Belady 1966). The optimum where all are of one size; where they differ, finding
- * it is NP-hard, and this is as near as a known rule comes.
+ * The most requests of `trace` that a cache of `maxBytes` could answer, if it knew the future (Belady 1966).
+ *
+ * It evicts the entry that is needed furthest in the future, and does not store an entry that is needed later than all cached ones. This is
+ * the optimum for entries of one size. For different sizes the optimum is NP-hard, and this rule is a good approximation.
  */
 export function bestHits(trace: readonly Asked[], maxBytes: number): number {
   const never = Number.MAX_SAFE_INTEGER
@@ -38,7 +39,7 @@ export function bestHits(trace: readonly Asked[], maxBytes: number): number {
     while (used > maxBytes) {
       const furthest = heap.pop()
       const entry = held.get(furthest.key)
-      // Its next use has been and gone: another note of it is in the heap.
+      // This heap entry is outdated: its next use has passed, and the heap has a newer one for the key.
       if (entry === undefined || entry.next !== furthest.next) continue
       held.delete(furthest.key)
       used -= entry.bytes
@@ -47,7 +48,7 @@ export function bestHits(trace: readonly Asked[], maxBytes: number): number {
   return hits
 }
 
-/** A binary heap, the furthest next use on top. */
+/** A binary heap with the furthest next use on top. */
 class FurthestFirst {
   #all: { key: string; next: number }[] = []
 

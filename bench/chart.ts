@@ -1,10 +1,13 @@
 import { escapeHtml } from './html.ts'
 import { type Chart, rounded } from './scenario.ts'
 
-const [width, height] = [560, 270]
-const edge = { left: 58, right: 14, top: 30, bottom: 38 }
+/** About the width of a phone, in CSS pixels: text then has nearly its own size on every screen. */
+const [width, height] = [400, 250]
+const edge = { left: 52, right: 12, top: 26, bottom: 46 }
+/** Of a label above the plot. */
+const rowHeight = 14
 
-/** A chart as an SVG. */
+/** A chart as an SVG, without title and legend: these are HTML, so that they wrap. */
 export function svg(chart: Chart): string {
   return chart.kind === 'bars' ? bars(chart) : lines(chart)
 }
@@ -40,17 +43,24 @@ function lines(chart: Chart): string {
     const floor = y.place(0).toFixed(1)
     return `<path d="${path}L${x.place(last).toFixed(1)} ${floor}L${x.place(first).toFixed(1)} ${floor}Z" fill="var(--c${i % 6})"/>`
   })
-  // The tallest first, so that each stands before the sum it is part of.
+  // The tallest first: each series covers the lower part of the sum that contains it.
   if (chart.kind === 'stack') shapes.reverse()
-  const marks = (chart.marks ?? []).map(
-    ({ x: at, label }, i) =>
-      `<line x1="${x.place(at)}" x2="${x.place(at)}" y1="${edge.top}" y2="${vertical[0]}" stroke="var(--soft)" stroke-dasharray="3 3"/>` +
-      `<text x="${x.place(at) + 4}" y="${edge.top + 10 + 13 * (i % 4)}" fill="var(--soft)">${escapeHtml(label)}</text>`,
-  )
-  return frame(chart, legend(series.map(({ name }) => name)) + grid(x, y) + shapes.join('') + marks.join(''))
+  const marks = chart.marks ?? []
+  const labels = marks.map(({ x: at, label }, i) => mark(x.place(at), rowHeight * (i + 1 - marks.length) + 13, label))
+  return frame(chart, grid(x, y) + shapes.join('') + labels.join(''), rowHeight * marks.length)
 }
 
-/** Each series on top of those before it. */
+/** A dashed line down to the axis from a label above the plot, which is to its right, or to its left where it would be cut off. */
+function mark(x: number, y: number, label: string): string {
+  const isLeft = x + 4 + label.length * 6.6 > width
+  const [at, anchor] = isLeft ? [x - 4, 'end'] : [x + 4, 'start']
+  return (
+    `<line x1="${x.toFixed(1)}" x2="${x.toFixed(1)}" y1="${y - 9}" y2="${height - edge.bottom}" stroke="var(--soft)" stroke-dasharray="3 3"/>` +
+    `<text class="halo" x="${at.toFixed(1)}" y="${y}" text-anchor="${anchor}" fill="var(--soft)">${escapeHtml(label)}</text>`
+  )
+}
+
+/** Adds to each series the sum of those before it. */
 function stacked(series: Chart['series']): Chart['series'] {
   const sums = new Map<number, number>()
   return series.map(({ name, points }) => ({
@@ -63,7 +73,7 @@ function stacked(series: Chart['series']): Chart['series'] {
   }))
 }
 
-/** Groups side by side: the x of a point is its group, named by `marks`. */
+/** Groups of bars side by side. The x of a point is the number of its group; `marks` names the groups. */
 function bars(chart: Chart): string {
   const groups = chart.marks ?? []
   const values = chart.series.flatMap(({ points }) => points.map(([, y]) => y)).filter((y) => y > 0)
@@ -72,7 +82,7 @@ function bars(chart: Chart): string {
     ? logarithmic([Math.min(...values) / 2, Math.max(...values)], vertical)
     : linear([0, Math.max(...values)], vertical)
   const room = (width - edge.left - edge.right) / Math.max(1, groups.length)
-  const thick = Math.min(38, (room * 0.75) / chart.series.length)
+  const thick = Math.min(38, (room * 0.9) / chart.series.length)
   const shapes = chart.series.flatMap(({ name, points }, i) =>
     points
       .filter(([, value]) => value > 0)
@@ -81,36 +91,35 @@ function bars(chart: Chart): string {
         const top = y.place(value)
         return (
           `<rect x="${left.toFixed(1)}" y="${top.toFixed(1)}" width="${(thick - 2).toFixed(1)}" height="${Math.max(0, vertical[0] - top).toFixed(1)}" rx="2" fill="var(--c${i % 6})"><title>${escapeHtml(name)}: ${rounded(value)}</title></rect>` +
-          `<text x="${(left + thick / 2 - 1).toFixed(1)}" y="${(top - 4).toFixed(1)}" text-anchor="middle" fill="var(--soft)">${rounded(value)}</text>`
+          `<text x="${(left + thick / 2 - 1).toFixed(1)}" y="${(top - 4).toFixed(1)}" text-anchor="middle" font-size="10.5" fill="var(--soft)">${rounded(value)}</text>`
         )
       }),
   )
-  const names = groups.map(
-    ({ x, label }) =>
-      `<text x="${edge.left + room * (x + 0.5)}" y="${height - edge.bottom + 15}" text-anchor="middle" fill="var(--soft)">${escapeHtml(label)}</text>`,
+  // The last word of a name goes to a line of its own, since groups are narrow.
+  const names = groups.flatMap(({ x, label }) =>
+    (label.match(/^(.+) (\S+)$/)?.slice(1) ?? [label]).map(
+      (part, line) =>
+        `<text x="${(edge.left + room * (x + 0.5)).toFixed(1)}" y="${height - edge.bottom + 15 + 14 * line}" text-anchor="middle" fill="var(--soft)">${escapeHtml(part)}</text>`,
+    ),
   )
   const ticks = grid({ place: () => 0, ticks: [] }, y)
-  const legends = chart.series.length > 1 ? legend(chart.series.map(({ name }) => name)) : ''
-  return frame(chart, legends + ticks + shapes.join('') + names.join(''))
+  return frame(chart, ticks + shapes.join('') + names.join(''))
 }
 
-function frame({ title, x, y }: Chart, inside: string): string {
+/** `above`: room above the plot, for labels. */
+function frame({ title, x, y }: Chart, inside: string, above = 0): string {
   return (
-    `<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="${escapeHtml(title)}">${inside}` +
+    `<svg viewBox="0 ${-above} ${width} ${height + above}" role="img" aria-label="${escapeHtml(title)}">${inside}` +
     `<text x="${width - edge.right}" y="${height - 4}" text-anchor="end" fill="var(--soft)">${escapeHtml(x)}</text>` +
-    `<text x="${edge.left}" y="${height - 4}" fill="var(--soft)">${escapeHtml(y)}</text></svg>`
+    `<text x="2" y="${13 - above}" fill="var(--soft)">${escapeHtml(y)}</text></svg>`
   )
 }
 
-function legend(names: string[]): string {
-  let at = edge.left
-  return names
-    .map((name, i) => {
-      const from = at
-      at += 26 + name.length * 6.2
-      return `<rect x="${from}" y="6" width="11" height="11" rx="2" fill="var(--c${i % 6})"/><text x="${from + 16}" y="15.5" fill="var(--ink)">${escapeHtml(name)}</text>`
-    })
-    .join('')
+/** The names of the series with their colors, as HTML; nothing for a single series, which the title names. */
+export function legend({ series }: Chart): string {
+  if (series.length < 2) return ''
+  const items = series.map(({ name }, i) => `<li><i style="background:var(--c${i % 6})"></i>${escapeHtml(name)}</li>`)
+  return `<ul class="legend">${items.join('')}</ul>`
 }
 
 function grid(x: Axis, y: Axis): string {

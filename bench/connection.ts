@@ -1,25 +1,26 @@
 import { connect, type Socket } from 'node:net'
 import { noSource } from './recording.ts'
 
-/** How a request ended: its status, 0 if there was no answer, and where the answer says it came from. */
+/** Called at the end of a request: with its status, or 0 without an answer, and the source that Cache-Status names. */
 export type Answered = (status: number, source: string) => void
 
 export interface Target {
   host: string
   port: number
-  /** The address to come from, of 127.0.0.0/8: each has its own 28,000 ports. */
+  /** Source address, of 127.0.0.0/8: each address has its own 28,000 ports. */
   localAddress?: string | undefined
 }
 
 /**
- * One connection kept open, one request at a time: the least that can ask, so that tens of thousands fit into a process. It reads answers
- * with a Content-Length, and bodies it only counts.
+ * A minimal HTTP client: one keep-alive connection, one request at a time. It is small, so that one process can have tens of thousands.
+ *
+ * It understands only answers with a Content-Length, and skips their bodies.
  */
 export class Connection {
   #socket: Socket
   #answered: Answered | undefined
   #head = ''
-  /** Bytes of the body still to come; -1 while the head is being read. */
+  /** Remaining bytes of the body; -1 while the header section is read. */
   #left = -1
   #status = 0
   #source = noSource
@@ -27,7 +28,7 @@ export class Connection {
   isOpen = false
   isOver = false
 
-  /** `opened` is called once, and `closed` once: also when it never opened. */
+  /** Calls `opened` at most once, and `closed` exactly once, also if the connection never opened. */
   constructor(target: Target, opened: () => void, closed: (error?: NodeJS.ErrnoException) => void) {
     let failure: NodeJS.ErrnoException | undefined
     this.#socket = connect({ noDelay: true, ...target } as never)
@@ -51,7 +52,7 @@ export class Connection {
     return this.#answered !== undefined
   }
 
-  /** Sends a request that is whole already; not while another is under way. */
+  /** Sends a serialized request. Only one request may be in progress. */
   ask(request: string, answered: Answered): void {
     this.#answered = answered
     this.#socket.write(request, 'latin1')
@@ -73,7 +74,7 @@ export class Connection {
     }
     this.#left -= body
     if (this.#left > 0) return
-    const status = this.#left < 0 ? 0 : this.#status // more than was announced: not an answer we can read
+    const status = this.#left < 0 ? 0 : this.#status // longer than its Content-Length: counts as no answer
     this.#left = -1
     if (this.#mustClose || status === 0) {
       this.isOver = true
@@ -86,7 +87,7 @@ export class Connection {
     this.#status = Number(head.slice(9, 12))
     const length = /\r\ncontent-length: *(\d+)/i.exec(head)?.[1]
     this.#left = this.#status === 304 || this.#status === 204 ? 0 : Number(length ?? 0)
-    // RFC 9211's detail: the tier, or why an answer past its time is served.
+    // RFC 9211, detail: the tier, or the reason for a stale answer.
     this.#source = /\r\ncache-status:[^\r]*detail=([\w-]+)/i.exec(head)?.[1] ?? noSource
     this.#mustClose = /\r\nconnection: *close/i.test(head)
   }
@@ -98,7 +99,7 @@ export class Connection {
   }
 }
 
-/** A GET as it goes over the wire. */
+/** A serialized GET request. */
 export function requestOf(path: string, host: string, headers: Record<string, string> = {}): string {
   const fields = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
   return `GET ${path} HTTP/1.1\r\nHost: ${host}\r\n${fields.join('')}\r\n`

@@ -6,17 +6,17 @@ import { percentileOf } from './recording.ts'
 import { recorded } from './servers/run-folder.ts'
 
 /*
- * More connections than one process may have descriptors, and more than one address has ports: a crowd is spread over processes, and comes
- * from many addresses of 127.0.0.0/8. This file is both the one that asks for a crowd and, run by it, each of its processes.
+ * Clients that keep a connection open each: more than one process may have descriptors, and more than one address has ports. So they are
+ * spread over processes, and use many addresses of 127.0.0.0/8. This file is both the module that starts these processes and their program.
  */
 
 export interface Crowd {
   host: string
   port: number
   people: number
-  /** Connections are opened over so many seconds. */
+  /** Time in which the connections are opened. */
   openSeconds: number
-  /** And then held for so many, while each asks every `everySeconds`. */
+  /** Time for which all connections stay open. Each client sends a request every `everySeconds`. */
   holdSeconds: number
   everySeconds: number
   paths: string[]
@@ -25,21 +25,21 @@ export interface Crowd {
 export interface Seen {
   opened: number
   refused: number
-  /** By the server, before the end. */
+  /** Closed by the server before the end. */
   closedEarly: number
   asked: number
   failed: number
-  /** Waits from the moment a person was due, in milliseconds, shortest first. */
+  /** Waits from the moment a request was due, in milliseconds, shortest first. */
   waits: Float64Array
   generatorCpuSeconds: number
 }
 
-/** What one process may hold: 20,000 descriptors are usual, some are its own. */
+/** Connections of one process: the usual limit is 20,000 descriptors, and it needs some itself. */
 export const mostPerProcess = 17_000
-/** From one address to one port: when many of its ports are taken, each new one takes the kernel ever longer to find. */
+/** Connections from one address to one port: the more ports are in use, the longer the kernel searches for a free one. */
 const mostPerAddress = 1000
 
-/** Brings a crowd; `held` is called when all connections have been tried, while the crowd is there. */
+/** Runs a crowd. Calls `held` when all connections were tried, while they are open. */
 export async function bringCrowd(crowd: Crowd, held: () => void): Promise<Seen> {
   const count = Math.ceil(crowd.people / mostPerProcess)
   const children = Array.from({ length: count }, () =>
@@ -60,7 +60,9 @@ export async function bringCrowd(crowd: Crowd, held: () => void): Promise<Seen> 
               for (const each of children) each.send('go')
             })
             child.once('error', reject)
-            child.once('exit', (code) => reject(new Error(`A process of the crowd ended with ${code}.`)))
+            child.once('exit', (code) =>
+              reject(new Error(`A process of the load generator ended early with exit code ${code}.`)),
+            )
             child.send({ ...crowd, people, first: i })
           }),
       ),
@@ -94,7 +96,10 @@ export function waitOf({ waits }: Seen, share: number): number {
   return percentileOf(waits, share)
 }
 
-/** One process of a crowd. A person asks when they come, as a browser does, and then every `everySeconds`; counted is from when `allThere` says that the whole crowd is. */
+/**
+ * Runs one process of a crowd. A client sends a request when it connects, as a browser does, and then every `everySeconds`. Requests count
+ * from the moment `allThere` resolves: then the connections of all processes are open.
+ */
 async function hold(crowd: Crowd & { first: number }, allThere: () => Promise<void>): Promise<Seen> {
   const { host, port, people, openSeconds, holdSeconds, everySeconds, paths, first } = crowd
   const requests = paths.map((path) => requestOf(path, `${host}:${port}`))
@@ -102,7 +107,7 @@ async function hold(crowd: Crowd & { first: number }, allThere: () => Promise<vo
   const none = { opened: 0, refused: 0, closedEarly: 0, asked: 0, failed: 0, generatorCpuSeconds: 0 }
   const seen: Seen = { ...none, waits: new Float64Array(0) }
   const waits: number[] = []
-  // Everybody comes again after the same time, so in each of these who comes next stands first.
+  // All clients have the same interval, so the first client of each queue is due next.
   const [second, later] = [new Queue(), new Queue()]
   let [tried, answered, isThere, isHeld, isOver] = [0, 0, false, false, false]
   let cpu = process.cpuUsage()
@@ -176,7 +181,7 @@ interface Due {
   at: number
 }
 
-/** First in, first out, without moving what is in it at each step. */
+/** First in, first out; removes taken items in bulk. */
 class Queue {
   #all: Due[] = []
   #first = 0
@@ -216,6 +221,6 @@ if (import.meta.main) {
     }
     hold(crowd, allThere).then((seen) => process.send?.(seen))
   })
-  // Whoever asked for the crowd has gone.
+  // The parent process has ended.
   process.once('disconnect', () => process.exit(1))
 }

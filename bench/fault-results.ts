@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 
-/** What the latest full run of the fault tests measured; the tables of README.md are made from it. */
+/** Results of the latest full run of the fault tests. The tables of the documents are generated from them. */
 export interface FaultResults {
   faults: FaultResult[]
   deploy?: Deploy
@@ -9,54 +9,59 @@ export interface FaultResults {
   beside?: Beside
 }
 
-/** A program under load while one thing went wrong. */
+/** The load on a program during one fault, by the kind of request. */
 export interface FaultResult {
   fault: string
-  /** Held, fresh or stale. */
+  /** Requests for cached entries, fresh or stale. */
   held: Share
-  /** Held, but past `stale`: served only if the database fails. */
+  /** Requests for entries past `stale`, which are served only if the database fails. */
   old: Share
-  /** Never asked for before. */
+  /** Requests for keys that were never asked for before. */
   cold: Share
   other: Share
-  /** From when it was mended to when all is in use again and something new is read and kept everywhere; null: never. */
+  /**
+   * Seconds from the end of the fault until all tiers are in use and a new answer is read and stored in each; null: never.
+   */
   healthySeconds: number | null
-  /** It came to the level healthy in the end. */
+  /** Whether the degradation level was `healthy` in the end. */
   isHealthy: boolean
   sqlPerSecondBefore: number
   sqlPerSecond: number
-  /** The levels it was seen on, and the breakers that were seen open. */
+  /** The degradation levels and the open circuit breakers that were observed. */
   levels: string[]
   breakers: string[]
-  /** The slowest answer of a server that does nothing and to which nothing happens, all the while: how much else the machine did. */
+  /** Slowest answer, during the fault, of an idle server that the fault does not touch: the noise of the machine. */
   noiseMs: number
-  /** Fills refused because there was too much to do. */
+  /** Fills rejected because of overload. */
   shed: number
 }
 
-/** What a share of the requests met. */
+/** The results of one kind of request. */
 export interface Share {
   sent: number
   failed: number
-  /** The slowest, beyond the median of the same before the fault. */
+  /** Slowest answer during the fault minus the median before it. */
   worstAddedMs: number
-  /** The median, beyond that. */
+  /** Median during the fault minus the median before it. */
   typicalAddedMs: number
 }
 
-/** What readers of four processes saw of rows that were counted up. */
+/** Consistency as seen by readers of four processes, while rows were incremented. */
 export interface Coherence {
   name: string
   reads: number
   violations: number
-  /** From a commit to the last older answer, anywhere, in milliseconds; none where nothing could be committed. */
+  /** Milliseconds from a commit to the last older answer of any process; null if nothing could be committed. */
   everywhereP50Ms: number | null
   everywhereP99Ms: number | null
   stalestMs: number
   convergedSeconds: number
 }
 
-/** A quick statement beside one of five seconds that is asked for fifty times a second: its percentiles, as so many times those it has alone. */
+/**
+ * A quick statement next to a statement of five seconds that is requested fifty times a second. The ratios compare its percentiles with
+ * those it has alone.
+ */
 export interface Beside {
   asked: number
   failed: number
@@ -64,7 +69,7 @@ export interface Beside {
   p99Ratio: number
 }
 
-/** One process taking over from another under load; `underWay` when the old one was told to end. */
+/** One process replaces another under load. `underWay`: requests in progress when the old process got SIGTERM. */
 export interface Deploy {
   sent: number
   underWay: number
@@ -72,31 +77,31 @@ export interface Deploy {
   exitCode: number | null
 }
 
-/** Many clients at once on one key, over some processes. */
+/** Many clients ask several processes for one key at the same time. */
 export interface SharedKeyCrowd {
   name: string
   clients: number
   processes: number
   failed: number
   sql: number
-  /** How many times the key's time can have been over while they asked: on a machine with nothing else to do, once. */
+  /** How often the key can have expired while they asked: once on an idle machine. */
   lifetimes: number
 }
 
 const file = new URL('results/faults.json', import.meta.url)
-/** Asked for by `FULL=1`: each fault lasts as long as it takes for people to notice, and what was measured is kept. */
+/** `FULL=1` asks for a full run: each fault lasts long enough for people to notice, and the results are kept. */
 export const isFull = Boolean(process.env.FULL)
 
 export function readFaultResults(): FaultResults {
   return existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : { faults: [], crowds: [] }
 }
 
-/** Keeps what a full run measured; others are too short to be told of. */
+/** Keeps the results of a full run. Other runs are too short to report. */
 export function keepFaultResults(results: Partial<FaultResults>): void {
   if (isFull) writeFileSync(file, `${JSON.stringify({ ...readFaultResults(), ...results }, rounded, 2)}\n`)
 }
 
-/** A tenth of a millisecond, a hundredth of a second, a tenth of a statement. */
+/** Rounds to 0.01 for seconds and ratios, to 0.1 for the rest. */
 function rounded(name: string, value: unknown): unknown {
   if (typeof value !== 'number') return value
   return /Seconds$|Ratio$/.test(name) ? Math.round(value * 100) / 100 : Math.round(value * 10) / 10

@@ -1,4 +1,4 @@
-/** `text` as it stands in HTML. */
+/** Escapes `text` for HTML content and attributes. */
 export function escapeHtml(text: string): string {
   return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;')
 }

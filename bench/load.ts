@@ -4,16 +4,18 @@ import { Recording } from './recording.ts'
 export interface ClosedLoop {
   connections: number
   seconds: number
-  /** What each connection asks, one after the other and again from the start; without it, the url as it is. */
+  /** The paths of each connection, requested in turn and repeated. Default: the path of the url. */
   paths?: (connection: number) => readonly string[]
   headers?: Record<string, string>
-  /** Requests sent ahead on one connection. */
+  /** Requests in progress on one connection. */
   pipelining?: number
 }
 
 /**
- * Asks over `connections`, each asking again when it is answered: a closed loop. It shows what can be served and what a crowd of fixed size
- * waits. It cannot show what others would have waited while the server stood still, for it sends nothing meanwhile: see open-loop.
+ * A closed loop: each of `connections` sends its next request after the answer to the one before.
+ *
+ * It measures the throughput, and the waits of a fixed number of clients. It cannot measure the waits of clients that would have arrived
+ * while the server stood still, because it sends nothing in that time: see open-loop.ts.
  */
 export async function load(url: string, loop: ClosedLoop): Promise<Recording> {
   const recording = new Recording()

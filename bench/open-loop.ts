@@ -4,20 +4,21 @@ import { noSource, Recording } from './recording.ts'
 
 export interface OpenLoop {
   seconds: number
-  /** Requests a second that are to be sent at `at` seconds. */
+  /** Requests per second, `at` seconds after the start. */
   rate(at: number): number
   path(): string
   seed: number
-  /** The most that are under way; who comes when all are, waits, and that is counted as waiting. */
+  /** Limit of connections. A request that arrives when all are in use waits for one; this time counts as part of its wait. */
   connections?: number
-  /** A request without an answer by then has failed. */
+  /** A request without an answer after this time counts as failed. */
   timeoutMs?: number
 }
 
 /**
- * Asks as a public does: people come at random (Poisson), whether or not others have been answered, and each wait counts from the moment
- * the person came. A server that stands still for a second is then seen to keep everybody waiting who came in it, which a closed
- * loop does not show (coordinated omission).
+ * An open loop: requests arrive at random (Poisson), whether or not earlier ones were answered, and each wait counts from the arrival.
+ *
+ * If the server stands still for a second, the waits of all requests that arrive in that second show it. A closed loop hides them
+ * (coordinated omission).
  */
 export async function openLoop(url: string, loop: OpenLoop): Promise<Recording> {
   const recording = new Recording()
@@ -58,11 +59,11 @@ interface Waiting {
   request: string
   answered: (status: number, source: string) => void
   isOver: boolean
-  /** It was on a connection that the server had closed: a browser asks a GET once more then, and so do we. */
+  /** The server had closed the connection of the first try. A GET is then sent once more, as browsers do. */
   isSecondTry: boolean
 }
 
-/** As many connections as are needed at once, each kept open. */
+/** Keep-alive connections, opened on demand. */
 class Pool {
   #idle: Connection[] = []
   #queue: Waiting[] = []
@@ -121,7 +122,7 @@ class Pool {
       () => {
         this.#all.delete(connection)
         if (this.#isClosed) return
-        // Nobody is there to connect to: one of those who wait has its answer.
+        // The server cannot be reached: one waiting request has failed.
         if (!wasOpen) this.#queue.shift()?.answered(0, noSource)
         if (this.#queue.length > 0 && this.#all.size < this.#most) this.#open()
       },

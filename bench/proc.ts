@@ -1,10 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs'
 
-/*
- * What Linux says of processes: proc(5).
- */
+/* Facts about processes from /proc: proc(5). */
 
-/** The fields of /proc/PID/stat from the third on; nothing where there is no such process. */
+/** The fields of /proc/PID/stat from the third on; undefined without such a process. */
 function fieldsOf(pid: number): string[] | undefined {
   try {
     return readFileSync(`/proc/${pid}/stat`, 'utf8')
@@ -15,24 +13,24 @@ function fieldsOf(pid: number): string[] | undefined {
   }
 }
 
-/** Whether there is such a process, and it has not ended: one that nobody has waited for yet has. */
+/** Whether a process exists and has not ended. A zombie has ended. */
 export function isRunning(pid: number): boolean {
   const [state] = fieldsOf(pid) ?? []
   return state !== undefined && state !== 'Z' && state !== 'X'
 }
 
-/** When a process began, in ticks since the machine did: with its pid, what tells it from all others. */
+/** The start of a process, in ticks since boot. Together with the pid it identifies a process. */
 export function startOf(pid: number): string | undefined {
   return fieldsOf(pid)?.[19]
 }
 
-/** User and system time of a process and its children that have ended, in seconds; the kernel counts hundredths. */
+/** User and system CPU seconds of a process, without its children, in steps of 0.01. */
 export function cpuSecondsOf(pid: number): number {
   const fields = fieldsOf(pid) ?? []
   return (Number(fields[11] ?? 0) + Number(fields[12] ?? 0)) / 100
 }
 
-/** Resident memory. */
+/** Resident memory of a process. */
 export function memoryBytesOf(pid: number): number {
   try {
     return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) * 1024
@@ -41,7 +39,7 @@ export function memoryBytesOf(pid: number): number {
   }
 }
 
-/** What a process was started with: its command and arguments. */
+/** The command line of a process. */
 export function commandOf(pid: number): string {
   try {
     return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')
@@ -50,7 +48,7 @@ export function commandOf(pid: number): string {
   }
 }
 
-/** The processes whose parent is `pid`. */
+/** The pids of the children of `pid`. */
 export function childrenOf(pid: number): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
@@ -58,18 +56,18 @@ export function childrenOf(pid: number): number[] {
     .filter((other) => Number(fieldsOf(other)?.[1]) === pid)
 }
 
-/** A process and all that it has started, and those have, that are still its own. */
+/** The pids of a process and all its descendants. */
 export function withDescendants(pid: number): number[] {
   return [pid, ...childrenOf(pid).flatMap(withDescendants)]
 }
 
-/** Sends a signal to those of `pids` that are there. */
+/** Sends a signal to those of `pids` that still exist. */
 export function signal(pids: readonly number[], name: NodeJS.Signals): void {
   for (const pid of pids) {
     try {
       process.kill(pid, name)
     } catch {
-      // it has ended by itself
+      // it has ended
     }
   }
 }

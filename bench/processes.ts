@@ -4,38 +4,38 @@ import { fileURLToPath } from 'node:url'
 import { cpuSecondsOf, memoryBytesOf } from './proc.ts'
 import { recorded } from './servers/run-folder.ts'
 
-/** A program of its own, which has said where it serves. */
+/** A running server process. */
 export interface Served {
   url: string
   pid: number
-  /** What it has printed so far. */
+  /** Its output so far, stdout and stderr. */
   printed(): string
-  /** Seconds of CPU used so far. */
+  /** User and system CPU seconds so far. */
   cpuSeconds(): number
   /** Resident memory. */
   memoryBytes(): number
   /** Sends a signal and nothing else. */
   signal(name: NodeJS.Signals): void
-  /** Asks it to end, and resolves when it has; after ten seconds it is made to. */
+  /** Sends SIGTERM, and SIGKILL after ten seconds. Resolves when the process has ended. */
   stop(): Promise<void>
   ended: Promise<void>
 }
 
 export interface Starting {
   environment?: Record<string, string>
-  /** Finds the address in what is printed. */
+  /** Matches the address in the output. */
   says?: RegExp
-  /** Where it serves, if it does not say so: resolves when it answers. */
+  /** Its address, for a program that does not print one: started when it answers there. */
   answersAt?: string
-  /** How long it may take until it serves; a minute by default. */
+  /** Deadline of the start; a minute by default. */
   patienceMs?: number
-  /** The one core it may use, where the machine has more than one and `taskset`. */
+  /** Pins it to this core, if the machine has several and `taskset` is installed. */
   core?: number | undefined
 }
 
-/** Processes that are ended together; those of a run that is interrupted end with it. */
+/** Starts processes, and stops all of them together. */
 export interface Processes {
-  /** Runs a file of this repository, given from here, with this Node. */
+  /** Runs a file, relative to this folder, with this Node. */
   node(file: string, args?: string[], how?: Starting): Promise<Served>
   /** Runs any program. */
   program(command: string, args: string[], how: Starting): Promise<Served>
@@ -102,7 +102,7 @@ async function start(command: string[], how: Starting, begun: (served: Served) =
   ])
   if (outcome === 'serves') return served
   await served.stop()
-  throw new Error(`${command.join(' ')} did not come to serve:\n${printed}`)
+  throw new Error(`${command.join(' ')} did not start to serve. Its output:\n${printed}`)
 }
 
 async function answers(url: string, ended: Promise<void>): Promise<void> {
@@ -130,12 +130,12 @@ async function stop(child: ChildProcess, ended: Promise<void>): Promise<void> {
   clearTimeout(kill)
 }
 
-/** Resolves after `ms`; holds nobody up who wants to leave. */
+/** Resolves after `ms`. */
 export function after(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms))
 }
 
-/** The path of a program, or nothing. */
+/** The path of a program, or undefined if it is not installed. */
 export function which(name: string): string | undefined {
   for (const folder of [...(process.env.PATH ?? '').split(':'), '/usr/sbin']) {
     try {
@@ -152,7 +152,7 @@ export function canPin(): boolean {
   return cpus().length > 1 && which('taskset') !== undefined
 }
 
-/** Keeps this process, the load, on one core, or lets it have all again. */
+/** Pins this process, the load generator, to one core; undefined allows all cores again. */
 export function pinThis(core: number | undefined): void {
   if (!canPin()) return
   const list = core === undefined ? `0-${cpus().length - 1}` : String(core)

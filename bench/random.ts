@@ -1,4 +1,4 @@
-/** Numbers from 0 to below 1, the same ones for the same seed (xorshift32: even enough for load, not for secrets). */
+/** Pseudorandom numbers in [0, 1), reproducible by seed (xorshift32: good enough for load, not for secrets). */
 export function random(seed: number): () => number {
   let state = Math.imul(seed + 1, 0x9e3779b1) | 1
   const next = () => {
@@ -7,12 +7,12 @@ export function random(seed: number): () => number {
     state ^= state << 5
     return (state >>> 0) / 2 ** 32
   }
-  // Small seeds lie close to each other for the first few steps.
+  // The first numbers of small seeds are similar: skip them.
   for (let i = 0; i < 16; i += 1) next()
   return next
 }
 
-/** Draws `values` by their weights. */
+/** Maps a number in [0, 1) to one of `values`, by their weights. */
 export function weighted<T>(values: readonly T[], weightOf: (value: T) => number): (draw: number) => T {
   const upTo = new Float64Array(values.length)
   let total = 0

@@ -1,7 +1,7 @@
-/** The source of an answer that says none, and of no answer. */
+/** The source of an answer that names none, and of a request without an answer. */
 export const noSource = 'none'
 
-/** A second, or another span, of a load. Times in milliseconds, but for `at`: seconds since the load began. */
+/** A time span of a load, `at` seconds after its start. Other times are in milliseconds. */
 export interface Moment {
   at: number
   answers: number
@@ -13,23 +13,23 @@ export interface Moment {
 }
 
 /**
- * Every answer of a load, one by one: no histogram, so that a percentile is the value somebody waited.
+ * All answers of a load, each with its own figures. Without a histogram, each percentile is the exact wait of one request.
  *
- * `status` 0 is no answer at all. A failure counts as a wait too: for as long as it took to fail.
+ * `status` 0 means no answer. The waits include those of failed requests, until the failure.
  */
 export class Recording {
   #at = new Float64Array(1024)
   #ms = new Float64Array(1024)
   #status = new Uint16Array(1024)
   #source = new Uint8Array(1024)
-  /** The names of the sources, as they came: an answer has the place of its own in here. */
+  /** Names of sources in order of appearance. #source holds indexes into it. */
   readonly #names: string[] = []
   #count = 0
-  /** Seconds the load took. */
+  /** Duration of the load. */
   seconds = 0
-  /** Connections of a closed loop that had no answer at all. */
+  /** Connections of a closed loop without any answer. */
   unanswered = 0
-  /** Of one core, what the load itself used: near 1, and it is the load that is measured. */
+  /** CPU of the load generator, as a share of one core. Near 1, the load generator limits the figures. */
   generatorCpu = 0
 
   add(at: number, ms: number, status: number, source = noSource): void {
@@ -70,14 +70,14 @@ export class Recording {
     return this.#count / this.seconds
   }
 
-  /** Answers other than 2xx and 304, and requests without one. */
+  /** Answers other than 2xx and 304, and requests without an answer. */
   get failed(): number {
     let failed = 0
     for (let i = 0; i < this.#count; i += 1) if (!isGood(this.#status[i] as number)) failed += 1
     return failed
   }
 
-  /** How many answers had each status. */
+  /** The number of answers by status. */
   get statuses(): Record<number, number> {
     const counted: Record<number, number> = {}
     for (let i = 0; i < this.#count; i += 1) {
@@ -102,7 +102,7 @@ export class Recording {
     return percentileOf(this.sorted(), share)
   }
 
-  /** How many came from where. */
+  /** The number of answers by source. */
   get sources(): Record<string, number> {
     const counted: Record<string, number> = {}
     for (let i = 0; i < this.#count; i += 1) {
@@ -112,7 +112,7 @@ export class Recording {
     return counted
   }
 
-  /** What was recorded at `from` seconds or later, and before `to`. */
+  /** The part from `from` seconds, inclusive, to `to`, exclusive. */
   between(from: number, to: number): Recording {
     const part = new Recording()
     for (let i = 0; i < this.#count; i += 1) {
@@ -124,13 +124,14 @@ export class Recording {
     return part
   }
 
-  /** Takes over what `other` recorded, `later` seconds after this one began. */
+  /** Adds all answers of `other`, which began `later` seconds after this one. */
   join(other: Recording, later = 0): void {
     for (let i = 0; i < other.#count; i += 1)
       this.add((other.#at[i] as number) + later, other.#ms[i] as number, other.#status[i] as number, other.#sourceOf(i))
     this.seconds = Math.max(this.seconds, other.seconds + later)
   }
 
+  /** The figures of each span in which there were answers. */
   overTime(spanSeconds = 1): Moment[] {
     const spans = new Map<number, Recording>()
     for (let i = 0; i < this.#count; i += 1) {
@@ -150,7 +151,7 @@ export class Recording {
   }
 }
 
-/** Every source of `recordings`, by its name: the tiers as they come first, then the origin, and what has none last. */
+/** All sources of `recordings`: the tiers in order of appearance, then the origin, then `noSource`. */
 export function sourcesOf(recordings: readonly Pick<Recording, 'sources'>[]): string[] {
   const seen = new Set(recordings.flatMap(({ sources }) => Object.keys(sources)))
   const last = ['origin', noSource].filter((name) => seen.delete(name))
@@ -161,13 +162,13 @@ export function isGood(status: number): boolean {
   return (status >= 200 && status < 300) || status === 304
 }
 
-/** The nearest-rank percentile: the least value that `share` of all are not above. NaN of nothing. */
+/** The nearest-rank percentile: the least value that is at or above `share` of all values. NaN without values. */
 export function percentileOf(sorted: ArrayLike<number>, share: number): number {
   if (sorted.length === 0) return Number.NaN
   return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] as number
 }
 
-/** Of those that are numbers: a round in which nothing was answered has no figures. */
+/** The median of the finite values: a round without answers has none. */
 export function median(values: readonly number[]): number {
   const sorted = values.filter(Number.isFinite).sort((a, b) => a - b)
   if (sorted.length === 0) return Number.NaN
@@ -176,7 +177,7 @@ export function median(values: readonly number[]): number {
   return (at(Math.floor(middle)) + at(Math.ceil(middle))) / 2
 }
 
-/** The least and the most of `values`, as a share of their median: how far the rounds of one run lie apart. */
+/** The difference between the largest and the smallest of `values`, as a share of their median. */
 export function spread(values: readonly number[]): number {
   return (Math.max(...values) - Math.min(...values)) / median(values)
 }

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { page } from './page.ts'
 import type { Results } from './report.ts'
 
-/** Keeps a run as the one README.md and the report speak of. */
+/** Writes a run to bench/results, and makes the report and the tables of the documents from it. */
 export function keepResults(results: Results): void {
   const folder = new URL('results/', import.meta.url)
   mkdirSync(folder, { recursive: true })

@@ -20,11 +20,6 @@ import { writes } from './scenarios/writes.ts'
 import { openRun } from './servers/run-folder.ts'
 import { openStage, type Stage } from './stage.ts'
 
-/*
- * `npm run bench [-- NAME ...] [--quick] [--json FILE]`: runs the scenarios named, or all, one after the other. A full run of all is kept in
- * bench/results, and README.md says what it found; --keep does that for any run.
- */
-
 const scenarios: Scenario[] = [
   story,
   stampede,
@@ -42,16 +37,46 @@ const scenarios: Scenario[] = [
 ]
 const seed = 2014
 
-const { values: options, positionals: asked } = parseArgs({
-  allowPositionals: true,
-  options: { quick: { type: 'boolean', default: false }, json: { type: 'string' }, keep: { type: 'boolean' } },
-})
-const unknown = asked.filter((name) => !scenarios.some((scenario) => scenario.name === name))
-if (unknown.length > 0) {
-  process.stderr.write(
-    `There is no scenario ${unknown.join(', ')}; there are ${scenarios.map((one) => one.name).join(', ')}.\n`,
-  )
-  process.exit(2)
+const usage = `Usage: npm run bench -- [SCENARIO ...] [--quick] [--json FILE] [--keep]
+
+Measures onramp with real PostgreSQL, real Redis and real load on this machine. Without a name, all scenarios run one after the other.
+Progress goes to stderr, the results go to stdout.
+
+  --quick      shorter runs with rough figures: under a minute for each scenario
+  --json FILE  also write the results to FILE
+  --keep       write bench/results and regenerate the report and the tables; a full run without --quick always does
+  --no-keep    do not write bench/results, not even after a full run
+  --help       print this text
+
+Scenarios:
+${scenarios.map(({ name, question }) => `  ${name.padEnd(13)} ${question}`).join('\n')}
+`
+
+const { options, asked } = commandLine()
+
+function commandLine() {
+  try {
+    const { values, positionals } = parseArgs({
+      allowPositionals: true,
+      allowNegative: true,
+      options: {
+        quick: { type: 'boolean', default: false },
+        json: { type: 'string' },
+        keep: { type: 'boolean' },
+        help: { type: 'boolean', default: false },
+      },
+    })
+    if (values.help) {
+      process.stdout.write(usage)
+      process.exit()
+    }
+    const unknown = positionals.filter((name) => !scenarios.some((scenario) => scenario.name === name))
+    if (unknown.length > 0) throw new Error(`Unknown scenario: ${unknown.join(', ')}.`)
+    return { options: values, asked: positionals }
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}\n\n${usage}`)
+    process.exit(2)
+  }
 }
 
 await openRun()
@@ -62,13 +87,15 @@ const began = performance.now()
 const here = machine()
 const note = (text: string) =>
   process.stderr.write(`${((performance.now() - began) / 1000).toFixed(0).padStart(5)} s  ${text}\n`)
-/** Nobody may be there to see that a scenario has come to nothing. What follows it would then not be alone on the machine. */
+/**
+ * Deadline of a scenario. A hung scenario ends the run, since its processes would distort the measurements of the scenarios after it.
+ */
 const mostSeconds = 300
 function inTime<T>(running: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(
-      () => reject(new Late(`It is not over after ${mostSeconds} seconds; the run ends here.`)),
+      () => reject(new Late(`not finished after ${mostSeconds} seconds; the run ends here`)),
       mostSeconds * 1000,
     )
   })
@@ -93,7 +120,7 @@ try {
       note(`${scenario.name} failed: ${error instanceof Error ? error.stack : error}`)
       if (error instanceof Late) break
     }
-    // Whatever a scenario has left, the next one starts with nothing running.
+    // The next scenario starts without the processes of this one.
     pinThis(undefined)
     await children.stopAll()
   }
@@ -107,5 +134,5 @@ process.stdout.write(summary(results))
 if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(results, null, 1)}\n`)
 const isWhole = asked.length === 0 && !options.quick && process.exitCode === undefined
 if (options.keep ?? isWhole) keepResults(results)
-// A scenario that was given up may still be waiting for something.
+// A scenario past its deadline may still keep the event loop alive.
 process.exit()

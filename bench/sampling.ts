@@ -1,16 +1,17 @@
-/** A count that only grows, read each half second. */
+/** Reads a growing counter at intervals. */
 export interface Sampling {
-  /** Since it began. */
+  /** Seconds since the start. */
   seconds(): number
   stop(): Promise<Samples>
 }
 
 export interface Samples {
-  /** How fast it grew between two moments, in seconds. */
+  /** Growth per second between two moments, given in seconds since the start. */
   rate(from: number, to: number): number
   perSecond(): [at: number, perSecond: number][]
 }
 
+/** Starts to sample the counter that `read` returns. */
 export function sampled(read: () => Promise<number>, everyMs = 500): Sampling {
   const began = performance.now()
   const taken: { at: number; value: number }[] = []
@@ -21,7 +22,7 @@ export function sampled(read: () => Promise<number>, everyMs = 500): Sampling {
       const value = await read()
       taken.push({ at: seconds(), value })
     } catch {
-      // what counts cannot be asked now: a gap
+      // the counter cannot be read now: a gap
     }
   }
   const running = (async () => {

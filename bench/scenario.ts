@@ -1,9 +1,9 @@
 import type { Stage } from './stage.ts'
 
-/** Something to be proven, or disproven: data, and one function that measures. */
+/** One question about onramp, and the function that measures its answer. */
 export interface Scenario {
   name: string
-  /** What is asked, in one sentence. */
+  /** The question that the scenario answers, as a buyer would ask it. */
   question: string
   run(context: Context): Promise<Outcome>
 }
@@ -11,9 +11,9 @@ export interface Scenario {
 export interface Context {
   isQuick: boolean
   stage: Stage
-  /** The same for every variant of every scenario. */
+  /** The seed of all random draws: the same for every variant of every scenario. */
   seed: number
-  /** Says what is going on, to whoever waits. */
+  /** Reports progress on stderr. */
   note(text: string): void
 }
 
@@ -21,22 +21,26 @@ export interface Outcome {
   claims: Claim[]
   tables: Table[]
   charts: Chart[]
-  /** What a reader must know to judge the numbers. */
+  /** Facts that a reader needs to judge the figures. */
   notes: string[]
 }
 
-/** One sentence of the README's table. */
+/** One measured figure, and its target if it has one. `measure`: `measured` reads as a sentence. */
 export interface Claim {
-  what: string
-  /** As it is shown, with its unit. */
+  /** Stable name within the scenario, independent of the wording: summaryTable finds claims by it. */
+  id: string
+  /** A noun phrase: the quantity, and the conditions it was measured under. */
+  measure: string
+  /** The figure as shown, with its unit. */
   measured: string
+  /** The number that is compared with the target. */
   value: number
-  /** What it has to be at most, or at least; without either it is reported only. */
+  /** The target. A claim with neither bound is reported without a verdict. */
   atMost?: number
   atLeast?: number
-  /** The bound as it is shown. */
-  floor?: string
-  /** Where the time goes, as profiles say: told where it does not hold. */
+  /** The target as shown. */
+  target?: string
+  /** Why the figure is as it is, by profiles. Shown only if the target does not hold. */
   cause?: string
 }
 
@@ -51,30 +55,37 @@ export interface Chart {
   kind: 'lines' | 'stack' | 'bars'
   x: string
   y: string
-  /** Orders of magnitude on the y axis. */
+  /** Logarithmic y axis. */
   isLog?: boolean
   series: { name: string; points: [x: number, y: number][] }[]
-  /** Moments worth a line of their own. */
+  /** Vertical lines with a label; for `bars`, the names of the groups. */
   marks?: { x: number; label: string }[]
 }
 
+/** Whether `value` is within the target; undefined for a claim without a target. */
 export function holds({ value, atMost, atLeast }: Claim): boolean | undefined {
   if (atMost === undefined && atLeast === undefined) return undefined
   return value <= (atMost ?? Number.POSITIVE_INFINITY) && value >= (atLeast ?? Number.NEGATIVE_INFINITY)
 }
 
-/** A duration as people read it. */
+/** A duration with its unit: s, ms or µs. */
 export function duration(ms: number): string {
   if (!Number.isFinite(ms)) return '–'
+  if (ms === 0) return '0 s'
   if (ms >= 1000) return `${rounded(ms / 1000)} s`
   return ms >= 1 ? `${rounded(ms)} ms` : `${rounded(ms * 1000)} µs`
 }
 
-/** Three figures: more would be noise. */
+/** Three significant digits: more would be noise. */
 export function rounded(value: number): string {
   if (!Number.isFinite(value)) return '–'
   if (Math.abs(value) >= 100) return Math.round(value).toLocaleString('en-US')
   return String(Number(value.toPrecision(3)))
+}
+
+/** A count with thousands separators. */
+export function counted(count: number): string {
+  return Math.round(count).toLocaleString('en-US')
 }
 
 export function percent(share: number): string {

@@ -1,12 +1,12 @@
 import pg from 'pg'
 import { random, weighted } from './random.ts'
 
-/** What the example marketplace says of who asks for what. */
+/** The popularity of the counties of the example marketplace. */
 export interface Popularity {
   counties: { fips: string; selections: number; plans: string[] }[]
 }
 
-/** Reads how many people chose a plan in each county, and which plans are sold there. */
+/** Reads the number of plan selections of each county, and its plans. */
 export async function popularity(databaseUrl: string): Promise<Popularity> {
   const client = new pg.Client({ connectionString: databaseUrl })
   await client.connect()
@@ -23,7 +23,7 @@ export async function popularity(databaseUrl: string): Promise<Popularity> {
   }
 }
 
-/** Ages of those who chose a plan for 2014, in percent: the Department's enrollment report of the first year. */
+/** Ages of the people who chose a plan for 2014, in percent: enrollment report of the Department of Health and Human Services. */
 const buyers = [
   { from: 18, to: 25, share: 11.3 },
   { from: 26, to: 34, share: 17.2 },
@@ -31,7 +31,7 @@ const buyers = [
   { from: 45, to: 54, share: 22.3 },
   { from: 55, to: 64, share: 25.2 },
 ]
-/** People in a household that asks together: an assumption, and nothing rests on its exact shape. */
+/** Sizes of households, in percent: an assumption. No result depends on its exact shape. */
 const sizes = [
   { people: 1, share: 58 },
   { people: 2, share: 24 },
@@ -47,11 +47,11 @@ export interface Shopper {
 
 export interface Shoppers {
   next(): Shopper
-  /** What a shopper looks at next, most often a list of plans. */
+  /** The next path of a shopper, most often a list of plans. */
   page(shopper: Shopper): string
 }
 
-/** Draws shoppers by popularity. The same seed draws the same ones in the same order. */
+/** Draws shoppers by the popularity of counties. The same seed draws the same shoppers in the same order. */
 export function shoppers({ counties }: Popularity, seed: number): Shoppers {
   const next = random(seed)
   const county = weighted(counties, ({ selections }) => selections)
@@ -80,18 +80,18 @@ export function shoppers({ counties }: Popularity, seed: number): Shoppers {
   }
 }
 
-/** The list of plans for a shopper's household. */
+/** The path of the list of plans for a shopper's household. */
 export function search({ county, ages }: Shopper): string {
   return `/api/plans/search?county=${county}&ages=${ages.join(',')}`
 }
 
-/** What `count` shoppers, each drawn once, ask for: their own list of plans. */
+/** The paths of the lists of plans of `count` shoppers. */
 export function searches(known: Popularity, seed: number, count: number): string[] {
   const { next } = shoppers(known, seed)
   return Array.from({ length: count }, () => search(next()))
 }
 
-/** Asks `url` for each of `paths` once, so that all are held. */
+/** Requests each of `paths` once, so that all are cached. */
 export async function askOnce(url: string, paths: readonly string[]): Promise<void> {
   const wanted = [...new Set(paths)]
   const one = async () => {

@@ -9,7 +9,7 @@ import { type RedisServer, startRedis } from './servers/redis.ts'
 import { newFolder } from './servers/run-folder.ts'
 import { type Popularity, popularity } from './shoppers.ts'
 
-/** A configuration file as it is written, before it is read: scenarios change it in place. */
+/** A configuration file before validation: scenarios change it in place. */
 export type WrittenConfig = Record<string, Record<string, unknown>> & {
   routes: Record<string, Record<string, unknown>>
 }
@@ -18,34 +18,34 @@ export interface OnrampOptions {
   redis?: RedisServer
   change?: (settings: WrittenConfig) => void
   core?: number
-  /** Where it serves; any free port by default. */
+  /** The port for clients; any free port by default. */
   port?: number
 }
 
 export interface Onramp extends Served {
   adminUrl: string
   purge(body: unknown): Promise<void>
-  /** What /stats says. */
+  /** The answer of /stats. */
   stats(): Promise<{ total: Record<string, number>; memory: { entries: number } }>
 }
 
-/** PostgreSQL with the marketplace at its full size, Redis, and processes of onramp, all on loopback. */
+/** PostgreSQL with the whole example marketplace, Redis, and processes of onramp, all on loopback. */
 export interface Stage {
   processes: Processes
-  /** For a role that may only read. */
+  /** URL for the role that may only read. */
   databaseUrl: string
   ownerUrl: string
   popularity: Popularity
-  /** Another Redis, empty; `port` to have one where another one was. */
+  /** Starts another Redis, empty; on `port` to replace one that has ended. */
   redis(port?: number): Promise<RedisServer>
   onramp(options?: OnrampOptions): Promise<Onramp>
   /**
-   * SELECTs of routes that PostgreSQL has run for the reading role since the last reset: its own count (pg_stat_statements). What following
-   * the database asks each second is not among them: it reads the catalog only.
+   * SELECTs of routes that PostgreSQL has run for the reading role since the last reset, as pg_stat_statements counts them. Statements that
+   * onramp runs for itself, at its start and while it follows the database, do not count: they read only the catalog.
    */
   statements(): Promise<number>
   resetStatements(): Promise<void>
-  /** Ends the server and its children as a power cut would. */
+  /** Kills the server and its children with SIGKILL. */
   killDatabase(): Promise<void>
   startDatabase(): Promise<void>
   close(): Promise<void>
@@ -55,12 +55,12 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const dataDir = join(root, '.data', 'bench')
 const { start } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).scripts as { start: string }
 
-/** What runs onramp, or another file of this repository, as `npm start` would, without npm: a command and the first of its arguments. */
+/** The command that runs `file` as `npm start` runs onramp, with the same Node flags and environment, but without npm. */
 export function started(file = 'proxy/main.ts'): [command: string, ...args: string[]] {
   return ['sh', '-c', `${start.replace('proxy/main.ts', file)} "$@"`, file]
 }
 
-/** Builds the stage. The database's files stay under .data/bench, so that the next run finds them. */
+/** Starts the database. Its files stay under .data/bench, so that the next run need not create them. */
 export async function openStage(processes: Processes, note: (text: string) => void): Promise<Stage> {
   const folder = newFolder('bench')
   const servers: RedisServer[] = []
@@ -127,7 +127,7 @@ export async function openStage(processes: Processes, note: (text: string) => vo
         async purge(body: unknown) {
           const headers = { 'Content-Type': 'application/json' }
           const response = await fetch(`${adminUrl}/purge`, { method: 'POST', headers, body: JSON.stringify(body) })
-          if (!response.ok) throw new Error(`The purge was refused: ${response.status} ${await response.text()}`)
+          if (!response.ok) throw new Error(`onramp refused the purge: ${response.status} ${await response.text()}`)
         },
         async stats() {
           return (await (await fetch(`${adminUrl}/stats`)).json()) as Awaited<ReturnType<Onramp['stats']>>
@@ -138,7 +138,7 @@ export async function openStage(processes: Processes, note: (text: string) => vo
       const { rows } = await superuser.query<{ calls: number }>(`
         select coalesce(sum(calls), 0)::int as calls from pg_stat_statements
         where userid = 'onramp'::regrole and query ~* '^\\s*(--[^\\n]*\\s+)*(select|with)'
-          and query !~ 'pg_(logical_emit_message|snapshot|visible_in_snapshot|class|replication_slots|locks|publication)'`)
+          and query !~ 'pg_|regclass|format_type|has_database_privilege'`)
       return rows[0]?.calls ?? 0
     },
     async resetStatements() {

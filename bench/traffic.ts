@@ -1,12 +1,12 @@
 import { Agent, request } from 'undici'
 
-/* A few visitors of the marketplace: some places much more often than others, a page's requests one after the other. */
+/* Traffic of a few visitors of the marketplace, some places much more popular than others: for the picture of the dashboard. */
 
 const counties = ['51059', '51107', '12086', '48201', '37119', '47157', '13121', '17031', '39049', '42003']
 const states = ['VA', 'FL', 'TX', 'NC', 'TN', 'GA', 'IL', 'OH', 'PA']
 const metals = ['Bronze', 'Silver', 'Gold']
 
-/** Requests from `url` that come at `perSecond`, whether the ones before are answered or not, until stopped. */
+/** Sends requests to `url` at a fixed rate, whether or not earlier ones are answered, until stopped. */
 export function traffic(url: string, perSecond: number, random: () => number): { stop(): void; failed(): number } {
   const dispatcher = new Agent({ connections: 48 })
   let failed = 0
@@ -32,7 +32,7 @@ export function traffic(url: string, perSecond: number, random: () => number): {
 }
 
 function pathOf(random: () => number): string {
-  /** The first are asked for most. */
+  /** Draws one value; the first ones most often. */
   const of = <T>(values: readonly T[]) => values[Math.floor(values.length * random() ** 3)] as T
   const age = 20 + Math.floor(45 * random() ** 2)
   const kinds: [share: number, path: () => string][] = [

@@ -1,13 +1,13 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { inspect, isDeepStrictEqual } from 'node:util'
 
-/** Long beside anything a busy machine takes: only a wait that would never end comes to it. */
+/** Far longer than a busy machine needs: only a wait that would never end reaches it. */
 const deadlineMs = 60_000
 
 /**
- * Polls `look` until it sees what is wanted, and resolves to that: a value, or one for which a function returns true.
+ * Polls `look` until it returns the wanted value, or one for which the function `wanted` returns true. Resolves to that value.
  *
- * Rejects after `withinMs` with what was seen last, and at once with what `look` throws.
+ * Rejects after `withinMs`, with the last value in the message, and at once if `look` throws.
  */
 export async function until<T>(
   look: () => T | Promise<T>,

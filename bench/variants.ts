@@ -1,11 +1,12 @@
 import { median, spread } from './recording.ts'
 
-/** What a variant did in each round. */
+/** Measurements of each variant, one for each round. */
 export type Rounds<Name extends string, Measured> = Record<Name, Measured[]>
 
 /**
- * Lets variants take turns, round by round, the first of a round being another one each time: what else the machine does then meets all of
- * them, and their ratios hold where their figures do not.
+ * Runs the variants in turn, round by round, and starts each round with another variant.
+ *
+ * Noise of the machine then affects all variants alike. So ratios are reproducible even where absolute figures are not.
  */
 export async function interleaved<Name extends string, Measured>(
   names: readonly Name[],
@@ -22,15 +23,17 @@ export async function interleaved<Name extends string, Measured>(
   return measured
 }
 
-/** The median over the rounds of `of` one variant divided by `of` the other, each pair from the same round. */
+/** The ratio of two variants: `of(ours) / of(theirs)` for each round, and the median of these. */
 export function ratioOf<Measured>(ours: Measured[], theirs: Measured[], of: (one: Measured) => number): number {
   return median(ours.map((one, i) => of(one) / of(theirs[i] as Measured)))
 }
 
+/** The median of `of` over the rounds. */
 export function medianOf<Measured>(rounds: Measured[], of: (one: Measured) => number): number {
   return median(rounds.map(of))
 }
 
+/** How far the rounds of a variant lie apart: see `spread`. */
 export function spreadOf<Measured>(rounds: Measured[], of: (one: Measured) => number): number {
   return spread(rounds.map(of))
 }

@@ -1,5 +1,5 @@
 import { readFileSync, writeFileSync } from 'node:fs'
-import { type Results, readmeTable } from '../bench/report.ts'
+import { type Results, resultsTable, summaryTable } from '../bench/report.ts'
 import { jsonSchema } from '../proxy/config/json-schema.ts'
 import { codeMap } from './documents/code-map.ts'
 import { eventsTable, logFieldsTable } from './documents/events.ts'
@@ -24,14 +24,14 @@ export function keptResults(): Results {
 
 /** The generated parts of each document, by the name of their place in it. */
 export const documents: Readonly<Record<string, Readonly<Record<string, () => string>>>> = {
-  'README.md': {},
+  'README.md': { summary: () => summaryTable(keptResults()) },
   'config/README.md': {
     settings: settingsTable,
     'route-settings': routeSettingsTable,
     parameters: parametersTable,
   },
   'config/deploy/README.md': { metrics: metricsTable, events: eventsTable, 'log-fields': logFieldsTable },
-  'bench/README.md': { benchmarks: () => readmeTable(keptResults()) },
+  'bench/README.md': { benchmarks: () => resultsTable(keptResults()) },
   'test/README.md': { faults: faultsTable, crowds: crowdsTable, coherence: coherenceTable },
   'proxy/README.md': { 'code-map': codeMap },
   'CONTRIBUTING.md': {},

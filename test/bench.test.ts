@@ -1,9 +1,10 @@
+import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { bestHits } from '../bench/belady.ts'
 import { page } from '../bench/page.ts'
 import { random, weighted } from '../bench/random.ts'
 import { median, percentileOf, Recording, sourcesOf } from '../bench/recording.ts'
-import { type Results, readmeTable } from '../bench/report.ts'
+import { type Results, resultsTable, summaryTable, targetsOf } from '../bench/report.ts'
 import { holds } from '../bench/scenario.ts'
 import { bindings } from '../bench/servers/statement.ts'
 import { shoppers } from '../bench/shoppers.ts'
@@ -21,18 +22,18 @@ describe('a recording', () => {
     expect(recording.count).toBe(10_000)
   })
 
-  test('of one answer has it at every percentile; of none has no percentile', () => {
+  test('of one answer has its wait at every percentile; without answers it has no percentile', () => {
     expect([0.01, 0.5, 1].map((share) => percentileOf([7], share))).toEqual([7, 7, 7])
     expect(percentileOf([], 0.5)).toBeNaN()
   })
 
-  test('counts as failed what is neither 2xx nor 304, and no answer at all', () => {
+  test('counts as failed each answer other than 2xx and 304, and each request without an answer', () => {
     const recording = new Recording()
     for (const status of [200, 204, 304, 301, 404, 503, 0]) recording.add(0, 1, status)
     expect(recording.failed).toBe(4)
   })
 
-  test('is cut and looked at by time, the bound belonging to what follows', () => {
+  test('is cut by time; an answer at a bound belongs to the later part', () => {
     const recording = new Recording()
     recording.seconds = 3
     for (const [at, ms, source] of [
@@ -57,8 +58,8 @@ describe('a recording', () => {
   })
 })
 
-describe('drawing', () => {
-  test('the same seed draws the same numbers, another one others; they are even', () => {
+describe('random draws', () => {
+  test('the same seed gives the same numbers, another seed others; the numbers are evenly distributed', () => {
     const draw = (seed: number) => Array.from({ length: 10_000 }, random(seed))
     expect(draw(1)).toEqual(draw(1))
     expect(draw(1)[0]).not.toBe(draw(2)[0])
@@ -67,7 +68,7 @@ describe('drawing', () => {
     for (const count of tenths) expect(Math.abs(count - 1000)).toBeLessThan(150)
   })
 
-  test('values come as often as they weigh, and never where they weigh nothing', () => {
+  test('values are drawn in proportion to their weights, and never with weight zero', () => {
     const next = random(1)
     const draw = weighted(['none', 'one', 'three'], (value) => ({ none: 0, one: 1, three: 3 })[value] as number)
     const drawn: Record<string, number> = { none: 0, one: 0, three: 0 }
@@ -81,7 +82,7 @@ describe('drawing', () => {
     expect([0, 0.2499, 0.25, 0.9999].map(draw)).toEqual(['one', 'one', 'three', 'three'])
   })
 
-  test('shoppers of one seed are the same people; the popular county has its share of them', () => {
+  test('the same seed draws the same shoppers; the popular county has its share of them', () => {
     const counties = [
       { fips: '51059', selections: 9, plans: ['a'] },
       { fips: '01001', selections: 1, plans: ['b'] },
@@ -99,18 +100,18 @@ describe('drawing', () => {
 describe('the best possible hits', () => {
   const asked = (keys: string, bytes = 1) => [...keys].map((key) => ({ key, bytes }))
 
-  test('are those of the textbook: three pages, by Belady', () => {
-    // 7 0 1 2 0 3 0 4 2 3 0 3 2 1 2 0 1 7 0 1 with three frames has nine faults when every page must be loaded. Here one need not
-    // be kept, which saves one of them at most.
+  test('are those of the textbook example for three page frames (Belady)', () => {
+    // 7 0 1 2 0 3 0 4 2 3 0 3 2 1 2 0 1 7 0 1 has nine faults with three frames, if every page must be loaded. Here an entry need not be
+    // stored, which saves one fault at most.
     const hits = bestHits(asked('70120304230321201701'), 3)
     expect([20 - 9, 20 - 8]).toContain(hits)
   })
 
-  test('are all but the first of each key, where everything fits', () => {
+  test('are all requests but the first of each key, if everything fits', () => {
     expect(bestHits(asked('abcabcabc'), 3)).toBe(6)
   })
 
-  test('of a circle larger than the cache are some, where the least recently used gives none', () => {
+  test('of a cycle larger than the cache are some, where least-recently-used has none', () => {
     const circle = asked('abcd'.repeat(25))
     expect(bestHits(circle, 3)).toBeGreaterThanOrEqual(64)
     const lru: string[] = []
@@ -122,38 +123,38 @@ describe('the best possible hits', () => {
     expect(hits).toBe(0)
   })
 
-  test('never come of what is larger than the cache', () => {
+  test('never include an entry larger than the cache', () => {
     expect(bestHits(asked('aaaa', 5), 4)).toBe(0)
   })
 })
 
-test('variants take turns, and who goes first changes', async () => {
+test('variants take turns, and each round starts with another one', async () => {
   const order: string[] = []
   await interleaved(['a', 'b', 'c'], 3, async (name) => void order.push(name))
   expect(order.join('')).toBe('abcbcacab')
 })
 
-test('a ratio is the median of the ratios of the rounds: one bad round does not decide', () => {
+test('a ratio is the median of the ratios of the rounds, so that one bad round does not decide', () => {
   expect(ratioOf([2, 2, 2, 2, 200], [1, 1, 1, 1, 1], (one) => one)).toBe(2)
   expect(median([3, 1, 2, 10])).toBe(2.5)
   expect(median([Number.NaN, 4])).toBe(4)
 })
 
-test('a claim holds up to its bound, and not beyond; without one it is no claim', () => {
-  const claim = { what: '', measured: '' }
+test('a claim holds up to its bound and not beyond it; without a bound it has no verdict', () => {
+  const claim = { id: '', measure: '', measured: '' }
   expect([0.85, 0.849].map((value) => holds({ ...claim, value, atLeast: 0.85 }))).toEqual([true, false])
   expect([1.5, 1.51].map((value) => holds({ ...claim, value, atMost: 1.5 }))).toEqual([true, false])
   expect(holds({ ...claim, value: Number.NaN, atMost: 1 })).toBe(false)
   expect(holds({ ...claim, value: 1 })).toBeUndefined()
 })
 
-test('the names in a statement are bound, casts are not taken for names', () => {
+test('the names in a statement are bound; casts are not names', () => {
   const { text, values } = bindings('-- :none\nselect :ages::int[], :county::text, :ages::int[] limit :limit::int')
   expect(text).toBe('\nselect $1::int[], $2::text, $1::int[] limit $3::int')
   expect(values({ county: '51059', ages: '34,5' })).toEqual([[34, 5], '51059', 10])
 })
 
-describe('what is written of a run', () => {
+describe('the text of a run', () => {
   const results: Results = {
     date: '2014-12-23',
     commit: 'abc',
@@ -171,8 +172,8 @@ describe('what is written of a run', () => {
         question: 'Is <it> so?',
         seconds: 1,
         claims: [
-          { what: 'a|b', measured: '2', value: 2, atMost: 1, floor: 'at most 1' },
-          { what: 'c', measured: '3', value: 3 },
+          { id: 'a', measure: 'a|b', measured: '2', value: 2, atMost: 1, target: 'at most 1', cause: 'slow' },
+          { id: 'c', measure: 'c', measured: '3', value: 3 },
         ],
         tables: [{ title: 'T', head: ['x'], rows: [['<y>']] }],
         charts: [
@@ -221,11 +222,26 @@ describe('what is written of a run', () => {
     ],
   }
 
-  test('says plainly what does not hold', () => {
-    expect(readmeTable(results)).toContain('| **one** | a\\|b | 2 | at most 1 | does not hold |\n|  | c | 3 |  |  |')
+  test('names each target that does not hold, with its cause', () => {
+    expect(resultsTable(results)).toContain(
+      '| **one** | a\\|b | 2 | at most 1 | **does not hold**: slow |\n|  | c | 3 |  |  |',
+    )
+    expect(summaryTable(results)).toContain(
+      '| Targets that hold, in all scenarios | 0 of 1 | 1 of 1 **do not hold**: a\\|b: 2, target at most 1 |',
+    )
+    expect(page(results)).toMatch(/<li class="bad"><b>does not hold<\/b><span>a\|b: .*<small>slow<\/small>/)
   })
 
-  test('is a page that escapes what it shows, asks no other host, and draws no figure that is none', () => {
+  test('has at most six headline rows, each of them in the kept run', () => {
+    const kept = JSON.parse(readFileSync(new URL('../bench/results/latest.json', import.meta.url), 'utf8')) as Results
+    const rows = summaryTable(kept)
+      .split('\n')
+      .filter((line) => line.startsWith('|'))
+    expect(rows).toHaveLength(2 + 6) // below the head and its rule
+    for (const { claim } of targetsOf(kept).missed) expect(rows.at(-1)).toContain(claim.measure)
+  })
+
+  test('is a page that escapes all texts, loads nothing from other hosts, and never shows a missing figure', () => {
     const html = page(results)
     expect(html).toContain('Is &lt;it&gt; so?')
     expect(html).toContain('&lt;y&gt;')

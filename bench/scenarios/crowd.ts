@@ -1,18 +1,18 @@
 import { bringCrowd, waitOf } from '../crowd.ts'
 import { load } from '../load.ts'
-import { type Chart, duration, type Outcome, percent, rounded, type Scenario } from '../scenario.ts'
+import { type Chart, counted, duration, type Outcome, percent, rounded, type Scenario } from '../scenario.ts'
 import { freePort } from '../servers/programs.ts'
 import { searches } from '../shoppers.ts'
 import type { Onramp } from '../stage.ts'
 
 const everySeconds = 10
-/** Each may have 20,000 descriptors, and the system does not deal connections out quite evenly. */
+/** Below the usual limit of 20,000 descriptors, since the kernel distributes connections unevenly. */
 const perProcess = 14_500
 
 export const crowd: Scenario = {
   name: 'crowd',
   question:
-    'Eighty-three thousand people keep a connection open and ask every ten seconds: is anybody refused, what do they wait, what does a connection cost?',
+    '83,000 people keep a connection open, and each asks every ten seconds. Is anyone refused, how long do they wait, and what does a connection cost?',
   async run({ stage, isQuick, note, seed }) {
     const people = isQuick ? 10_000 : 83_000
     const count = Math.max(2, Math.ceil(people / perProcess))
@@ -31,7 +31,7 @@ export const crowd: Scenario = {
       )
     }
     const paths = searches(stage.popularity, seed, 300)
-    // Each connection goes to one process, by chance, and asks for everything: until every process has it.
+    // The kernel assigns connections to processes at random. Repeats until every process has cached every path.
     const entriesOf = async (one: Onramp) => (await one.stats()).memory.entries
     while ((await Promise.all(all.map(entriesOf))).some((entries) => entries < new Set(paths).size))
       await load(`http://127.0.0.1:${port}`, { connections: 8 * count, seconds: 2, paths: () => paths })
@@ -52,51 +52,62 @@ export const crowd: Scenario = {
     const outcome: Outcome = {
       claims: [
         {
-          what: `connections held at once, of ${people.toLocaleString('en-US')}`,
-          measured: seen.opened.toLocaleString('en-US'),
+          id: 'connections-held',
+          measure: `Connections held at once, of ${counted(people)}`,
+          measured: counted(seen.opened),
           value: seen.opened,
           atLeast: people,
-          floor: 'all',
+          target: 'all',
         },
         {
-          what: 'refused, or closed early',
-          measured: `${seen.refused}, ${seen.closedEarly}`,
+          id: 'connections-lost',
+          measure: 'Connections refused, or closed early by onramp',
+          measured: `${seen.refused} refused, ${seen.closedEarly} closed`,
           value: seen.refused + seen.closedEarly,
           atMost: 0,
-          floor: 'none',
+          target: 'none',
         },
         {
-          what: 'wait, 99th percentile',
+          id: 'wait-p99',
+          measure: `Wait of ${counted(people)} people, 99th percentile`,
           measured: duration(waitOf(seen, 0.99)),
           value: waitOf(seen, 0.99),
           atMost: 343,
-          floor: 'under 343 ms',
+          target: 'at most 343 ms',
         },
         {
-          what: 'memory of onramp a connection',
+          id: 'memory',
+          measure: 'Memory of onramp per connection',
           measured: `${rounded(perConnection / 1024)} KiB`,
           value: perConnection,
           atMost: 16 * 1024,
-          floor: 'at most 16 KiB',
+          target: 'at most 16 KiB',
         },
-        { what: 'failed', measured: `${seen.failed} of ${seen.asked}`, value: seen.failed, atMost: 0, floor: 'none' },
+        {
+          id: 'failed',
+          measure: 'Failed requests on these connections',
+          measured: `${counted(seen.failed)} of ${counted(seen.asked)}`,
+          value: seen.failed,
+          atMost: 0,
+          target: 'none',
+        },
       ],
       tables: [
         {
-          title: `The crowd, ${count} processes of onramp`,
+          title: `Open connections to ${count} processes of onramp`,
           head: [
             'connections',
             'requests/s',
             'p50',
             'p99',
-            'longest',
-            'CPU of onramp',
-            'CPU of the load',
-            'CPU a request',
+            'maximum',
+            'onramp CPU',
+            'load generator CPU',
+            'CPU per request',
           ],
           rows: [
             [
-              seen.opened.toLocaleString('en-US'),
+              counted(seen.opened),
               rounded(seen.asked / holdSeconds),
               duration(waitOf(seen, 0.5)),
               duration(waitOf(seen, 0.99)),
@@ -110,15 +121,16 @@ export const crowd: Scenario = {
       ],
       charts: [distribution(seen.waits)],
       notes: [
-        'A wait counts from the moment a person was due to ask. Connections come from addresses 127.x.y.1, since one address has 28,000 ports; the load is spread over processes, since each may have 20,000 descriptors.',
-        'Memory is what all processes of onramp grew by from the first connection to the last, once their answers were in memory.',
+        'A wait counts from the moment a request was due, whether or not the load generator was late.',
+        'Connections come from addresses 127.x.y.1, since one address has 28,000 ports. The load generator has several processes, since each may have 20,000 descriptors.',
+        'Memory per connection: growth of the resident memory of all onramp processes from the first connection to the last, divided by the connections. All answers were cached before.',
       ],
     }
     return outcome
   },
 }
 
-/** What share waited how long at most. */
+/** The wait at each percentile. */
 function distribution(sorted: Float64Array): Chart {
   const shares = Array.from({ length: 100 }, (_none, i) => (i + 1) / 100)
   const points = shares.map((share): [number, number] => [
@@ -126,10 +138,10 @@ function distribution(sorted: Float64Array): Chart {
     sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? 0,
   ])
   return {
-    title: 'What share of the crowd waits at most how long',
+    title: 'Wait by percentile',
     kind: 'lines',
-    x: 'percent of the requests',
-    y: 'milliseconds',
+    x: 'percentile of the requests',
+    y: 'wait in ms (log scale)',
     isLog: true,
     series: [{ name: 'wait', points }],
   }

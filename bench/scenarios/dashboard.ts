@@ -8,7 +8,7 @@ const names = ['none', 'three'] as const
 
 export const dashboard: Scenario = {
   name: 'dashboard',
-  question: 'What do three open pages of the dashboard cost those who ask for hits?',
+  question: 'How much do three open dashboard pages slow down cache hits?',
   async run({ stage, isQuick }) {
     const onramp = await stage.onramp()
     const admin = /admin +(http:\S+)/.exec(onramp.printed())?.[1] as string
@@ -22,7 +22,7 @@ export const dashboard: Scenario = {
       for (const close of opened) close()
       return { perSecond: measured.perSecond, cpuMs, p99: measured.percentile(0.99) }
     })
-    // What lies below the noise of a load is seen without one: a page costs the same each second, whatever is asked.
+    // The cost of a page does not depend on the load, and is below the noise of a load. So it is measured without one.
     const seconds = isQuick ? 4 : 6
     const idle = await interleaved(names, 2, async (name) => {
       const opened = await Promise.all(Array.from({ length: name === 'three' ? pages : 0 }, () => openPage(admin)))
@@ -32,29 +32,31 @@ export const dashboard: Scenario = {
       for (const close of opened) close()
       return { core }
     })
-    // The system counts in hundredths of a second.
+    // The kernel counts CPU time in hundredths of a second.
     const least = 0.01 / seconds
     const core = medianOf(idle.three, (one) => one.core) - medianOf(idle.none, (one) => one.core)
     const share = ratioOf(rounds.three, rounds.none, (one) => one.perSecond)
     return {
       claims: [
         {
-          what: 'throughput of hits with three pages of the dashboard open, beside none',
-          measured: `${rounded(share)} of it`,
+          id: 'throughput',
+          measure: 'Throughput of hits with three dashboard pages open, compared with none',
+          measured: `${rounded(share)} times`,
           value: share,
         },
         {
-          what: 'what three open pages take of one core',
-          measured: core < least ? `less than ${percent(least)}` : percent(core),
+          id: 'core',
+          measure: 'CPU for three open dashboard pages',
+          measured: core < least ? `less than ${percent(least)} of a core` : `${percent(core)} of a core`,
           value: core,
           atMost: 0.01,
-          floor: 'at most 1 %',
+          target: 'at most 1 % of a core',
         },
       ],
       tables: [
         {
-          title: 'Open pages',
-          head: ['pages', 'requests/s', 'spread', 'CPU a request', 'p99'],
+          title: 'Hits while dashboard pages are open',
+          head: ['open pages', 'requests/s', 'spread', 'CPU per request', 'p99'],
           rows: names.map((name) => [
             name,
             rounded(medianOf(rounds[name], (one) => one.perSecond)),
@@ -65,12 +67,14 @@ export const dashboard: Scenario = {
         },
       ],
       charts: [],
-      notes: ['A page is its stream, and the past fetched when it opens and with each step, as the browser does.'],
+      notes: [
+        'A page is simulated by its requests: the event stream, and the history once at the start and again with each step.',
+      ],
     }
   },
 }
 
-/** Does what a page does, without drawing it. */
+/** Sends the requests of an open page; returns a function that closes it. */
 async function openPage(admin: string): Promise<() => void> {
   const closing = new AbortController()
   const events = await fetch(`${admin}/events`, { signal: closing.signal })
@@ -85,6 +89,6 @@ async function openPage(admin: string): Promise<() => void> {
       if (found !== null && Number(found[1]) > steps) steps = await past(steps)
     }
   }
-  live().catch(() => {}) // ended by closing
+  live().catch(() => {}) // aborted by closing
   return () => closing.abort()
 }

@@ -7,7 +7,7 @@ import { type Onramp, started } from '../stage.ts'
 
 export const growth: Scenario = {
   name: 'growth',
-  question: 'How does cost grow with the number of keys held, of routes, and of processes?',
+  question: 'How do costs grow with the number of cached keys, of routes and of processes?',
   async run(context) {
     const outcome: Outcome = { claims: [], tables: [], charts: [], notes: [] }
     await withKeys(context, outcome)
@@ -19,9 +19,9 @@ export const growth: Scenario = {
 
 async function withKeys({ stage, isQuick, note }: Context, outcome: Outcome): Promise<void> {
   const counts = [1000, 10_000, 100_000, 1_000_000]
-  // Each takes a little more than a kilobyte.
+  // A key takes a little more than a kilobyte.
   if (!isQuick && freemem() > 14e9) counts.push(10_000_000)
-  else outcome.notes.push('Ten million keys need 12 GB that are free, and time; they were left out.')
+  else outcome.notes.push('Ten million keys were left out: they need 12 GB of free memory, and time.')
   const rows: (string | number)[][] = []
   const points: [number, number][] = []
   for (const count of counts) {
@@ -43,21 +43,22 @@ async function withKeys({ stage, isQuick, note }: Context, outcome: Outcome): Pr
     await held.stop()
   }
   outcome.tables.push({
-    title: 'Keys held by the memory tier, bodies of 100 bytes',
-    head: ['keys', 'to find one', 'to keep one', 'resident bytes a key'],
+    title: 'Keys in the memory tier, bodies of 100 bytes',
+    head: ['keys', 'time to get one', 'time to set one', 'resident bytes per key'],
     rows,
   })
   outcome.charts.push({
-    title: 'To find a key among many',
+    title: 'Time to get a key, by the number of keys',
     kind: 'lines',
-    x: 'keys, powers of ten',
-    y: 'microseconds',
+    x: 'keys, as a power of ten',
+    y: 'µs per get',
     series: [{ name: 'get', points }],
   })
   const [first, last] = [points[0] as [number, number], points.at(-1) as [number, number]]
   outcome.claims.push({
-    what: `finding one of ${counts.at(-1)?.toLocaleString('en-US')} keys, beside one of 1,000`,
-    measured: `${rounded(last[1] / first[1])} times as long (${duration(last[1] / 1000)})`,
+    id: 'keys',
+    measure: `Time to get one of ${counts.at(-1)?.toLocaleString('en-US')} keys, compared with one of 1,000`,
+    measured: `${rounded(last[1] / first[1])} times (${duration(last[1] / 1000)})`,
     value: last[1] / first[1],
   })
 }
@@ -90,10 +91,15 @@ async function withRoutes({ stage, isQuick, note }: Context, outcome: Outcome): 
     rows.push([count, duration(start), duration(cpuMs), rounded(onramp.memoryBytes() / 1024 ** 2)])
     await onramp.stop()
   }
-  outcome.tables.push({ title: 'Routes', head: ['routes', 'to start', 'CPU of a hit', 'resident MiB'], rows })
+  outcome.tables.push({
+    title: 'Number of routes',
+    head: ['routes', 'time to start', 'CPU per hit', 'resident MiB'],
+    rows,
+  })
   const times = (costs.at(-1) as number) / (costs[0] as number)
   outcome.claims.push({
-    what: 'CPU of a hit with 500 routes, beside one route',
+    id: 'routes',
+    measure: 'CPU of a hit with 500 routes, compared with one route',
     measured: `${rounded(times)} times`,
     value: times,
   })
@@ -129,10 +135,10 @@ async function withProcesses({ stage, isQuick, note, seed }: Context, outcome: O
   }
   outcome.tables.push({
     title: 'Processes on one port (listen.reusePort)',
-    head: ['processes', 'hits/s', 'CPU of a hit', 'p99', 'failed', 'load: CPU'],
+    head: ['processes', 'hits/s', 'CPU per hit', 'p99', 'failed', 'load generator CPU'],
     rows,
   })
   outcome.notes.push(
-    'The load takes most of a core itself, so more processes than cores are left for them cannot add throughput on this machine. What larger bodies cost is in hit-path.',
+    'The load generator itself takes most of a core. So more processes cannot add throughput on a machine with few cores. The scenario hit-path shows the cost of larger bodies.',
   )
 }

@@ -12,7 +12,7 @@ const mebibytes = [4, 16, 64, 256]
 export const hitRatio: Scenario = {
   name: 'hit-ratio',
   question:
-    'How much of real popularity does a memory tier of a given size answer, beside the best that any cache of that size could?',
+    'How many requests does a memory tier of a given size answer, if counties are as popular as in reality? How many could any cache of that size answer?',
   async run({ stage, isQuick, note, seed }) {
     const count = isQuick ? 100_000 : 1_000_000
     const bytesOf = await answerBytes(stage.databaseUrl)
@@ -54,11 +54,12 @@ export const hitRatio: Scenario = {
         best.push([size, possible])
         rows.push([name, `${size} MiB`, percent(measured), percent(possible), percent(endless)])
       }
-      series.push({ name: `${name}, onramp`, points: ours }, { name: 'best possible', points: best })
+      series.push({ name: `${name}, onramp`, points: ours }, { name: `${name}, best possible`, points: best })
       const at = mebibytes.indexOf(64)
       const share = (ours[at] as [number, number])[1] / (best[at] as [number, number])[1]
       claims.push({
-        what: `hit ratio of 64 MiB, keyed by ${name}`,
+        id: name.replaceAll(' ', '-'),
+        measure: `Hit ratio with 64 MiB, keyed by ${name}`,
         measured: `${percent((ours[at] as [number, number])[1])}, which is ${percent(share)} of the best possible`,
         value: share,
       })
@@ -67,22 +68,23 @@ export const hitRatio: Scenario = {
       claims,
       tables: [
         {
-          title: `${count.toLocaleString('en-US')} requests by popularity`,
-          head: ['keyed by', 'memory', 'onramp', 'best possible', 'endless memory'],
+          title: `Hit ratio of ${count.toLocaleString('en-US')} requests, by size of the memory tier`,
+          head: ['keyed by', 'memory', 'onramp', 'best possible', 'unlimited memory'],
           rows,
         },
       ],
       charts: [
         {
-          title: 'Hit ratio by memory',
+          title: 'Hit ratio by size of the memory tier',
           kind: 'lines',
-          x: 'MiB',
-          y: 'share of hits',
+          x: 'MiB of memory',
+          y: 'hits, as a share of all requests',
           series,
         },
       ],
       notes: [
-        "onramp's own memory tier is run here without the rest. The best possible knows the future (Belady); entries keep their measured sizes, overhead included. Nothing expires.",
+        "Only onramp's memory tier runs here. Nothing expires.",
+        'The best possible cache knows all future requests (Belady). Entries count with their measured sizes, overhead included.',
       ],
     }
   },
@@ -97,7 +99,7 @@ function hitsOf(tier: MemoryTier, entries: { key: Key; entry: Entry }[]): number
   return hits
 }
 
-/** How many bytes the answers have: a list of plans so many for each plan it shows, anything else a row. */
+/** Sizes of answers in bytes: a list of plans by the plans of its county, any other answer one row. */
 async function answerBytes(databaseUrl: string): Promise<(key: string, county: string) => number> {
   const client = new pg.Client({ connectionString: databaseUrl })
   await client.connect()
@@ -114,7 +116,7 @@ async function answerBytes(databaseUrl: string): Promise<(key: string, county: s
   return (key, county) => (key.includes('/plans/') ? (known.get(county) ?? 2000) : 150)
 }
 
-/** All share their bytes: what is counted is their length. */
+/** All bodies share one buffer: only their length counts. */
 const bytes = Buffer.alloc(64 * 1024)
 const stamp = {} as Entry['stamp']
 

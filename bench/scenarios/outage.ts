@@ -1,13 +1,13 @@
 import { openLoop } from '../open-loop.ts'
 import { after } from '../processes.ts'
-import { type Moment, noSource, type Recording, sourcesOf } from '../recording.ts'
-import { duration, type Outcome, rounded, type Scenario } from '../scenario.ts'
+import { noSource, type Recording, sourcesOf } from '../recording.ts'
+import { counted, duration, type Outcome, rounded, type Scenario } from '../scenario.ts'
 import { search, shoppers } from '../shoppers.ts'
 
 export const outage: Scenario = {
   name: 'outage',
   question:
-    'PostgreSQL is killed under load and comes back, then Redis: who gets an error, who waits, and how long until all is well?',
+    'PostgreSQL is killed under load and restarted, then Redis. How many requests fail, how long do clients wait, and when is all well again?',
   async run({ stage, isQuick, note, seed }) {
     const scale = 0.6
     const rate = isQuick ? 200 : 400
@@ -16,7 +16,7 @@ export const outage: Scenario = {
       redis,
       change: (settings) => {
         const route = settings.routes['plan-search'] as Record<string, unknown>
-        // So short that entries become stale during the outage, which is what it is about.
+        // Shorter than the outage, so that entries become stale during it.
         route.lifetime = { fresh: '3s', stale: '2s', staleIfError: '1h' }
       },
     })
@@ -33,7 +33,7 @@ export const outage: Scenario = {
     }
     let asked = 0
     let own = 0
-    note(`${rate} requests a second; one in fifty is for something nobody has asked before`)
+    note(`${rate} requests per second; one in fifty asks for a key that is not cached`)
     const paths = () => {
       asked += 1
       if (asked % 50 !== 0) return known[asked % known.length] as string
@@ -76,23 +76,22 @@ function outcome(recording: Recording, happened: { at: number; what: string }[])
   const phases: [name: string, from: number, to: number][] = [
     ['before', 0, when('PostgreSQL killed')],
     ['PostgreSQL gone', when('PostgreSQL killed'), when('PostgreSQL back')],
-    ['after it is back', when('PostgreSQL back'), when('Redis killed')],
+    ['PostgreSQL back', when('PostgreSQL back'), when('Redis killed')],
     ['Redis gone', when('Redis killed'), when('Redis back')],
-    ['after it is back', when('Redis back'), recording.seconds],
+    ['Redis back', when('Redis back'), recording.seconds],
   ]
   const sources = sourcesOf([recording])
   const rows = phases.map(([name, from, to]) => {
     const part = recording.between(from, to)
     const bySource = part.sources
-    const many = (count: number) => count.toLocaleString('en-US')
     return [
       name,
-      many(part.count),
-      many(part.failed),
+      counted(part.count),
+      counted(part.failed),
       duration(part.percentile(0.5)),
       duration(part.percentile(0.99)),
       duration(part.percentile(1)),
-      ...sources.map((source) => many(bySource[source] ?? 0)),
+      ...sources.map((source) => counted(bySource[source] ?? 0)),
     ]
   })
   const gone = recording.between(when('PostgreSQL killed'), when('PostgreSQL back'))
@@ -101,43 +100,37 @@ function outcome(recording: Recording, happened: { at: number; what: string }[])
   return {
     claims: [
       {
-        what: 'requests answered while PostgreSQL is gone, of which 98 % are for what is held',
+        id: 'postgres-gone-answered',
+        measure: 'Requests answered while PostgreSQL is gone; 49 in 50 ask for cached entries',
         measured: `${rounded((1 - share) * 100)} %`,
         value: 1 - share,
         atLeast: 0.97,
-        floor: 'what is held: at least 97 %',
+        target: 'at least 97 %',
       },
       {
-        what: 'failed while Redis is gone',
-        measured: `${without.failed} of ${without.count}`,
+        id: 'redis-gone-failed',
+        measure: 'Failed requests while Redis is gone',
+        measured: `${counted(without.failed)} of ${counted(without.count)}`,
         value: without.failed,
         atMost: 0,
-        floor: 'none',
+        target: 'none',
       },
-      recovery(moments, when('PostgreSQL back'), 'PostgreSQL'),
-      recovery(moments, when('Redis back'), 'Redis'),
+      recovery(recording, when('PostgreSQL back'), 'PostgreSQL'),
+      recovery(recording, when('Redis back'), 'Redis'),
     ],
     tables: [
       {
-        title: 'By phase',
-        head: [
-          'phase',
-          'requests',
-          'failed',
-          'p50',
-          'p99',
-          'longest',
-          ...sources.map((source) => (source === noSource ? 'no source' : source)),
-        ],
+        title: 'Requests by phase; the last columns: sources of the answers',
+        head: ['phase', 'requests', 'failed', 'p50', 'p99', 'maximum', ...sources.map(sourceName)],
         rows,
       },
     ],
     charts: [
       {
-        title: 'What people wait',
+        title: 'Wait during the outages',
         kind: 'lines',
-        x: 'seconds',
-        y: 'milliseconds',
+        x: 'seconds since the start',
+        y: 'wait in ms (log scale)',
         isLog: true,
         series: [
           { name: 'p50', points: moments.map(({ at, p50 }) => [at, p50]) },
@@ -146,26 +139,37 @@ function outcome(recording: Recording, happened: { at: number; what: string }[])
         marks: happened.map(({ at, what }) => ({ x: at, label: what })),
       },
       {
-        title: 'Where answers come from',
+        title: 'Sources of the answers',
         kind: 'stack',
-        x: 'seconds',
-        y: 'answers in half a second',
+        x: 'seconds since the start',
+        y: 'answers per half second',
         series: sources.map((source) => ({
-          name: source === noSource ? 'error' : source,
+          name: sourceName(source),
           points: moments.map((moment) => [moment.at, moment.sources[source] ?? 0]),
         })),
         marks: happened.map(({ at, what }) => ({ x: at, label: what })),
       },
     ],
     notes: [
-      'Killed is SIGKILL, to the server and its children. Entries are fresh for 3 s here, so that what is held becomes stale during the outage; one request in fifty is for something that is held nowhere, and can only fail while PostgreSQL is gone.',
+      'Killed means SIGKILL, to the server and its children. Entries are fresh for 3 s here, so that they become stale during the outage.',
+      'One request in fifty asks for a key that is not cached. It can only fail while PostgreSQL is gone.',
     ],
   }
 }
 
-/** Seconds from `from` until no request fails any more. */
-function recovery(moments: Moment[], from: number, what: string) {
-  const last = moments.findLast(({ at, failed }) => at >= from && at < from + 9 && failed > 0)
+function sourceName(source: string): string {
+  return source === noSource ? 'not named' : source
+}
+
+/** Seconds from the return of a server, at `from`, to the end of the last half second with a failure. Failures after 9 s do not count. */
+function recovery(recording: Recording, from: number, name: string) {
+  const moments = recording.between(from, from + 9).overTime(0.5)
+  const last = moments.findLast(({ failed }) => failed > 0)
   const seconds = last === undefined ? 0 : last.at + 0.5 - from
-  return { what: `from ${what} back until nothing fails`, measured: duration(seconds * 1000), value: seconds }
+  return {
+    id: `${name.toLowerCase()}-recovery`,
+    measure: `Time from the return of ${name} until no request fails, to the half second`,
+    measured: duration(seconds * 1000),
+    value: seconds,
+  }
 }

@@ -17,7 +17,7 @@ const core = 1
 export const peers: Scenario = {
   name: 'peers',
   question:
-    'The same bytes and traffic from nginx proxy_cache, Varnish and a cache in the handler (bentocache): what does a hit cost there?',
+    'What does a hit cost in nginx (proxy_cache), Varnish and a cache in the handler (bentocache), with the same answers and traffic?',
   async run(context) {
     const { stage, isQuick, note, seed } = context
     const paths = [...new Set(searches(stage.popularity, seed, 200))]
@@ -33,7 +33,7 @@ export const peers: Scenario = {
     ] as const) {
       const started = await start(context, origin.url)
       if (started === undefined)
-        outcome.notes.push(`${name} is not installed, and so not in the table: apt-get install ${name}`)
+        outcome.notes.push(`${name} was not measured: it is not installed (apt-get install ${name}).`)
       else servers[name] = started
     }
     const sql = fileURLToPath(new URL('../../config/marketplace/queries/plan-search.sql', import.meta.url))
@@ -47,7 +47,7 @@ export const peers: Scenario = {
       for (const path of paths) await same(servers[name] as Served, path, name)
       await load((servers[name] as Served).url, { connections, seconds: 1, paths: ask })
     }
-    note(`${names.join(', ')} in turn`)
+    note(`${names.join(', ')}, in turn`)
     const measured = await interleaved(names, isQuick ? 3 : 5, async (name) => {
       const served = servers[name] as Served
       const before = cpuOf(served)
@@ -62,8 +62,8 @@ export const peers: Scenario = {
     })
     const rounds = (name: string) => measured[name] as NonNullable<(typeof measured)[string]>
     outcome.tables.push({
-      title: `Hits, one core for each, ${paths.length} answers of about 2 KB`,
-      head: ['cache', 'requests/s', 'spread', 'CPU a request', 'p99', 'failed', 'load: CPU'],
+      title: `Hits on one core, ${paths.length} answers of about 2 KB`,
+      head: ['cache', 'requests/s', 'spread', 'CPU per request', 'p99', 'failed', 'load generator CPU'],
       rows: names.map((name) => [
         name,
         rounded(medianOf(rounds(name), (one) => one.perSecond)),
@@ -78,40 +78,42 @@ export const peers: Scenario = {
       const times = ratioOf(rounds('onramp'), rounds(name), (one) => one.cpuMs)
       const share = ratioOf(rounds('onramp'), rounds(name), (one) => one.perSecond)
       outcome.claims.push({
-        what: `a hit, beside ${name}`,
-        measured: `${rounded(times)} times its CPU a request, ${rounded(share)} times its throughput`,
+        id: name,
+        measure: `Hit in onramp, compared with ${name}`,
+        measured: `${rounded(times)} times its CPU per request, ${rounded(share)} times its throughput`,
         value: times,
       })
     }
     outcome.charts.push({
-      title: 'CPU of a hit',
+      title: 'CPU of a hit, by cache',
       kind: 'bars',
       x: '',
-      y: 'microseconds of CPU a request',
+      y: 'µs of CPU per request',
       series: [{ name: 'CPU', points: names.map((name, i) => [i, medianOf(rounds(name), (one) => one.cpuMs * 1000)]) }],
       marks: names.map((label, x) => ({ x, label })),
     })
     outcome.notes.push(
-      'nginx and Varnish know neither parameters nor tables: they keep by URL, so the same household in another order is another entry, and a changed row is found by time only. What they save in CPU they cannot save in SQL.',
-      'bentocache keeps rows and serializes them for every answer, as its documentation has it.',
+      'nginx and Varnish cache by URL and know neither parameters nor tables. The same household in another order is another entry, and a changed row shows only after a timeout. CPU that they save does not save SQL.',
+      'bentocache caches rows and serializes them for every answer, as in its documentation.',
     )
     return outcome
   },
 }
 
-/** What a web tier would have to say so that others keep it. */
+/** Adds the Cache-Control that nginx and Varnish need to cache the answer. */
 function cacheable({ headers, ...kept }: Kept): Kept {
   const { vary: _vary, ...rest } = headers
   return { ...kept, headers: { ...rest, 'cache-control': 'max-age=3600' } }
 }
 
+/** Throws unless a peer answers with a list of plans. */
 async function same(served: Served, path: string, name: string): Promise<void> {
   const response = await fetch(served.url + path)
   const text = await response.text()
   if (!response.ok || !text.startsWith('[')) throw new Error(`${name} answers ${path} with ${response.status}.`)
 }
 
-/** Of a program and of those it has started. */
+/** CPU seconds of a program and its children. */
 function cpuOf({ pid }: Served): number {
   return [pid, ...childrenOf(pid)].reduce((sum, one) => sum + cpuSecondsOf(one), 0)
 }

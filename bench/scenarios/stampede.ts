@@ -10,18 +10,18 @@ const readers = 500
 
 export const stampede: Scenario = {
   name: 'stampede',
-  question: `${readers} people ask for the same answer at the same moment, when nobody has it, when it has just become stale, and after a purge of everything: how many SQL statements is that?`,
+  question: `${readers} clients ask for the same answer at the same moment: with a cold cache, just after it became stale, or after a purge of everything. How many SQL statements does that cost?`,
   async run(context) {
     const outcome: Outcome = { claims: [], tables: [], charts: [], notes: [] }
     const rows: (string | number)[][] = []
     for (const count of [1, 4]) rows.push(...(await withProcesses(context, count, outcome)))
     outcome.tables.push({
       title: `${readers} readers at once, over all processes`,
-      head: ['when', 'SQL a key, median', 'most', 'wait, median', 'longest', 'failed'],
+      head: ['case', 'SQL per key, median', 'SQL per key, maximum', 'wait, median', 'wait, maximum', 'failed'],
       rows,
     })
     outcome.notes.push(
-      'With several processes, Redis is there and the readers are spread evenly over them. Stale answers are given at once, and one refresh runs behind.',
+      'Redis runs in all cases; the readers are spread evenly over the processes. Stale answers are served at once, while one refresh runs in the background.',
     )
     return outcome
   },
@@ -61,7 +61,7 @@ async function withProcesses({ stage, isQuick, note, seed }: Context, count: num
         readers,
         (host) => requestOf(path, host),
       )
-      await after(300) // a refresh behind
+      await after(300) // for a refresh in the background
       statements.push(await stage.statements())
       waits.push(...seen.waits)
       failed += seen.failed
@@ -78,8 +78,9 @@ async function withProcesses({ stage, isQuick, note, seed }: Context, count: num
       failed,
     ])
     outcome.claims.push({
-      what: `SQL a key, ${label}`,
-      measured: `${rounded(median(statements))} (at most ${most}) for ${readers} readers, ${failed} failed`,
+      id: `${when.replaceAll(' ', '-')}-${count}`,
+      measure: `SQL statements per key for ${readers} readers at once, ${label}`,
+      measured: `${rounded(median(statements))} in the median, ${most} at most; ${failed} failed`,
       value: most,
     })
   }
@@ -88,7 +89,7 @@ async function withProcesses({ stage, isQuick, note, seed }: Context, count: num
   return rows
 }
 
-/** Longer than a crowd takes to be answered, or it would become stale once more in the middle. */
+/** Longer than it takes to answer all readers: otherwise the entry would become stale again in the middle. */
 const freshMs = 2000
 const soonStalePath = '/bench/soon-stale'
 

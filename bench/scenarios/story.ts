@@ -4,34 +4,44 @@ import { load } from '../load.ts'
 import { openLoop } from '../open-loop.ts'
 import { type Moment, Recording } from '../recording.ts'
 import { sampled } from '../sampling.ts'
-import { type Claim, type Context, duration, type Outcome, percent, rounded, type Scenario } from '../scenario.ts'
+import {
+  type Claim,
+  type Context,
+  counted,
+  duration,
+  type Outcome,
+  percent,
+  rounded,
+  type Scenario,
+} from '../scenario.ts'
 import { askOnce, searches } from '../shoppers.ts'
 import type { WrittenConfig } from '../stage.ts'
 
 const connections = 16
 const statements = {
-  plain: { title: 'the statement as first written', file: '../servers/plain-search.sql' },
-  rewritten: { title: 'the statement rewritten (LATERAL)', file: '../../config/marketplace/queries/plan-search.sql' },
+  slow: { title: 'slow statement', file: '../servers/plain-search.sql' },
+  optimized: { title: 'optimized statement', file: '../../config/marketplace/queries/plan-search.sql' },
 }
 
 export const story: Scenario = {
   name: 'story',
   question:
-    'A thousand shoppers look at the plans of their county, each asking again when answered: what do they wait without a cache, while onramp takes over, and after?',
+    'A thousand shoppers ask for the plans of their county, and ask again after each answer. How long do they wait without a cache, while it fills, and after?',
   async run(context) {
-    const plain = await tell(context, 'plain', context.isQuick ? [8, 4] : [18, 6])
-    const rewritten = await tell(context, 'rewritten', context.isQuick ? [4, 3] : [6, 4])
-    return outcome(plain, rewritten)
+    const slow = await tell(context, 'slow', context.isQuick ? [8, 4] : [18, 6])
+    const optimized = await tell(context, 'optimized', context.isQuick ? [4, 3] : [6, 4])
+    return outcome(slow, optimized)
   },
 }
 
 interface Told {
+  name: keyof typeof statements
   title: string
   people: number
   direct: Part
   takeover: Recording
   warm: Part
-  /** The rate the database alone could serve, asked of onramp: arrivals at random, not a closed loop. */
+  /** onramp at the request rate that PostgreSQL alone could serve: an open loop. */
   sameRate: Recording
   all: Moment[]
   statements: [x: number, y: number][]
@@ -40,8 +50,8 @@ interface Told {
 }
 
 /**
- * What each of `people` waits who ask again when answered, in milliseconds (Little's law). The mean of the answers is less where some of them
- * have none.
+ * The mean wait of `people` in a closed loop without pauses, in milliseconds (Little's law). It counts people without any answer too, which
+ * the mean of the answers leaves out.
  */
 function waitOf(people: number, { perSecond }: Recording): number {
   return (people / perSecond) * 1000
@@ -52,7 +62,7 @@ interface Part {
   statementsPerSecond: number
 }
 
-/** Direct for some seconds, then the same shoppers ask onramp, which is empty. */
+/** Loads the handler without a cache for some seconds, then onramp with a cold cache, with the same shoppers. */
 async function tell(context: Context, name: keyof typeof statements, [alone, cached]: number[]): Promise<Told> {
   const { stage, note, seed } = context
   const { title, file } = statements[name]
@@ -61,7 +71,7 @@ async function tell(context: Context, name: keyof typeof statements, [alone, cac
   const askOwn = (connection: number) => [paths[connection % people] as string]
   const sql = fileURLToPath(new URL(file, import.meta.url))
 
-  note(`${title}: ${people} shoppers, straight to PostgreSQL`)
+  note(`${title}: ${people} shoppers without onramp`)
   const direct = await stage.processes.node('./servers/direct.ts', [stage.databaseUrl, sql, String(connections)])
   const onramp = await stage.onramp({ change: (settings) => slowDatabase(settings, sql) })
   await load(direct.url, { connections: connections * 2, seconds: 2, paths: askOwn })
@@ -69,17 +79,17 @@ async function tell(context: Context, name: keyof typeof statements, [alone, cac
   const sampling = sampled(() => stage.statements())
   const before = await load(direct.url, { connections: people, seconds: alone as number, paths: askOwn })
   await direct.stop()
-  // The first answers of a closed loop come before its queue is full.
+  // The first answers of a closed loop come before its queue is full: they are left out.
   const settled = before.between(before.seconds / 2, before.seconds)
   const distinct = new Set(paths).size
-  // Each list has to be read once, at the speed of PostgreSQL; and a little longer.
+  // Long enough to read each list once at the speed of PostgreSQL, and 30 % longer.
   const filling = Math.min(60, Math.max(cached as number, (1.3 * distinct) / settled.perSecond))
-  note(`${title}: the same shoppers, now through onramp`)
+  note(`${title}: the same shoppers with onramp, cold cache`)
   const switchedAt = sampling.seconds()
   const takeover = await load(onramp.url, { connections: people, seconds: filling, paths: askOwn })
-  // On a busy machine that was not enough, and the warm figures are to be of what is held.
+  // On a busy machine that was too short. The warm phase needs every list cached.
   await askOnce(onramp.url, paths)
-  note(`${title}: everything is held`)
+  note(`${title}: the same shoppers with onramp, warm cache`)
   const warmAt = sampling.seconds()
   const warm = await load(onramp.url, { connections: people, seconds: cached as number, paths: askOwn })
   const samples = await sampling.stop()
@@ -88,7 +98,7 @@ async function tell(context: Context, name: keyof typeof statements, [alone, cac
   all.join(before)
   all.join(takeover, switchedAt)
   all.join(warm, warmAt)
-  note(`${title}: onramp at the rate PostgreSQL alone could serve`)
+  note(`${title}: onramp at the request rate that PostgreSQL alone can serve`)
   let next = 0
   const sameRate = await openLoop(onramp.url, {
     seconds: context.isQuick ? 4 : 5,
@@ -98,6 +108,7 @@ async function tell(context: Context, name: keyof typeof statements, [alone, cac
   })
   await onramp.stop()
   return {
+    name,
     title,
     people,
     direct: { recording: settled, statementsPerSecond: samples.rate(before.seconds / 2, before.seconds) },
@@ -111,7 +122,7 @@ async function tell(context: Context, name: keyof typeof statements, [alone, cac
   }
 }
 
-/** As one would set it ahead of a database that takes eight seconds: it may. */
+/** Timeouts and concurrency for a statement that takes seconds under load. */
 function slowDatabase(settings: WrittenConfig, sql: string): void {
   const route = settings.routes['plan-search'] as Record<string, unknown>
   route.sql = readFileSync(sql, 'utf8')
@@ -120,10 +131,10 @@ function slowDatabase(settings: WrittenConfig, sql: string): void {
   settings.postgres = { ...settings.postgres, connections, statementTimeout: '20s' }
 }
 
-function outcome(plain: Told, rewritten: Told): Outcome {
-  const claims = [plain, rewritten].flatMap((told) => claimsOf(told, told === plain))
-  const row = (told: Told, what: string, recording: Recording, statementsPerSecond: number | undefined) => [
-    `${told === plain ? 'as first written' : 'rewritten'}: ${what}`,
+function outcome(slow: Told, optimized: Told): Outcome {
+  const claims = [slow, optimized].flatMap((told) => claimsOf(told, told === slow))
+  const row = (told: Told, variant: string, recording: Recording, statementsPerSecond: number | undefined) => [
+    `${told.title}: ${variant}`,
     recording === told.sameRate ? '–' : duration(waitOf(told.people, recording)),
     duration(recording.mean),
     duration(recording.percentile(0.5)),
@@ -138,58 +149,61 @@ function outcome(plain: Told, rewritten: Told): Outcome {
     claims,
     tables: [
       {
-        title: 'What a shopper waits',
+        title: 'Wait of a shopper, without onramp and with it',
         head: [
-          'statement',
-          'a shopper waits',
+          'variant',
+          'wait per shopper',
           'mean',
           'p50',
           'p99',
           'answers/s',
           'SQL/s',
           'failed',
-          'without any answer',
-          'load: CPU',
+          'no answer at all',
+          'load generator CPU',
         ],
-        rows: [plain, rewritten].flatMap((told) => [
-          row(told, 'direct', told.direct.recording, told.direct.statementsPerSecond),
-          row(told, 'onramp, taking over', told.takeover, undefined),
-          row(told, 'onramp, warm', told.warm.recording, told.warm.statementsPerSecond),
-          row(told, "onramp, warm, at direct's rate", told.sameRate, undefined),
+        rows: [slow, optimized].flatMap((told) => [
+          row(told, 'without onramp', told.direct.recording, told.direct.statementsPerSecond),
+          row(told, 'onramp, cache filling', told.takeover, undefined),
+          row(told, 'onramp, warm cache', told.warm.recording, told.warm.statementsPerSecond),
+          row(told, 'onramp, warm cache, at the rate without onramp', told.sameRate, undefined),
         ]),
       },
     ],
-    charts: [plain, rewritten].flatMap((told) => [
+    charts: [slow, optimized].flatMap((told) => [
       {
-        title: `What a shopper waits: ${told.title}`,
+        title: `Wait of a shopper: ${told.title}`,
         kind: 'lines' as const,
-        x: 'seconds',
-        y: 'milliseconds',
+        x: 'seconds since the start',
+        y: 'wait in ms (log scale)',
         isLog: true,
         series: [
           { name: 'p50', points: told.all.map(({ at, p50 }): [number, number] => [at, p50]) },
           { name: 'p99', points: told.all.map(({ at, p99 }): [number, number] => [at, p99]) },
         ],
-        marks: [{ x: told.switchedAt, label: 'onramp takes over' }],
+        marks: [{ x: told.switchedAt, label: 'switch to onramp' }],
       },
       {
-        title: `SQL a second: ${told.title}`,
+        title: `SQL statements per second: ${told.title}`,
         kind: 'lines' as const,
-        x: 'seconds',
-        y: 'statements a second',
+        x: 'seconds since the start',
+        y: 'statements per second',
         series: [{ name: 'SQL', points: told.statements }],
-        marks: [{ x: told.switchedAt, label: 'onramp takes over' }],
+        marks: [{ x: told.switchedAt, label: 'switch to onramp' }],
       },
     ]),
     notes: [
-      `${plain.distinct} of the ${plain.people} lists are different; each has to be read once, and while onramp takes over its readers wait for that: some still do when that part ends.`,
-      `Direct and onramp have ${connections} connections each. Nothing sleeps: who waits, waits for the others. Without a pause between its questions a crowd of ${plain.people} waits ${plain.people} / (answers a second), which also counts who has no answer; mean, p50 and p99 are of answers. So the warm figure is the speed of onramp and load together; the row below it is what shoppers wait who come as often as before.`,
-      'onramp runs with request.timeout 60s and postgres.statementTimeout 20s here, so that it takes what the slow statement needs; with its defaults it would refuse (503) who cannot be answered in 3 s.',
+      'Slow statement: plan-search as first written, with a subquery for each price. Optimized statement: rewritten with LATERAL, as the example ships it.',
+      `${slow.distinct} of the ${counted(slow.people)} lists of plans differ. Each of these costs one statement while the cache fills, and its readers wait for it. Some still wait when that phase ends.`,
+      `The handler without onramp and onramp have ${connections} database connections each. Waits are queueing: no statement contains a delay.`,
+      `Shoppers never pause. So the wait per shopper is ${counted(slow.people)} / (answers per second), which includes shoppers without any answer. Mean, p50 and p99 are of answers only.`,
+      'The warm figure is therefore the combined speed of onramp and the load generator. The row below it is the wait if shoppers come as often as they could without onramp.',
+      'Here onramp runs with request.timeout 60s and postgres.statementTimeout 20s, which the slow statement needs. With its defaults onramp rejects (503) requests that it cannot answer within 3 s.',
     ],
   }
 }
 
-function claimsOf(told: Told, isFloor: boolean): Claim[] {
+function claimsOf(told: Told, hasTargets: boolean): Claim[] {
   const { recording: warm, statementsPerSecond } = told.warm
   const [before, after] = [told.direct.recording, warm].map((one) => waitOf(told.people, one)) as [number, number]
   const share = after / before
@@ -197,36 +211,40 @@ function claimsOf(told: Told, isFloor: boolean): Claim[] {
   const failed = told.takeover.failed + warm.failed + told.sameRate.failed
   return [
     {
-      what: `mean wait of ${told.people.toLocaleString('en-US')} shoppers, ${told.title}`,
-      measured: `${duration(before)} direct, ${duration(after)} through onramp: 1/${rounded(1 / share)}`,
+      id: `${told.name}-wait`,
+      measure: `Mean wait of ${counted(told.people)} shoppers, ${told.title}`,
+      measured: `${duration(before)} without onramp, ${duration(after)} with it: 1/${rounded(1 / share)}`,
       value: share,
-      ...(isFloor && {
+      ...(hasTargets && {
         atMost: 1 / 200,
-        floor: 'at most 1/200',
+        target: 'at most 1/200',
         cause:
-          'a crowd without a pause waits its number / (answers a second), and the load takes as much of the machine as onramp',
+          'Shoppers never pause, so their wait is their number / (answers per second). The load generator uses as much CPU as onramp.',
       }),
     },
     {
-      what: 'the same at the rate direct could answer',
+      id: `${told.name}-same-rate`,
+      measure: `Wait with onramp at the request rate that PostgreSQL alone can serve, ${told.title}`,
       measured: `${duration(told.sameRate.mean)} mean, ${duration(told.sameRate.percentile(0.99))} p99`,
       value: told.sameRate.mean,
     },
     {
-      what: 'SQL a second saved when warm',
-      measured: `${percent(saved)} (${rounded(told.direct.statementsPerSecond)} to ${rounded(statementsPerSecond)})`,
+      id: `${told.name}-sql-saved`,
+      measure: `SQL statements saved by a warm cache, ${told.title}`,
+      measured: `${percent(saved)} (from ${rounded(told.direct.statementsPerSecond)} to ${rounded(statementsPerSecond)} per second)`,
       value: saved,
-      ...(isFloor && { atLeast: 0.99, floor: 'at least 99 %' }),
+      ...(hasTargets && { atLeast: 0.99, target: 'at least 99 %' }),
     },
     {
-      what: 'failed while onramp took over, and after',
-      measured: `${failed}, and ${warm.unanswered} had no answer at all when everything was held`,
+      id: `${told.name}-failed`,
+      measure: `Failed requests while the cache fills and after, ${told.title}`,
+      measured: `${counted(failed)} failed, ${warm.unanswered} shoppers without any answer from the warm cache`,
       value: failed + warm.unanswered,
-      ...(isFloor && {
+      ...(hasTargets && {
         atMost: 0,
-        floor: 'none',
+        target: 'none',
         cause:
-          'a process just begun that a thousand ask at once can be 100 ms late for a second: it then refuses what it does not hold',
+          'A process that has just started can be 100 ms late for a second when a thousand clients ask at once. It then rejects requests for keys that are not cached.',
       }),
     },
   ]

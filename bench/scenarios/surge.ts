@@ -2,19 +2,21 @@ import { openLoop } from '../open-loop.ts'
 import { after } from '../processes.ts'
 import { random } from '../random.ts'
 import { type Recording, sourcesOf } from '../recording.ts'
-import { type Context, duration, type Outcome, percent, rounded, type Scenario } from '../scenario.ts'
+import { type Context, counted, duration, type Outcome, percent, type Scenario } from '../scenario.ts'
 import { freePort } from '../servers/programs.ts'
 import { askOnce, type Shopper, shoppers } from '../shoppers.ts'
 import type { Onramp } from '../stage.ts'
 
 const everySeconds = 10
-/** How many each household drawn stands for, of the people of the day: else an hour would go by until everything is asked for. */
+/** People per drawn household. With one each, it would take an hour until every key is asked for. */
 const standsFor = 10
+const coldProcess =
+  'All connections move to a process whose code is not compiled yet and whose memory is empty. It reads thousands of answers per second from Redis.'
 
 export const surge: Scenario = {
   name: 'surge',
   question:
-    'The morning of 23 December: 32,500 people become 65,000 within the run, then 83,000, each asking every ten seconds. What do they wait when nothing is held, when all is, and with a deploy in the middle?',
+    'The morning of 23 December: 32,500 people become 65,000, then 83,000, and each asks every ten seconds. How long do they wait with a cold cache, with a warm cache, and during a deploy?',
   async run(context) {
     const { stage, isQuick, note, seed } = context
     const scale = isQuick ? 0.25 : 1
@@ -22,7 +24,7 @@ export const surge: Scenario = {
     const people = (at: number) =>
       scale * (at < seconds / 3 ? 32_500 * (1 + (3 * at) / seconds) : at < (2 * seconds) / 3 ? 65_000 : 83_000)
     const day = () => {
-      // The same people come each time, in the same order.
+      // The same people in the same order for each run.
       const { next, page } = shoppers(stage.popularity, seed)
       const all: Shopper[] = Array.from({ length: (83_000 * scale) / standsFor }, next)
       const draw = random(seed)
@@ -50,13 +52,13 @@ export const surge: Scenario = {
         },
       })
     const first = await start()
-    note('nothing is held')
+    note('cold cache')
     const cold = await run(first.url)
-    note('what is missing is filled')
+    note('filling the cache')
     await askOnce(first.url, Array.from({ length: (seconds * people(seconds)) / everySeconds }, day()))
-    note('all is held')
+    note('warm cache')
     const warm = await run(first.url)
-    note('all is held, and the process is replaced in the middle')
+    note('warm cache, and a deploy replaces the process')
     const deploy = async () => {
       await after((seconds / 2) * 1000 - 2500)
       const second = await start()
@@ -66,50 +68,52 @@ export const surge: Scenario = {
     const [deployed, second] = await Promise.all([run(first.url), deploy()])
     await second.stop()
     await redis.stop()
-    return outcome({ 'nothing held': cold, 'all held': warm, 'with a deploy': deployed }, context, people(seconds))
+    return outcome({ [names.cold]: cold, [names.warm]: warm, [names.deploy]: deployed }, context, people(seconds))
   },
 }
 
-function outcome(runs: Record<string, Recording>, { isQuick }: Context, people: number): Outcome {
-  const many = (count: number) => Math.round(count).toLocaleString('en-US')
+const names = { cold: 'cold cache', warm: 'warm cache', deploy: 'warm cache, with a deploy' } as const
+
+function outcome(
+  runs: Record<(typeof names)[keyof typeof names], Recording>,
+  { isQuick }: Context,
+  people: number,
+): Outcome {
   const result: Outcome = { claims: [], tables: [], charts: [], notes: [] }
   const sources = sourcesOf(Object.values(runs))
   result.tables.push({
-    title: `Up to ${many(people)} people`,
-    head: ['run', 'requests', 'p50', 'p99', 'longest', 'failed', ...sources, 'load: CPU'],
+    title: `Up to ${counted(people)} people; ${sources.join(', ')}: sources of the answers`,
+    head: ['run', 'requests', 'p50', 'p99', 'maximum', 'failed', ...sources, 'load generator CPU'],
     rows: Object.entries(runs).map(([name, run]) => {
       const bySource = run.sources
       return [
         name,
-        many(run.count),
+        counted(run.count),
         duration(run.percentile(0.5)),
         duration(run.percentile(0.99)),
         duration(run.percentile(1)),
-        many(run.failed),
+        counted(run.failed),
         ...sources.map((source) => percent((bySource[source] ?? 0) / run.count)),
         percent(run.generatorCpu),
       ]
     }),
   })
-  for (const [name, run] of Object.entries(runs)) {
-    const isHeld = name !== 'nothing held'
+  for (const id of ['cold', 'warm', 'deploy'] as const) {
+    const run = runs[names[id]]
     result.claims.push({
-      what: `up to ${many(people)} people, ${name}`,
-      measured: `p50 ${duration(run.percentile(0.5))}, p99 ${duration(run.percentile(0.99))}, ${many(run.failed)} of ${many(run.count)} failed`,
+      id,
+      measure: `Up to ${counted(people)} people, ${names[id]}`,
+      measured: `p50 ${duration(run.percentile(0.5))}, p99 ${duration(run.percentile(0.99))}, ${counted(run.failed)} of ${counted(run.count)} requests failed`,
       value: run.failed,
-      ...(isHeld && {
-        atMost: 0,
-        floor: 'none failed',
-        cause:
-          'all connections come to a process whose code the engine has not compiled yet, and whose memory is empty: it reads thousands of answers a second from Redis',
-      }),
+      ...(id !== 'cold' && { atMost: 0, target: 'no failed request' }),
+      ...(id === 'deploy' && { cause: coldProcess }),
     })
   }
   result.charts.push({
-    title: 'What people wait, 99th percentile',
+    title: 'Wait, 99th percentile',
     kind: 'lines',
-    x: 'seconds',
-    y: 'milliseconds',
+    x: 'seconds since the start',
+    y: 'wait in ms (log scale)',
     isLog: true,
     series: Object.entries(runs).map(([name, run]) => ({
       name,
@@ -117,8 +121,9 @@ function outcome(runs: Record<string, Recording>, { isQuick }: Context, people: 
     })),
   })
   result.notes.push(
-    `Arrivals are at random and do not wait for answers; a wait counts from the moment somebody came. ${isQuick ? 'A quarter of the people, since this run is quick. ' : ''}One household drawn by popularity stands for ${standsFor} people; half of the pages are lists of plans.`,
-    `When nothing is held PostgreSQL is asked for each answer once; what it cannot do in time is refused (503), which counts as failed: ${rounded(runs['nothing held']?.failed ?? 0)} here.`,
+    `Requests arrive at random, whether or not earlier ones were answered. A wait counts from the arrival.${isQuick ? ' This quick run has a quarter of the people.' : ''}`,
+    `One household, drawn by the popularity of its county, stands for ${standsFor} people. Half of the pages are lists of plans.`,
+    `With a cold cache, each answer costs one statement. onramp rejects (503) requests that PostgreSQL cannot answer in time: they count as failed, ${counted(runs[names.cold].failed)} in this run.`,
   )
   return result
 }

@@ -7,18 +7,18 @@ import type { Onramp, Stage, WrittenConfig } from '../stage.ts'
 import { interleaved, medianOf, ratioOf, spreadOf } from '../variants.ts'
 
 const tables = ['pgbench_accounts', 'pgbench_branches', 'pgbench_tellers']
-const nobody = 'nobody'
+const nobody = 'no follower'
 const reader = 'pg_recvlogical'
 type Name = typeof nobody | 'onramp, by table' | 'onramp, by row' | typeof reader
 const run = promisify(execFile)
 
 export const writes: Scenario = {
   name: 'writes',
-  question: 'What does it cost those who write that onramp follows the database?',
+  question: 'How much does it slow down writers that onramp follows the changes of the database?',
   async run({ stage, isQuick, note }) {
     const pgbench = which('pgbench')
     if (pgbench === undefined) {
-      const missing = 'pgbench is not installed, and so nothing was measured: apt-get install postgresql-contrib'
+      const missing = 'Nothing was measured: pgbench is not installed (apt-get install postgresql-contrib).'
       return { claims: [], tables: [], charts: [], notes: [missing] }
     }
     const owner = new pg.Client(stage.ownerUrl)
@@ -35,12 +35,12 @@ export const writes: Scenario = {
     const names: Name[] = [nobody, 'onramp, by table', 'onramp, by row']
     if (receive !== undefined) names.push(reader)
     const measured = await interleaved(names, isQuick ? 1 : 4, async (name) => {
-      note(`followed by ${name}`)
+      note(`pgbench, follower: ${name}`)
       const follower =
         name === reader && receive !== undefined
           ? await receiving(stage, receive)
           : await stage.onramp({ change: (settings) => reading(settings, name) })
-      // A process that has just begun compiles what it runs.
+      // Warm-up: a process that has just started compiles its code.
       await write(1)
       const perSecond = await write(isQuick ? 2 : 4)
       await follower.stop()
@@ -51,8 +51,9 @@ export const writes: Scenario = {
     await owner.end()
     const share = (name: Name) => ratioOf(measured[name], measured[nobody], (one) => one.perSecond)
     const claim = (name: Name) => ({
-      what: `transactions of pgbench while its changes are followed by ${name}, beside by nobody`,
-      measured: `${rounded(share(name))} of them`,
+      id: name.replace(/,? /g, '-'),
+      measure: `pgbench transactions per second, follower: ${name}; compared with no follower`,
+      measured: `${rounded(share(name))} times`,
       value: share(name),
     })
     return {
@@ -60,24 +61,24 @@ export const writes: Scenario = {
         {
           ...claim('onramp, by table'),
           atLeast: 0.85,
-          floor: 'at least 0.85',
-          cause:
-            'the sender of the server and onramp take what they need from the cores that pgbench and its backends have',
+          target: 'at least 0.85 times',
+          cause: 'The WAL sender of PostgreSQL and onramp use the same cores as pgbench and its backends.',
         },
         claim('onramp, by row'),
         ...(receive === undefined ? [] : [claim(reader)]),
         {
-          what: 'replication slots that hold WAL when onramp was killed',
+          id: 'slots-after-kill',
+          measure: 'Replication slots that still retain WAL one second after onramp is killed',
           measured: String(slots),
           value: slots,
           atMost: 0,
-          floor: 'none',
+          target: 'none',
         },
       ],
       tables: [
         {
-          title: 'pgbench, 4 clients, as it comes (TPC-B-like), scale 10',
-          head: ['followed by', 'transactions/s', 'spread'],
+          title: 'pgbench, 4 clients, its default script (TPC-B-like), scale 10',
+          head: ['follower', 'transactions/s', 'spread'],
           rows: names.map((name) => [
             name,
             rounded(medianOf(measured[name], (one) => one.perSecond)),
@@ -87,19 +88,19 @@ export const writes: Scenario = {
       ],
       charts: [],
       notes: [
-        'pgbench, PostgreSQL and onramp share the cores, so what following takes is taken from the writers. By row, each row that a transaction changes is read from the stream; by table, the first of each table is enough.',
-        'pg_recvlogical, a program of PostgreSQL itself, writes what the server sends to /dev/null and looks at none of it: what any follower takes at the least.',
+        'pgbench, PostgreSQL and onramp share the cores, so the follower slows down the writers. By row, onramp decodes each changed row of a transaction; by table, the first changed row of each table is enough.',
+        'pg_recvlogical, a program of PostgreSQL, writes the stream to /dev/null and decodes nothing: the least cost of any follower.',
       ],
     }
   },
 }
 
-/** The same changes, read through a slot of its own, which goes with it. */
+/** Starts pg_recvlogical on a replication slot of its own, which `stop` drops. */
 async function receiving(stage: Stage, command: string): Promise<{ stop(): Promise<void> }> {
   const client = new pg.Client(stage.databaseUrl)
   await client.connect()
   const drop = async () => {
-    // The server frees the slot when it has noticed that nobody reads any more.
+    // The server releases the slot only after it has noticed that its reader is gone.
     for (let tries = 0; tries < 100; tries += 1) {
       const { rows } = await client
         .query('select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = $1', [reader])
@@ -107,9 +108,9 @@ async function receiving(stage: Stage, command: string): Promise<{ stop(): Promi
       if (rows.length === 0) return
       await after(50)
     }
-    throw new Error(`The replication slot ${reader} cannot be dropped, and keeps WAL.`)
+    throw new Error(`The replication slot ${reader} could not be dropped within 5 s. It retains WAL: drop it by hand.`)
   }
-  await drop() // of a run that was cut off
+  await drop() // left by a run that was interrupted
   await client.query(`select pg_create_logical_replication_slot($1, 'pgoutput')`, [reader])
   const options = ['proto_version=1', 'publication_names=onramp', 'messages=true'].flatMap((option) => ['-o', option])
   const running = await stage.processes.program(
@@ -126,7 +127,7 @@ async function receiving(stage: Stage, command: string): Promise<{ stop(): Promi
   }
 }
 
-/** Only routes that read what pgbench writes; `by row` tells its rows apart. */
+/** Replaces the routes by three that read the tables of pgbench. With `by row`, changes of other rows do not concern them. */
 function reading(settings: WrittenConfig, name: Name): void {
   settings.postgres = { ...settings.postgres, follow: name === nobody ? 'off' : 'replication' }
   const route = (table: string, column: string) => ({
@@ -144,14 +145,14 @@ function reading(settings: WrittenConfig, name: Name): void {
   }
 }
 
-/** The slots there are a second after an onramp that follows was killed. */
+/** The number of replication slots one second after SIGKILL of an onramp that follows the database. */
 async function slotsAfterKill(stage: Stage, owner: pg.Client): Promise<number> {
   const onramp: Onramp = await stage.onramp({ change: (settings) => reading(settings, 'onramp, by table') })
   const slots = async () => {
     const { rows } = await owner.query<{ count: number }>('select count(*)::int as count from pg_replication_slots')
     return rows[0]?.count ?? 0
   }
-  if ((await slots()) === 0) throw new Error('Nobody follows the database: there is no slot.')
+  if ((await slots()) === 0) throw new Error('onramp does not follow the database: there is no replication slot.')
   onramp.signal('SIGKILL')
   await onramp.ended
   await after(1000)

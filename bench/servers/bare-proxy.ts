@@ -3,9 +3,8 @@ import type { AddressInfo } from 'node:net'
 import { type Dispatcher, Pool } from 'undici'
 
 /*
- * The least that carries a request: node:http and undici, and nothing between them. No limits, no fields added, none taken out but those
- * undici refuses, no failure handled. What onramp adds is measured beside it. `stream` is the fastest way of undici's that its
- * documentation gives to programs, `dispatch` what it gives to libraries.
+ * A minimal proxy of node:http and undici, for comparison. It has no limits, adds no header fields, removes only those that undici refuses,
+ * and handles no failures. `stream` is undici's fastest documented interface for programs, `dispatch` its interface for libraries.
  */
 
 const [, , upstream, way] = process.argv as [string, string, string, 'stream' | 'dispatch']

@@ -2,7 +2,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Redis } from 'ioredis'
 
-/* node:http and one GET of ioredis for each request: what a hit in Redis could cost at best. Its argument is the address of Redis. */
+/* node:http with one ioredis GET for each request: the least possible cost of a hit in Redis. Argument: the URL of Redis. */
 
 const redis = new Redis(process.argv[2] as string, { enableAutoPipelining: true })
 const server = createServer((request, response) => {

@@ -3,8 +3,8 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
 /*
- * node:http and nothing else: what a hit could cost at best. Its argument is a file of answers: for each path the header fields and the
- * body, in base64.
+ * A bare node:http server: the least possible cost of a hit. Argument: a file of recorded answers, with the header fields and the body
+ * (base64) of each path.
  */
 
 interface Kept {

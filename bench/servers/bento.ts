@@ -5,7 +5,7 @@ import { fastify } from 'fastify'
 import pg from 'pg'
 import { bindings } from './statement.ts'
 
-/* What a team that writes Node would do instead: bentocache in the handler, as its documentation shows. Arguments: address, file of SQL. */
+/* The alternative inside a Node program: bentocache in the handler, as its documentation shows. Arguments: database URL, SQL file. */
 
 const [, , databaseUrl, file] = process.argv as unknown as [string, string, string, string]
 const { text, values } = bindings(readFileSync(file, 'utf8'))

@@ -4,8 +4,8 @@ import pg from 'pg'
 import { bindings } from './statement.ts'
 
 /*
- * The web tier without a cache: a handler that asks PostgreSQL, as small as it can be. Its arguments: address, file of SQL, connections,
- * and the path it serves.
+ * A minimal handler without a cache: one statement for each request. This is "direct", or "without onramp". Arguments: database URL, SQL
+ * file, number of database connections, path.
  */
 
 const [, , databaseUrl, file, connections, path = '/api/plans/search'] = process.argv as unknown as string[]

@@ -4,7 +4,7 @@ import { memoryTier } from '../../proxy/cache/memory.ts'
 import { routeTag, tableTag } from '../../proxy/tags.ts'
 import { random } from '../random.ts'
 
-/* The memory tier with as many keys as its argument says: nanoseconds to find one and to keep one, and the memory a key takes. */
+/* Fills the memory tier with many keys. Prints nanoseconds per get and per set, and bytes per key. Argument: the number of keys. */
 
 const count = Number(process.argv[2])
 const tier = memoryTier(64 * 1024 ** 3, () => {})
@@ -35,6 +35,6 @@ for (const key of asked.slice(0, 100_000)) if (tier.get(key) !== undefined) foun
 const from = performance.now()
 for (const key of asked) if (tier.get(key) !== undefined) found += 1
 const get = ((performance.now() - from) * 1e6) / asked.length
-if (found !== 300_000) throw new Error(`${300_000 - found} keys were not found.`)
+if (found !== 300_000) throw new Error(`${300_000 - found} of 300,000 gets found no entry, but all keys were set.`)
 process.stdout.write(`get ${get.toFixed(0)} set ${set.toFixed(0)} bytes ${bytes.toFixed(0)}\n`)
 setInterval(() => {}, 1000)

@@ -1,5 +1,5 @@
--- plan-search.sql as one writes it first: each plan's price is a subquery of its own, which goes through the plan's prices at all ages and
--- asks of each how many of the household are of that age. The same rows in the same order.
+-- plan-search.sql as first written, the "slow statement": a subquery computes the price of each plan. It reads the prices of the plan at
+-- all ages, and counts for each the members of the household of that age. The rows and their order are those of plan-search.sql.
 with household as (
   select least(age, 64) as age
   from (

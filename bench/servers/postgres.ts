@@ -7,18 +7,18 @@ import { until } from '../until.ts'
 import { freePort } from './programs.ts'
 import { newFolder, recordProcess } from './run-folder.ts'
 
-/** PostgreSQL on loopback with the example marketplace, or another one. */
+/** PostgreSQL on loopback, with the example marketplace or another one. */
 export interface PostgresServer extends Embedded {
   port: number
-  /** Of the postmaster, as it was started. */
+  /** The pid of the first postmaster. */
   pid: number
   freeze(): void
   thaw(): void
-  /** As by kill -9, or a power cut. */
+  /** Sends SIGKILL to all its processes, as in a power cut. */
   kill(): Promise<void>
 }
 
-/** Starts it in a new folder of this run, unless `dataDir` says where. */
+/** Starts PostgreSQL; its files are in a new folder of this run unless `dataDir` names one. */
 export async function startPostgres(options: Partial<EmbeddedOptions> = {}): Promise<PostgresServer> {
   const {
     dataDir = newFolder('postgres'),

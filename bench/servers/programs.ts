@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 
-/** The path of a program: from PATH, else installed from the Debian package `from` where that is possible. */
+/** The path of a program from PATH. If it is missing, installs the Debian package `from`; throws if that fails. */
 export function findProgram(name: string, from: string): string {
   const found = onPath(name)
   if (found !== undefined) return found
@@ -11,10 +11,10 @@ export function findProgram(name: string, from: string): string {
     execFileSync('apt-get', ['update'], { stdio: 'ignore' })
     execFileSync('apt-get', ['install', '-y', '--no-install-recommends', from], { stdio: 'ignore', env })
   } catch (cause) {
-    throw new Error(`${name} is needed on PATH; apt-get could not install it.`, { cause })
+    throw new Error(`${name} is not on PATH, and apt-get could not install ${from}. Install it by hand.`, { cause })
   }
   const installed = onPath(name)
-  if (installed === undefined) throw new Error(`${from} was installed, but ${name} is not on PATH.`)
+  if (installed === undefined) throw new Error(`apt-get installed ${from}, but ${name} is still not on PATH.`)
   return installed
 }
 
@@ -26,11 +26,11 @@ function onPath(name: string): string | undefined {
   }
 }
 
-/** Below those that the kernel gives to clients and to listeners on port 0: one of these stays free until it is asked for. */
+/** Below the ephemeral ports, so the kernel gives none of these to clients or to listeners on port 0. */
 const ports = { first: 10_000, last: 32_000 }
 const given = new Set<number>()
 
-/** A port that nobody listens on, and that nobody gets by chance: also after a server on it has ended, until it starts again. */
+/** A port without a listener. It stays free after a server on it has ended, until that server starts again. */
 export async function freePort(): Promise<number> {
   for (;;) {
     const port = ports.first + Math.floor(Math.random() * (ports.last - ports.first))
@@ -46,7 +46,7 @@ async function isFree(port: number): Promise<boolean> {
     await once(server.listen(port, '127.0.0.1'), 'listening')
     return true
   } catch {
-    return false // somebody listens on it
+    return false // in use
   } finally {
     server.close()
   }

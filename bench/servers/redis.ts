@@ -7,11 +7,11 @@ export interface RedisServer {
   url: string
   port: number
   pid: number
-  /** As by kill -9; resolves when it has ended, so that its port is free. */
+  /** Sends SIGKILL. Resolves when it has ended and its port is free. */
   stop(): Promise<void>
 }
 
-/** Starts a Redis of the caller's own, which saves nothing by itself; `args` are added to its command line. */
+/** Starts a new Redis without persistence; `args` are added to its command line. */
 export async function startRedis(args: string[] = [], port?: number): Promise<RedisServer> {
   const binary = findProgram('redis-server', 'redis-server')
   const chosen = port ?? (await freePort())
@@ -23,7 +23,8 @@ export async function startRedis(args: string[] = [], port?: number): Promise<Re
   probe.on('error', () => {}) // it is still starting
   const answer = await Promise.race([probe.ping(), ended])
   probe.disconnect()
-  if (answer === undefined || server.pid === undefined) throw new Error(`Redis ended at its start on port ${chosen}.`)
+  if (answer === undefined || server.pid === undefined)
+    throw new Error(`redis-server ended right after its start on port ${chosen}.`)
   return {
     url,
     port: chosen,

@@ -17,31 +17,31 @@ import { basename, dirname, join } from 'node:path'
 import { childrenOf, commandOf, isRunning, signal, startOf, withDescendants } from '../proc.ts'
 
 /*
- * Whatever a run of tests or of benchmarks needs on this machine for a while is in one folder, and none of it outlives the run:
+ * One folder holds all temporary files of a run of tests or benchmarks, and none of them outlives the run:
  *
  *     onramp-run-XXXXXX/lock            a socket on which the runner listens
- *     onramp-run-XXXXXX/processes/PID   of each process started: when it began, and the signal that ends it
+ *     onramp-run-XXXXXX/processes/PID   of each started process: its start time, and the signal that ends it
  *     onramp-run-XXXXXX/...             data directories, configuration files, profiles of browsers
  *
- * A runner that ends, or is told to by SIGINT, SIGTERM or SIGHUP, ends its processes and removes its folder. One that is killed
- * cannot. But its socket dies with it: the kernel refuses who connects, and lets in who connects to that of a live runner. So the
- * next run finds what was left. (A file with a pid would not do: another process may have that number by then.)
+ * A runner that ends, also by SIGINT, SIGTERM or SIGHUP, ends its processes and removes its folder. After SIGKILL it cannot. But its
+ * socket dies with it: the kernel refuses a connection to the socket of a dead runner, and accepts one to that of a live runner. So the
+ * next run finds the leftovers and removes them. (A pid file is not enough: another process may have that pid by then.)
  *
- * The folder takes the place of the system's folder for temporary files, so that what is not ours uses it too.
+ * The folder becomes TMPDIR, so that libraries use it too.
  */
 
 const prefix = 'onramp-run-'
-/** The folder's name until it is locked. */
+/** Prefix of the folder until its lock exists. */
 const unlocked = 'onramp-unlocked-'
 const processesFolder = 'processes'
 
-/** Makes this process a runner, unless it is part of a run already, and removes what runners that were killed have left. */
+/** Makes this process a runner, unless it is part of a run already, and removes the leftovers of killed runners. */
 export async function openRun(): Promise<void> {
   if (isPartOfRun()) return
   await removeLeftovers()
   const making = mkdtempSync(join(tmpdir(), unlocked))
   mkdirSync(join(making, processesFolder))
-  chmodSync(making, 0o711) // PostgreSQL and pgbouncer refuse to be root: they run as somebody else, and have to pass
+  chmodSync(making, 0o711) // PostgreSQL and pgbouncer refuse to run as root: their user needs to traverse the folder
   const lock = createServer((socket) => socket.destroy())
   await once(lock.listen(join(making, 'lock')), 'listening')
   lock.unref()
@@ -61,27 +61,27 @@ function isPartOfRun(): boolean {
   return basename(tmpdir()).startsWith(prefix)
 }
 
-/** A new folder of this run. */
+/** Creates a folder inside the folder of this run. */
 export function newFolder(name: string): string {
   return mkdtempSync(join(folderOfRun(), `${name}-`))
 }
 
-/** Notes that `child` belongs to this run. */
+/** Records that `child` belongs to this run. */
 export function recorded<Child extends ChildProcess>(child: Child): Child {
   if (child.pid !== undefined) recordProcess(child.pid)
   return child
 }
 
-/** SIGQUIT is for PostgreSQL: it gives back its shared memory, and nothing more. */
+/** PostgreSQL gets SIGQUIT: it then releases its shared memory and ends at once. */
 type End = 'SIGKILL' | 'SIGQUIT'
 
-/** Notes that a process belongs to this run, and which signal ends it. */
+/** Records that a process belongs to this run, and the signal that ends it. */
 export function recordProcess(pid: number, end: End = 'SIGKILL'): void {
   writeFileSync(join(folderOfRun(), processesFolder, String(pid)), `${startOf(pid)} ${end}`)
 }
 
 function folderOfRun(): string {
-  if (!isPartOfRun()) throw new Error('This is not part of a run: see openRun.')
+  if (!isPartOfRun()) throw new Error('This process is not part of a run. Call openRun first.')
   return tmpdir()
 }
 
@@ -93,7 +93,7 @@ async function removeLeftovers(): Promise<void> {
   }
 }
 
-/** Whether the runner of `folder` lives; where that cannot be known, as of another user's, it is taken to. */
+/** Whether the runner of `folder` is alive. True if that is unknown, for example for the folder of another user. */
 async function isLocked(folder: string): Promise<boolean> {
   const socket = connect(join(folder, 'lock'))
   try {
@@ -106,7 +106,7 @@ async function isLocked(folder: string): Promise<boolean> {
   }
 }
 
-/** Ends the processes of a run, then removes its folder; without a pause for anything else, for this may be all the time there is. */
+/** Ends the processes of a run, then removes its folder. Synchronous, because it also runs in the `exit` event. */
 function remove(folder: string): void {
   const processes = [...recordedIn(folder), ...postmastersIn(folder)]
   for (const end of ['SIGKILL', 'SIGQUIT'] as const) {
@@ -123,7 +123,7 @@ interface Recorded {
   end: End
 }
 
-/** The processes that were noted, and are still there: a pid that was given to another process began at another time. */
+/** Recorded processes that still exist. A pid that another process has by now has another start time. */
 function recordedIn(folder: string): Recorded[] {
   return globSync(join(processesFolder, '*'), { cwd: folder }).flatMap((file) => {
     const [began, end] = readFileSync(join(folder, file), 'utf8').split(' ')
@@ -132,7 +132,7 @@ function recordedIn(folder: string): Recorded[] {
   })
 }
 
-/** PostgreSQL's own notes: one may have been started by a process that has not come to note it. Its arguments name its files. */
+/** PostgreSQL servers found by their pid files, since a starter may have ended before it recorded one. Their arguments name the folder. */
 function postmastersIn(folder: string): Recorded[] {
   return globSync('**/postmaster.pid', { cwd: folder }).flatMap((file) => {
     const pid = Number(readFileSync(join(folder, file), 'utf8').split('\n')[0])
@@ -140,7 +140,7 @@ function postmastersIn(folder: string): Recorded[] {
   })
 }
 
-/** Ends processes, and whatever they have started, by `end`; those that do not heed it within five seconds, by force. */
+/** Ends processes and their descendants with the signal `end`, and those left after five seconds with SIGKILL. */
 function endAll(pids: readonly number[], end: End): void {
   const all = pids.flatMap(withDescendants)
   signal(all, 'SIGCONT')

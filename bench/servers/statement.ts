@@ -1,4 +1,4 @@
-/** A file of SQL with the :name parameters of plan-search, as pg takes it. */
+/** Converts SQL with the :name parameters of plan-search for pg, which numbers them. */
 export function bindings(sql: string): { text: string; values: (query: Record<string, string>) => unknown[] } {
   const names: string[] = []
   const text = sql.replace(/--.*/g, '').replace(/(?<!:):([a-z]+)/g, (_all, name: string) => {

@@ -1,7 +1,7 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
-/* A web tier that answers every request with as many bytes as its path says, at once. */
+/* A web tier for the benchmark: it answers each request at once, with the number of bytes that its path names. */
 
 const bodies = new Map<number, Buffer>()
 const server = createServer((request, response) => {
