@@ -10,9 +10,10 @@ import {
   typedefsIn,
   wordsOf,
 } from './names.ts'
+import type { OldPhrase } from './phrases.ts'
 import { folders, pathsIn, readText, SourceFile, sourcesIn } from './source.ts'
 
-/** One entry of test/vocabulary.json. */
+/** One entry of test/vocabulary.json that is about names. */
 export interface OldName {
   old: string
   use: string
@@ -27,8 +28,13 @@ export interface OldName {
   spares?: string[]
 }
 
-export function oldNames(): OldName[] {
+/** test/vocabulary.json: what was replaced in names, and in texts. */
+export function vocabulary(): { names: OldName[]; phrases: OldPhrase[] } {
   return JSON.parse(readText('test/vocabulary.json'))
+}
+
+export function oldNames(): OldName[] {
+  return vocabulary().names
 }
 
 /** Whether a name that `old` fits is the one that was replaced, by where it stands. */

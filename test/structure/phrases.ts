@@ -1,0 +1,98 @@
+// Phrases that were replaced, and where texts still have them.
+import { commentsIn, documentFiles } from './texts.ts'
+import { folders, pathsIn, readText, SourceFile, sourcesIn, walk } from './source.ts'
+import { vocabulary } from './vocabulary.ts'
+
+/** One entry of test/vocabulary.json that is about texts. */
+export interface OldPhrase {
+  old: string
+  use: string
+  /** A regular expression without groups, between words. A space is any gap: a line break, also in a comment; case does not count. */
+  pattern: string
+  /** What the path of the file begins with; any if nothing is said. */
+  under?: string[]
+  /** Texts it must hit, and texts it must not. */
+  hits: string[]
+  spares: string[]
+}
+
+export function oldPhrases(): OldPhrase[] {
+  return vocabulary().phrases
+}
+
+/** A place where one of `olds` stands. */
+interface Hit {
+  old: OldPhrase
+  text: string
+  index: number
+}
+
+/** Finds what `olds` hit in a text, all of them in one look. */
+export function phraseFinder(olds: readonly OldPhrase[]): (text: string, file: string) => Hit[] {
+  const any = olds.map(({ pattern }) => `(${pattern.replaceAll(' ', '[\\s*/#>]+')})`).join('|')
+  const all = new RegExp(`\\b(?:${any})(?!\\w)`, 'gi')
+  return (text, file) =>
+    [...text.matchAll(all)].flatMap((match) => {
+      const old = olds[match.findIndex((group, at) => at > 0 && group !== undefined) - 1]
+      if (old === undefined || !(old.under?.some((start) => file.startsWith(start)) ?? true)) return []
+      return [{ old, text: match[0], index: match.index }]
+    })
+}
+
+const isCode = /\.[tj]s$/
+const isPage = /\.html$/
+
+/** Every text that people read: documents, code, the dashboard's page, the files of config/. */
+function readFiles(): SourceFile[] {
+  const others = [...pathsIn('proxy/ops/dashboard', 'html'), ...pathsIn('config', '{yaml,json,service,sql}')]
+  return [
+    ...documentFiles(),
+    ...folders.flatMap(sourcesIn),
+    ...others.map((path) => new SourceFile(path, readText(path))),
+  ]
+}
+
+/** Where old phrases are still in use, a sentence for each place. Of code only comments and strings of more than one word are texts. */
+export function phrasesInUse(olds = oldPhrases(), files = readFiles()): string[] {
+  const find = phraseFinder(olds)
+  return files.flatMap((file) => {
+    const hits = find(file.text, file.path)
+    if (hits.length === 0) return []
+    const isText = textsOf(file)
+    return hits
+      .filter(({ text, index }) => isText(index, index + text.length))
+      .map(({ old, text, index }) => {
+        const spelled = text.replace(/[\s*/#>]+/g, ' ')
+        return `${file.path}:${file.lineOf(index)}: ${spelled} (use: ${old.use})`
+      })
+  })
+}
+
+/** Tells whether what stands between two offsets of a file is read by people. */
+function textsOf(file: SourceFile): (start: number, end: number) => boolean {
+  if (!isCode.test(file.path) && !isPage.test(file.path)) return () => true
+  const texts = isPage.test(file.path) ? pageTexts(file) : [...commentsIn(file), ...stringsIn(file)]
+  return (start, end) => texts.some((text) => text.start <= start && end <= text.end)
+}
+
+interface Span {
+  start: number
+  end: number
+}
+
+/** The strings and pieces of templates that are more than one word. */
+function stringsIn(source: SourceFile): Span[] {
+  const found: Span[] = []
+  walk(source.program, (node) => {
+    const isString = node.type === 'Literal' && typeof node.value === 'string'
+    if ((isString || node.type === 'TemplateLiteral') && source.text.slice(node.start, node.end).trim().includes(' '))
+      found.push({ start: node.start, end: node.end })
+  })
+  return found
+}
+
+/** What a page shows, and the attributes that are read out or shown. */
+function pageTexts({ text }: SourceFile): Span[] {
+  const shown = />[^<]+|\b(?:aria-label|aria-description|title|placeholder|alt|content)="[^"]*"/g
+  return [...text.matchAll(shown)].map(({ 0: { length }, index }) => ({ start: index, end: index + length }))
+}
