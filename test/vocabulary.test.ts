@@ -1,11 +1,27 @@
 import { describe, expect, test } from 'vitest'
 import { metricsIn, namesIn, pageNames, typedefsIn, wordsOf } from './structure/names.ts'
+import { oldPhrases, phraseFinder, phrasesInUse } from './structure/phrases.ts'
 import { SourceFile } from './structure/source.ts'
 import { mayStandIn, oldNames, oldNamesInUse } from './structure/vocabulary.ts'
 
 test('no name that was replaced is in use', () => {
   expect(oldNamesInUse()).toEqual([])
 })
+
+test('no text has a phrase that was replaced', () => {
+  expect(phrasesInUse()).toEqual([])
+})
+
+test.each(oldPhrases().map((old) => [old.old, old] as const))(
+  'the phrase %s is found in its texts, and not in those that only look like it',
+  (_old, old) => {
+    const find = phraseFinder([old])
+    const isFound = (text: string) => find(text, 'proxy/one.ts').length > 0
+    expect(old.hits.filter((text) => !isFound(text) || !isFound(text.toUpperCase()))).toEqual([])
+    expect(old.spares.filter(isFound)).toEqual([])
+    expect(old.use).not.toBe('')
+  },
+)
 
 describe.each(oldNames().map((old) => [old.old, old] as const))('the pattern of %s', (_old, old) => {
   const pattern = new RegExp(old.pattern)
@@ -90,4 +106,37 @@ test('a page is made of names too', () => {
   expect(textsOf(pageNames(new SourceFile('page.html', html)))).toEqual(['one', 'two', 'three', 'level', 'four'])
   const css = '#one, .two:hover { color: var(--three); margin: .5em } body[data-level="four"] {}'
   expect(textsOf(pageNames(new SourceFile('page.css', css)))).toEqual(['one', 'two', 'three', 'level', 'four'])
+})
+
+const forward = { old: 'onward', use: 'forward', pattern: 'ever onwards?', hits: ['ever onward'], spares: ['onward'] }
+const phrasesOf = (path: string, text: string, under?: string[]) =>
+  phrasesInUse([under === undefined ? forward : { ...forward, under }], [new SourceFile(path, text)])
+
+test('a phrase is told with its place and what to say instead', () => {
+  expect(phrasesOf('README.md', '# One\n\nIt goes\never\nonward.')).toEqual(['README.md:4: ever onward (use: forward)'])
+})
+
+test('in code a phrase is found in comments and in strings of more than one word, and nowhere else', () => {
+  const found = `// It goes ever
+// onward.
+/**
+ * Ever
+ * onward.
+ */
+test('goes ever onward', () => {})
+const text = \`\${one} ever onward\` // ever onward`
+  const lines = phrasesOf('proxy/one.ts', found).map((place) => place.split(':')[1])
+  expect(lines).toEqual(['1', '4', '7', '8', '8'])
+  const spared = 'const one = ever / onward\nconst ever = 1, onward = ever\n// It goes ever\nonward()'
+  expect(phrasesOf('proxy/one.ts', spared)).toEqual([])
+})
+
+test('on a page a phrase is found in what is shown or read out, and in no class', () => {
+  const page = '<p class="ever onward" title="ever onward">It goes ever\nonward</p><input aria-label="Ever onward">'
+  expect(phrasesOf('page.html', page)).toHaveLength(3)
+})
+
+test('a phrase that was replaced in some folders may stand in others', () => {
+  expect(phrasesOf('proxy/one.ts', '// ever onward', ['proxy/'])).toHaveLength(1)
+  expect(phrasesOf('README.md', 'ever onward', ['proxy/'])).toEqual([])
 })

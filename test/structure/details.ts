@@ -32,7 +32,10 @@ interface Scope {
 
 function scopeOf(source: SourceFile): Scope {
   const scope: Scope = { problems: [], constants: new Map(), calls: new Map() }
-  const classes = new Set(['Problem', ...[...source.text.matchAll(/class (\w+) extends Problem\b/g)].map(([, name]) => name)])
+  const classes = new Set([
+    'Problem',
+    ...[...source.text.matchAll(/class (\w+) extends Problem\b/g)].map(([, name]) => name),
+  ])
   walk(source.program, (node, above) => {
     if (node.type === 'VariableDeclarator' && node.id.type === 'Identifier' && node.init !== null)
       scope.constants.set(node.id.name, node.init)
@@ -81,11 +84,14 @@ function spellings(node: Node): string[] {
     case 'Literal':
       return [String(node.value)]
     case 'TemplateLiteral':
-      return node.quasis.reduce<string[]>((texts, { value }, at) => {
-        const hole = node.expressions[at]
-        const parts = hole === undefined ? [''] : spellings(hole)
-        return texts.flatMap((text) => parts.map((part) => text + (value.cooked ?? value.raw) + part))
-      }, [''])
+      return node.quasis.reduce<string[]>(
+        (texts, { value }, at) => {
+          const hole = node.expressions[at]
+          const parts = hole === undefined ? [''] : spellings(hole)
+          return texts.flatMap((text) => parts.map((part) => text + (value.cooked ?? value.raw) + part))
+        },
+        [''],
+      )
     case 'ConditionalExpression':
       return [...spellings(node.consequent), ...spellings(node.alternate)]
     case 'LogicalExpression':
@@ -106,7 +112,8 @@ const mostWords = 30
 export function faultOfDetail(text: string): string | undefined {
   const sentences = sentencesOf(text)
   if (sentences.length > mostSentences) return `more than ${mostSentences} sentences`
-  if (sentences.some((sentence) => countWords(sentence) > mostWords)) return `a sentence of more than ${mostWords} words`
+  if (sentences.some((sentence) => countWords(sentence) > mostWords))
+    return `a sentence of more than ${mostWords} words`
   if (!/[.\uE000]$/.test(text)) return 'no full stop at its end'
   return /^["'“‘`(]|^[\p{Lu}\uE000]/u.test(text) ? undefined : 'no capital or quote at its beginning'
 }

@@ -61,16 +61,14 @@ const owners: Record<string, RegExp> = {
 }
 
 /** What a file imports, and exports again from: files of ours by their paths, packages as npm:name, Node's own as node:name. */
-export function importsOf({ path, text }: SourceFile): string[] {
+export function importsOf({ path, code }: SourceFile): string[] {
   const line = /^(?:import|export)\b(?:[^'"=;]*\bfrom)?\s*['"]([^'"]+)['"]|\bimport\(\s*['"]([^'"]+)['"]/gm
-  return [...withoutComments(text).matchAll(line)].map(([, still, late = '']) => {
+  return [...code.matchAll(line)].map(([, still, late = '']) => {
     const target = still ?? late
     if (target.startsWith('.')) return posix.join(posix.dirname(path), target)
     return target.startsWith('node:') ? target : `npm:${target}`
   })
 }
-
-const withoutComments = (source: string) => source.replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*|\s\/\/ .*/gm, '')
 
 /** Everything in `sources` that is against the directions of imports, a sentence each. */
 export function importFaults(sources: readonly SourceFile[]): string[] {
@@ -82,11 +80,11 @@ export function importFaults(sources: readonly SourceFile[]): string[] {
   ])
 }
 
-function faultsOfProxy({ path, text }: SourceFile): string[] {
+function faultsOfProxy({ path, text, code }: SourceFile): string[] {
   const found: string[] = []
   if (/^import (?!type)[^\n]*\/traces\.ts'/m.test(text))
     found.push(`${path} may import ops/traces.ts only when it is wanted`)
-  const touchesProcess = /(?<![\w.])process\s*(\??\.\s*\w|\[)|\bnode:process\b/.test(withoutComments(text))
+  const touchesProcess = /(?<![\w.])process\s*(\??\.\s*\w|\[)|\bnode:process\b/.test(code)
   if (touchesProcess && path !== 'proxy/main.ts') found.push(`${path} may not touch process`)
   return found
 }

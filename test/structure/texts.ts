@@ -1,5 +1,5 @@
 // Texts that people read: the paragraphs of documents and comments, their sentences and words.
-import { folders, pathsIn, readText, SourceFile } from './source.ts'
+import { commentPattern, folders, pathsIn, readText, SourceFile } from './source.ts'
 
 /** A paragraph, a heading, a list item or a table cell. */
 export interface FoundText {
@@ -41,7 +41,7 @@ export function markdownTexts({ path, text }: SourceFile): FoundText[] {
     if (open === undefined && column < indent) indent = 0
     if (open === undefined && column >= indent + 4) continue // an indented code block
     const item = listMark.exec(line)?.[0]
-    if (line.startsWith('|') || line.startsWith('# ') || line.startsWith('##')) {
+    if (line.startsWith('|') || isAlone.test(line)) {
       open = undefined
       if (line.startsWith('|')) for (const cell of cellsOf(line)) add(cell, true)
       else add(line.replace(/^#+ /, ''))
@@ -53,6 +53,9 @@ export function markdownTexts({ path, text }: SourceFile): FoundText[] {
   }
   return found
 }
+
+/** A heading, or a line that is laid out in columns, as comments have them. */
+const isAlone = /^#+ |\S {3,}\S/
 
 /** What a list item begins with; in a comment a tag with its type, or an instruction to a tool. */
 const listMark = /^(?:[-*+]|\d+[.)]|@\w+(?:\s+\{.*\})?|biome-ignore \S+)\s+/
@@ -75,8 +78,7 @@ export interface Comment {
 
 /** The comments of a file of code. Lines that begin with slashes and follow each other are one. */
 export function commentsIn({ text }: SourceFile): Comment[] {
-  const comment = /\/\*(?=[*\s])[\s\S]*?\*\/|^[ \t]*\/\/.*(?:\n[ \t]*\/\/.*)*|(?<=[\s;,{}()])\/\/ .*/gm
-  return [...text.matchAll(comment)].map(({ 0: whole, index }) => ({
+  return [...text.matchAll(commentPattern)].map(({ 0: whole, index }) => ({
     text: whole.replace(/^[ \t]*(?:\/\*+|\*+\/|\/\/|\*)|\*+\/$/gm, (sign) => ' '.repeat(sign.length)),
     start: index,
     end: index + whole.length,
@@ -115,7 +117,8 @@ export function sentencesOf(markdown: string): string[] {
   for (const part of plainText(markdown).split(/(?<=(?<!\.\.)[.!?]["')\]”’]*) /)) {
     const before = sentences.at(-1) ?? ''
     const isAbbreviated = /\b(?:e\.g|i\.e|vs|cf|approx)\.$/i.test(before)
-    if (isAbbreviated || (/\betc\.$/.test(before) && /^\p{Ll}/u.test(part))) sentences.push(`${sentences.pop()} ${part}`)
+    if (isAbbreviated || (/\betc\.$/.test(before) && /^\p{Ll}/u.test(part)))
+      sentences.push(`${sentences.pop()} ${part}`)
     else sentences.push(part)
   }
   return sentences

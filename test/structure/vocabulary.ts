@@ -10,14 +10,13 @@ import {
   typedefsIn,
   wordsOf,
 } from './names.ts'
-import type { OldPhrase } from './phrases.ts'
 import { folders, pathsIn, readText, SourceFile, sourcesIn } from './source.ts'
 
 /** One entry of test/vocabulary.json that is about names. */
 export interface OldName {
   old: string
   use: string
-  /** A regular expression on the words of a name as {@link wordsOf} spells them: `-rungs?-` is a word anywhere, `^-near-$` the whole. */
+  /** A regular expression on the words of a name as {@link wordsOf} spells them: `-sinks?-` is a word anywhere, `^-near-$` the whole. */
   pattern: string
   /** Where the word is taken for this name; everywhere if nothing is said. Elsewhere it has its ordinary sense. */
   kinds?: NameKind[]
@@ -28,13 +27,9 @@ export interface OldName {
   spares?: string[]
 }
 
-/** test/vocabulary.json: what was replaced in names, and in texts. */
-export function vocabulary(): { names: OldName[]; phrases: OldPhrase[] } {
-  return JSON.parse(readText('test/vocabulary.json'))
-}
-
 export function oldNames(): OldName[] {
-  return vocabulary().names
+  const { names }: { names: OldName[] } = JSON.parse(readText('test/vocabulary.json'))
+  return names
 }
 
 /** Whether a name that `old` fits is the one that was replaced, by where it stands. */
@@ -62,9 +57,18 @@ function namesFor(olds: readonly OldName[]): FoundName[] {
   ]
 }
 
-/** Whether the code of a file could hold `old`, by a look at its text: what holds none need not be parsed. */
-export function mayStandIn({ pattern, kinds, under }: OldName, { path, text }: SourceFile): boolean {
-  if (under !== undefined && !under.some((start) => path.startsWith(start))) return false
+/** Whether the code of a file could hold `old`, by a look at its text: a file that holds none is not parsed. */
+export function mayStandIn(old: OldName, { path, code }: SourceFile): boolean {
+  if (old.under !== undefined && !old.under.some((start) => path.startsWith(start))) return false
+  const pattern = loosePatterns.get(old) ?? loosePattern(old)
+  loosePatterns.set(old, pattern)
+  return pattern.test(code)
+}
+
+const loosePatterns = new Map<OldName, RegExp>()
+
+/** Fits wherever a name of `old` could stand. */
+function loosePattern({ pattern, kinds }: OldName): RegExp {
   // The words stand next to each other, or have a sign between them. An underscore or `#` around them is no part of them.
   const words = pattern.replace(/^\^?-|-\$?$/g, '').replaceAll('-', '[^a-z\\d]?')
   const whole = `(?<![a-z\\d])(${words})(?![a-z\\d])`
@@ -77,7 +81,7 @@ export function mayStandIn({ pattern, kinds, under }: OldName, { path, text }: S
       : pattern.startsWith('^')
         ? whole
         : words
-  return new RegExp(loose, 'im').test(text)
+  return new RegExp(loose, 'im')
 }
 
 /** Where old names are still in use, a sentence for each name and file. */
