@@ -25,7 +25,7 @@ describe.each(documentFiles().map((document) => [document.path, document] as con
   })
 })
 
-test('every document is looked at', () => {
+test('every document is checked', () => {
   expect(documentFiles().map(({ path }) => path)).toEqual([
     'README.md',
     'CONTRIBUTING.md',
@@ -99,7 +99,7 @@ The end`
   ])
 })
 
-test('a text is told by the line in which it begins', () => {
+test('a text is reported with the line in which it begins', () => {
   const markdown = 'One\n\n<!-- a\nb -->\nTwo\n\n| three |\n'
   expect(markdownTexts(new SourceFile('one.md', markdown)).map(({ line }) => line)).toEqual([1, 5, 7])
   const code = 'f() // One\n\n  /**\n   * Two.\n   *\n   * Three.\n   */\n// Four\n// four\n'
@@ -123,7 +123,7 @@ test.each([
   expect(sentencesOf(text)).toHaveLength(sentences)
 })
 
-test('a sentence has its words as they are read: a code span is one, a link its text, a lonely sign none', () => {
+test('words are counted as a reader sees them: a code span is one, a link has those of its text, a sign between spaces is none', () => {
   const read = plainText('The **`a b c`** — of [two words](https://example.org/a b) + _one_ ``x ` y``.')
   expect(countWords(read)).toBe(7)
 })
@@ -132,7 +132,7 @@ test('a sentence has its words as they are read: a code span is one, a link its 
 const long = (words: number) => `${'word '.repeat(words - 1)}end.`
 const refused = (markdown: string) => longSentences(markdownTexts(new SourceFile('one.md', markdown)), mostWords)
 
-test('a sentence of 35 words may stand; one of 36 is refused wherever it is, and told with its place', () => {
+test('a sentence of 35 words is accepted; one of 36 is refused with its place, anywhere in a document', () => {
   for (const around of ['# ?', '?', '- Short. ?', '> ?', '| cell | ? |', 'Short. ? Short.', '**Label**: ?']) {
     expect(refused(around.replace('?', long(35)))).toEqual([])
     expect(refused(`\n${around.replace('?', long(36))}`)).toEqual([expect.stringMatching(/^one\.md:2: 36 words: word/)])
@@ -140,7 +140,7 @@ test('a sentence of 35 words may stand; one of 36 is refused wherever it is, and
   expect(refused(`    ${long(36)}`)).toEqual([])
 })
 
-test('a sentence is as long in a comment, over its lines too; a tag begins a text of its own', () => {
+test('the same limit holds in comments, across lines; a tag begins a text of its own', () => {
   const twoLines = (words: number, sign: string) => `${'word '.repeat(words - 2)}\n${sign} one end.`
   const comments = (words: number) => [
     `f() // ${long(words)}`,
@@ -156,7 +156,7 @@ test('a sentence is as long in a comment, over its lines too; a tag begins a tex
   expect(refusedIn(`const text = 'http://${long(36)}'`)).toEqual([])
 })
 
-test('a table cell of 35 words is refused, in however many sentences', () => {
+test('a table cell of 34 words is accepted; one of 35 is refused, even in several sentences', () => {
   const cells = (text: string) => longCells(markdownTexts(new SourceFile('one.md', text)), mostWords)
   expect(cells(`| a | ${long(34)} |`)).toEqual([])
   expect(cells(`| a | ${long(17)} ${long(18)} |`)).toHaveLength(1)
@@ -174,13 +174,13 @@ test.each([
 })
 
 test.each(['The body is not JSON.', '"limit" is not a number. Send one between 1 and 9999.', `E${long(30)}`])(
-  'the error detail %j may stand',
+  'the error detail %j is accepted',
   (text) => {
     expect(faultOfDetail(text)).toBeUndefined()
   },
 )
 
-test('the details of errors are found as far as their file says them', () => {
+test('error details are found as literals, templates, choices, constants and arguments', () => {
   const text = `const reasons = { 'queue-full': 'The queue is full.', late: 'It is late.' }
 const fixed = 'A constant.'
 class Unread extends Problem {}
@@ -207,7 +207,7 @@ new Error('no problem', 'Not this.')`
   ])
 })
 
-test('a wrong detail is told with its place', () => {
+test('a wrong detail is reported with its place', () => {
   const source = new SourceFile('proxy/one.ts', "\nnew Problem('shed', name + ' is gone')")
   expect(detailFaults([source])).toEqual(['proxy/one.ts:2: no full stop at its end: … is gone'])
 })

@@ -1,17 +1,17 @@
-// The details of errors: the sentences that the code gives to Problem.
+// The error details that the code gives to Problem.
 import { type Node, type SourceFile, walk } from './source.ts'
 import { countWords, oneWord, sentencesOf } from './texts.ts'
 
 export interface FoundDetail {
-  /** What is not known before the program runs is one word. */
+  /** A value that is known only at run time is one word. */
   text: string
   file: string
   line: number
 }
 
 /**
- * Every detail that `source` gives to Problem or to a class that extends it. A choice counts as each of its outcomes. A parameter is
- * followed to the calls in the same file, a constant to its value. A detail that another file or a message of a library brings is left out.
+ * Every detail that `source` gives to Problem or to a class that extends it. A conditional gives one detail for each outcome. A parameter
+ * gives the arguments of the calls in the same file, a constant its value. Details from other files and libraries are left out.
  */
 export function detailsIn(source: SourceFile): FoundDetail[] {
   if (!/\bProblem\b/.test(source.text)) return []
@@ -24,9 +24,9 @@ export function detailsIn(source: SourceFile): FoundDetail[] {
 interface Scope {
   /** The detail of each `new Problem(code, detail)`, and the nodes above it. */
   problems: { node: Node; above: readonly Node[] }[]
-  /** What each constant is declared as. */
+  /** The initial value of each constant, by its name. */
   constants: Map<string, Node>
-  /** What each function of this file is called with, by its name. */
+  /** The arguments of each call of a function, by its name. */
   calls: Map<string, (readonly Node[])[]>
 }
 
@@ -48,7 +48,7 @@ function scopeOf(source: SourceFile): Scope {
   return scope
 }
 
-/** What a detail may read like, as far as this file says. */
+/** The possible texts of a detail, as far as this file has them. */
 function detailOf(node: Node, above: readonly Node[], scope: Scope): string[] {
   if (node.type === 'Identifier') {
     const constant = scope.constants.get(node.name)
@@ -63,7 +63,7 @@ function detailOf(node: Node, above: readonly Node[], scope: Scope): string[] {
   return spellings(node).filter((text) => text !== oneWord)
 }
 
-/** What the calls in this file give for the parameter `name` of the innermost function that has one. */
+/** The arguments that this file gives for `name`, a parameter of a function around. */
 function argumentsFor(name: string, above: readonly Node[], { calls }: Scope): Node[] {
   for (let at = above.length - 1; at >= 0; at--) {
     const own = above[at]
@@ -78,7 +78,7 @@ function argumentsFor(name: string, above: readonly Node[], { calls }: Scope): N
   return []
 }
 
-/** Every text that an expression may give; {@link oneWord} for a part that is not known. */
+/** Every text that an expression may give, with {@link oneWord} for an unknown part. */
 function spellings(node: Node): string[] {
   switch (node.type) {
     case 'Literal':
@@ -108,7 +108,7 @@ function spellings(node: Node): string[] {
 const mostSentences = 2
 const mostWords = 30
 
-/** What is wrong with a detail, by the rules for texts; undefined if nothing. Where it begins or ends with what is not known, it may. */
+/** The rule that a detail breaks; undefined if it breaks none. An unknown value at its beginning or end is accepted. */
 export function faultOfDetail(text: string): string | undefined {
   const sentences = sentencesOf(text)
   if (sentences.length > mostSentences) return `more than ${mostSentences} sentences`
@@ -118,7 +118,7 @@ export function faultOfDetail(text: string): string | undefined {
   return /^["'“‘`(]|^[\p{Lu}\uE000]/u.test(text) ? undefined : 'no capital or quote at its beginning'
 }
 
-/** Every fault of the details in `sources`, each with its place. */
+/** The details in `sources` that break a rule, each with its place. */
 export function detailFaults(sources: readonly SourceFile[]): string[] {
   return sources.flatMap(detailsIn).flatMap(({ text, file, line }) => {
     const fault = faultOfDetail(text)

@@ -1,4 +1,4 @@
-// Phrases that were replaced, and where texts still have them.
+// The search for phrases that were replaced, in all texts that people read.
 
 import { folders, pathsIn, readText, SourceFile, sourcesIn, walk } from './source.ts'
 import { commentsIn, documentFiles } from './texts.ts'
@@ -7,11 +7,14 @@ import { commentsIn, documentFiles } from './texts.ts'
 export interface OldPhrase {
   old: string
   use: string
-  /** A regular expression without groups, between words. A space is any gap: a line break, also in a comment; case does not count. */
+  /**
+   * A regular expression without capture groups, matched between word boundaries, in any case. A space matches any gap between words: also a
+   * line break in a comment.
+   */
   pattern: string
-  /** What the path of the file begins with; any if nothing is said. */
+  /** The beginnings of the paths it is searched under; all by default. */
   under?: string[]
-  /** Texts it must hit, and texts it must not. */
+  /** Texts that the pattern must match, and texts that it must not. */
   hits: string[]
   spares: string[]
 }
@@ -21,14 +24,14 @@ export function oldPhrases(): OldPhrase[] {
   return phrases
 }
 
-/** A place where one of `olds` stands. */
+/** A match of an old phrase. */
 interface Hit {
   old: OldPhrase
   text: string
   index: number
 }
 
-/** Finds what `olds` hit in a text, all of them in one look. */
+/** Returns a function that finds all `olds` in a text with one regular expression, which is fast. */
 export function phraseFinder(olds: readonly OldPhrase[]): (text: string, file: string) => Hit[] {
   const any = olds.map(({ pattern }) => `(${pattern.replaceAll(' ', '[\\s*/#>]+')})`).join('|')
   const all = new RegExp(`\\b(?:${any})(?!\\w)`, 'gi')
@@ -43,7 +46,7 @@ export function phraseFinder(olds: readonly OldPhrase[]): (text: string, file: s
 const isCode = /\.[tj]s$/
 const isPage = /\.html$/
 
-/** Every text that people read: documents, code, the dashboard's page, the files of config/. */
+/** The files with texts that people read: documents, code, the dashboard's page, the files of config/. */
 function readFiles(): SourceFile[] {
   const others = [...pathsIn('proxy/ops/dashboard', 'html'), ...pathsIn('config', '{yaml,json,service,sql}')]
   return [
@@ -53,7 +56,7 @@ function readFiles(): SourceFile[] {
   ]
 }
 
-/** Where old phrases are still in use, a sentence for each place. Of code only comments and strings of more than one word are texts. */
+/** The uses of old phrases, a sentence each. In code, only comments and strings of several words are searched. */
 export function phrasesInUse(olds = oldPhrases(), files = readFiles()): string[] {
   const find = phraseFinder(olds)
   return files.flatMap((file) => {
@@ -69,7 +72,7 @@ export function phrasesInUse(olds = oldPhrases(), files = readFiles()): string[]
   })
 }
 
-/** Tells whether what stands between two offsets of a file is read by people. */
+/** Returns a function that tells whether the range between two offsets is a text that people read. */
 function textsOf(file: SourceFile): (start: number, end: number) => boolean {
   if (!isCode.test(file.path) && !isPage.test(file.path)) return () => true
   const texts = isPage.test(file.path) ? pageTexts(file) : [...commentsIn(file), ...stringsIn(file)]
@@ -81,7 +84,7 @@ interface Span {
   end: number
 }
 
-/** The strings and pieces of templates that are more than one word. */
+/** The strings and templates of several words. */
 function stringsIn(source: SourceFile): Span[] {
   const found: Span[] = []
   walk(source.program, (node) => {
@@ -92,7 +95,7 @@ function stringsIn(source: SourceFile): Span[] {
   return found
 }
 
-/** What a page shows, and the attributes that are read out or shown. */
+/** The visible text of a page, and the attributes that are shown or read out. */
 function pageTexts({ text }: SourceFile): Span[] {
   const shown = />[^<]+|\b(?:aria-label|aria-description|title|placeholder|alt|content)="[^"]*"/g
   return [...text.matchAll(shown)].map(({ 0: { length }, index }) => ({ start: index, end: index + length }))

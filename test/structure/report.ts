@@ -1,4 +1,4 @@
-// Prints how the code is built, and exits with 1 if a limit is broken: node test/structure/report.ts
+// Prints a report on the structure of the code; exit code 1 if a limit is broken: node test/structure/report.ts
 import { allowedCasts, castsOf, judge } from './casts.ts'
 import { brokenLimits, longFile, measure } from './limits.ts'
 import { phrasesInUse } from './phrases.ts'

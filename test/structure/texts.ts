@@ -1,4 +1,4 @@
-// Texts that people read: the paragraphs of documents and comments, their sentences and words.
+// The paragraphs of documents and comments, with their sentences and words.
 import { commentPattern, folders, pathsIn, readText, SourceFile } from './source.ts'
 
 /** A paragraph, a heading, a list item or a table cell. */
@@ -11,7 +11,7 @@ export interface FoundText {
   isCell: boolean
 }
 
-/** The Markdown documents, without the changelog, which tells of what was. */
+/** The Markdown documents, without the changelog, which describes the past. */
 export function documentFiles(): SourceFile[] {
   const paths = ['README.md', 'CONTRIBUTING.md', ...folders.flatMap((folder) => pathsIn(folder, 'md'))]
   return paths.map((path) => new SourceFile(path, readText(path)))
@@ -54,29 +54,29 @@ export function markdownTexts({ path, text }: SourceFile): FoundText[] {
   return found
 }
 
-/** A heading, or a line that is laid out in columns, as comments have them. */
+/** A heading, or a line in columns, which comments have. */
 const isAlone = /^#+ |\S {3,}\S/
 
-/** What a list item begins with; in a comment a tag with its type, or an instruction to a tool. */
+/** The beginning of a list item; in a comment also a tag with its type, or an instruction to a tool. */
 const listMark = /^(?:[-*+]|\d+[.)]|@\w+(?:\s+\{.*\})?|biome-ignore \S+)\s+/
 
 const withoutHtmlComments = (text: string) =>
   text.replace(/<!--[\s\S]*?-->/g, (comment) => comment.replace(/[^\n]+/g, ''))
 
-/** The cells of a row of a table; the row below its head has none. */
+/** The cells of a table row, without those of the row below the head. */
 function cellsOf(row: string): string[] {
   const cells = row.replace(/^\|\s*|\s*\|\s*$/g, '').split(/\s*(?<!\\)\|\s*/)
   return cells.filter((cell) => !/^:?-*:?$/.test(cell))
 }
 
 export interface Comment {
-  /** Its slashes and stars are blanks, so that every offset stays. */
+  /** With spaces in place of its slashes and stars, so that offsets stay the same. */
   text: string
   start: number
   end: number
 }
 
-/** The comments of a file of code. Lines that begin with slashes and follow each other are one. */
+/** The comments of a file of code. Consecutive line comments are one. */
 export function commentsIn({ text }: SourceFile): Comment[] {
   return [...text.matchAll(commentPattern)].map(({ 0: whole, index }) => ({
     text: whole.replace(/^[ \t]*(?:\/\*+|\*+\/|\/\/|\*)|\*+\/$/gm, (sign) => ' '.repeat(sign.length)),
@@ -97,10 +97,10 @@ export function commentTexts(source: SourceFile): FoundText[] {
   })
 }
 
-/** Stands for what is read as one word: a code span, or a value that is not known. */
+/** Stands for a code span or an unknown value: one word. */
 export const oneWord = '\uE000'
 
-/** A piece of Markdown as it is read, on one line; a label in bold that begins it is a sentence of its own. */
+/** A piece of Markdown as plain text on one line. A bold label at its beginning becomes a sentence of its own. */
 export function plainText(markdown: string): string {
   return markdown
     .replace(/(`+)(?!`)[\s\S]*?[^`]\1(?!`)/g, oneWord)
@@ -124,12 +124,12 @@ export function sentencesOf(markdown: string): string[] {
   return sentences
 }
 
-/** How many words a sentence has. A sign that stands alone is none. */
+/** The number of words in a sentence. A sign between spaces is no word. */
 export function countWords(sentence: string): number {
   return sentence.split(/\s+/).filter((part) => /[\p{L}\p{N}\uE000]/u.test(part)).length
 }
 
-/** The sentences in `texts` that have more than `mostWords`, each with its place. */
+/** The sentences in `texts` of more than `mostWords` words, each with its place. */
 export function longSentences(texts: readonly FoundText[], mostWords: number): string[] {
   return texts.flatMap(({ text, file, line }) =>
     sentencesOf(text).flatMap((sentence) => {
@@ -139,7 +139,7 @@ export function longSentences(texts: readonly FoundText[], mostWords: number): s
   )
 }
 
-/** The table cells in `texts` that have `limit` words or more, each with its place. */
+/** The table cells in `texts` of `limit` words or more, each with its place. */
 export function longCells(texts: readonly FoundText[], limit: number): string[] {
   return texts
     .filter(({ text, isCell }) => isCell && countWords(plainText(text)) >= limit)

@@ -1,4 +1,4 @@
-// Names that were replaced, and where they still are.
+// The search for names that were replaced.
 import {
   configNames,
   type FoundName,
@@ -18,11 +18,11 @@ export interface OldName {
   use: string
   /** A regular expression on the words of a name as {@link wordsOf} spells them: `-sinks?-` is a word anywhere, `^-near-$` the whole. */
   pattern: string
-  /** Where the word is taken for this name; everywhere if nothing is said. Elsewhere it has its ordinary sense. */
+  /** The kinds of places where the word is this name; any by default. Elsewhere it has its ordinary sense. */
   kinds?: NameKind[]
-  /** What the path of the file begins with; any if nothing is said. */
+  /** The beginnings of the paths it is searched under; all by default. */
   under?: string[]
-  /** Names it must hit, and names it must not. */
+  /** Names that the pattern must match, and names that it must not. */
   hits: string[]
   spares?: string[]
 }
@@ -32,7 +32,7 @@ export function oldNames(): OldName[] {
   return names
 }
 
-/** Whether a name that `old` fits is the one that was replaced, by where it stands. */
+/** Whether a name that matches `old` is the replaced one, by its place. */
 function isTakenFor({ kinds, under }: OldName, { kinds: own, file }: FoundName): boolean {
   const isKind = kinds === undefined || own.some((kind) => kinds.includes(kind))
   return isKind && (under === undefined || under.some((start) => file.startsWith(start)))
@@ -42,8 +42,8 @@ const documents = ['README.md', 'proxy/README.md', ...pathsIn('config', '{yaml,j
 const pages = pathsIn('proxy/ops/dashboard', '{html,css}')
 
 /**
- * The names of proxy/, bench/, config/ and test/ that could be one of `olds`: of code, of files, of metrics, of settings, and of what
- * the dashboard's page is made of. Metrics are looked for in the documents too, but not in the changelog, which tells of old names.
+ * The names in proxy/, bench/, config/ and test/ that could be one of `olds`: of code, files, metrics, settings, and the dashboard's
+ * page. Metrics are searched in the documents too, but not in the changelog, which names old ones.
  */
 function namesFor(olds: readonly OldName[]): FoundName[] {
   const candidates = folders.flatMap(sourcesIn).filter((source) => olds.some((old) => mayStandIn(old, source)))
@@ -57,7 +57,7 @@ function namesFor(olds: readonly OldName[]): FoundName[] {
   ]
 }
 
-/** Whether the code of a file could hold `old`, by a look at its text: a file that holds none is not parsed. */
+/** Whether the code of a file could contain `old`, by its text. Other files are not parsed. */
 export function mayStandIn(old: OldName, { path, code }: SourceFile): boolean {
   if (old.under !== undefined && !old.under.some((start) => path.startsWith(start))) return false
   const pattern = loosePatterns.get(old) ?? loosePattern(old)
@@ -67,9 +67,9 @@ export function mayStandIn(old: OldName, { path, code }: SourceFile): boolean {
 
 const loosePatterns = new Map<OldName, RegExp>()
 
-/** Fits wherever a name of `old` could stand. */
+/** A pattern that matches wherever a name of `old` could stand. */
 function loosePattern({ pattern, kinds }: OldName): RegExp {
-  // The words stand next to each other, or have a sign between them. An underscore or `#` around them is no part of them.
+  // The words are adjacent, or have one sign between them. An underscore or `#` around them is not part of them.
   const words = pattern.replace(/^\^?-|-\$?$/g, '').replaceAll('-', '[^a-z\\d]?')
   const whole = `(?<![a-z\\d])(${words})(?![a-z\\d])`
   const isOf = (...some: NameKind[]) => kinds?.every((kind) => some.includes(kind)) ?? false
@@ -84,7 +84,7 @@ function loosePattern({ pattern, kinds }: OldName): RegExp {
   return new RegExp(loose, 'im')
 }
 
-/** Where old names are still in use, a sentence for each name and file. */
+/** The uses of old names, a sentence for each name and file. */
 export function oldNamesInUse(olds = oldNames(), names = namesFor(olds)): string[] {
   const spelled = [...Map.groupBy(names, ({ text }) => text)].map(([text, some]) => ({ words: wordsOf(text), some }))
   return olds.flatMap((old) => {

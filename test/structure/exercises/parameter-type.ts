@@ -1,6 +1,6 @@
 import type { Exercise } from './exercise.ts'
 
-/** A type of parameter: declared in the file, in the JSON Schema and the README, and read into a canonical value. */
+/** A parameter type: declared in the configuration, the JSON Schema and the documents, and parsed into a canonical value. */
 export const parameterType: Exercise = {
   title: 'a parameter type',
   mostFiles: 2,
