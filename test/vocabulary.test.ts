@@ -134,6 +134,8 @@ const text = \`\${one} ever onward\` // ever onward`
 test('on a page, a phrase is found in visible texts and in attributes that are read out, but not in class names', () => {
   const page = '<p class="ever onward" title="ever onward">It goes ever\nonward</p><input aria-label="Ever onward">'
   expect(phrasesOf('page.html', page)).toHaveLength(3)
+  expect(phrasesOf('page.css', '/* It goes ever\n * onward. */\n.ever .onward {}')).toHaveLength(1)
+  expect(phrasesOf('page.css', '.ever > * > .onward {}\n.ever\n#onward {}')).toEqual([])
 })
 
 test('a phrase that is replaced in some folders may be used in others', () => {

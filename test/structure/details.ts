@@ -14,7 +14,7 @@ export interface FoundDetail {
  * gives the arguments of the calls in the same file, a constant its value. Details from other files and libraries are left out.
  */
 export function detailsIn(source: SourceFile): FoundDetail[] {
-  if (!/\bProblem\b/.test(source.text)) return []
+  if (!/\bnew Problem\(|\bextends Problem\b/.test(source.text)) return []
   const scope = scopeOf(source)
   return scope.problems.flatMap(({ node, above }) =>
     detailOf(node, above, scope).map((text) => ({ text, file: source.path, line: source.lineOf(node.start) })),

@@ -1,5 +1,5 @@
 // The search for phrases that were replaced, in all texts that people read.
-
+import { extname } from 'node:path'
 import { folders, pathsIn, readText, SourceFile, sourcesIn, walk } from './source.ts'
 import { commentsIn, documentFiles } from './texts.ts'
 
@@ -43,12 +43,13 @@ export function phraseFinder(olds: readonly OldPhrase[]): (text: string, file: s
     })
 }
 
-const isCode = /\.[tj]s$/
-const isPage = /\.html$/
-
 /** The files with texts that people read: documents, code, the dashboard's page, the files of config/. */
 function readFiles(): SourceFile[] {
-  const others = [...pathsIn('proxy/ops/dashboard', 'html'), ...pathsIn('config', '{yaml,json,service,sql}')]
+  const others = [
+    ...['Dockerfile', 'package.json'],
+    ...pathsIn('proxy/ops/dashboard', '{html,css}'),
+    ...pathsIn('config', '{yaml,json,service,sql}'),
+  ]
   return [
     ...documentFiles(),
     ...folders.flatMap(sourcesIn),
@@ -74,9 +75,22 @@ export function phrasesInUse(olds = oldPhrases(), files = readFiles()): string[]
 
 /** Returns a function that tells whether the range between two offsets is a text that people read. */
 function textsOf(file: SourceFile): (start: number, end: number) => boolean {
-  if (!isCode.test(file.path) && !isPage.test(file.path)) return () => true
-  const texts = isPage.test(file.path) ? pageTexts(file) : [...commentsIn(file), ...stringsIn(file)]
+  const texts = spansOf(file)
   return (start, end) => texts.some((text) => text.start <= start && end <= text.end)
+}
+
+function spansOf(file: SourceFile): Span[] {
+  switch (extname(file.path)) {
+    case '.ts':
+    case '.js':
+      return [...commentsIn(file), ...stringsIn(file)]
+    case '.css':
+      return commentsIn(file)
+    case '.html':
+      return pageTexts(file)
+    default:
+      return [{ start: 0, end: file.text.length }]
+  }
 }
 
 interface Span {
