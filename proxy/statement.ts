@@ -10,9 +10,9 @@ export interface Statement {
   render(placeholder: (name: string, index: number) => string): string
 }
 
-// Tokens that can contain a colon that is not a parameter, in the order of PostgreSQL's lexer: comments, dollar quotes,
-// strings (with escapes after E, also continued after a line break), quoted names, plain names (which may contain a $),
-// casts and assignments. Any remaining `:name` is a parameter. PostgreSQL 18, 4.1.
+// Tokens whose colons are no parameters, in the order of PostgreSQL's lexer (PostgreSQL 18, 4.1): comments, dollar
+// quotes, strings, quoted names, plain names, casts and assignments. Strings may have escapes after E, and may continue
+// after a line break. Plain names may contain a $. Any remaining `:name` is a parameter.
 const escaped = /'(?:[^'\\]|\\[\s\S]|'')*'/.source
 const letter = 'A-Za-z_\\u0080-\\uffff'
 const token = new RegExp(

@@ -13,12 +13,12 @@ describe('a loopback address', () => {
     ...['0.0.0.0', '::', '::0', '126.255.255.255', '128.0.0.0', '10.0.0.1', '192.168.0.1', '169.254.169.254'],
     ...['::2', 'fe80::1', '::ffff:0.0.0.0', '::ffff:10.0.0.1', '2001:db8::1', '::127.0.0.1'],
     ...['', '*', 'localhost.example.com', 'notlocalhost', '127.0.0.1.example.com', 'example.com', '127.0.0.1:80'],
-  ])('is not %j, which others can reach', (host) => {
+  ])('is not %j, which other machines can reach', (host) => {
     expect(isLoopback(host)).toBe(false)
   })
 
   test.each(['fe80::1%eth0', 'fe80::1%1', '::1%lo', '::%', '127.0.0.1%lo'])(
-    'is a question that %s has an answer to',
+    'is decided for %s without an error',
     (host) => {
       expect(isLoopback(host)).toBeTypeOf('boolean')
     },
@@ -60,13 +60,13 @@ describe('networks', () => {
     '10.0.0.0/',
     '10.0.0.0/-1',
     '10.0.0.0/8/8',
-  ])('%j is none', (text) => {
+  ])('%j is refused', (text) => {
     expect(() => networks([text])).toThrow(`${text} is neither an IP address nor a network such as 10.0.0.0/8`)
   })
 })
 
-describe('for people to read', () => {
-  test('an address keeps its host, user and database, and nothing else', () => {
+describe('an address in a log or a message', () => {
+  test('has its host, user and database, and nothing else', () => {
     expect(withoutSecrets('postgres://app:hunter2@db.internal:5432/marketplace')).toBe(
       'postgres://app@db.internal:5432/marketplace',
     )
@@ -87,11 +87,11 @@ describe('for people to read', () => {
     '//app:hunter2@db',
     'postgres://app:hunter2@db:notaport/market',
     'postgres://app:hunter2@',
-  ])('%s does not show its password', (url) => {
+  ])('does not show the password of %s', (url) => {
     expect(withoutSecrets(url)).not.toContain('hunter2')
   })
 
-  test('what is no URL is not shown at all', () => {
+  test('is not shown at all if it is no URL', () => {
     for (const text of ['', 'hunter2', 'a b', 'host=db password=hunter2'])
       expect(withoutSecrets(text)).toBe('(not shown)')
   })

@@ -123,5 +123,5 @@ export async function newDatabase(superuserUrl: string, name: string, sql: strin
   }
 }
 
-/** Terminates the sessions that use a slot of the database. Returns those there were. */
+/** Terminates the sessions that use a slot of the database. Returns one row for each. */
 const endSlots = `select pg_terminate_backend(active_pid) from pg_replication_slots where database = $1 and active`

@@ -2,35 +2,33 @@ import type { AddressInfo } from 'node:net'
 import { connect, createServer, type Socket } from 'node:net'
 import { setTimeout } from 'node:timers/promises'
 
-/** What is wrong with the network at the moment. Bytes never overtake each other, and what a fault holds back arrives after it. */
+/** A fault of the network. Bytes keep their order, and bytes that a fault holds back arrive after it. */
 export type Fault =
   | { kind: 'none' }
-  /** Each piece arrives this much later. */
+  /** Each chunk arrives `ms` later. */
   | { kind: 'latency'; ms: number }
-  /** Bytes a second, each way. */
+  /** The limit holds for each direction. */
   | { kind: 'throttle'; bytesPerSecond: number }
-  /** What is sent arrives nowhere; connections stay. */
+  /** No byte arrives, in either direction; connections stay open. */
   | { kind: 'black-hole' }
-  /** Connections are refused, those there are reset. */
+  /** Open connections are reset, and new ones are too. */
   | { kind: 'reset' }
-  /** Answers get through up to so many bytes, then the connection is reset. */
+  /** The server's first `bytes` arrive, then the connection is reset. */
   | { kind: 'cut-after'; bytes: number }
-  /** What clients send gets through, answers do not: the other side believes in a connection that is none. */
+  /** The server receives the client's bytes; its own bytes do not arrive. */
   | { kind: 'half-open' }
-  /** Connections are reset, and new ones lead to another port of the same host. */
+  /** Open connections are reset; new ones go to another port of the same host. */
   | { kind: 'elsewhere'; port: number }
 
 export interface FaultProxy {
   port: number
   set(fault: Fault): void
-  /** Connections taken so far. */
+  /** Connections accepted so far. */
   readonly connections: number
   close(): void
 }
 
-/**
- * A TCP proxy to `host`:`port` that can be made to fail. `rewrite` changes what clients send, piece by piece.
- */
+/** Starts a TCP proxy to `host`:`port` that simulates faults. `rewrite` changes each chunk that a client sends. */
 export async function faultProxy(
   target: { host: string; port: number },
   rewrite: (sent: Buffer) => Buffer = (sent) => sent,
@@ -40,7 +38,7 @@ export async function faultProxy(
   const pairs = new Set<{ client: Socket; server: Socket }>()
   let connections = 0
 
-  /** Passes on what `from` sends, piece after piece, as the fault of the moment lets it. */
+  /** Forwards each chunk that `from` sends, under the current fault. */
   function carry(
     from: Socket,
     to: Socket,
@@ -53,6 +51,7 @@ export async function faultProxy(
     const isHeld = () => fault.kind === 'black-hole' || (fault.kind === 'half-open' && isAnswer)
     const pass = async (bytes: Buffer, arrived: number) => {
       while (isHeld()) await changed.promise
+      // These two pauses are the fault itself.
       if (fault.kind === 'latency') await setTimeout(Math.max(0, arrived + fault.ms - performance.now()))
       if (fault.kind === 'throttle') await setTimeout((bytes.length / fault.bytesPerSecond) * 1000)
       if (fault.kind !== 'cut-after' || !isAnswer) return void to.write(bytes)
@@ -100,7 +99,7 @@ export async function faultProxy(
   return {
     port: (server.address() as AddressInfo).port,
     set(next) {
-      // Nobody stays connected to what was there instead.
+      // A connection to the wrong server must not outlive the change.
       const isOther = next.kind === 'reset' || next.kind === 'elsewhere' || fault.kind === 'elsewhere'
       fault = next
       if (isOther) for (const { client } of pairs) client.resetAndDestroy()

@@ -7,7 +7,7 @@ import { newFolder } from '../bench/servers/run-folder.ts'
 import { until } from '../bench/until.ts'
 import { type Running, startApp } from './live.ts'
 
-/** The most a request may wait for Redis here: long beside this machine's own hiccups, so that they are told apart. */
+/** The most a request waits for Redis, in milliseconds: longer than the pauses of a slow machine. */
 const deadlineMs = 400
 let redis: RedisServer
 const running: Running[] = []
@@ -30,7 +30,7 @@ async function start(timeoutMs = deadlineMs, url = redis.url): Promise<Running> 
 }
 
 let next = 0
-/** Asks `count` times for something that nobody has asked for yet: every request needs Redis. How many failed. */
+/** Sends `count` requests for new keys, so that every one needs Redis. Resolves to the number of failures. */
 async function load(app: Running, count: number): Promise<number> {
   const asked = Array.from({ length: count }, async () => {
     next += 1
@@ -39,7 +39,7 @@ async function load(app: Running, count: number): Promise<number> {
   return (await Promise.all(asked)).filter((status) => status !== 200).length
 }
 
-/** Asks `app` for something new, then a second process for the same. */
+/** Requests a new key from `app`, then the same from a second process, whose answer it resolves to. */
 async function other(app: Running) {
   next += 1
   const path = `/api/plans/names?q=${next.toString(36)}y`
@@ -50,7 +50,7 @@ async function other(app: Running) {
   return answer
 }
 
-describe('Redis gone', () => {
+describe('Redis unavailable', () => {
   const owner = new pg.Client({ connectionString: inject('ownerUrl') })
   beforeAll(() => owner.connect())
   afterAll(() => owner.end())
@@ -59,13 +59,13 @@ describe('Redis gone', () => {
   const name = async (asked: Running) =>
     ((await asked.get('/api/counties/51059')).json() as { county_name: string }).county_name
 
-  test('not there at the start: the program starts, says so, and serves from memory and the database', async () => {
+  test('at the start: the program starts, reports it, and serves from memory and the database', async () => {
     const app = await start(deadlineMs, `redis://127.0.0.1:${await freePort()}`)
     expect(await load(app, 50)).toBe(0)
     expect((await app.admin('/ready')).json()).toMatchObject({ status: 'ready', redis: { connected: false } })
   })
 
-  test('a purge while it is gone says so, and nothing of before is believed when it is back', async () => {
+  test('during a purge: the purge reports it, and Redis serves no older entry when it is back', async () => {
     const app = await start()
     try {
       expect(await name(app)).toBe('Fairfax County')
@@ -75,7 +75,7 @@ describe('Redis gone', () => {
       expect([purged.status, purged.json()]).toMatchObject([202, { reached: ['memory'], missed: ['redis'] }])
       process.kill(redis.pid, 'SIGCONT')
       expect(await name(app)).toBe('Fairest County')
-      // Once Redis has heard of the purge, it is used again, and what it held before is given to nobody.
+      // Redis is used again once it has the purge, and its older entries are served to no client.
       await until(
         async () => (await other(app)).cacheStatus,
         (status) => status?.includes('detail=redis') === true,
@@ -86,7 +86,7 @@ describe('Redis gone', () => {
     }
   })
 
-  test('restarted with what it had saved before a purge, it gives that to nobody', async () => {
+  test('and restarted with entries saved before a purge: none of them is served', async () => {
     const folder = newFolder('redis-saved')
     await redis.stop()
     redis = await startRedis(['--dir', folder])
@@ -108,7 +108,7 @@ describe('Redis gone', () => {
       await until(isConnected, false)
       redis = await startRedis(['--dir', folder], redis.port)
       await until(isConnected)
-      await other(app) // a miss: its search tells the process which head Redis has now
+      await other(app) // a miss: by its search the process learns the head of the log in Redis
       expect(await name(app)).toBe('Fairest County')
       expect(await name(await start())).toBe('Fairest County')
     } finally {
@@ -117,7 +117,7 @@ describe('Redis gone', () => {
   })
 
   test.each([
-    ['a password it does not want', (url: string) => url.replace('redis://', 'redis://:secret@')],
+    ['a password that Redis does not expect', (url: string) => url.replace('redis://', 'redis://:secret@')],
     [
       'something that is not Redis',
       () =>
@@ -125,7 +125,7 @@ describe('Redis gone', () => {
           .replace(/.*@/, 'redis://')
           .replace(/\/[^/]*$/, ''),
     ],
-  ])('at an address with %s: no request fails', async (_what, address) => {
+  ])('behind an address with %s: no request fails', async (_what, address) => {
     const app = await start(deadlineMs, address(redis.url))
     expect(await load(app, 50)).toBe(0)
   })

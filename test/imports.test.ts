@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { homeless, importCycles, importFaults, importsOf, pairFaults, pairs } from './structure/imports.ts'
 import { folders, SourceFile, sourcesIn } from './structure/source.ts'
 
-/** Their texts hold imports too. */
+/** Files with imports in their strings. */
 const holdsTexts = /^test\/(imports\.test\.ts|structure\/exercises\/)/
 const everything = folders.flatMap(sourcesIn)
 const sources = everything.filter(({ path }) => !holdsTexts.test(path))
@@ -14,11 +14,11 @@ test('imports go downward only, and each client library has one owner', () => {
   expect(importFaults(sources)).toEqual([])
 })
 
-test('no files import each other in the end', () => {
+test('there are no import cycles', () => {
   expect(importCycles(sources)).toEqual([])
 })
 
-test('every file is in a layer, and every file that is imported is there', () => {
+test('every file belongs to a layer, and every imported file exists', () => {
   const some = ['proxy/main.ts', 'proxy/http/dispatch.ts', 'bench/run.ts', 'config/generate.ts', 'test/servers.ts']
   expect(paths).toEqual(expect.arrayContaining(some))
   expect(homeless(sources)).toEqual([])
@@ -26,11 +26,11 @@ test('every file is in a layer, and every file that is imported is there', () =>
   expect(paths).toEqual(expect.arrayContaining([...new Set(imported.filter((target) => !/^(node|npm):/.test(target)))]))
 })
 
-test('the pairs of folders that see each other are those listed', () => {
+test('folders import from the folders listed for them, and from no others', () => {
   expect(pairFaults(sources)).toEqual([])
 })
 
-test('a pair of folders that is new is told, and one that is gone', () => {
+test('a new pair of folders is reported, and so is an unused one', () => {
   const listed = Object.values(pairs).flat().length
   const gone = pairFaults([])
   expect(gone.length).toBe(listed)
@@ -44,7 +44,7 @@ test('a pair of folders that is new is told, and one that is gone', () => {
   expect(faults.length).toBe(listed)
 })
 
-test('every import line of every file is read', () => {
+test('every import of every file is found', () => {
   for (const source of sources) {
     const lines = /^(import|export) .*from '.*'$|^import '.*'$|^} from '.*'$|await import\('.*'\)/gm
     expect(importsOf(source).length, source.path).toBe(source.text.match(lines)?.length ?? 0)
@@ -115,11 +115,11 @@ const forbidden: [string, string, string][] = [
   ['proxy/http/dispatch.ts', "import { guard } from '../origin/guard.ts'", 'may not import proxy/origin/guard.ts'],
   ['config/generate.ts', "import { run } from '../test/faults/run.ts'", 'may not import test/faults/run.ts'],
 ]
-test.each(forbidden)('in %s, %j would be found out', (path, text, fault) => {
+test.each(forbidden)('in %s, %j is refused', (path, text, fault) => {
   expect(importFaults(filesOf({ [path]: text }))).toContain(`${path} ${fault}`)
 })
 
-test('files that import each other in the end are one cycle, and those on the way to it are none of it', () => {
+test('files that import each other, directly or not, are one cycle; files that only lead to it are not part of it', () => {
   const files = {
     'bench/a.ts': "import './b.ts'",
     'bench/b.ts': "import type { C } from './c.ts'",
@@ -130,7 +130,7 @@ test('files that import each other in the end are one cycle, and those on the wa
   expect(importCycles(filesOf(files))).toEqual([['bench/b.ts', 'bench/c.ts']])
 })
 
-test('what is allowed is not found out', () => {
+test('allowed imports are not reported', () => {
   const allowed = {
     'proxy/main.ts': "import { pino } from 'pino'\nimport './app.ts'\nprocess.exit(0)",
     'proxy/app.ts': "import './ops/metrics.ts'\n// The only file to touch process.env is main.\n/* process.exit */",

@@ -2,14 +2,14 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { type Params, routeOf, type Scalar, spellKey } from '../proxy/cache/key.ts'
 
-// Not fast-check's own unit of this: that takes a second to make.
+// fast-check's own unit of all characters takes a second to build.
 const character = fc
   .oneof(fc.integer({ min: 0, max: 0x7f }), fc.integer({ min: 0, max: 0x10ffff }))
   .map((point) => String.fromCodePoint(point).toWellFormed())
 
 const spell = (params: Params) => spellKey('plans', '0123456789ab', params)
 
-// What could be mistaken for the spelling itself, and what is not ASCII.
+// Characters of the key's own syntax, and characters outside ASCII.
 const nasty = fc.constantFrom(
   '',
   '&',
@@ -36,7 +36,7 @@ const text = fc.oneof(
 const whole = fc.integer({ min: -2_147_483_648, max: 2_147_483_647 })
 const listOf = <T extends Scalar>(item: fc.Arbitrary<T>) => fc.array(item, { minLength: 1, maxLength: 4 })
 
-// Two sets of one route: the same names with the same types, as its declaration fixes them.
+// The parameters of one route. Its declaration fixes their names and types.
 const types = {
   county: text,
   q: fc.option(text, { nil: null }),
@@ -57,7 +57,7 @@ test('property: two different parameter sets of a route never share a key', () =
   )
 })
 
-test('property: sets that differ in one parameter only never share a key', () => {
+test('property: two sets that differ in one parameter never share a key', () => {
   const names = Object.keys(types) as (keyof typeof types)[]
   const changed = fc
     .constantFrom(...names)
@@ -73,11 +73,11 @@ test('property: sets that differ in one parameter only never share a key', () =>
   )
 })
 
-test('property: equal parameter sets share their key', () => {
+test('property: equal parameter sets have the same key', () => {
   fc.assert(fc.property(params, (one) => spell(one) === spell(structuredClone(one))))
 })
 
-test('property: a key is printable ASCII without spaces, and says its route', () => {
+test('property: a key is printable ASCII without spaces, and names its route', () => {
   fc.assert(
     fc.property(params, (one) => {
       expect(spell(one)).toMatch(/^[\x21-\x7e]+$/)
@@ -93,24 +93,24 @@ const pairs: [string, Params, Params][] = [
   ['an escaped value and what it escapes', { a: '%26' }, { a: '&' }],
   ['a doubly escaped value and an escaped one', { a: '%252C' }, { a: '%2C' }],
   ['null and empty', { a: null }, { a: '' }],
-  ['an empty item more and one less', { a: ['', ''] }, { a: [''] }],
+  ['two empty items and one', { a: ['', ''] }, { a: [''] }],
   ['items in another order', { a: [1, 2] }, { a: [2, 1] }],
-  ['twins and one', { a: [5, 5] }, { a: [5] }],
-  ['a list of one and of two digits', { a: [1, 2] }, { a: [12] }],
+  ['an item twice and once', { a: [5, 5] }, { a: [5] }],
+  ['a list of two digits and a number of two', { a: [1, 2] }, { a: [12] }],
   ['a negative number and a positive', { a: -1 }, { a: 1 }],
   ['composed and decomposed letters', { a: '\u00e9' }, { a: 'e\u0301' }],
   ['upper case and lower case', { a: 'A' }, { a: 'a' }],
   ['values given to different names', { a: 'x', b: null }, { a: null, b: 'x' }],
   ['true and false', { a: true }, { a: false }],
   ['a list of true and of false', { a: [true, false] }, { a: [false, true] }],
-  ['false and what was not given', { a: false }, { a: null }],
+  ['false and null', { a: false }, { a: null }],
   ['a plus and a space', { a: '+' }, { a: ' ' }],
 ]
-test.each(pairs)('%s have two keys', (_what, one, other) => {
+test.each(pairs)('%s have different keys', (_what, one, other) => {
   expect(spell(one)).not.toBe(spell(other))
 })
 
-test('routes and versions have keys of their own', () => {
+test('routes and versions of a route never share a key', () => {
   const keys = [
     spellKey('plans', 'aaaaaaaaaaaa', { a: 1 }),
     spellKey('plan', 'aaaaaaaaaaaa', { a: 1 }),
@@ -119,6 +119,6 @@ test('routes and versions have keys of their own', () => {
   expect(new Set(keys).size).toBe(3)
 })
 
-test('nothing is cut or hashed: a long value is in its key whole', () => {
+test('a long value is in its key whole, neither cut nor hashed', () => {
   expect(spell({ a: 'x'.repeat(1000) })).toContain('x'.repeat(1000))
 })

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { type Running, startApp } from './live.ts'
 import { type County, evenly, exact, FirstYear, metals, type Plan, type Search } from './marketplace-2014.ts'
 
-// The published files are no part of this repository; a checkout may have them beside it.
+// The published files are not part of this repository; a checkout may have them beside it.
 const folder = new URL('../../shared/marketplace-2014/', import.meta.url)
 
 if (existsSync(folder)) describe('the real first year', theRealFirstYear)
@@ -48,7 +48,7 @@ function theRealFirstYear() {
     return exact(text)
   }
 
-  /** Forty-odd from everywhere: with the most plans, the fewest, none, and one with rates of another year, too. */
+  /** Some forty counties: those with the most plans, the fewest and none, and one with rates of another year. */
   function someCounties(): County[] {
     const all = year.marketplaceCounties
     const bySupply = all.toSorted((a, b) => year.sold(a.county_fips).length - year.sold(b.county_fips).length)
@@ -66,7 +66,7 @@ function theRealFirstYear() {
   const comparePath = (ids: string[], county: string, ages: number[]) =>
     `/api/plans/compare?ids=${ids}&county=${county}&ages=${ages}`
 
-  test('is loaded as its README counts it', () => {
+  test('has the row counts of its README', () => {
     expect(year.plans.size).toBe(2890)
     expect(year.issuers.size).toBe(191)
     expect(year.counties.size).toBe(3237)
@@ -84,17 +84,17 @@ function theRealFirstYear() {
     expect(await answerTo('/api/states?year=2016')).toEqual([])
   })
 
-  test('metal-levels: all of them, in their order', async () => {
+  test('metal-levels: all of them, in order', async () => {
     expect(await answerTo('/api/reference/metal-levels')).toEqual(metals)
   })
 
-  test('poverty-guidelines: of each year, and none of a year without', async () => {
+  test('poverty-guidelines: those of each year, and none for a year without', async () => {
     expect(await answerTo('/api/reference/poverty-guidelines')).toEqual(year.povertyGuidelines(2014))
     expect(await answerTo('/api/reference/poverty-guidelines?year=2013')).toEqual(year.povertyGuidelines(2013))
     expect(await answerTo('/api/reference/poverty-guidelines?year=2015')).toEqual([])
   })
 
-  test('counties-by-zip: the counties of a ZIP, of those in the most counties too, and none of an unknown one', async () => {
+  test('counties-by-zip: the counties of a ZIP, also of those in the most counties, and none for an unknown ZIP', async () => {
     const zips = [...year.zips.keys()]
     const crowded = zips.filter((zip) => year.zips.get(zip)?.length === 6)
     expect(crowded.length).toBeGreaterThan(0)
@@ -104,7 +104,7 @@ function theRealFirstYear() {
     })
   })
 
-  test('county: of the marketplace and not, without a population, without a state; 404 where there is none', async () => {
+  test('county: in the marketplace or not, without a population, without a state; 404 for an unknown one', async () => {
     const all = [...year.counties.values()]
     const odd = all.filter(({ state, population }) => state === null || population === null)
     expect(odd.length).toBeGreaterThan(0)
@@ -126,9 +126,9 @@ function theRealFirstYear() {
     ['one adult', [40]],
     ['two adults of one age', [33, 33]],
     ['a couple with a child', [34, 32, 5]],
-    ['five children, of whom three are charged for', [1, 4, 9, 16, 20]],
+    ['five children, three of them charged', [1, 4, 9, 16, 20]],
     ['a family with five children, two of them twins', [45, 43, 7, 7, 3, 12, 18]],
-    ['people over 64, who pay as at 64', [64, 65, 71, 120]],
+    ['people over 64, priced as at 64', [64, 65, 71, 120]],
     ['twelve people', [21, 20, 20, 19, 18, 22, 27, 30, 50, 60, 63, 90]],
   ]
   test.for(households)('plan-search: every plan of many counties, priced for %s', async ([, ages]) => {
@@ -138,7 +138,7 @@ function theRealFirstYear() {
     })
   })
 
-  test('plan-search: children see no plan for adults only, and adults none for children only', () => {
+  test('plan-search: children get no plan for adults only, and adults none for children only', () => {
     const offered = (ages: number[]) =>
       year.marketplaceCounties.flatMap(({ county_fips }) =>
         year.search({ county: county_fips, ages, limit: 200 }).map((plan) => plan.child_only_offering),
@@ -162,7 +162,7 @@ function theRealFirstYear() {
     })
   })
 
-  test('plan-search: the pages of a search are the whole of it, and past its end there is nothing', async () => {
+  test('plan-search: the pages of a search add up to all of it, and a page past its end is empty', async () => {
     const most = someCounties().toSorted((a, b) => year.sold(b.county_fips).length - year.sold(a.county_fips).length)
     for (const { county_fips: county } of most.slice(0, 3)) {
       const whole = year.search({ county, ages: [50], sort: 'name', limit: 200 })
@@ -176,14 +176,14 @@ function theRealFirstYear() {
     }
   })
 
-  test('plan-search: ten plans, the cheapest first, unless asked otherwise', async () => {
+  test('plan-search: by default ten plans, the cheapest first', async () => {
     expect(await answerTo('/api/plans/search?county=12117&ages=40')).toEqual(
       year.search({ county: '12117', ages: [40] }),
     )
     expect(year.search({ county: '12117', ages: [40] })).toHaveLength(10)
   })
 
-  test('plan-search: the same household in another order, or asked for with POST, is the same entry', async () => {
+  test('plan-search: the same household in another order, or by POST, hits the same entry', async () => {
     const first = await app.get('/api/plans/search?county=39049&ages=44,41,9,9&metal=Gold&limit=5', plain)
     const reordered = await app.get('/api/plans/search?ages=9,44,9,41&limit=5&county=39049&metal=Gold', plain)
     const body = { county: '39049', ages: [9, 9, 41, 44], metal: 'Gold', limit: 5 }
@@ -198,7 +198,7 @@ function theRealFirstYear() {
     expect(exact(oneTwin.text)).not.toEqual(exact(first.text))
   })
 
-  test('plan: with all its benefits, whatever its issuer typed for a name or an id', async () => {
+  test('plan: with all its benefits, also for odd names and ids', async () => {
     const all = [...year.plans.values()]
     const isOdd = ({ plan_id, plan_name }: Plan) => /[a-z]/.test(plan_id) || /["\n]|[^ -~]/.test(plan_name)
     const odd = all.filter(isOdd)
@@ -211,7 +211,7 @@ function theRealFirstYear() {
     expect((await app.get('/api/plans/10191NJ0030001?year=2015')).status).toBe(404)
   })
 
-  test('plan-compare: side by side, without a premium where it is not sold or somebody has no rate', async () => {
+  test('plan-compare: side by side, without a premium if a plan is not sold there or has no rate for a member', async () => {
     const elsewhere = ['10191NJ0030001', '71837tx0010001']
     const forSome = [...year.plans.values()].filter(({ child_only_offering }) => /Only$/.test(child_only_offering))
     const seen = { premium: 0, none: 0 }
@@ -232,7 +232,7 @@ function theRealFirstYear() {
     expect(seen.none).toBeGreaterThan(300)
   })
 
-  test('plan-compare: order and repetition of ids make no other entry, and an unknown id no row', async () => {
+  test('plan-compare: ids in another order or repeated hit the same entry, and an unknown id adds no row', async () => {
     const [a, b] = year.sold('51059').map(({ plan_id }) => plan_id) as [string, string]
     const path = comparePath([a, b, '99999VA9999999'], '51059', [34, 5])
     const first = await app.get(path, plain)
@@ -242,7 +242,7 @@ function theRealFirstYear() {
     expect(again.text).toBe(first.text)
   })
 
-  test('county-benchmark: in every county; where one silver plan is sold, that one', async () => {
+  test('county-benchmark: in every county; the only silver plan if there is just one', async () => {
     const onlyOne = year.marketplaceCounties.filter(
       ({ county_fips }) => year.sold(county_fips).filter(({ metal_level }) => metal_level === 'Silver').length === 1,
     )
@@ -253,7 +253,7 @@ function theRealFirstYear() {
     })
   })
 
-  test('county-benchmark: at every kind of age; 404 where there is no silver plan, and no county', async () => {
+  test('county-benchmark: at every kind of age; 404 without a silver plan, and for an unknown county', async () => {
     const asked = someCounties().flatMap(({ county_fips }) =>
       [0, 20, 21, 45, 64, 65, 120].map((age) => [county_fips, age] as const),
     )
@@ -267,7 +267,7 @@ function theRealFirstYear() {
     expect((await app.get('/api/counties/00000/benchmark?age=40')).status).toBe(404)
   })
 
-  test('county-stats: what every metal costs, the median of an even number of plans included', async () => {
+  test('county-stats: the prices of every metal, with the median of an even number of plans', async () => {
     const asked = someCounties().flatMap(({ county_fips }) =>
       [3, 21, 40, 60, 99].map((age) => [county_fips, age] as const),
     )
@@ -278,7 +278,7 @@ function theRealFirstYear() {
     expect(await answerTo('/api/counties/00000/stats?age=40')).toEqual([])
   })
 
-  test.for([5, 40, 65])('state-lowest: every county of every state, for somebody of %i', async (age) => {
+  test.for([5, 40, 65])('state-lowest: every county of every state, at age %i', async (age) => {
     await each(statesWithCounties(), async (state) => {
       const path = `/api/states/${state}/lowest?age=${age}`
       expect(await answerTo(path), path).toEqual(year.stateLowest(state, age))
@@ -293,7 +293,7 @@ function theRealFirstYear() {
     })
   })
 
-  test('another year has its own plans and prices; one silver plan in an area is its benchmark; half a cent is one', async () => {
+  test('another year has its own plans and prices; the only silver plan of an area is its benchmark; half a cent rounds up', async () => {
     const silver = year.sold('51059').flatMap(({ plan_id, metal_level }) => (metal_level === 'Silver' ? plan_id : []))
     const compared = await answerTo(comparePath(silver.sort().slice(0, 3), '51059', [40]))
     expect(compared).toEqual(year.compare(silver.slice(0, 3), '51059', [40]))
@@ -307,7 +307,7 @@ function theRealFirstYear() {
     expect(plan).toEqual({ ...year.plan(plan_id), plan_year: 2015, benefits: { standard: { specialist: '$2,015' } } })
   })
 
-  test('plan-names: any part, in any case, across a line break; at most twenty', async () => {
+  test('plan-names: any part of a name, in any case, across a line break; at most twenty names', async () => {
     const parts = [
       'silver',
       'GOLD',
@@ -331,7 +331,7 @@ function theRealFirstYear() {
     expect(parts.map((q) => answers.get(q)?.length)).toEqual([20, 20, 20, 1, 1, 20, 4, 0, 0, 5, 20, 0])
   })
 
-  test('every route answers a second time from memory, byte for byte, without the origin', async () => {
+  test('every route answers a second request from memory, byte for byte, without the origin', async () => {
     const compared = year
       .sold('47037')
       .slice(0, 4)
@@ -368,8 +368,8 @@ function theRealFirstYear() {
 }
 
 /**
- * The plans of Virginia once more, under the same ids, a year later: four rates only, and one benefit each. No answer about
- * 2014 may show a trace of them.
+ * Copies the plans of Virginia to the next year, under the same ids, with four rates and one benefit each. No answer about 2014 may
+ * show a trace of them.
  */
 const aYearLater = `
   insert into plans (plan_id, plan_year, state, issuer_id, plan_name, metal_level, plan_type, child_only_offering,
@@ -390,17 +390,17 @@ const aYearLater = `
     join (values (1, 10, 300), (2, 10, 100), (3, 10, 200), (4, 2, 151.01)) prices (place, rating_area, premium) using (place);`
 
 const fromMemory = /^onramp; hit; ttl=\d+; detail=memory$/
-/** So that two answers are compared in the bytes that were made, not in what compression makes of them. */
+/** Answers are compared uncompressed. */
 const plain = { 'Accept-Encoding': 'identity' }
 
-/** How often the origin was asked, by route. */
+/** Resolves to the number of statements, by route. */
 async function originQueries({ admin }: Running): Promise<Map<string, number>> {
   const { text } = await admin('/metrics')
   const lines = text.matchAll(/^onramp_origin_queries_total\{(?=.*\broute="([^"]+)").*\} (\d+)$/gm)
   return new Map([...lines].map(([, route, count]) => [route as string, Number(count)]))
 }
 
-/** Runs `check` on all, four at a time. */
+/** Runs `check` on all items, four at a time. */
 async function each<T>(all: readonly T[], check: (one: T) => Promise<void>): Promise<void> {
   const waiting = all.values()
   const worker = async () => {

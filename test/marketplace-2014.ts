@@ -33,7 +33,7 @@ interface Issuer {
   phone_tty: string | null
 }
 
-/** Dollars cents, a whole number. No price is ever a float here. */
+/** A whole number of cents. No price is ever a float here. */
 type Cents = number
 
 export interface Search {
@@ -45,7 +45,7 @@ export interface Search {
   offset?: number
 }
 
-/** In the order they are listed in. The published files do not describe the levels: the words are this test's own. */
+/** In their listed order. The published files do not describe the levels: the words are this test's own. */
 export const metals = [
   { metal_level: 'Bronze', actuarial_value: '0.60', description: 'six tenths' },
   { metal_level: 'Silver', actuarial_value: '0.70', description: 'seven tenths' },
@@ -55,14 +55,14 @@ export const metals = [
 ]
 
 /**
- * The first year as published, in memory, and what each route of config/onramp.yaml has to answer about it.
+ * The published first year in memory, and the expected answer of each route of config/onramp.yaml.
  *
- * Nothing here goes through SQL or the project's own code: an answer is worked out from the files in the plainest way there
- * is. Numbers with decimals are strings, spelled as PostgreSQL spells them (see {@link exact}).
+ * The answers are computed from the files in the plainest way, without SQL and without the project's own code. Numbers with decimals
+ * are strings, spelled as PostgreSQL spells them (see {@link exact}).
  *
- * A premium is the published one where there is one (ages 0-20, 21, 27, 30, 40, 50, 60), otherwise that of age 21 times the
- * age's factor, to the nearest cent, half a cent up. Plans for adults only have no published premium below 21, and those for
- * children only none from 21 on: they have no rate at these ages, although a factor could be multiplied for the former.
+ * The premium at ages 0-20, 21, 27, 30, 40, 50 and 60 is the published one. At other ages it is that of age 21 times the factor of the
+ * age, to the nearest cent, half a cent up. Plans for adults only have no published premium below 21, plans for children only none from
+ * 21 on: they have no rate at these ages, although a factor exists for the former.
  */
 export class FirstYear {
   readonly counties = new Map<string, County>()
@@ -76,7 +76,7 @@ export class FirstYear {
   readonly #curve = new Map<string, number[]>()
   readonly #premiums = new Map<string, Map<number, (Cents | null)[]>>()
 
-  /** Reads the files in `folder`, a second's work. */
+  /** Reads the files in `folder`, which takes a second. */
   constructor(folder: URL) {
     const read = <C extends string>(name: string, ...columns: C[]) =>
       readCsv(gunzipSync(readFileSync(new URL(`${name}.csv.gz`, folder))).toString('utf8'), columns)
@@ -137,7 +137,7 @@ export class FirstYear {
     return this.#sold.get(fips) ?? []
   }
 
-  /** Where at least one plan is sold, in the order of their codes. */
+  /** The counties with at least one plan, by their codes. */
   get marketplaceCounties(): County[] {
     return [...this.counties.values()].filter(({ county_fips }) => this.#sold.has(county_fips)).sort(by('county_fips'))
   }
@@ -147,7 +147,7 @@ export class FirstYear {
     return this.#premiums.get(plan_id)?.get(area ?? 0)?.[Math.min(age, 64)] ?? null
   }
 
-  /** What a household pays; null where one who is charged for has no rate. */
+  /** The premium of a household; null if a charged member has no rate. */
   #household(plan_id: string, area: number | null, ages: number[]): Cents | null {
     const each = charged(ages).map((age) => this.#premium(plan_id, area, age))
     return each.reduce((sum, cents) => (sum === null || cents === null ? null : sum + cents), 0)
@@ -228,7 +228,7 @@ export class FirstYear {
     return { ...plan, plan_year: 2014, issuer_name, benefits: Object.fromEntries(found(this.#benefits, plan_id)) }
   }
 
-  /** Unknown ids are passed over. */
+  /** Skips unknown ids. */
   compare(ids: string[], county: string, ages: number[]) {
     const area = this.counties.get(county)?.rating_area ?? null
     const sold = new Set(this.sold(county).map(({ plan_id }) => plan_id))
@@ -426,31 +426,31 @@ const phones = ['phone_local', 'phone_toll_free', 'phone_tty'] as const
 const kinds = ['metal_level', 'plan_type', 'child_only_offering'] as const
 const urls = ['network_url', 'brochure_url', 'sbc_url', 'formulary_url'] as const
 
-/** The ages a household is charged for: all of 21 or more, and of the younger the three oldest. */
+/** The charged ages of a household: all from 21 on, and the three oldest below. */
 export function charged(ages: readonly number[]): number[] {
   const adults = ages.filter((age) => age >= 21)
   const young = ages.filter((age) => age < 21).sort((a, b) => b - a)
   return [...adults, ...young.slice(0, 3)]
 }
 
-/** `json` as a value, but numbers with a decimal point stay the text they are: `10.50` is not `10.5`, and no float. */
+/** Parses `json`; a number with a decimal point stays text: `10.50` is neither `10.5` nor a float. */
 export function exact(json: string): unknown {
   return JSON.parse(json, ((_name: string, value: unknown, { source }: { source?: string }) =>
     typeof value === 'number' && source?.includes('.') ? source : value) as Parameters<typeof JSON.parse>[1])
 }
 
-/** Whole cents as PostgreSQL writes them in dollars. */
+/** Spells whole cents in dollars, as PostgreSQL does. */
 export function dollars<T extends Cents | null>(cents: T): T extends null ? null : string
 export function dollars(cents: Cents | null): string | null {
   return cents === null ? null : `${Math.floor(cents / 100)}.${String(cents % 100).padStart(2, '0')}`
 }
 
-/** Order by bytes, as `collate "C"` has it. */
+/** Compares by bytes, as `collate "C"` does. */
 export function bytewise(a: string, b: string): number {
   return Buffer.compare(Buffer.from(a), Buffer.from(b))
 }
 
-/** About `count` of `all`, spread evenly, the first and the last included. */
+/** About `count` items of `all`, evenly spread, with the first and the last. */
 export function evenly<T>(all: readonly T[], count: number): T[] {
   const last = all.length - 1
   const places = Array.from({ length: count }, (_, i) => Math.round((i * last) / (count - 1)))

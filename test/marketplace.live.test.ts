@@ -6,8 +6,8 @@ import { stepsOf } from '../proxy/example/marketplace.ts'
 import { type Running, startApp } from './live.ts'
 import { charged, dollars, exact } from './marketplace-2014.ts'
 
-// Numbers to be like are those of the real first year, as its publishers' files have them. The seed says what it takes over
-// exactly and what only in shape.
+// The expected numbers are those of the real first year, from its published files. The seed says which of them it copies exactly,
+// and which only in shape.
 
 let app: Running
 let database: pg.Client
@@ -20,7 +20,7 @@ afterAll(async () => {
   await database?.end()
 })
 
-test('it has the size of the first year', async () => {
+test('the marketplace has the size of the first year', async () => {
   const size = await one(`
     select (select count(distinct state)::int from plans) as states,
       (select count(*)::int from plans) as plans,
@@ -40,14 +40,14 @@ test('it has the size of the first year', async () => {
   })
 })
 
-test('a county has 2 plans at least, 29 in the middle and 169 at most', async () => {
+test('a county has 2 plans at least, 29 at the median and 169 at most', async () => {
   const supply = await one(`
     select min(plans)::int as least, percentile_disc(0.5) within group (order by plans)::int as middle, max(plans)::int as most
     from (select count(*) as plans from plan_county group by county_fips) counted`)
   expect(supply).toEqual({ least: 2, middle: 29, most: 169 })
 })
 
-test('the metals have the shares of the first year in what is sold, within 3 % of each', async () => {
+test('each metal has its share of the plans sold in the first year, within 3 %', async () => {
   const sold = await one(`
     select json_object_agg(metal_level, places) as metals
     from (select metal_level, count(*) as places from plan_county join plans using (plan_id) group by metal_level) counted`)
@@ -60,7 +60,7 @@ test('the metals have the shares of the first year in what is sold, within 3 % o
   expect(Object.keys(sold.metals).sort()).toEqual(Object.keys(real).sort())
 })
 
-test('a plan has a rate at all 65 ages wherever it is sold: in all as many as in the first year, within 3 %', async () => {
+test('a plan has a rate for all 65 ages wherever it is sold, and the total is that of the first year, within 3 %', async () => {
   const { rates, priced, incomplete, unpriced } = await one(`
     with priced as materialized (
       select plan_id, rating_area, count(distinct age) filter (where age between 0 and 64 and premium > 0) as ages, count(*)
@@ -115,8 +115,8 @@ test('the top 1 % of the counties have 30.6 % of the people who chose a plan, th
   expect(Math.abs(top10 - 71.3)).toBeLessThan(1)
 })
 
-// The first load is the one that all live tests read: one of them that leaves a row changed fails this, too.
-test('loaded again, in another locale and planned otherwise, it is the same to the last row', async () => {
+// All live tests read the first load: a test that leaves a row changed fails this one too.
+test('a second load, in another locale and with other query plans, is the same to the last row', async () => {
   const again = 'marketplace_again'
   await database.query(`drop database if exists ${again} with (force)`)
   // Before 15 a database has no ICU locale, and then the second load differs from the first in its plans only.
@@ -159,7 +159,7 @@ const examples = {
   'plan-names': '/api/plans/names?q=silver',
 }
 
-test('there is an example of every configured route', () => {
+test('every configured route has an example', () => {
   const config = readConfig(new URL('../config/onramp.yaml', import.meta.url).pathname, {})
   expect(Object.keys(examples).sort()).toEqual(config.routes.map(({ name }) => name).sort())
 })
@@ -177,7 +177,7 @@ test.for(Object.entries(examples))('%s has rows for %s', async ([, example]) => 
   if (path.includes('compare')) expect(answer).toHaveLength(4)
 })
 
-test('a search asked for with POST is the entry that GET made', async () => {
+test('a search by POST hits the entry that GET stored', async () => {
   const got = await app.get(examples['plan-search'])
   const body = { county: '51059', ages: [34, 32, 5], metal: 'Silver', sort: 'premium', limit: 10, offset: 0 }
   const posted = await app.post('/api/plans/search', body)
@@ -191,7 +191,7 @@ test.for([
   { ages: [20, 19, 3, 3, 1] },
   { ages: [66, 120] },
   { ages: [45, 43, 18, 12, 7, 7] },
-])('a household of $ages pays the sum of the premiums of those who are charged for', async ({ ages }) => {
+])('a household of $ages pays the sum of the premiums of its charged members', async ({ ages }) => {
   for (const county of ['51059', await countyWith('max'), await countyWith('min')]) {
     const { text } = await app.get(`/api/plans/search?county=${county}&ages=${ages}&limit=200`)
     const found = exact(text) as { plan_id: string; premium: string }[]
@@ -217,13 +217,13 @@ test.for([
   }
 })
 
-test('nobody has an application', async () => {
+test('the table applications is empty', async () => {
   expect(await one('select count(*)::int as applications from applications')).toEqual({ applications: 0 })
 })
 
 // A server given by DATABASE_URL is used as its superuser (see servers.ts), who may read everything.
 if (process.env.DATABASE_URL)
-  test('a given server is read as its superuser, so that no promise is made of its applications', () => {
+  test('a given server is read as its superuser, so that applications is not protected there', () => {
     expect(inject('databaseUrl')).toBe(inject('superuserUrl'))
   })
 else
@@ -250,7 +250,7 @@ async function countyWith(extreme: 'min' | 'max'): Promise<string> {
   return county_fips
 }
 
-/** Of each table: how many rows, and a sum over all of their hashes, which no order of theirs changes. */
+/** Resolves to the number of rows of each table, and to a sum of their hashes, which does not depend on their order. */
 async function fingerprints(client: pg.Client): Promise<Record<string, string>> {
   const { rows } = await client.query<{ table: string }>(
     `select tablename as table from pg_tables where schemaname = 'public' order by tablename collate "C"`,

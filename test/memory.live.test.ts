@@ -2,8 +2,8 @@ import { execFileSync } from 'node:child_process'
 import { expect, test } from 'vitest'
 
 /**
- * Fills a memory tier in a process of its own. The bytes it counts, and by how many its resident memory grew, for the last
- * three quarters of the entries: by then the engine's own heap has its size.
+ * Fills a memory tier in a process of its own. Returns the bytes that it counts for the last three quarters of the entries, and the
+ * growth of resident memory for the same: by then the engine's own heap has its size.
  */
 function fill(entries: number, bodyBytes: number): { counted: number; resident: number } {
   const module = (path: string) => JSON.stringify(new URL(`../proxy/${path}`, import.meta.url).pathname)
@@ -34,16 +34,18 @@ test.each([
   [300_000, 100],
   [300_000, 1000],
   [20_000, 20_000],
-])('resident memory of %d entries of %d bytes is within 1.15 times what is counted', (entries, bodyBytes) => {
+])('resident memory of %d entries of %d bytes is within 1.15 times the counted bytes', (entries, bodyBytes) => {
   const { counted, resident } = fill(entries, bodyBytes)
   expect(resident / counted).toBeLessThan(1.15)
   expect(resident / counted).toBeGreaterThan(0.7)
 })
 
 /**
- * Fills a memory tier of `maxBytes` three times over, under keys that never come again, with bodies of the sizes that `size` spells,
- * half of them with variants. By how much it ever was above its bound, and what it then holds beside that bound: as it counts, as the
- * engine does once it has collected its garbage, and as resident memory.
+ * Fills a memory tier of `maxBytes` three times over, each key once, with bodies of the sizes that the expression `size` gives; half
+ * of them have variants.
+ *
+ * Returns the most it ever was over its bound, then its size at the end: as the tier counts, as the engine counts after a garbage
+ * collection, and as resident memory.
  */
 function attack(maxBytes: number, size: string): { over: number; counted: number; used: number; resident: number } {
   const module = (path: string) => JSON.stringify(new URL(`../proxy/${path}`, import.meta.url).pathname)
@@ -75,7 +77,7 @@ function attack(maxBytes: number, size: string): { over: number; counted: number
       over = Math.max(over, memory.bytes - ${maxBytes})
       total += body.length + 900
       sinceCollected += body.length + 900
-      // What the engine leaves lying about for a while is no matter of the tier.
+      // Garbage that the engine has not collected yet is not the tier's.
       if (sinceCollected > ${maxBytes} / 8) {
         gc()
         sinceCollected = 0
@@ -86,7 +88,7 @@ function attack(maxBytes: number, size: string): { over: number; counted: number
     const after = usage()
     const used = after.heapUsed + after.arrayBuffers - before.heapUsed - before.arrayBuffers
     console.log(JSON.stringify({ over, counted: memory.bytes, used, resident: after.rss - before.rss }))`
-  // As `npm start` and the image have it.
+  // As `npm start` and the image set it.
   const env = { ...process.env, MALLOC_MMAP_THRESHOLD_: '131072' }
   const options = { encoding: 'utf8', env } as const
   return JSON.parse(execFileSync(process.execPath, ['--expose-gc', '--input-type=module', '-e', script], options))
@@ -94,9 +96,9 @@ function attack(maxBytes: number, size: string): { over: number; counted: number
 
 test.each([
   ['of every size', 128, '50 * 20000 ** random()'],
-  ['as large as may be, and larger', 64, '2 ** 23 * (0.6 + 0.5 * random())'],
+  ['up to the largest allowed, and above', 64, '2 ** 23 * (0.6 + 0.5 * random())'],
 ])(
-  'bodies %s under keys that never come again stay within %d MiB, and within 1.3 of that in resident memory',
+  'bodies %s, each key once, stay within %d MiB, and within 1.3 times that in resident memory',
   (_what, mebibytes, size) => {
     const maxBytes = mebibytes * 1024 ** 2
     const { over, counted, resident } = attack(maxBytes, size)
@@ -106,8 +108,8 @@ test.each([
   },
 )
 
-// Resident memory is another matter: the engine keeps the room of small objects that are gone, for the next ones.
-test('bodies of two bytes under keys that never come again stay within their bound, also as the engine counts', () => {
+// Resident memory is not checked: the engine keeps the pages of freed small objects for later ones.
+test('bodies of two bytes, each key once, stay within their bound, also as the engine counts', () => {
   const maxBytes = 24 * 1024 ** 2
   const { over, used } = attack(maxBytes, '2')
   expect(over).toBeLessThanOrEqual(0)

@@ -4,36 +4,36 @@ import { type FactKind, type Observation, ObservationBus } from '../proxy/observ
 import { eventsByFact } from '../proxy/ops/event-of-fact.ts'
 import { Metrics } from '../proxy/ops/metrics.ts'
 
-/** Neither counted nor written down: what a fill tells is for the recent events and the advice. */
+/** Neither counted nor logged: the recent events and the advice use it. */
 const silent: readonly FactKind[] = ['filled']
 
-/** The kinds of facts, as the union spells them. */
+/** The kinds of facts, from the source of the union. */
 const kinds = [
   ...readFileSync(new URL('../proxy/observation.ts', import.meta.url), 'utf8').matchAll(/\bkind: '([\w-]+)'/g),
 ].map(([, kind = '']) => kind)
 
 const counted = Object.keys(new Metrics().counting)
-/** Responses are written by a method of their own. */
+/** Responses are logged by a method of their own. */
 const logged = [...Object.keys(eventsByFact), 'response']
 
 const forgotten = (all: readonly string[]) => all.filter((kind) => ![...counted, ...logged, ...silent].includes(kind))
 
-test('every kind of fact is counted, written down, or left out on purpose', () => {
+test('every kind of fact is counted, logged, or listed as silent', () => {
   expect(new Set(kinds).size).toBe(kinds.length)
   expect(kinds.length).toBeGreaterThan(25)
   expect(forgotten(kinds)).toEqual([])
 })
 
-test('twin: a kind that nobody takes is found out', () => {
+test('twin: a kind that is neither is found', () => {
   expect(forgotten([...kinds, 'never-heard-of'])).toEqual(['never-heard-of'])
 })
 
-test('what is left out on purpose is a kind, and is left out', () => {
+test('every kind listed as silent exists, and is neither counted nor logged', () => {
   expect(kinds).toEqual(expect.arrayContaining([...silent]))
   expect(silent.filter((kind) => [...counted, ...logged].includes(kind))).toEqual([])
 })
 
-test('a bus gives every fact to all who have joined, in their order', () => {
+test('a bus gives every fact to all its listeners, in the order they joined', () => {
   const bus = new ObservationBus()
   const seen: string[] = []
   bus.observe({ kind: 'log-gap' })
@@ -44,7 +44,7 @@ test('a bus gives every fact to all who have joined, in their order', () => {
   expect(seen).toEqual(['first log-gap', 'second log-gap', 'first fill-raced', 'second fill-raced', 'third fill-raced'])
 })
 
-test('a listener that observes a fact of its own is heard by all, after the fact that caused it', () => {
+test('a fact that a listener observes reaches all listeners, after the fact that caused it', () => {
   const bus = new ObservationBus()
   const seen: Observation['kind'][] = []
   bus.listen(({ kind }) => void seen.push(kind))

@@ -63,7 +63,7 @@ routes:
   })
 
   test.runIf(process.platform === 'linux')(
-    'listens with several sockets, so that a busy process takes more than one connection a turn, and nobody else may',
+    'listens with several sockets, so that an overloaded process accepts more than one connection a turn, and no other process may',
     async () => {
       const port = await freePort()
       const file = configuration(

@@ -7,7 +7,7 @@ const farther = [{ name: 'file' }, { name: 'redis' }]
 const purge = (position: Position | undefined, behind = farther) =>
   purger({ publish: async () => position }, memory, behind)(['plans'], false)
 
-test('a purge that is in the log has reached every tier', async () => {
+test('a purge that was logged reports every tier as reached', async () => {
   expect(await purge({ pos: 7, id: 'abc' })).toEqual({
     tags: ['plans'],
     soft: false,
@@ -19,6 +19,6 @@ test('a purge that is in the log has reached every tier', async () => {
   expect(await purge({ pos: 7, id: 'abc' }, [])).toMatchObject({ reached: ['memory'], missed: [] })
 })
 
-test('a purge that is not in the log has reached memory, and missed the tiers behind it', async () => {
+test('a purge that could not be logged reports memory as reached, and the tiers behind it as missed', async () => {
   expect(await purge(undefined)).toMatchObject({ scope: 'process', reached: ['memory'], missed: ['file', 'redis'] })
 })

@@ -8,7 +8,7 @@ function setup() {
   return { clock, facts, readiness: new Readiness(clock, observe) }
 }
 
-test('it is ready once it is warm, until it drains', () => {
+test('a process is ready from the end of its warm-up until it drains', () => {
   const { readiness } = setup()
   expect(readiness.why).toBe(
     'The process is reading the entries listed in warm; it is ready after that, within ten seconds.',
@@ -19,14 +19,14 @@ test('it is ready once it is warm, until it drains', () => {
   expect(readiness.why).toBe('The process is draining: it finishes the requests under way and ends.')
 })
 
-test('it stays draining when it is warm only then', () => {
+test('a process whose warm-up ends while it drains is still draining', () => {
   const { readiness } = setup()
   readiness.drain('SIGTERM')
   readiness.warmed()
   expect(readiness.why).toBe('The process is draining: it finishes the requests under way and ends.')
 })
 
-test('the end is reported with how long it took, and only where it was asked for', () => {
+test('the end of a drain is reported with its duration, and only after a drain was started', () => {
   const { readiness, clock, facts } = setup()
   readiness.drained()
   expect(facts).toEqual([])

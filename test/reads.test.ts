@@ -39,14 +39,14 @@ function setup() {
   }
 }
 
-test('a read made before a view was redefined has the tags of what its route reads when its statement is sent', () => {
+test('a read made before a view was redefined has the tags of the tables at the time its statement is sent', () => {
   const { read, lookAgain } = setup()
   expect(read.tags()).toEqual(['route:county', 'table:before'])
   lookAgain({ tables: ['after'], functions: ['f()'] })
   expect(read.tags()).toEqual(['route:county', 'table:after', 'function:f()'])
 })
 
-test('a read of a route that is closed by now is refused, before its statement and after it', async () => {
+test('a read of a route that was closed meanwhile is refused, both before its statement and after it', async () => {
   const { read, lookAgain } = setup()
   const underWay = read.load(() => {})
   lookAgain({ closed: 'It is private.' })
@@ -54,7 +54,7 @@ test('a read of a route that is closed by now is refused, before its statement a
   await expect(read.load(() => {})).rejects.toThrow('It is private.')
 })
 
-test('what warm lists, listed before a view was redefined, has the tags of what its route reads by now', async () => {
+test('a read listed in warm before a view was redefined has the tags of the current tables', async () => {
   const file = join(newFolder('reads'), 'onramp.yaml')
   writeFileSync(
     file,

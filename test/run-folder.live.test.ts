@@ -12,10 +12,10 @@ import { newFolder, recorded } from '../bench/servers/run-folder.ts'
 import { until } from '../bench/until.ts'
 
 /*
- * Runs of their own, of one test that starts servers as tests do and then waits for ever: what is left of them, however they end.
+ * Separate test runs that start servers and never end: nothing of them may be left, whichever signal ends them.
  */
 
-/** Where these runs have their folders. */
+/** The parent of the folders of these runs. */
 const temporary = newFolder('runs')
 const project = newFolder('project')
 const here = (path: string) => JSON.stringify(fileURLToPath(new URL(path, import.meta.url)))
@@ -44,9 +44,9 @@ beforeAll(() => {
 
 interface Started {
   runner: ChildProcessByStdio<null, Readable, Readable>
-  /** Of the worker, PostgreSQL and Redis. */
+  /** The process ids of the worker, PostgreSQL and Redis. */
   pids: [worker: number, postgres: number, redis: number]
-  /** Of what PostgreSQL has started. */
+  /** The process ids of PostgreSQL's children. */
   children: number[]
   postgresUrl: string
   redisUrl: string
@@ -75,7 +75,7 @@ async function startRun(): Promise<Started> {
   return { runner, pids: [worker, postgres, redis], children, postgresUrl, redisUrl, folder: join(temporary, name) }
 }
 
-/** What there is of a run: its folder, and which of its processes. */
+/** What is left of a run: its folder, and its processes that still run. */
 const leftOf = ({ folder, pids, children }: Started) => ({
   isThere: existsSync(folder),
   running: pids.filter(isRunning),
@@ -90,7 +90,7 @@ async function end({ runner }: Started, signal: NodeJS.Signals): Promise<void> {
   await exited
 }
 
-test('a run that is ended, and one that is killed once the next begins, leave nothing; another that goes on is not disturbed', async () => {
+test('a stopped run leaves nothing, and a killed one nothing once another starts; a run beside them is not disturbed', async () => {
   const other = await startRun()
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     const ended = await startRun()
@@ -102,7 +102,7 @@ test('a run that is ended, and one that is killed once the next begins, leave no
   const killed = await startRun()
   await end(killed, 'SIGKILL')
   const [worker, ...servers] = killed.pids
-  await until(() => isRunning(worker), false) // it notices
+  await until(() => isRunning(worker), false) // the worker ends itself once its runner is gone
   expect(leftOf(killed)).toEqual({ isThere: true, running: servers, hasChildren: true })
   const next = await startRun()
   expect(leftOf(killed)).toEqual(nothing)

@@ -10,6 +10,6 @@ test.each([
   [[shared], { isConnected: false }, ['memory', 'redis (not reachable now)']],
   [[file, shared], { isConnected: false }, ['memory', 'file', 'redis (not reachable now)']],
   [[file], undefined, ['memory', 'file']],
-])('the tiers behind memory %j, beside Redis %j, are told as %j', (farther, redis, told) => {
+])('memory and the tiers %j, with Redis %j, are described as %j', (farther, redis, told) => {
   expect(describeTiers({ memory, farther, redis })).toEqual(told)
 })

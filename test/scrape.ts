@@ -5,7 +5,7 @@ import { someGauges } from './stats-parts.ts'
 
 const response = { kind: 'response', state: 'fresh', status: 200, seconds: 0.001, method: 'GET', path: '/' } as const
 
-/** Everything that is counted, once for each of `routes`. */
+/** Every fact that is counted, for each of `routes`. */
 function facts(routes: readonly string[]): Observation[] {
   return routes.flatMap((route): Observation[] => [
     ...(['memory', 'redis', 'origin', 'none'] as const).map((source) => ({ ...response, route, source })),
@@ -25,7 +25,7 @@ function facts(routes: readonly string[]): Observation[] {
   ])
 }
 
-/** Metrics that have seen everything, for each of `routes`. */
+/** Returns metrics that have counted every fact, for each of `routes`. */
 export function metricsOfEverything(routes: readonly string[] = ['plan']): Metrics {
   const metrics = new Metrics()
   registerGauges(metrics.registry, someGauges, '1.2.3', 'v26')
@@ -33,7 +33,7 @@ export function metricsOfEverything(routes: readonly string[] = ['plan']): Metri
   return metrics
 }
 
-/** The series of a scrape: under each name the labels there are, and the values each of them has. */
+/** The series of a scrape: by metric name and label, the values of the label. */
 export type Series = Map<string, Map<string, Set<string>>>
 
 /** Reads the Prometheus text format. */

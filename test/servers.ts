@@ -4,7 +4,7 @@ import { startRedis } from '../bench/servers/redis.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {
-    /** The marketplace, for a role that may only read. */
+    /** The marketplace database, for a role that may only read. */
     databaseUrl: string
     /** The same, for the owner of the tables. */
     ownerUrl: string
@@ -15,8 +15,9 @@ declare module 'vitest' {
 }
 
 /**
- * Starts what the live tests need, once for all of them: PostgreSQL with the marketplace (or `DATABASE_URL`, a superuser's
- * address of a marketplace that may be changed, with pg_stat_statements loaded), and Redis (or `REDIS_URL`).
+ * Starts the servers of the live tests, once for all of them: PostgreSQL with the marketplace, and Redis. `DATABASE_URL` replaces the
+ * first: the address, for a superuser, of a marketplace that may be changed, with pg_stat_statements loaded. `REDIS_URL` replaces the
+ * second.
  */
 export default async function setup(project: TestProject): Promise<() => Promise<unknown>> {
   const given = process.env.DATABASE_URL

@@ -17,15 +17,15 @@ import { described, statsParts } from './stats-parts.ts'
 import { entryOf, settled } from './support.ts'
 
 /*
- * A third tier, `file`, is added here as a program would add it: the tier itself, and its place in the list of tiers. Nothing in ops
- * knows of it.
+ * A third tier, `file`, is added as a program would add it: the tier itself, and its place in the list of tiers. No file in ops names
+ * it.
  */
 
 const route = 'plans'
 const start = { pos: 7, id: 'head-1' }
 const lifetime = { fresh: 60_000, stale: 600_000, staleIfError: 3_600_000, negative: 10_000 }
 
-/** Keeps entries as a file would. */
+/** A tier that stands for files on a disk. */
 function fileTier() {
   const kept = new Map<Key, Entry>()
   const state = { isBroken: false }
@@ -97,7 +97,7 @@ function setup() {
   return { parts, file, request, keepInFile, admin }
 }
 
-/** Four requests in the first of ten seconds: three for what the tier `file` has, one of them twice, and one for what nothing has. */
+/** Four requests in the first of ten seconds: three for two entries of the tier `file`, and one for a key that no tier has. */
 async function quiet() {
   const made = setup()
   const { parts, request, keepInFile } = made
@@ -113,20 +113,20 @@ async function quiet() {
   return made
 }
 
-describe('hits of a tier that ops does not know', () => {
+describe('hits of a tier that no file in ops names', () => {
   let made: Awaited<ReturnType<typeof quiet>>
   beforeEach(async () => {
     made = await quiet()
   })
 
-  test('are counted under its name in /stats, beside those of the others, and are hits', async () => {
+  test('are counted in /stats under its name, and in the hit ratio', async () => {
     const stats = (await made.admin.inject('/stats')).json()
     const counts = { requests: 4, file: 2, memory: 1, redis: 0, origin: 1, upstream: 0, none: 0, hitRatio: 0.75 }
     expect(stats.total).toMatchObject(counts)
     expect(stats.routes.plans).toMatchObject(counts)
   })
 
-  test('are in the figures of now, their share and their times too', async () => {
+  test('are in the current figures, with their share and latencies', async () => {
     const { now } = (await made.admin.inject('/stats')).json().total
     expect(now).toMatchObject({
       file: 0.2,
@@ -143,7 +143,7 @@ describe('hits of a tier that ops does not know', () => {
     expect(now).not.toHaveProperty('originRatio')
   })
 
-  test('have a column of their own in the history, of the route and of all', () => {
+  test('have a column of their own in the history of the route and of the process', () => {
     const { history } = made.parts
     for (const { columns } of [history.read(), history.read(route)]) {
       expect(columns.file).toEqual([0.4, 0])
@@ -158,7 +158,7 @@ describe('hits of a tier that ops does not know', () => {
     expect(lines).toContain('onramp_response_seconds_count{route="plans",source="file"} 2')
   })
 
-  test('are described in /stats, so that charts can be drawn of them', async () => {
+  test('are described in /stats for the charts', async () => {
     expect((await made.admin.inject('/stats')).json().sources).toEqual([
       { name: 'memory', label: 'Memory', isHit: true },
       { name: 'redis', label: 'Redis', isHit: true },
@@ -170,7 +170,7 @@ describe('hits of a tier that ops does not know', () => {
   })
 })
 
-test('a bypassed tier that ops does not know degrades the process, is told by its label, and no longer when it is back', async () => {
+test('a bypassed tier that no file in ops names degrades the process, under its label, until it answers again', async () => {
   const { parts, file, request, keepInFile, admin } = setup()
   const stats = async () => (await admin.inject('/stats')).json()
   const level = async () => (await stats()).degradationLevel
@@ -198,7 +198,7 @@ test('a bypassed tier that ops does not know degrades the process, is told by it
   ])
 })
 
-test('twin: what comes from a source that nobody named is no hit', async () => {
+test('twin: an answer from an unlisted source is no hit', async () => {
   const { parts, request, keepInFile } = setup()
   keepInFile(1)
   await request(1)

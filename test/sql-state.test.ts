@@ -5,14 +5,14 @@ import { sqlState } from '../proxy/sql-state.ts'
 const databaseError = (fields: Partial<pg.DatabaseError>) =>
   Object.assign(new pg.DatabaseError('refused', 7, 'error'), fields)
 
-test('an error of PostgreSQL has the SQLSTATE the server gave it', () => {
+test('the SQLSTATE of a PostgreSQL error is the code that the server sent', () => {
   expect(sqlState(databaseError({ severity: 'ERROR', code: '42710' }))).toBe('42710')
   expect(sqlState(databaseError({ severity: 'FATAL', code: '57P03' }))).toBe('57P03')
 })
 
 test.each([
-  ["the system's five characters", Object.assign(new Error('write EPIPE'), { code: 'EPIPE' })],
-  ["the system's error", Object.assign(new Error('refused'), { code: 'ECONNREFUSED', severity: 'ERROR' })],
+  ['a system error code of five characters', Object.assign(new Error('write EPIPE'), { code: 'EPIPE' })],
+  ['a system error code', Object.assign(new Error('refused'), { code: 'ECONNREFUSED', severity: 'ERROR' })],
   ['no code', databaseError({ severity: 'ERROR' })],
   ['no error', { severity: 'ERROR', code: '42710' }],
   ['nothing', undefined],

@@ -6,7 +6,7 @@ import { until } from '../bench/until.ts'
 import { programs, type Serving } from './program.ts'
 
 /*
- * A thousand clients over four processes on one key: what PostgreSQL itself says it was asked.
+ * A thousand clients of four processes request one key: the statements as PostgreSQL itself counts them.
  */
 
 interface Ready {
@@ -28,7 +28,7 @@ beforeEach(async () => {
 })
 afterEach(() => redis.stop())
 
-/** Processes of their own: in one, they would all be busy at once, and Redis would seem slow to each. */
+/** Starts separate processes: within one, all would be overloaded at once, and Redis would seem slow to each. */
 async function start(processes: number, fresh = '1m'): Promise<void> {
   const sql = new URL('../config/marketplace/queries/national-benchmark.sql', import.meta.url).pathname
   const file = configuration(
@@ -36,7 +36,7 @@ async function start(processes: number, fresh = '1m'): Promise<void> {
     `
 listen: { port: 0 }
 admin: { port: 0 }
-# Long beside what a busy machine takes: a process that gives up on Redis asks for itself, which is another test.
+# Long enough for a slow machine: a process that gives up on Redis sends a statement of its own, which is another test.
 redis: { url: "${redis.url}", timeout: 10s }
 request: { timeout: 30s }
 postgres: { url: "${inject('databaseUrl')}", statementTimeout: 20s }
@@ -51,7 +51,7 @@ routes:
   started = await Promise.all(Array.from({ length: processes }, () => ready(['--config', file])))
 }
 
-/** The statement of the route of national benchmarks, which takes a while, as pg_stat_statements counts it. */
+/** Resolves to how often the slow statement of national benchmarks was run, by pg_stat_statements. */
 async function asked(): Promise<number> {
   const { rows } = await superuser.query(
     `select coalesce(sum(calls), 0)::int as n from pg_stat_statements where query like '%onramp_answer%' and query like '%rating_areas%'`,
@@ -60,7 +60,7 @@ async function asked(): Promise<number> {
 }
 const path = (age: number) => `/api/benchmarks?age=${age}`
 
-/** A thousand clients at once, spread over the processes. Their statuses. */
+/** Sends a thousand requests at once, spread over the processes. Resolves to the statuses. */
 async function crowd(target: string): Promise<Set<number>> {
   const answers = await Promise.all(
     Array.from({ length: 1000 }, async (_, i) => {
@@ -72,14 +72,14 @@ async function crowd(target: string): Promise<Set<number>> {
   return new Set(answers)
 }
 
-test('a cold key costs one statement, and everybody gets its answer', async () => {
+test('a new key costs one statement, and every client gets its answer', async () => {
   await start(4)
   const before = await asked()
   expect(await crowd(path(31))).toEqual(new Set([200]))
   expect((await asked()) - before).toBe(1)
 })
 
-test('a key whose time is over costs one more', async () => {
+test('an expired key costs one more statement', async () => {
   await start(4, '1500ms')
   await crowd(path(32))
   const client = new Redis(redis.url)
@@ -90,10 +90,10 @@ test('a key whose time is over costs one more', async () => {
   expect((await asked()) - before).toBe(1)
 })
 
-test('a holder killed while it fills costs the others its lease, and no answer', async () => {
+test('a process killed during a fill delays the others until its lease ends, and no request fails', async () => {
   await start(4)
   const client = new Redis(redis.url)
-  // As a process would leave it that has taken the lease and died.
+  // The lease of a process that died during the fill.
   await crowd(path(33))
   const [name] = (await client.keys('onramp:national-benchmark*')) as [string]
   const key = name.slice('onramp:'.length).replace('age=33', 'age=34')
@@ -105,7 +105,7 @@ test('a holder killed while it fills costs the others its lease, and no answer',
   expect((await asked()) - before).toBe(1)
 })
 
-test('twin: with Redis gone each process asks once, and no more', async () => {
+test('twin: while Redis is down, each process sends at most one statement', async () => {
   await start(4)
   await redis.stop()
   for (const { adminUrl } of started) {

@@ -12,7 +12,7 @@ import type { StatsParts } from '../proxy/ops/stats.ts'
 import { answerSources } from '../proxy/sources.ts'
 import { ManualClock } from './support.ts'
 
-/** Gauges that stand at something. */
+/** Gauges with values other than zero. */
 export const someGauges: GaugeReadings = {
   tiers: () => [{ tier: 'memory', bytes: 1, entries: 1 }],
   connections: () => ({ total: 3, idle: 1, waiting: 2 }),
@@ -24,7 +24,7 @@ export const someGauges: GaugeReadings = {
   eventLoopLagSeconds: () => 0.004,
 }
 
-/** Everything that `ops` is made of around one bus, wired as the program does it, beside a memory tier and the tiers `farther`. */
+/** The parts of `ops` on one bus, wired as in the program, with a memory tier and the tiers `farther`. */
 export function statsParts(farther: readonly Pick<Tier, 'name' | 'label'>[] = [redisTierNames]) {
   const clock = new ManualClock()
   const bus = new ObservationBus()
@@ -67,7 +67,7 @@ export function statsParts(farther: readonly Pick<Tier, 'name' | 'label'>[] = [r
   return { ...parts, bus, gauges }
 }
 
-/** A route as /routes has it. */
+/** A route as /routes describes it. */
 export const described = (name: string) => ({
   name,
   path: `/api/${name}`,

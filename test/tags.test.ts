@@ -15,7 +15,7 @@ import {
 } from '../proxy/tags.ts'
 import { folders, sourcesIn } from './structure/source.ts'
 
-const spelt: [string, string, Tag][] = [
+const spellings: [string, string, Tag][] = [
   [tableTag('plans'), 'table:plans', { kind: 'table', table: 'plans' }],
   [tableTag('"odd:one".t'), 'table:"odd:one".t', { kind: 'table', table: '"odd:one".t' }],
   [rowsTag('app.plans'), 'rows:app.plans', { kind: 'rows', table: 'app.plans' }],
@@ -39,17 +39,17 @@ const spelt: [string, string, Tag][] = [
   ],
 ]
 
-test.each(spelt)('%j is spelt, and read', (tag, text, parsed) => {
+test.each(spellings)('the tag %j is spelled and parsed', (tag, text, parsed) => {
   expect(tag).toBe(text)
   expect(parseTag(tag)).toEqual(parsed)
 })
 
 test.each(['county:51059', 'row:', 'row:plans', 'row:plans=1', 'tables:plans', 'table', '', ':', '**'])(
-  "%j is a tag of a route's template, or of nobody",
+  "%j is parsed as a custom tag, from a route's template",
   (tag) => expect(parseTag(tag)).toEqual({ kind: 'custom', tag }),
 )
 
-test('people read the tag of everything in words, and every other as it is', () => {
+test('the tag * is shown as the word everything, every other tag as it is', () => {
   expect([everything, 'table:plans', 'county:51059'].map(tagInWords)).toEqual([
     'everything',
     'table:plans',
@@ -60,7 +60,7 @@ test('people read the tag of everything in words, and every other as it is', () 
 const plans = { table: 'plans', columns: ['plan_id'] }
 const states = { table: 'states', columns: [] }
 
-test('whoever names a table means its rows too, where they are told apart', () => {
+test('the tag of a table covers its rows too, if the table is followed row by row', () => {
   const followed = new Map([plans, states].map((table) => [table.table, table]))
   expect(expandTags(['table:plans', 'table:states', 'table:other', 'route:a'], followed)).toEqual([
     'table:plans',
@@ -77,14 +77,14 @@ test('whoever names a table means its rows too, where they are told apart', () =
   ])
 })
 
-test('SQL spells tags alike', () => {
+test('SQL spells tags in the same way', () => {
   const evaluated = (sql: string) => sql.replace(/'([^']*)'/g, '$1').replaceAll(' || ', '')
   expect(evaluated(tagSql.table("'plans'"))).toBe(tableTag('plans'))
   expect(evaluated(tagSql.rows("'plans'"))).toBe(rowsTag('plans'))
   expect(evaluated(`${tagSql.rowBeforeValue("'plans'", "'plan_id'")} || 'A1'`)).toBe(rowTag('plans', 'plan_id', 'A1'))
 })
 
-test('nowhere else is one spelt', () => {
+test('no other file spells tags', () => {
   const spelling = /['"`](table|rows?|route|function):/
   const elsewhere = folders
     .filter((folder) => folder !== 'test')

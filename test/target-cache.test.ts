@@ -3,7 +3,7 @@ import { TargetCache } from '../proxy/http/routes/target-cache.ts'
 
 const names = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => String(from + i))
 
-test('keeps at least as many of the latest as its size, and never more than twice as many', () => {
+test('it keeps at least its size of the latest entries, and at most twice as many entries', () => {
   const recent = new TargetCache<string>(4)
   for (const name of names(0, 100)) {
     recent.set(name, name)
@@ -13,7 +13,7 @@ test('keeps at least as many of the latest as its size, and never more than twic
   expect(held.length).toBeLessThanOrEqual(8)
 })
 
-test('keeps what is asked for', () => {
+test('it keeps an entry that is read again and again', () => {
   const recent = new TargetCache<string>(4)
   recent.set('often', 'x')
   for (const name of names(0, 100)) {
@@ -22,6 +22,6 @@ test('keeps what is asked for', () => {
   }
 })
 
-test('has nothing it was not given', () => {
+test('it has no entry that was not set', () => {
   expect(new TargetCache(4).get('constructor')).toBeUndefined()
 })

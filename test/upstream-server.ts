@@ -7,21 +7,21 @@ import { gate } from './support.ts'
 import { echo } from './websocket-echo.ts'
 import { listening } from './wire/listening.ts'
 
-/** Answers the requests for one path. */
+/** Responds to the requests for one path. */
 export type Page = (request: IncomingMessage, response: ServerResponse, query: URLSearchParams) => unknown
 
 export interface UpstreamServer {
   url: string
-  /** By path; a test may add its own. */
+  /** By path. A test may add pages. */
   pages: Map<string, Page>
-  /** Every request that has come, oldest first. */
+  /** Every request so far, oldest first. */
   seen: IncomingMessage[]
   stop(): Promise<void>
 }
 
 /**
- * Starts a small upstream: a page with what belongs to it, a login, an upload, events, a WebSocket that echoes, and content
- * of any length. `at`: the path of a Unix socket to listen on.
+ * Starts a small upstream: a page with a stylesheet, a script and an image, a login, an upload, events, a WebSocket echo, and content
+ * of any length. It listens on a TCP port, or on the Unix socket `at`.
  */
 export async function startUpstream(at?: string): Promise<UpstreamServer> {
   const pages = new Map(Object.entries({ ...site, ...accounts(), ...events(), ...contents }))
@@ -92,7 +92,7 @@ function accounts(): Record<string, Page> {
   }
 }
 
-/** Each event is sent only when the page has said that it has the one before: held back, none but the first would come. */
+/** Sends each event after the page has reported the previous one: a proxy that buffers would stop after the first. */
 function events(): Record<string, Page> {
   const reports = [1, 2, 3].map(gate)
   return {
@@ -113,14 +113,14 @@ function events(): Record<string, Page> {
 }
 
 const contents: Record<string, Page> = {
-  /** `bytes` of content, with its length or, with `chunked`, without. */
+  /** Sends `bytes` of content: with Content-Length, or chunked with `chunked`. */
   async '/download'(_request, response, query) {
     const bytes = Number(query.get('bytes'))
     if (!query.has('chunked')) response.setHeader('Content-Length', bytes)
     for (const piece of content(bytes)) if (!response.write(piece)) await drained(response)
     response.end()
   },
-  /** Says what it has got. */
+  /** Reports the size and the digest of the content it received. */
   async '/upload'(request, response) {
     json(response, { ...(await digestOf(request)), framing: request.headers['transfer-encoding'] ?? 'sized' })
   },
@@ -133,7 +133,7 @@ const logo = Buffer.from(
 
 const welcome = `<!doctype html>
 <html lang="en">
-<title>A web tier</title>
+<title>An upstream</title>
 <link rel="icon" href="/logo.png">
 <link rel="stylesheet" href="/style.css">
 <h1>Welcome</h1>
@@ -145,7 +145,7 @@ const welcome = `<!doctype html>
 <script src="/app.js"></script>
 `
 
-/** What the page can be asked to do; it says `ready` when it can. */
+/** The functions that tests call in the page. It sets the state `ready` once they are defined. */
 const script = `
 async function ask(path, options) {
   const response = await fetch(path, options)
@@ -194,7 +194,7 @@ async function formOf(request: IncomingMessage): Promise<FormData> {
 
 const piece = randomBytes(65_536)
 
-/** `bytes` of content in pieces, no two alike: one that is lost, repeated or moved makes another digest. */
+/** Yields `bytes` of content in chunks, all different: a lost, repeated or moved chunk changes the digest. */
 export function* content(bytes: number): Generator<Buffer> {
   for (let at = 0; at < bytes; at += piece.length) {
     const copy = Buffer.from(piece.subarray(0, Math.min(piece.length, bytes - at)))
@@ -208,7 +208,7 @@ export interface Digested {
   digest: string
 }
 
-/** Reads `stream` to its end; `step` is called as bytes come, with how many there are. */
+/** Reads `stream` to its end. `step` is called for each chunk with the bytes so far. */
 export async function digestOf(
   stream: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
   step: (bytes: number) => void = () => {},
@@ -223,7 +223,7 @@ export async function digestOf(
   return { bytes, digest: hash.digest('base64url') }
 }
 
-/** Resolves when `stream` takes more, or will not ever. */
+/** Resolves when `stream` accepts more, or is closed. */
 export function drained(stream: NodeJS.EventEmitter): Promise<void> {
   return new Promise((resolve) => {
     const done = () => {

@@ -91,7 +91,7 @@ describe('the changes of a transaction are held back until new snapshots see it'
     expect(delivered).toEqual(['5', '9', '2'])
   })
 
-  test('a transaction added during a query waits for the next one, and does not hasten it', async () => {
+  test('a transaction added during a query waits for the query after it, and does not hasten that', async () => {
     const { clock, visible, delivered, waiting, server } = setup()
     server.isSlow = true
     visible.add(1n)

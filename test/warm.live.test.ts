@@ -6,7 +6,7 @@ import { Refusal } from '../proxy/errors.ts'
 import { type Running, startApp } from './live.ts'
 
 /*
- * A process that starts beside a Redis that holds what the one before it has read.
+ * Warm-up: a process starts with the entries that an earlier process left in Redis.
  */
 
 const list: Config['warm'] = [
@@ -38,11 +38,11 @@ const untilReady = (app: Running) => until(() => isReady(app))
 const queries = async (app: Running) =>
   ((await app.admin('/stats')).json() as { total: { queries: number } }).total.queries
 
-/** Where each of the answers comes from. */
+/** Resolves to the source of each answer. */
 const sources = (app: Running) =>
   Promise.all(paths.map(async (path) => /detail=(.*)/.exec((await app.get(path)).cacheStatus ?? '')?.[1]))
 
-/** A route whose statement waits until `holder`, which holds a lock, lets go of it. */
+/** Adds a route whose statement waits for a lock, which `holder` has. */
 async function withHeldRoute() {
   const holder = new pg.Client({ connectionString: inject('superuserUrl') })
   await holder.connect()
@@ -65,8 +65,8 @@ async function waitingForLock(holder: pg.Client): Promise<boolean> {
   return rows.length > 0
 }
 
-describe('a process started with a list to warm', () => {
-  test('reads it from the database the first time; one that comes after it, from Redis, with no statement at all', async () => {
+describe('a process with a warm-up list', () => {
+  test('reads it from the database; a later process reads it from Redis, without any statement', async () => {
     prefix += 1
     const first = await start(list)
     await untilReady(first)
@@ -79,7 +79,7 @@ describe('a process started with a list to warm', () => {
     expect(await sources(twin)).toEqual(['redis', 'redis', 'redis'])
   })
 
-  test('is not ready before it has', async () => {
+  test('is not ready before it has read the list', async () => {
     prefix += 1
     const { holder, held } = await withHeldRoute()
     const app = await start([...list, 'held'], held)
@@ -96,7 +96,7 @@ describe('a process started with a list to warm', () => {
     await holder.end()
   })
 
-  test('stopped while it reads, it lets the statement end, and keeps in Redis what that says', async () => {
+  test('stopped during the warm-up, waits for the statement, and keeps its answer in Redis', async () => {
     prefix += 1
     const { holder, held } = await withHeldRoute()
     const app = await start(['held'], held)
@@ -110,7 +110,7 @@ describe('a process started with a list to warm', () => {
     await holder.end()
   })
 
-  test('is refused where the parameters do not fit', async () => {
+  test('does not start if the parameters do not fit their route', async () => {
     const wrong: Config['warm'] = [{ route: 'county', params: { fips: 'x' } }, 'county']
     await expect(start(wrong)).rejects.toThrow(Refusal)
     await expect(start(wrong)).rejects.toThrow(

@@ -1,9 +1,9 @@
-// A WebSocket that echoes.
+// A WebSocket server that echoes.
 import { createHash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 
-/** RFC 6455, server side, as far as an echo goes: every frame goes back as it came, without its mask; close closes. */
+/** Echoes every frame without its mask, and closes after a close frame (RFC 6455, server side). */
 export function echo(request: IncomingMessage, socket: Duplex, early: Buffer): void {
   const accept = createHash('sha1')
     .update(`${request.headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`)
@@ -20,7 +20,7 @@ export function echo(request: IncomingMessage, socket: Duplex, early: Buffer): v
       if ((frame.first & 0x0f) === 8) socket.end()
     }
   }
-  socket.on('error', () => {}) // the other side may leave without a close
+  socket.on('error', () => {}) // the client may disconnect without a close frame
   socket.on('end', () => socket.end())
   socket.on('data', read)
   read(Buffer.alloc(0))
@@ -30,7 +30,7 @@ interface Frame {
   /** FIN and opcode. */
   first: number
   payload: Buffer
-  /** With everything around it. */
+  /** With its header and mask, in bytes. */
   size: number
 }
 

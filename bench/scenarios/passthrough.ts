@@ -14,7 +14,7 @@ const slowest =
 export const passthrough: Scenario = {
   name: 'passthrough',
   question:
-    'What does a request for the web tier cost when it passes through onramp, compared with a minimal proxy (node:http and undici)?',
+    'What does a request for the upstream cost when it passes through onramp, compared with a minimal proxy (node:http and undici)?',
   async run({ stage, isQuick, note }) {
     pinThis(0)
     const web = await stage.processes.node('./servers/upstream.ts', [], { core: 0 })
@@ -86,9 +86,9 @@ export const passthrough: Scenario = {
     }
     pinThis(undefined)
     const head = ['variant', 'requests/s', 'spread', 'CPU per request', 'p99', 'failed']
-    outcome.tables.push({ title: 'Requests passed through to the web tier, by body size and proxy', head, rows })
+    outcome.tables.push({ title: 'Requests passed through to the upstream, by body size and proxy', head, rows })
     outcome.notes.push(
-      'The proxies have one core. The load generator and the web tier have the other.',
+      'The proxies have one core. The load generator and the upstream have the other.',
       "undici.stream is undici's interface for programs, undici.dispatch the lower one for libraries. These bare proxies add no forwarding headers and enforce no limits.",
       'onramp runs with the Node flags of `npm start`, the bare proxies with none.',
     )

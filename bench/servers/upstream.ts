@@ -1,7 +1,7 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
-/* A web tier for the benchmark: it answers each request at once, with the number of bytes that its path names. */
+/* An upstream for the benchmark: it answers each request at once, with the number of bytes that its path names. */
 
 const bodies = new Map<number, Buffer>()
 const server = createServer((request, response) => {

@@ -17,7 +17,7 @@ const maxTags = 1000
 export class LogWriter {
   readonly #dependencies: LogDependencies
   readonly #reader: LogReader
-  /** Applied here, and not known to be in the log. */
+  /** Applied here; unverified whether the log has them. */
   #unpublished: Invalidation[] = []
   /** Recently appended, each with the time of the request to append it. */
   #recent: { at: number; invalidation: Invalidation }[] = []

@@ -119,8 +119,8 @@ function placeOf(reply: unknown): Pick<Event, 'pos' | 'id' | 'prev'> {
 }
 
 /**
- * The events of a stream's entries. An event that cannot be read is left out: the next one then does not continue the
- * chain, which is a gap.
+ * The events of a stream's entries. An event that cannot be read is left out: the event after it then does not
+ * continue the chain, which is a gap.
  */
 function eventsOf(entries: unknown): Event[] {
   if (!Array.isArray(entries)) throw malformed(entries)

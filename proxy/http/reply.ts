@@ -42,8 +42,8 @@ export function replyWith(
     Age: age,
     'Cache-Status': status,
   }
-  // Sent with every body that has or may have variants, even while none is built: a shared cache must not give the
-  // plain body to everybody for good, nor the compressed one to a client that cannot read it.
+  // Sent with every body that has or may get variants, even before one is built. Otherwise a shared cache could give the
+  // plain body to every client, or the compressed body to a client that cannot read it.
   if (isCompressible(entry)) headers.Vary = 'Accept-Encoding'
   const matched = conditions.method === 'POST' ? undefined : matchingEtag(entry, conditions, chosen)
   if (matched !== undefined) return { status: 304, headers: { ...headers, ETag: matched }, body: nothing }
@@ -54,7 +54,7 @@ export function replyWith(
   return { status: 200, headers, body, wanted }
 }
 
-/** The best coding for this client that is not known to be useless, unless a variant in it exists. */
+/** The best coding for this client that has not proved useless, unless a variant in it exists. */
 function missing({ variants = {} }: Entry, { acceptEncoding }: Conditions): Encoding | undefined {
   const best = chooseEncoding(acceptEncoding, { br: true, gzip: true, ...variants })
   return best !== undefined && variants[best] === undefined ? best : undefined

@@ -126,7 +126,8 @@ function entries(
   { memory, now, routes }: AdminDependencies,
   { route, limit = '100' }: { route?: string; limit?: string },
 ): unknown {
-  if (!/^[1-9]\d{0,3}$/.test(limit)) throw new Problem('bad-parameters', 'limit must be a whole number from 1 to 9999.')
+  if (!/^[1-9]\d{0,3}$/.test(limit))
+    throw new Problem('bad-parameters', 'The parameter limit must be a whole number from 1 to 9999.')
   if (route !== undefined && !routes().some(({ name }) => name === route))
     throw new Problem('bad-parameters', `There is no route named ${JSON.stringify(route)}. /routes lists all routes.`)
   const shown = []

@@ -189,7 +189,6 @@ export class Bulkhead {
 }
 
 const reasons: Record<ShedReason, string> = {
-  'queue-full':
-    'Queue full: this route has as many waiting requests as it may have. Retry after the time in Retry-After.',
+  'queue-full': 'Queue full: too many requests of this route are waiting. Retry after the time in Retry-After.',
   'too-late': 'No database connection would be free in time. Retry after the time in Retry-After.',
 }

@@ -45,7 +45,7 @@ describe('an answer of the upstream is never cached', () => {
     expect(valuesOf(answer.fields, 'cache-status')).toEqual(['onramp; fwd=bypass; detail=upstream'])
   })
 
-  test('twin: a cache that believes Cache-Control does', async () => {
+  test('twin: a cache that trusts Cache-Control does', async () => {
     const naive = await naiveCache(stage, (request) => request.url ?? '')
     const fields = 'Cache-Control: public, max-age=600'
     expect(await timesAsked(naive, stage.upstream, '/account/twin.css', fields)).toBe(1)

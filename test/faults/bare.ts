@@ -4,13 +4,13 @@ import { Redis } from 'ioredis'
 import pg from 'pg'
 
 /*
- * The same routes as an afternoon's work would have them: Redis, else PostgreSQL, the clients as they come. No deadline, no
- * breaker, nothing kept for the day the database fails. `node bare.ts REDIS_PORT POSTGRES_PORT`.
+ * The same routes in a cache without any protection: Redis, else PostgreSQL, with the default settings of both clients. It has no
+ * deadline, no circuit breaker and no stale-if-error. `node bare.ts REDIS_PORT POSTGRES_PORT`.
  */
 
 const [redisPort, postgresPort] = process.argv.slice(2).map(Number) as [number, number]
 const redis = new Redis(redisPort, '127.0.0.1', { retryStrategy: () => null })
-redis.on('error', () => {}) // each command rejects with it
+redis.on('error', () => {}) // each command rejects with the same error
 const pool = new pg.Pool({ connectionString: `postgres://onramp@127.0.0.1:${postgresPort}/marketplace` })
 let statements = 0
 
@@ -42,5 +42,5 @@ const server = createServer((request, response) => {
 server.listen(0, '127.0.0.1', () =>
   process.stdout.write(`http://127.0.0.1:${(server.address() as AddressInfo).port}\n`),
 )
-// What would be told anyhow; only the stack is spared.
+// Node would exit too, but would print a stack trace first.
 process.on('uncaughtException', () => process.exit(1))

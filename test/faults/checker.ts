@@ -4,14 +4,14 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { Redis } from 'ioredis'
 import type pg from 'pg'
 
-/** What was found, over all reads so far. */
+/** The results of all reads so far. */
 export interface Found {
   reads: number
-  /** In sentences. */
+  /** A sentence each. */
   violations: string[]
-  /** Of answers that were older than a commit known before they were asked for: by how much, in milliseconds. */
+  /** The age of each stale answer: milliseconds from the commit that it lacks to its request. */
   staleMs: number[]
-  /** For each commit: how long after it the last older answer was asked for, anywhere, in milliseconds. */
+  /** For each commit: milliseconds from it to the last request, at any node, that got an older answer. */
   everywhereMs: number[]
   failed: number
 }
@@ -19,7 +19,7 @@ export interface Found {
 interface Event {
   prev: string
   versions: [number, number][]
-  /** The nodes that have applied it. */
+  /** The URLs of the nodes that have applied it. */
   seenBy: Set<string>
 }
 
@@ -30,25 +30,26 @@ interface Node {
 
 const agent = new Agent({ keepAlive: true, maxSockets: 64 })
 
-/** How many rows there are, and readers a node. */
+/** The number of rows. */
 export const rows = 20
+/** Concurrent readers of each node. */
 const readersEach = 4
 
 /**
- * Checks, while writers count rows up and readers ask every node for them, what nodes promise:
+ * Checks two promises of the nodes, while writers increment rows and readers read them from every node:
  *
- * 1. no answer is older than an event its node had applied when it was asked. Each writer names its version in the log, in its own
- *    transaction (`v:ID:N`), so that what a node has applied (/ready says the position) is a set of versions;
- * 2. a node's answers never go back, but for those it labels as served in place of others.
+ * 1. No answer is older than an event that its node had applied before the request. Each writer logs the new version as a tag
+ *    (`v:ID:N`) in its own transaction, so the position that /ready reports is a set of versions.
+ * 2. The answers of a node never go back in version, except fallbacks, which are labelled.
  */
 export class Checker {
   readonly #nodes: Map<string, Node>
   readonly #redis: Redis
   readonly #events = new Map<string, Event>()
-  /** By node and row: the least version that its answers may have. */
+  /** By node and row: the lowest version that an answer may have. */
   readonly #required = new Map<string, number[]>()
   readonly #seen = new Map<string, number[]>()
-  /** By row: when each version was known to be committed. */
+  /** By row and version: when the commit was confirmed, by performance.now(). */
   readonly #committedAt: number[][] = Array.from({ length: rows }, () => [])
   #isOver = false
   #work: Promise<unknown>[] = []
@@ -59,14 +60,14 @@ export class Checker {
     this.#redis = redis
   }
 
-  /** Begins to read, and to write over connections that `connect` makes. */
+  /** Starts the readers, and writers over connections that `connect` opens. */
   start(connect: () => Promise<pg.Client>, writers = 2): void {
     this.#work = [this.#followLog()]
     for (const url of this.#nodes.keys()) this.watch(url)
     for (let i = 0; i < writers; i += 1) this.#work.push(this.#write(connect, i))
   }
 
-  /** Reads from a node from now on; `node` takes the place of one that was killed. */
+  /** Starts to read from a node; `node` replaces one that was killed. */
   watch(url: string, node = this.#nodes.get(url) as Node): void {
     this.#nodes.set(url, node)
     this.#required.set(url, new Array(rows).fill(0))
@@ -75,12 +76,12 @@ export class Checker {
     for (let i = 0; i < readersEach; i += 1) this.#work.push(this.#read(url))
   }
 
-  /** Asks a node no more. */
+  /** Stops reading from a node. */
   leave(url: string): void {
     this.#nodes.delete(url)
   }
 
-  /** What has been found since the last call. */
+  /** Returns the results since the last call. */
   take(): Found {
     const found = this.found
     this.found = nothing()
@@ -94,7 +95,7 @@ export class Checker {
     await Promise.all(this.#work)
   }
 
-  /** Resolves to the version that a write of row `id` has made, once it is committed; nothing if that is not known. */
+  /** Increments row `id`, and resolves to its new version once that is committed. */
   async write(client: pg.Client, id: number): Promise<number | undefined> {
     await client.query('begin')
     const { rows: changed } = await client.query('update counters set n = n + 1 where id = $1 returning n::int', [id])
@@ -120,11 +121,11 @@ export class Checker {
         client ??= await connect()
         await this.write(client, i % rows)
       } catch {
-        // PostgreSQL is away, or was asked to end what it did: whether that was committed, the log will say.
+        // PostgreSQL is down, or has ended the connection. The log says whether the transaction was committed.
         client?.end().catch(() => {})
         client = undefined
       }
-      await pause(10)
+      await pause(10) // the pace of the load
     }
     await client?.end()
   }
@@ -140,7 +141,7 @@ export class Checker {
       this.found.reads += 1
       if (answer.status !== 200) {
         this.found.failed += 1
-        await pause(5)
+        await pause(5) // the pace of the load, where errors come at once
         continue
       }
       const { n } = JSON.parse(answer.body) as { n: number }
@@ -161,10 +162,10 @@ export class Checker {
     if (this.found.violations.length < 20) this.found.violations.push(sentence)
   }
 
-  /** Asks a node which events it has applied: from then on its answers must hold them. */
+  /** Polls a node for the events that it has applied: from then on its answers must include them. */
   async #poll(url: string): Promise<void> {
     while (!this.#isOver && this.#nodes.has(url)) {
-      await pause(20)
+      await pause(20) // the polling interval
       const { adminUrl } = this.#nodes.get(url) ?? {}
       if (adminUrl === undefined) return
       const { body } = await ask(`${adminUrl}/ready`)
@@ -182,7 +183,7 @@ export class Checker {
   async #followLog(): Promise<void> {
     let last = '-'
     while (!this.#isOver) {
-      await pause(3)
+      await pause(3) // the polling interval: shorter than that of the nodes, so that their events are known
       try {
         const entries = await this.#redis.xrange('{onramp:log}:events', last, '+')
         for (const [at, fields] of entries) {
@@ -196,7 +197,7 @@ export class Checker {
           })
           this.#events.set(id, { prev, versions, seenBy: new Set() })
         }
-        // A log that has gone back, or begins anew, is read anew.
+        // A log that has lost its tail, or was deleted, is read from its start.
         const [newest] = await this.#redis.xrevrange('{onramp:log}:events', '+', '-', 'COUNT', 1)
         if (newest !== undefined && last !== `(${newest[0]}`) last = '-'
       } catch {
@@ -210,7 +211,7 @@ function nothing(): Found {
   return { reads: 0, violations: [], staleMs: [], everywhereMs: [], failed: 0 }
 }
 
-/** A response, or status 0 where there was none. */
+/** Resolves to the response; to status 0 if there is none. */
 export function ask(url: string): Promise<{ status: number; body: string; cacheStatus: string }> {
   return new Promise((resolve) => {
     const failed = () => resolve({ status: 0, body: '', cacheStatus: '' })

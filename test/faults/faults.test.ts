@@ -7,8 +7,7 @@ import { broken, run } from './run.ts'
 import { type Stand, startStand } from './stand.ts'
 
 /*
- * A program under a load that never stops asking, through everything that can happen to its Redis, and another through
- * everything that can happen to its PostgreSQL.
+ * One program under a steady load while its Redis fails in every way we know, and another while its PostgreSQL does.
  */
 
 const { configuration, ready } = programs('faults')
@@ -18,12 +17,12 @@ beforeAll(async () => {
   stand = await startStand()
 })
 afterAll(async () => {
-  // A run that found a promise broken is not told of.
+  // A run that found a broken promise is not published.
   if (results.length === redisFaults.length + postgresFaults.length) keepFaultResults({ faults: results })
   await stand.stop()
 })
 
-// The database has time enough while Redis is looked at: a busy machine is not to look like a failing one.
+// Long timeouts of the database, while Redis is tested: a slow machine must not look like a failing database.
 const patient = { statementTimeout: '5s', requestTimeout: '10s' }
 
 describe.each([
@@ -40,7 +39,7 @@ describe.each([
     const { log, ...result } = await run(fault, stand, { ...program, log: program.output })
     expect(broken(fault, { ...result, log }), JSON.stringify({ ...result, log }, null, 2)).toEqual([])
     expect(program.child.exitCode).toBeNull()
-    // pg says of its own way to cancel a statement that it will be another one.
+    // pg prints a deprecation warning about the way it cancels statements itself.
     expect(
       program
         .errors()
@@ -50,7 +49,7 @@ describe.each([
     results.push(result)
   })
 
-  test('after all of it, the program ends when it is told to', async () => {
+  test('after all faults, the program stops on SIGTERM with exit code 0', async () => {
     program.child.kill('SIGTERM')
     expect(await program.ended).toBe(0)
   })

@@ -1,9 +1,9 @@
 import { Agent, get } from 'node:http'
 
 /**
- * Who asks for what. `fresh` and `stale` are held and served as they are (the stale ones are refreshed behind); `old` is past its
- * `stale`, so that whoever asks waits for the database, and gets what is held if that fails; `cold` and `other` (of another
- * table) were never asked for before.
+ * The kinds of requests, and how many of each are sent a second. `fresh` and `stale` have a cached entry that is served at once; the
+ * stale ones are refreshed in the background. `old` is past its `stale`: the request waits for the database, and gets the cached
+ * entry if the database fails. `cold`, and `other` from another table, are new keys.
  */
 export const lanes = { fresh: 20, stale: 10, old: 10, cold: 5, other: 5 } as const
 export type Lane = keyof typeof lanes
@@ -13,22 +13,22 @@ const isOfHeld = (lane: Lane) => lane !== 'cold' && lane !== 'other'
 
 export interface Sample {
   lane: Lane
-  /** When it was sent, by performance.now(). */
+  /** When the request was sent, by performance.now(). */
   at: number
   ms: number
   isFailed: boolean
 }
 
-/** Keys of each of the lanes that ask for what is held. */
+/** Keys of each lane whose entries are cached. */
 const hotKeys = 10
 let latestId = 0
-/** An id that nobody has asked for yet. */
+/** Returns an id that was not requested yet. */
 export function newId(): number {
   latestId += 1
   return 1000 + latestId
 }
 
-/** A load at a steady rate, whatever becomes of what was asked before: `lanes` requests a second. */
+/** An open-loop load: it sends the requests of `lanes` each second, whether or not the earlier ones are answered. */
 export class Load {
   readonly samples: Sample[] = []
   readonly #url: string
@@ -40,7 +40,7 @@ export class Load {
     this.#url = url
   }
 
-  /** Asks for everything that is to be held, one after the other. */
+  /** Requests every key that has to be cached, one after the other. */
   async warm(): Promise<void> {
     for (const lane of names.filter(isOfHeld)) for (let id = 0; id < hotKeys; id += 1) await this.#ask(lane, id)
     this.samples.length = 0
@@ -61,7 +61,7 @@ export class Load {
     }, 10)
   }
 
-  /** Sends no more, and waits for what is under way. */
+  /** Stops sending, and waits for the open requests. */
   async stop(): Promise<void> {
     clearInterval(this.#timer)
     await Promise.all(this.#underWay)
@@ -75,7 +75,7 @@ export class Load {
   }
 }
 
-/** Asks a server that nothing happens to, twenty times a second: what that takes, this machine takes. */
+/** Requests an idle server twenty times a second: its slowest answer is the noise of this machine. */
 export class Control {
   worstMs = 0
   readonly #url: string
@@ -106,7 +106,7 @@ export class Control {
   }
 }
 
-/** The status of a whole answer; 0 where there was none. */
+/** Resolves to the status of a complete response; to 0 if there is none. */
 export function statusOf(url: string, agent?: Agent): Promise<number> {
   return new Promise((resolve) => {
     const asked = get(url, { ...(agent && { agent }), timeout: 8000 }, (response) => {

@@ -3,11 +3,11 @@ import { until } from '../../bench/until.ts'
 import { newId, statusOf } from './load.ts'
 import type { Stand } from './stand.ts'
 
-/** The program, or what is there in its place. */
+/** The program under test, or the bare cache in its place. */
 export interface Target {
   url: string
   adminUrl: string
-  /** Everything it has written so far. */
+  /** Its output so far. */
   log(): string
 }
 
@@ -16,7 +16,7 @@ interface Ready {
   redis: { connected: boolean }
 }
 
-/** Looks at the level and the breakers until told to end. */
+/** Samples the degradation level and the breakers until `end` is called. */
 export function watching(target: Target): { end(): Promise<{ levels: string[]; breakers: string[] }> } {
   const levels = new Set<string>()
   const breakers = new Set<string>()
@@ -27,7 +27,7 @@ export function watching(target: Target): { end(): Promise<{ levels: string[]; b
       if (level !== undefined && level !== 'healthy') levels.add(level)
       for (const [, name] of (await metrics(target)).matchAll(/^onramp_breaker_state\{name="(.+)"\} 1$/gm))
         breakers.add(name as string)
-      await pause(100)
+      await pause(100) // the sampling interval
     }
   })()
   return {
@@ -39,7 +39,7 @@ export function watching(target: Target): { end(): Promise<{ levels: string[]; b
   }
 }
 
-/** Seconds until every tier is in use and something new is read and found in Redis too; null when that takes for ever. */
+/** Resolves to the seconds until every tier is in use and a new entry reaches Redis; to null after `waitMs`. */
 export async function untilHealthy(stand: Stand, target: Target, waitMs: number): Promise<number | null> {
   const began = performance.now()
   const isHealthy = async () => {
@@ -49,22 +49,22 @@ export async function untilHealthy(stand: Stand, target: Target, waitMs: number)
   return (await comes(isHealthy, waitMs)) ? (performance.now() - began) / 1000 : null
 }
 
-/** Waits until it is healthy: one refused request keeps it at shedding for some seconds. */
+/** Waits for the level healthy: one rejected request keeps the level at shedding for some seconds. */
 export function untilLevelHealthy(target: Target, waitMs: number): Promise<boolean> {
   return comes(async () => (await ready(target))?.degradationLevel === 'healthy', waitMs)
 }
 
-/** Whether `isSo` comes to hold in time: a promise that is not kept is a result too. */
+/** Resolves to whether `isSo` holds within `waitMs`. A broken promise is a result, no error. */
 function comes(isSo: () => Promise<boolean>, waitMs: number): Promise<boolean> {
   return until(isSo, true, waitMs).catch(() => false)
 }
 
+/** Resolves to whether an answer to a new request is kept in Redis, which happens after the response. */
 async function isKept(stand: Stand, target: Target): Promise<boolean> {
   const id = newId()
   if ((await statusOf(`${target.url}/cold/${id}`)) !== 200) return false
-  await pause(10)
-  const found = await stand.redis.command('KEYS', `*cold@*id=${id}`).catch(() => [])
-  return (found as string[]).length > 0
+  const keys = async () => (await stand.redis.command('KEYS', `*cold@*id=${id}`).catch(() => [])) as string[]
+  return comes(async () => (await keys()).length > 0, 100)
 }
 
 async function ready(target: Target): Promise<Ready | undefined> {
@@ -77,14 +77,14 @@ async function metrics(target: Pick<Target, 'adminUrl'>): Promise<string> {
   return (await response?.text()) ?? ''
 }
 
-/** Statements tried so far, as the program itself counts them. */
+/** Statements sent so far, as the program counts them. */
 export const sqlCount = (target: Pick<Target, 'adminUrl'>) =>
   metricSum(target, /^onramp_origin_queries_total\{.*\} (\d+)$/gm)
-/** Fills refused for another reason than an open breaker. */
+/** Fills rejected so far, those by an open breaker excepted. */
 export const shedCount = (target: Target) =>
   metricSum(target, /^onramp_shed_total\{.*reason="(?!breaker-open).*\} (\d+)$/gm)
 
-/** The sum of what `line` finds in the metrics. */
+/** Adds up the numbers that `line` finds in the metrics. */
 async function metricSum(target: Pick<Target, 'adminUrl'>, line: RegExp): Promise<number> {
   return [...(await metrics(target)).matchAll(line)].reduce((total, [, count]) => total + Number(count), 0)
 }

@@ -4,24 +4,24 @@ import type { Fault as NetworkFault } from '../fault-proxy.ts'
 import type { Fault } from './run.ts'
 import type { Stand } from './stand.ts'
 
-/** What is held is served as ever, the database is soon left alone, and in use again within a turn of the breaker (at most five seconds). */
+/** Cached entries are served, the circuit breaker opens, and closes within its longest open time (five seconds) after the fault. */
 const gone = {
   unheld: 'may fail',
   level: 'stale-only',
   breaker: 'origin',
-  log: /"breaker":"origin"/,
+  log: /"circuitBreaker":"origin"/,
   healthyWithin: 6,
   mostSql: 15,
 } as const
 const there = { unheld: 'answered', healthyWithin: 2 } as const
 
-/** The network between is bad. */
+/** The network between the program and PostgreSQL has `fault`. */
 const network = (fault: NetworkFault) => (stand: Stand) => {
   stand.postgres.proxy.set(fault)
   return () => stand.postgres.proxy.set({ kind: 'none' })
 }
 
-/** Statements are in trouble of this kind. */
+/** Every statement fails with an SQLSTATE, or sleeps for some seconds. */
 const trouble = (kind: 'error' | 'sleep', value: string) => async (stand: Stand) => {
   await stand.postgres.sql('insert into trouble values ($1, $2)', [kind, value])
   return () => stand.postgres.sql('truncate trouble')
@@ -87,7 +87,7 @@ export const postgresFaults: Fault[] = [
     async inject({ postgres }) {
       await postgres.sql('alter role onramp connection limit 0')
       await postgres.sql(terminate)
-      // As another application would that forgets its own.
+      // Another application leaks connections.
       const url = `postgres://dba@127.0.0.1:${postgres.port}/marketplace`
       const taken = Array.from({ length: 60 }, () => new pg.Client({ connectionString: url }))
       for (const client of taken) client.on('error', () => {})
@@ -101,7 +101,7 @@ export const postgresFaults: Fault[] = [
     name: 'PostgreSQL ends idle connections',
     unheld: 'may fail',
     healthyWithin: 5,
-    log: /a connection to PostgreSQL was lost/,
+    log: /"event":"postgres-connection-lost"/,
     async inject({ postgres }) {
       await postgres.sql(`${terminate} and state = 'idle'`)
       return () => {}
@@ -117,7 +117,7 @@ export const postgresFaults: Fault[] = [
       const ending = (async () => {
         while (!isOver) {
           await client.query(`${terminate} and state = 'active'`)
-          await pause(50)
+          await pause(50) // the pace of the fault
         }
       })()
       return async () => {
@@ -132,7 +132,7 @@ export const postgresFaults: Fault[] = [
     name: 'A table locked',
     unheld: 'other answered',
     healthyWithin: 5,
-    log: /"outcome":"timeout"/,
+    log: /"queryOutcome":"timeout"/,
     async inject({ postgres }) {
       const client = await postgres.superuser()
       await client.query('begin; lock table items in access exclusive mode')

@@ -2,12 +2,12 @@ import type { Fault as NetworkFault } from '../fault-proxy.ts'
 import type { Fault } from './run.ts'
 import type { Stand } from './stand.ts'
 
-/** What all promise: nobody fails, nobody waits longer than one deadline, and it heals within two seconds */
+/** All promise this: no request fails or waits longer than one deadline, and the program recovers within two seconds. */
 const promised = { unheld: 'answered', healthyWithin: 2 } as const
-const gone = { ...promised, level: 'memory-only', log: /connection to Redis was lost/ } as const
-const silent = { ...promised, level: 'memory-only', log: /a tier does not answer/ } as const
+const gone = { ...promised, level: 'memory-only', log: /"event":"redis-disconnected"/ } as const
+const silent = { ...promised, level: 'memory-only', log: /"event":"tier-circuit-open"/ } as const
 
-/** The network between is bad. */
+/** The network between the program and Redis has `fault`. */
 const network = (fault: NetworkFault) => (stand: Stand) => {
   stand.redis.proxy.set(fault)
   return () => stand.redis.proxy.set({ kind: 'none' })

@@ -9,7 +9,7 @@ import { sqlCount } from './look.ts'
 import { type Stand, type StandOptions, startStand } from './stand.ts'
 
 /*
- * What happens to the program itself, and to those who ask it: clients that leave, a deploy, everybody at once.
+ * Faults of the clients and of the program itself: clients that disconnect, a deploy, a thousand requests for one key.
  */
 
 const { configuration, ready } = programs('program-faults')
@@ -19,7 +19,7 @@ beforeAll(async () => {
 })
 afterAll(() => stand.stop())
 
-/** With time enough for a busy machine: what is slow here is not what is looked at. */
+/** Long timeouts: speed is not tested here, and the machine may be slow. */
 const start = (over: Partial<StandOptions> = {}) => {
   const patient = { statementTimeout: '10s', requestTimeout: '20s', ...over }
   return ready(['--config', configuration('onramp.yaml', stand.configuration(patient))])
@@ -29,14 +29,14 @@ async function flights(program: Serving): Promise<number> {
   return ((await (await fetch(`${program.adminUrl}/stats`)).json()) as { flights: number }).flights
 }
 
-/** Statements take this long until the returned function is called. */
+/** Delays every statement by `seconds` until the returned function is called. */
 async function slowStatements(seconds: number): Promise<() => Promise<void>> {
   await stand.postgres.sql(`insert into trouble values ('sleep', $1)`, [String(seconds)])
   return () => stand.postgres.sql('truncate trouble')
 }
 
-describe('a client that leaves while its answer is read', () => {
-  /** Five clients that ask for something new and leave. Whether what they asked for is there afterwards, and took no other statement. */
+describe('a client that disconnects while its statement runs', () => {
+  /** Five clients request new keys and disconnect. Resolves to whether each answer is cached afterwards, without a second statement. */
   async function leave(program: Serving, meanwhile: () => Promise<void>): Promise<boolean[]> {
     const wellAgain = await slowStatements(1)
     const before = await sqlCount(program)
@@ -54,11 +54,11 @@ describe('a client that leaves while its answer is read', () => {
     return answers.map(({ headers }) => headers.get('cache-status')?.includes('hit') === true)
   }
 
-  test('leaves its answer to others', async () => {
+  test('does not stop its statement: the answer is cached for others', async () => {
     expect(await leave(await start(), async () => {})).toEqual([true, true, true, true, true])
   })
 
-  test('twin: where the statement ends with its client there is nothing', async () => {
+  test('twin: if its statement is ended too, no answer is cached', async () => {
     const end = `select pg_terminate_backend(pid) from pg_stat_activity where usename = 'onramp' and state = 'active'`
     expect(await leave(await start(), () => stand.postgres.sql(end))).not.toContain(true)
   })
@@ -66,8 +66,8 @@ describe('a client that leaves while its answer is read', () => {
 
 describe('a deploy', () => {
   /**
-   * Twenty requests for something new are under way in one process when it is sent `signal`; from then on everybody is sent to the
-   * next, as a load balancer does it.
+   * Sends `signal` to a process with twenty open requests for new keys. All later requests go to a second process, as from a load
+   * balancer.
    */
   async function deploy(signal: 'SIGTERM' | 'SIGKILL'): Promise<Deploy> {
     const [old, next] = await Promise.all([start(), start()])
@@ -88,7 +88,7 @@ describe('a deploy', () => {
     return { sent: all.length, underWay: 20, broken, exitCode }
   }
 
-  /** Whether an answer comes, to its last byte. */
+  /** Resolves to whether the whole response arrives. */
   function isWhole(url: string, agent: Agent): Promise<boolean> {
     return new Promise((resolve) => {
       get(url, { agent }, (response) => {
@@ -98,18 +98,18 @@ describe('a deploy', () => {
     })
   }
 
-  test('under load (SIGTERM) breaks no answer, and the process ends by itself', async () => {
+  test('by SIGTERM under load breaks no response, and the process exits by itself', async () => {
     const result = await deploy('SIGTERM')
     expect(result).toMatchObject({ broken: 0, exitCode: 0 })
     keepFaultResults({ deploy: result })
   })
 
-  test('twin: killed, it breaks what was under way', async () => {
+  test('twin: by SIGKILL breaks open requests', async () => {
     expect((await deploy('SIGKILL')).broken).toBeGreaterThan(0)
   })
 })
 
-describe('a thousand clients over four processes, on one key whose time is over', () => {
+describe('a thousand requests to four processes for one expired key', () => {
   const freshMs = 5000
   const crowds: SharedKeyCrowd[] = []
   afterAll(() => {
@@ -117,7 +117,7 @@ describe('a thousand clients over four processes, on one key whose time is over'
   })
 
   async function crowd(name: string, isRedisThere: boolean): Promise<SharedKeyCrowd> {
-    // A deadline long beside what four busy processes take: whoever gives up on Redis asks for itself, which is the other case.
+    // The deadline of Redis is long: a process that gave up on Redis would send a statement of its own, which is the other case.
     const started = await Promise.all(
       Array.from({ length: 4 }, () => start({ redisTimeout: '10s', crowdFresh: `${freshMs}ms` })),
     )
@@ -125,7 +125,7 @@ describe('a thousand clients over four processes, on one key whose time is over'
     if (!isRedisThere) stand.redis.proxy.set({ kind: 'reset' })
     const wellAgain = await slowStatements(0.2)
     await Promise.all(started.map(({ url }) => fetch(url + path)))
-    await pause(freshMs)
+    await pause(freshMs) // the lifetime of the entry: a request before its end would prove nothing
     const count = async () => (await Promise.all(started.map(sqlCount))).reduce((sum, one) => sum + one, 0)
     const before = await count()
     const began = performance.now()
@@ -150,7 +150,7 @@ describe('a thousand clients over four processes, on one key whose time is over'
     return { name, clients: answers.length, processes: started.length, failed, sql: statements, lifetimes }
   }
 
-  test('cost one statement', async () => {
+  test('need one statement for each lifetime of the entry', async () => {
     const result = await crowd('Redis there', true)
     const { failed, sql: statements, lifetimes } = result
     expect(failed).toBe(0)
@@ -159,7 +159,7 @@ describe('a thousand clients over four processes, on one key whose time is over'
     crowds.push(result)
   })
 
-  test('twin: with Redis gone, one a process', async () => {
+  test('twin: need more than one while Redis is down, at most one for each process', async () => {
     const result = await crowd('Redis gone', false)
     const { failed, sql: statements, lifetimes } = result
     expect(failed).toBe(0)

@@ -5,34 +5,36 @@ import { Control, type Lane, Load, type Sample } from './load.ts'
 import { shedCount, sqlCount, type Target, untilHealthy, untilLevelHealthy, watching } from './look.ts'
 import { redisDeadlineMs, type Stand } from './stand.ts'
 
-/** Something that goes wrong, and what is promised while it does. */
+/** A fault, and the promises that hold during it. */
 export interface Fault {
   name: string
-  /** Makes it go wrong. Resolves to what makes it go well again. */
+  /** Starts the fault. Resolves to the function that ends it. */
   inject(stand: Stand): Promise<() => unknown> | (() => unknown)
-  /** What is asked for the first time: it is answered as ever, or what does not depend on the same table is, or it may fail. */
+  /** Requests for new keys: all are answered, or those of the table that is not affected, or all may fail. */
   unheld: 'answered' | 'other answered' | 'may fail'
-  /** The degradation level it must be seen on, or a worse one, and a breaker that must be seen open. */
+  /** The degradation level, or a worse one, must be reported. */
   level?: DegradationLevel
+  /** This circuit breaker must open. */
   breaker?: string
-  /** What the log must say meanwhile. */
+  /** The log must have a line like this. */
   log?: RegExp
-  /** Seconds in which it is to be well again, on a machine that has nothing else to do; twice that is a broken promise. */
+  /** Seconds to recover, on an idle machine; twice that breaks the promise. */
   healthyWithin: number
-  /** The most statements a second while it lasts. */
+  /** The most statements a second during the fault. */
   mostSql?: number
 }
 
 export interface ObservedFault extends FaultResult {
-  /** What the program has written meanwhile. */
+  /** The output of the program since the fault began. */
   log: string
 }
 
-/** How long a fault lasts, and the load before it. */
+/** The duration of a fault. */
 export const holdMs = isFull ? 10_000 : 3000
+/** The duration of the load before the fault. */
 const beforeMs = isFull ? 3000 : 1000
 
-/** Puts `target` under load, makes `fault` happen to it, mends that, and waits until it is well: at most `waitMs`. */
+/** Puts `target` under load, starts `fault` and ends it, and waits at most `waitMs` for `target` to recover. */
 export async function run(fault: Fault, stand: Stand, target: Target, waitMs = 20_000): Promise<ObservedFault> {
   const load = new Load(target.url)
   const control = new Control(stand.idleUrl)
@@ -43,14 +45,14 @@ export async function run(fault: Fault, stand: Stand, target: Target, waitMs = 2
   const shedAtStart = await shedCount(target)
   const sqlAtStart = await sqlCount(target)
   const startedAt = performance.now()
-  await pause(beforeMs)
+  await pause(beforeMs) // the load before the fault, with which it is compared
   const watch = watching(target)
   const logged = target.log().length
   const sqlBefore = await sqlCount(target)
   const injectedAt = performance.now()
   const heal = await fault.inject(stand)
   try {
-    await pause(holdMs)
+    await pause(holdMs) // the fault itself
   } finally {
     await heal()
   }
@@ -82,20 +84,20 @@ export async function run(fault: Fault, stand: Stand, target: Target, waitMs = 2
 }
 
 export type Promised =
-  | 'no request for what is held fails'
-  | 'what need not fail does not'
-  | 'nobody waits longer than one deadline of Redis'
-  | 'most wait for a failing Redis not at all'
-  | 'no table waits for another'
-  | 'it heals by itself in time'
-  | 'the level is told'
+  | 'no request for a cached entry fails'
+  | 'no request fails without need'
+  | 'no request waits longer than one deadline of Redis'
+  | 'most requests do not wait for a failing Redis'
+  | 'requests for one table do not wait for another'
+  | 'the program recovers by itself in time'
+  | 'the degradation level is reported'
   | 'the breaker opens'
-  | 'the log tells'
-  | 'the database is spared'
+  | 'the log reports the fault'
+  | 'the load on the database is limited'
 
 /**
- * The promises of `fault` that `result` breaks, in sentences. A machine with other things to do is allowed for, by what it did
- * meanwhile to a server that nothing happens to.
+ * The promises of `fault` that `result` breaks. The limits grow with the noise of the machine: the slowest answer of an idle server
+ * at the same time.
  */
 export function broken(fault: Fault, result: ObservedFault): Promised[] {
   const { held, old, cold, other, healthySeconds, levels, breakers, log, noiseMs } = result
@@ -105,25 +107,34 @@ export function broken(fault: Fault, result: ObservedFault): Promised[] {
   const answered = { answered: [cold, other], 'other answered': [other], 'may fail': [] }[fault.unheld]
   const quick = fault.unheld === 'answered' ? [held, cold, other] : [held]
   const promises: [Promised, boolean][] = [
-    ['no request for what is held fails', held.failed + old.failed === 0],
-    ['what need not fail does not', answered.every(({ failed }) => failed <= mostFailed)],
-    ['nobody waits longer than one deadline of Redis', quick.every(({ worstAddedMs }) => worstAddedMs < mostAddedMs)],
+    ['no request for a cached entry fails', held.failed + old.failed === 0],
+    ['no request fails without need', answered.every(({ failed }) => failed <= mostFailed)],
     [
-      'most wait for a failing Redis not at all',
+      'no request waits longer than one deadline of Redis',
+      quick.every(({ worstAddedMs }) => worstAddedMs < mostAddedMs),
+    ],
+    [
+      'most requests do not wait for a failing Redis',
       fault.level !== 'memory-only' ||
         quick.every(({ typicalAddedMs }) => typicalAddedMs < redisDeadlineMs / 2 + noiseMs),
     ],
-    ['no table waits for another', fault.unheld !== 'other answered' || other.worstAddedMs < mostAddedMs + 1000],
-    ['it heals by itself in time', healthySeconds !== null && healthySeconds <= mostSeconds],
-    ['the level is told', (fault.level === undefined || levels.some(isAsBad(fault.level))) && result.isHealthy],
+    [
+      'requests for one table do not wait for another',
+      fault.unheld !== 'other answered' || other.worstAddedMs < mostAddedMs + 1000,
+    ],
+    ['the program recovers by itself in time', healthySeconds !== null && healthySeconds <= mostSeconds],
+    [
+      'the degradation level is reported',
+      (fault.level === undefined || levels.some(isAsBad(fault.level))) && result.isHealthy,
+    ],
     ['the breaker opens', fault.breaker === undefined || breakers.includes(fault.breaker)],
-    ['the log tells', fault.log === undefined || fault.log.test(log)],
-    ['the database is spared', fault.mostSql === undefined || result.sqlPerSecond <= fault.mostSql],
+    ['the log reports the fault', fault.log === undefined || fault.log.test(log)],
+    ['the load on the database is limited', fault.mostSql === undefined || result.sqlPerSecond <= fault.mostSql],
   ]
   return promises.filter(([, isKept]) => !isKept).map(([promise]) => promise)
 }
 
-/** One refused request is worse than a database left alone, and stays to be seen for longer than a fault lasts here. */
+/** The level shedding is worse than an open circuit breaker, and outlasts a fault here: so a worse level counts too. */
 const isAsBad = (least: DegradationLevel) => (seen: string) =>
   degradationLevels.indexOf(seen as DegradationLevel) >= degradationLevels.indexOf(least)
 

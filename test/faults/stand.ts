@@ -10,52 +10,52 @@ import { newFolder } from '../../bench/servers/run-folder.ts'
 import { openConnection } from '../../proxy/example/marketplace.ts'
 import { type FaultProxy, faultProxy } from '../fault-proxy.ts'
 
-/** A server that can be frozen, killed and started again at the same port, with a proxy before it that can be made to fail. */
+/** A server that can be frozen, killed and restarted at the same port, behind a proxy that simulates network faults. */
 export interface Server {
   port: number
   proxy: FaultProxy
   freeze(): void
   thaw(): void
-  /** As by kill -9. */
+  /** With SIGKILL. */
   kill(): Promise<void>
   start(): Promise<void>
 }
 
 export interface Stand {
   postgres: Server & {
-    /** Ends it as an administrator does. */
+    /** A regular shutdown, as by an administrator. */
     stop(): Promise<void>
-    /** A superuser's connection, past the proxy; to be ended by whoever asked for it. */
+    /** Opens a superuser's connection that bypasses the proxy. The caller closes it. */
     superuser(): Promise<pg.Client>
     sql(text: string, values?: unknown[]): Promise<void>
   }
   redis: Server & {
-    /** A connection to it, past the proxy; to be ended by whoever asked for it. */
+    /** Opens a connection that bypasses the proxy. The caller closes it. */
     client(): Redis
-    /** One command over one such. */
+    /** Runs one command over a connection of its own. */
     command(name: string, ...args: string[]): Promise<unknown>
   }
-  /** A server that does nothing, and to which nothing happens. */
+  /** A server without load or faults: the control of a measurement. */
   idleUrl: string
-  /** The configuration of a program that reads from these, and whatever differs from the usual in it. */
+  /** The configuration of a program that uses these servers; `over` replaces defaults. */
   configuration(over?: Partial<StandOptions>): string
   stop(): Promise<void>
 }
 
 export interface StandOptions {
   redisTimeout: string
-  /** How long an entry past `stale` may still be served if the database fails. */
+  /** The `staleIfError` of the routes. */
   staleIfError: string
   statementTimeout: string
   requestTimeout: string
-  /** `fresh` of the route `crowd`, which is not kept any longer. */
+  /** The `fresh` of the route `crowd`, whose entries are neither stale nor fallbacks after it. */
   crowdFresh: string
 }
 
-/** The most a request waits for Redis, in milliseconds: long beside the hiccups of a busy machine. */
+/** The most a request waits for Redis, in milliseconds: longer than the pauses of a slow machine. */
 export const redisDeadlineMs = 250
 
-/** Starts a small PostgreSQL and a Redis of the caller's own. */
+/** Starts a small PostgreSQL and a Redis for the caller alone. */
 export async function startStand(): Promise<Stand> {
   const [postgres, redis, idle] = await Promise.all([
     startPostgresServer(),
@@ -116,7 +116,7 @@ async function startRedisServer() {
   }
   const client = () => {
     const one = new Redis(port, '127.0.0.1', { maxRetriesPerRequest: 1 })
-    return one.on('error', () => {}) // its command rejects with it
+    return one.on('error', () => {}) // the command rejects with the same error
   }
   await start()
   return {

@@ -8,8 +8,8 @@ import { broken, type Promised, run } from './run.ts'
 import { type Stand, type StandOptions, startStand } from './stand.ts'
 
 /*
- * The same faults without what keeps the promises: each promise must then be found broken, or the faults would show nothing.
- * Faults that break in the same way have one twin.
+ * The same faults without the protection: each promise must then be broken, or the fault tests would prove nothing. Faults with the
+ * same effect share one twin.
  */
 
 const { configuration, ready } = programs('twins')
@@ -24,7 +24,7 @@ const program = (over: Partial<StandOptions>) => async () => {
   return { ...serving, log: serving.output, stop: async () => {} }
 }
 
-/** A hand-written cache: see bare.ts. */
+/** The cache without protection: see bare.ts. */
 const bare = async () => {
   const { url, stop } = await processes().node('../test/faults/bare.ts', [
     String(stand.redis.proxy.port),
@@ -34,7 +34,7 @@ const bare = async () => {
 }
 
 interface Twin {
-  /** Without what. */
+  /** The protection that is missing. */
   without: string
   start(): Promise<Target & { stop(): Promise<void> }>
   fault: string
@@ -43,61 +43,61 @@ interface Twin {
 
 const twins: Twin[] = [
   {
-    // Frozen, slow, throttled, black hole, half-open.
+    // Stands for: frozen, slow, throttled, black hole, half-open.
     without: 'a short deadline',
     start: program({ redisTimeout: '5s' }),
     fault: 'Redis frozen (SIGSTOP)',
-    breaks: ['nobody waits longer than one deadline of Redis'],
+    breaks: ['no request waits longer than one deadline of Redis'],
   },
   {
-    without: 'passing by what does not answer',
+    without: 'a circuit breaker of Redis',
     start: bare,
     fault: 'Redis slow, past the deadline (1 s)',
-    breaks: ['nobody waits longer than one deadline of Redis', 'most wait for a failing Redis not at all'],
+    breaks: ['no request waits longer than one deadline of Redis', 'most requests do not wait for a failing Redis'],
   },
   {
-    // Killed, restarted, reset, cut off, full, a replica, something else.
-    without: 'going on when Redis says no, and coming back to it',
+    // Stands for: killed, restarted, reset, cut off, full, a replica, another server.
+    without: 'a way to continue when Redis refuses, and to reconnect',
     start: bare,
     fault: 'Redis wants a password',
     breaks: [
-      'no request for what is held fails',
-      'what need not fail does not',
-      'it heals by itself in time',
-      'the level is told',
-      'the log tells',
+      'no request for a cached entry fails',
+      'no request fails without need',
+      'the program recovers by itself in time',
+      'the degradation level is reported',
+      'the log reports the fault',
     ],
   },
   {
-    // Whatever takes the database away.
-    without: 'anything kept for when the database fails',
+    // Stands for: every fault that makes the database unavailable.
+    without: 'stale-if-error',
     start: program({ staleIfError: '0s' }),
     fault: 'PostgreSQL resets connections',
-    breaks: ['no request for what is held fails'],
+    breaks: ['no request for a cached entry fails'],
   },
   {
-    without: 'a breaker',
+    without: 'a circuit breaker of the database',
     start: bare,
     fault: 'PostgreSQL out of disk (53100)',
-    breaks: ['the database is spared', 'the breaker opens'],
+    breaks: ['the load on the database is limited', 'the breaker opens'],
   },
   {
-    without: 'a listener on idle connections',
+    without: 'an error handler on idle connections',
     start: bare,
     fault: 'PostgreSQL ends idle connections',
-    breaks: ['no request for what is held fails', 'it heals by itself in time'],
+    breaks: ['no request for a cached entry fails', 'the program recovers by itself in time'],
   },
   {
     without: 'timeouts and shares of the pool',
     start: bare,
     fault: 'A table locked',
-    breaks: ['no table waits for another'],
+    breaks: ['requests for one table do not wait for another'],
   },
 ]
 
 const faults = new Map([...redisFaults, ...postgresFaults].map((fault) => [fault.name, fault]))
 
-test.each(twins)('$fault, without $without: $breaks', async ({ fault: name, start, breaks }) => {
+test.each(twins)('$fault, without $without, breaks: $breaks', async ({ fault: name, start, breaks }) => {
   const fault = faults.get(name)
   if (fault === undefined) throw new Error(`There is no fault named ${name}.`)
   const target = await start()

@@ -1,16 +1,16 @@
-// Where a type is claimed instead of checked.
+// Casts: places where a type is claimed instead of checked.
 import type { ESTree } from 'rolldown/utils'
 import { type Node, readText, type SourceFile, walk } from './source.ts'
 
 /**
- * What a cast is there for:
+ * The purpose of a cast:
  *
- * - `lookup`: to drop `undefined` from what an index, a map or the end of an array gives;
- * - `json`: to give what was parsed, or came from somebody else, a shape;
- * - `match`: to give the groups of a regular expression a shape;
- * - `twice`: through `unknown`, which no check of the compiler stands against;
- * - `any`: there is no cast, but what the compiler takes for `any`: what was parsed, and neither is `unknown` nor goes to a schema;
- * - `scalar`: to have a value be a string, a number, or a list of them;
+ * - `lookup`: drops `undefined` from the result of an index, a map or an array method;
+ * - `json`: gives parsed or received data a shape;
+ * - `match`: gives the groups of a regular expression a shape;
+ * - `twice`: goes through `unknown`, which the compiler never refuses;
+ * - `any`: is no cast, but a parsed value that the compiler types as `any`, because it is neither `unknown` nor passed to a schema;
+ * - `scalar`: claims a string, a number, a boolean, or a list of them;
  * - `other`.
  */
 export type CastKind = 'lookup' | 'json' | 'match' | 'twice' | 'any' | 'scalar' | 'other'
@@ -18,7 +18,7 @@ export type CastKind = 'lookup' | 'json' | 'match' | 'twice' | 'any' | 'scalar' 
 export interface Cast {
   file: string
   line: number
-  /** The type it claims. */
+  /** The claimed type. */
   type: string
   text: string
   kind: CastKind
@@ -26,12 +26,12 @@ export interface Cast {
 
 type CastNode = ESTree.TSAsExpression | ESTree.TSTypeAssertion
 
-/** The casts of `source`: `value as T` and `<T>value`. `as const`, `satisfies` and names of imports and exports are none. */
+/** The casts of `source`: `value as T` and `<T>value`. `as const`, `satisfies` and renamed imports and exports are no casts. */
 export function castsOf(source: SourceFile): Cast[] {
   const found: Cast[] = []
   walk(source.program, (node, above) => {
     if (!isCast(node) || source.spelling(node.typeAnnotation) === 'const') return
-    // `value as unknown as T` is one.
+    // `value as unknown as T` counts once.
     const outer = above.at(-1)
     if (outer !== undefined && isCast(outer)) return
     found.push({
@@ -64,7 +64,7 @@ function kindOf(node: CastNode, source: SourceFile): CastKind {
   return /^(string|number|boolean)\b(\[\])?$/.test(source.spelling(node.typeAnnotation)) ? 'scalar' : 'other'
 }
 
-/** What gives `any`: JSON.parse(), response.json() and whatever runs in a context of its own. */
+/** Whether a call returns `any`: JSON.parse(), response.json() and vm.runIn…Context(). */
 function givesAny(node: Node): boolean {
   if (node.type !== 'CallExpression') return false
   const { callee, arguments: given } = node
@@ -81,7 +81,7 @@ function nameOf(node: Node): string | undefined {
   return node.type === 'Identifier' ? node.name : undefined
 }
 
-/** Where `any` comes into `source` and is taken for something, which no cast says. */
+/** The values of type `any` in `source` that get a type without a cast. */
 export function anyOf(source: SourceFile): Cast[] {
   const found: Cast[] = []
   /** The variables that are `unknown`, and those that are not, as far as declared. */
@@ -120,7 +120,7 @@ function isNarrowed(node: Node, above: readonly Node[], unknowns: ReadonlyMap<st
   }
 }
 
-/** A schema reads it, or it is turned into a scalar. */
+/** Whether a call checks its argument: a schema does, and so does a conversion to a scalar. */
 function isCheck(callee: Node): boolean {
   if (callee.type === 'Identifier') return /^(String|Number|Boolean)$/.test(callee.name)
   return /^(safeP|p)arse$/.test(lastName(callee)) && !isJsonParse(callee)
@@ -150,7 +150,7 @@ function docBefore(node: Node | undefined, source: SourceFile): string {
   return before.endsWith('*/') ? before.slice(before.lastIndexOf('/**')) : ''
 }
 
-/** What is inside of parentheses, `await`, `?.` and `!`. */
+/** The expression inside parentheses, `await`, `?.` and `!`. */
 function bare(node: Node): Node {
   switch (node.type) {
     case 'ParenthesizedExpression':
@@ -164,13 +164,13 @@ function bare(node: Node): Node {
   }
 }
 
-/** The name of the method called, or of the property read. */
+/** The name of the called method, or of the property. */
 function lastName(node: Node): string {
   const read = node.type === 'CallExpression' ? bare(node.callee) : node
   return read.type === 'MemberExpression' && read.property.type === 'Identifier' ? read.property.name : ''
 }
 
-/** A cast that may stay, or several alike in one file, and why. */
+/** An allowed cast, or several of the same kind in one file, with the reason. */
 export interface AllowedCast {
   file: string
   type: string
@@ -183,7 +183,7 @@ export function allowedCasts(): AllowedCast[] {
   return JSON.parse(readText('test/structure/casts.json'))
 }
 
-/** The casts that are not allowed, and what is allowed and no longer there. */
+/** The casts that are not allowed, and the allowances without a cast. */
 export function judge(casts: readonly Cast[], allowed: readonly AllowedCast[]) {
   const left = new Map(allowed.map((one) => [`${one.file} ${one.type}`, one.count ?? 1]))
   const refused = casts.filter(({ file, type }) => {

@@ -1,12 +1,12 @@
-// How long functions are.
+// The length of functions.
 import type { ESTree } from 'rolldown/utils'
 import { type Node, type SourceFile, walk } from './source.ts'
 
-/** The most lines a function of proxy/ may have, flat tables excepted. */
+/** The most lines of a function in proxy/, flat tables excepted. */
 export const longestFunction = 60
 
 export interface MeasuredFunction {
-  /** With the names of what it is in: `Ledger.apply`, `createApp.close`. */
+  /** With the names around it: `Ledger.apply`, `createApp.close`. */
   name: string
   file: string
   line: number
@@ -17,8 +17,8 @@ export interface MeasuredFunction {
 type FunctionNode = ESTree.Function | ESTree.ArrowFunctionExpression
 
 /**
- * Every function of `source`: declarations, methods, getters, constructors, arrow functions. Its lines go from the first of its
- * head to the last of its body; a function inside another counts for both.
+ * Every function of `source`: declarations, methods, getters, constructors, arrow functions. Its lines go from its head to the end of
+ * its body. The lines of an inner function count for both.
  */
 export function functionsOf(source: SourceFile): MeasuredFunction[] {
   const found: MeasuredFunction[] = []
@@ -37,7 +37,7 @@ function isFunction(node: Node): node is FunctionNode {
   )
 }
 
-/** Where a function begins: a method with its name. */
+/** The node where a function begins: for a method, the one with its name. */
 function headOf(node: FunctionNode, parent: Node | undefined): Node {
   const isMethod = parent?.type === 'MethodDefinition' || (parent?.type === 'Property' && parent.method)
   return isMethod ? parent : node
@@ -73,13 +73,13 @@ export function keyName(key: Node): string | undefined {
 }
 
 /**
- * Whether a function is a flat table, which may be as long as it has rows. Data at the top of a file (a `const` that is an object, an
- * array, a schema) is no function, and is not measured at all. A function is a flat table if its body is one statement, which is either
+ * Whether a function is a flat table, which may have any length. A function is a flat table if its body is one statement:
  *
- * - a `switch`, each case of which is empty or one expression or `return`, with or without a `break` or `return` after it; or
+ * - a `switch` whose cases are empty, one expression or one `return`, with or without a `break` or `return` after it; or
  * - the `return` of an object or an array.
  *
- * Either way nothing in it branches or declares: it holds no function with a body in braces, and no statement but those.
+ * It has no other statement, and no inner function with a body in braces, so it neither branches nor declares. Data at the top of a file
+ * is no function, and is not measured.
  */
 function isFlatTable({ body }: FunctionNode): boolean {
   if (body === null || holdsBlock(body)) return false

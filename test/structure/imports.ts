@@ -1,8 +1,8 @@
-// Who imports whom, and who may.
+// The imports between files, and the rules for them.
 import { posix } from 'node:path'
 import type { SourceFile } from './source.ts'
 
-/** The layers, top first: imports go down, or stay in a layer. */
+/** The layers, top first. Imports go down, or stay in a layer. */
 const layers = [
   ['test'],
   ['config'],
@@ -14,9 +14,9 @@ const layers = [
   ['proxy/config'],
   ['proxy'],
 ]
-/** What wires the others together: beside main.ts, and above the folders. */
+/** The files that wire the folders together. */
 const appFiles = /^proxy\/(app|check|database|running-app)\.ts$/
-/** The folders that each folder imports from. A pair that is not here is a decision to take; one that no file needs goes. */
+/** The folders that each folder imports from. A new pair is a decision to take; an unused one is removed. */
 export const pairs: Readonly<Record<string, readonly string[]>> = {
   test: [
     ...['bench', 'bench/servers', 'config', 'proxy', 'proxy/cache', 'proxy/changes', 'proxy/coherence', 'proxy/config'],
@@ -44,11 +44,11 @@ export const pairs: Readonly<Record<string, readonly string[]>> = {
   'proxy/example': ['proxy'],
   'proxy/config': ['proxy'],
 }
-/** Where two subsystems meet: of the second folder nothing else is seen. */
+/** The only file of the second folder that the first may import. */
 const meetingPoints: Record<string, string> = { 'proxy/coherence proxy/changes': 'proxy/changes/changes.ts' }
-/** They take plain values, never the configuration. */
+/** Folders that take plain values, never the configuration. */
 const ofPlainValues = /^proxy\/(cache|coherence|changes|origin|overload|example)\//
-/** Each client library has one owner in proxy/. */
+/** The files in proxy/ that may import each client library. */
 const owners: Record<string, RegExp> = {
   fastify: /^(running-app|ops\/(admin|admin-server|admin-listener|dashboard))$/,
   ioredis: /^(cache\/(redis|redis-time)|coherence\/log)$/,
@@ -60,19 +60,17 @@ const owners: Record<string, RegExp> = {
   pino: /^(main|app|ops\/(log|observers))$/,
 }
 
-/** What a file imports, and exports again from: files of ours by their paths, packages as npm:name, Node's own as node:name. */
-export function importsOf({ path, text }: SourceFile): string[] {
+/** The imports and re-exports of a file: own files by path, packages as npm:NAME, modules of Node as node:NAME. */
+export function importsOf({ path, code }: SourceFile): string[] {
   const line = /^(?:import|export)\b(?:[^'"=;]*\bfrom)?\s*['"]([^'"]+)['"]|\bimport\(\s*['"]([^'"]+)['"]/gm
-  return [...withoutComments(text).matchAll(line)].map(([, still, late = '']) => {
+  return [...code.matchAll(line)].map(([, still, late = '']) => {
     const target = still ?? late
     if (target.startsWith('.')) return posix.join(posix.dirname(path), target)
     return target.startsWith('node:') ? target : `npm:${target}`
   })
 }
 
-const withoutComments = (source: string) => source.replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*|\s\/\/ .*/gm, '')
-
-/** Everything in `sources` that is against the directions of imports, a sentence each. */
+/** Every import in `sources` that breaks a rule, a sentence each. */
 export function importFaults(sources: readonly SourceFile[]): string[] {
   return sources.flatMap((source) => [
     ...importsOf(source).flatMap((target) =>
@@ -82,11 +80,11 @@ export function importFaults(sources: readonly SourceFile[]): string[] {
   ])
 }
 
-function faultsOfProxy({ path, text }: SourceFile): string[] {
+function faultsOfProxy({ path, text, code }: SourceFile): string[] {
   const found: string[] = []
   if (/^import (?!type)[^\n]*\/traces\.ts'/m.test(text))
     found.push(`${path} may import ops/traces.ts only when it is wanted`)
-  const touchesProcess = /(?<![\w.])process\s*(\??\.\s*\w|\[)|\bnode:process\b/.test(withoutComments(text))
+  const touchesProcess = /(?<![\w.])process\s*(\??\.\s*\w|\[)|\bnode:process\b/.test(code)
   if (touchesProcess && path !== 'proxy/main.ts') found.push(`${path} may not touch process`)
   return found
 }
@@ -104,25 +102,25 @@ function mayImport(file: string, target: string): boolean {
 const mayUse = (file: string, library: string) =>
   !file.startsWith('proxy/') || (owners[library]?.test(file.replace(/^proxy\/|\.ts$/g, '')) ?? true)
 
-/** What is in no layer may neither import nor be imported. */
+/** The layer of a folder, 0 at the top. NaN for an unlisted folder, which may neither import nor be imported. */
 function layerOf(folder: string): number {
   const layer = layers.findIndex((names) => names.includes(folder))
   return layer === -1 ? Number.NaN : layer
 }
 
-/** The room a file is in: its folder; files in a folder of test/, config/ or ops/ belong to that. */
+/** The folder of a file. Subfolders of test/, config/ and ops/ count as their parent. */
 function folderOf(file: string): string {
   if (file === 'proxy/main.ts') return file
   if (appFiles.test(file)) return 'the app'
   return posix.dirname(file).replace(/^(test|config|proxy\/ops)\/.*/, '$1')
 }
 
-/** Files in no layer. */
+/** The files that belong to no layer. */
 export function homeless(sources: readonly SourceFile[]): string[] {
   return sources.map(({ path }) => path).filter((path) => Number.isNaN(layerOf(folderOf(path))))
 }
 
-/** Where the pairs of folders that `sources` have are not those of {@link pairs}, and where those go upward, a sentence each. */
+/** Every pair of folders that is in `sources` but not in {@link pairs}, or the reverse, or that goes upward, a sentence each. */
 export function pairFaults(sources: readonly SourceFile[]): string[] {
   const arrow = (from: string, to: string) => `${from} -> ${to}`
   const seen = sources.flatMap((source) => {

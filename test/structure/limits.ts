@@ -1,4 +1,4 @@
-// What the structure of the code is held to.
+// The limits of the structure of the code.
 import { allowedCasts, anyOf, type Cast, castsOf, judge } from './casts.ts'
 import { exercises } from './exercises/all.ts'
 import { type Exercise, filesByHand } from './exercises/exercise.ts'
@@ -6,33 +6,33 @@ import { functionsOf, longestFunction, type MeasuredFunction } from './functions
 import { importCycles, importFaults } from './imports.ts'
 import { folders, home, type SourceFile, sourcesIn } from './source.ts'
 
-/** Lines above which a file is listed; that breaks no limit. */
+/** A file with more lines is listed, which breaks no limit. */
 export const longFile = 250
 
 export interface Structure {
-  /** Of proxy/, longest first. */
+  /** The functions of proxy/, longest first. */
   functions: MeasuredFunction[]
   longFiles: SourceFile[]
   cycles: string[][]
   upward: string[]
-  /** Of proxy/, and where it takes `any` for something. */
+  /** The casts of proxy/, and its uses of `any`. */
   casts: Cast[]
-  /** Names that more than one file of the server exports, with those files. */
+  /** The names that more than one file of proxy/ exports, with those files. */
   twice: string[]
   additions: Addition[]
 }
 
-/** What an exercise adds, by its edits alone: whether the result works takes a database, and is seen in exercises.live.test.ts. */
+/** The reach of an exercise, from its edits alone. exercises.live.test.ts tries the result, with a database. */
 export interface Addition {
   title: string
   mostFiles: number
-  /** Changed or made by hand. */
+  /** The files changed or added by hand. */
   files: string[]
-  /** An edit that finds no place. */
+  /** The error of an edit that finds no place. */
   fault?: string
 }
 
-/** Their texts hold imports too. */
+/** Files with imports in their strings. */
 const holdsTexts = /^test\/(imports\.test\.ts|structure\/exercises\/)/
 
 export function measure(): Structure {
@@ -65,7 +65,7 @@ function exportedTwice(sources: readonly SourceFile[]): string[] {
     .map(([name, places]) => `${name}: ${places.map(({ path }) => path).join(', ')}`)
 }
 
-/** Every limit that is broken, a sentence each. */
+/** Every broken limit, a sentence each. */
 export function brokenLimits({ functions, cycles, upward, casts, twice, additions }: Structure): string[] {
   const { refused, unused } = judge(casts, allowedCasts())
   return [

@@ -1,14 +1,14 @@
-// Every name the code base gives to something.
+// The names in the code base.
 import { type Node, pathsIn, readText, SourceFile, walk } from './source.ts'
 
 /**
- * Where a name was found. An exported interface counts three times: `export`, `top` (at the top of its file) and `name`.
+ * The kind of place where a name stands. An exported interface has three: `export`, `top` (at the top of its file) and `name`.
  *
- * - `name`: any identifier, parameters and local variables too; a property that is only read belongs to whoever declares it;
+ * - `name`: any declared identifier, also a parameter or local variable; a property that is only read is none;
  * - `member`: of a class, an interface or an object;
- * - `code`: a string that is one word or two, or a piece of a template that is: a kind, a state, a name of a metric;
+ * - `code`: a string, or a piece of a template, of one or two words: a kind, a state, the name of a metric;
  * - `file`: a file or a folder, without its ending; `setting`: in the files of config/;
- * - `metric`: `onramp_` and what follows, wherever it stands: in a longer string, in a comment, in a document.
+ * - `metric`: a word that begins with `onramp_`, wherever it stands: in a longer string, in a comment, in a document.
  */
 export type NameKind = 'name' | 'member' | 'top' | 'export' | 'code' | 'file' | 'metric' | 'setting'
 
@@ -45,7 +45,7 @@ export function namesIn(source: SourceFile): FoundName[] {
 
 function textOf(node: Node): string | undefined {
   if (node.type === 'Identifier' || node.type === 'PrivateIdentifier') return node.name
-  // What surrounds a piece of a template is no part of a word in it; where a space does, it is a sentence.
+  // Punctuation around a piece of a template is not part of a word; a space around it makes it part of a sentence.
   if (node.type === 'TemplateElement') return node.value.raw.replace(/^[^\w\s]+|[^\w\s]+$/g, '')
   return node.type === 'Literal' && typeof node.value === 'string' ? node.value : undefined
 }
@@ -71,7 +71,7 @@ function kindsOf(node: Node, text: string, above: readonly Node[], exported: Rea
 
 const isCode = (text: string) => /^[A-Za-z_][\w.:-]*( [\w-]+)?$/.test(text)
 
-/** Whether what `above` ends in is declared by no function or block, but by its file. */
+/** Whether the last node of `above` is declared at the top of its file. */
 function isAtTop(above: readonly Node[]): boolean {
   const around = above.slice(1, -1)
   return around.every(({ type }) => type === 'ExportNamedDeclaration' || type === 'VariableDeclaration')
@@ -84,26 +84,26 @@ export function fileNames(folder: string): FoundName[] {
   )
 }
 
-/** The settings that files of config/ name. */
+/** The settings in the files of config/. */
 export function configNames(): FoundName[] {
   return pathsIn('config', '{yaml,json}').flatMap((path) =>
     matchesIn(new SourceFile(path, readText(path)), /^[ {"-]*([A-Za-z_][\w-]*)"?:/gm, ['setting']),
   )
 }
 
-/** The metrics that a file names, whatever it is: code, a document, rules for Prometheus. */
+/** The metrics named in a file of any kind: code, a document, rules for Prometheus. */
 export function metricsIn(source: SourceFile): FoundName[] {
   return matchesIn(source, /\b(onramp_\w+)/g, ['metric'])
 }
 
-/** The types that the comments of a file define: other files may import them. */
+/** The types defined in the comments of a file, which other files may import. */
 export function typedefsIn(source: SourceFile): FoundName[] {
   if (!source.path.endsWith('.js')) return []
   const definition = /@typedef\s+(?:\{[\s\S]*?\}\s+)?(?:\*\s+)?([A-Za-z_]\w*)/g
   return matchesIn(source, definition, ['name', 'top', 'export'])
 }
 
-/** What HTML names by `id`, `class` and `data-` attributes and CSS by selectors and custom properties; the values of `data-` are codes. */
+/** The names in HTML (`id`, `class`, `data-` attributes) and CSS (selectors, custom properties). The values of `data-` are codes. */
 export function pageNames(source: SourceFile): FoundName[] {
   const names = source.path.endsWith('.css') ? /(?:[.#]|--)([a-z][\w-]*)/gi : /\s(?:id|class|for)="([^"]*)"/g
   return [
@@ -115,7 +115,7 @@ export function pageNames(source: SourceFile): FoundName[] {
   ]
 }
 
-/** What the first group of `pattern` is, wherever the pattern fits. */
+/** The first group of every match of `pattern`. */
 function matchesIn(source: SourceFile, pattern: RegExp, kinds: readonly NameKind[]): FoundName[] {
   return [...source.text.matchAll(pattern)].map(({ 1: text = '', index }) => ({
     text,

@@ -1,6 +1,7 @@
-// Prints how the code is built, and exits with 1 if a limit is broken: node test/structure/report.ts
+// Prints a report on the structure of the code; exit code 1 if a limit is broken: node test/structure/report.ts
 import { allowedCasts, castsOf, judge } from './casts.ts'
 import { brokenLimits, longFile, measure } from './limits.ts'
+import { phrasesInUse } from './phrases.ts'
 import { folders, sourcesIn } from './source.ts'
 import { oldNamesInUse } from './vocabulary.ts'
 
@@ -48,6 +49,7 @@ print(
   folders.slice(1).map((folder) => `${sourcesIn(folder).flatMap(castsOf).length}  ${folder}/`),
 )
 print('Old names in use (test/vocabulary.json)', oldNamesInUse().sort())
+print('Old phrases in use (test/vocabulary.json)', phrasesInUse())
 print(`Broken limits: ${broken.length}`, broken)
 process.exitCode = broken.length > 0 ? 1 : 0
 

@@ -1,28 +1,32 @@
-// The code base as syntax trees.
+// The files of the code base: text, comments and syntax trees.
 import { globSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { type ESTree, type ParseResult, parseSync } from 'rolldown/utils'
 
 export type Node = ESTree.Node
 
-/** The folders that hold code. */
+/** The folders with code. */
 export const folders = ['proxy', 'bench', 'config', 'test']
 export const home = fileURLToPath(new URL('../../', import.meta.url))
 
-/** A file of code. It is parsed when something is asked of it that takes that: most of the time is spent there. */
+/** Matches a block comment, consecutive line comments, or a comment after code. The parser would be exact, but is slow. */
+export const commentPattern = /\/\*(?=[*\s])[\s\S]*?\*\/|^[ \t]*\/\/.*(?:\n[ \t]*\/\/.*)*|(?<=[\s;,{}()])\/\/ .*/gm
+
+/** A file. It is parsed at the first use of its syntax tree, because parsing takes most of the time. */
 export class SourceFile {
-  /** From the root of the repository, with slashes. */
+  /** Relative to the root of the repository, with slashes. */
   readonly path: string
   readonly text: string
   #parseResult: ParseResult | undefined
   #lineEnds: number[] | undefined
+  #code: string | undefined
 
   constructor(path: string, text: string) {
     this.path = path
     this.text = text
   }
 
-  /** Throws where the file cannot be parsed. */
+  /** Throws if the file cannot be parsed. */
   get #parsed(): ParseResult {
     if (this.#parseResult !== undefined) return this.#parseResult
     const result = parseSync(this.path, this.text)
@@ -36,7 +40,13 @@ export class SourceFile {
     return this.#parsed.program
   }
 
-  /** The names it exports, those it only hands on left out. */
+  /** The text without its comments. */
+  get code(): string {
+    this.#code ??= this.text.replace(commentPattern, '')
+    return this.#code
+  }
+
+  /** The exported names, without re-exports. */
   get exports(): string[] {
     return this.#parsed.module.staticExports.flatMap(({ entries }) =>
       entries.flatMap(({ moduleRequest, exportName }) => (moduleRequest === null ? (exportName.name ?? []) : [])),
@@ -47,7 +57,7 @@ export class SourceFile {
     return this.lineOf(this.text.length - 1)
   }
 
-  /** The line, counted from 1, in which the character at `offset` is. */
+  /** The line of the character at `offset`, counted from 1. */
   lineOf(offset: number): number {
     this.#lineEnds ??= [...this.text.matchAll(/\n/g)].map(({ index }) => index)
     let [low, high] = [0, this.#lineEnds.length]
@@ -67,7 +77,7 @@ export class SourceFile {
 
 const known = new Map<string, SourceFile[]>()
 
-/** Every file of code in `folder`, by path. Each is read once. */
+/** Every file of code in `folder`, sorted by path. Each is read once. */
 export function sourcesIn(folder: string): SourceFile[] {
   const before = known.get(folder)
   if (before !== undefined) return before
@@ -86,7 +96,7 @@ export function readText(path: string): string {
   return readFileSync(home + path, 'utf8')
 }
 
-/** Calls `visit` with every node below `root`, a parent before its children, and the nodes above it, nearest last. */
+/** Calls `visit` for `root` and every node below it, parents first, with the nodes above it, nearest last. */
 export function walk(root: Node, visit: (node: Node, above: readonly Node[]) => void): void {
   const above: Node[] = []
   const go = (node: Node): void => {

@@ -1,4 +1,4 @@
-// Names that were replaced, and where they still are.
+// The search for names that were replaced.
 import {
   configNames,
   type FoundName,
@@ -12,26 +12,27 @@ import {
 } from './names.ts'
 import { folders, pathsIn, readText, SourceFile, sourcesIn } from './source.ts'
 
-/** One entry of test/vocabulary.json. */
+/** One entry of test/vocabulary.json that is about names. */
 export interface OldName {
   old: string
   use: string
-  /** A regular expression on the words of a name as {@link wordsOf} spells them: `-rungs?-` is a word anywhere, `^-near-$` the whole. */
+  /** A regular expression on the words of a name as {@link wordsOf} spells them: `-sinks?-` is a word anywhere, `^-near-$` the whole. */
   pattern: string
-  /** Where the word is taken for this name; everywhere if nothing is said. Elsewhere it has its ordinary sense. */
+  /** The kinds of places where the word is this name; any by default. Elsewhere it has its ordinary sense. */
   kinds?: NameKind[]
-  /** What the path of the file begins with; any if nothing is said. */
+  /** The beginnings of the paths it is searched under; all by default. */
   under?: string[]
-  /** Names it must hit, and names it must not. */
+  /** Names that the pattern must match, and names that it must not. */
   hits: string[]
   spares?: string[]
 }
 
 export function oldNames(): OldName[] {
-  return JSON.parse(readText('test/vocabulary.json'))
+  const { names }: { names: OldName[] } = JSON.parse(readText('test/vocabulary.json'))
+  return names
 }
 
-/** Whether a name that `old` fits is the one that was replaced, by where it stands. */
+/** Whether a name that matches `old` is the replaced one, by its place. */
 function isTakenFor({ kinds, under }: OldName, { kinds: own, file }: FoundName): boolean {
   const isKind = kinds === undefined || own.some((kind) => kinds.includes(kind))
   return isKind && (under === undefined || under.some((start) => file.startsWith(start)))
@@ -41,8 +42,8 @@ const documents = ['README.md', 'proxy/README.md', ...pathsIn('config', '{yaml,j
 const pages = pathsIn('proxy/ops/dashboard', '{html,css}')
 
 /**
- * The names of proxy/, bench/, config/ and test/ that could be one of `olds`: of code, of files, of metrics, of settings, and of what
- * the dashboard's page is made of. Metrics are looked for in the documents too, but not in the changelog, which tells of old names.
+ * The names in proxy/, bench/, config/ and test/ that could be one of `olds`: of code, files, metrics, settings, and the dashboard's
+ * page. Metrics are searched in the documents too, but not in the changelog, which names old ones.
  */
 function namesFor(olds: readonly OldName[]): FoundName[] {
   const candidates = folders.flatMap(sourcesIn).filter((source) => olds.some((old) => mayStandIn(old, source)))
@@ -56,10 +57,19 @@ function namesFor(olds: readonly OldName[]): FoundName[] {
   ]
 }
 
-/** Whether the code of a file could hold `old`, by a look at its text: what holds none need not be parsed. */
-export function mayStandIn({ pattern, kinds, under }: OldName, { path, text }: SourceFile): boolean {
-  if (under !== undefined && !under.some((start) => path.startsWith(start))) return false
-  // The words stand next to each other, or have a sign between them. An underscore or `#` around them is no part of them.
+/** Whether the code of a file could contain `old`, by its text. Other files are not parsed. */
+export function mayStandIn(old: OldName, { path, code }: SourceFile): boolean {
+  if (old.under !== undefined && !old.under.some((start) => path.startsWith(start))) return false
+  const pattern = loosePatterns.get(old) ?? loosePattern(old)
+  loosePatterns.set(old, pattern)
+  return pattern.test(code)
+}
+
+const loosePatterns = new Map<OldName, RegExp>()
+
+/** A pattern that matches wherever a name of `old` could stand. */
+function loosePattern({ pattern, kinds }: OldName): RegExp {
+  // The words are adjacent, or have one sign between them. An underscore or `#` around them is not part of them.
   const words = pattern.replace(/^\^?-|-\$?$/g, '').replaceAll('-', '[^a-z\\d]?')
   const whole = `(?<![a-z\\d])(${words})(?![a-z\\d])`
   const isOf = (...some: NameKind[]) => kinds?.every((kind) => some.includes(kind)) ?? false
@@ -71,10 +81,10 @@ export function mayStandIn({ pattern, kinds, under }: OldName, { path, text }: S
       : pattern.startsWith('^')
         ? whole
         : words
-  return new RegExp(loose, 'im').test(text)
+  return new RegExp(loose, 'im')
 }
 
-/** Where old names are still in use, a sentence for each name and file. */
+/** The uses of old names, a sentence for each name and file. */
 export function oldNamesInUse(olds = oldNames(), names = namesFor(olds)): string[] {
   const spelled = [...Map.groupBy(names, ({ text }) => text)].map(([text, some]) => ({ words: wordsOf(text), some }))
   return olds.flatMap((old) => {

@@ -117,7 +117,7 @@ export class ScriptedUpstream {
     }
   }
 
-  /** Records `asked`, and resolves those who wait for it. */
+  /** Records `asked`, and resolves the promises that wait for it. */
   #tell(asked: ReceivedRequest): void {
     this.asked.push(asked)
     const waiting = this.#waiting.filter((one) => one.target === asked.target)

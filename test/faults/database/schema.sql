@@ -1,4 +1,4 @@
--- What the fault tests read. `trouble` is what is wrong with statements at the moment: a superuser writes it, is_well() obeys.
+-- The tables of the fault tests. A superuser writes a fault into `trouble`; is_well() then raises that error, or sleeps.
 
 create table items (id int primary key, text text not null);
 create table others (id int primary key, text text not null);

@@ -4,5 +4,5 @@ import { metric } from './metric.ts'
 import { parameterType } from './parameter-type.ts'
 import { routeOption } from './route-option.ts'
 
-/** Additions that the program is likely to see, and how far each may reach. */
+/** Likely additions to the program, and how many files each may change. */
 export const exercises: readonly Exercise[] = [routeOption, metric, cacheTier, parameterType]

@@ -1,4 +1,4 @@
-// An addition to the program, as the edits it takes, made in a copy of the tree and tried there.
+// An addition to the program as a list of edits, made and tried in a copy of the tree.
 import { execFile } from 'node:child_process'
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -6,32 +6,32 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 
 export interface Exercise {
-  /** What is added. */
+  /** A noun phrase for the addition. */
   title: string
   /** The most files that may have to be changed by hand. */
   mostFiles: number
-  /** In this order. `before` must stand in the file exactly once, and is replaced by `after`. */
+  /** In order: `before`, which must occur exactly once in the file, is replaced by `after`. */
   edits: readonly { file: string; before: string; after: string }[]
-  /** Files that are new, with their text. */
+  /** New files, with their text. */
   files?: Readonly<Record<string, string>>
-  /** A program that throws unless what was added works. Its imports are those of a file in test/; it runs in the copy. */
+  /** A program that throws unless the addition works. It runs in the copy, as a file of test/. */
   probe: string
 }
 
 export interface Outcome {
   /** The files that were changed or made by hand, sorted. */
   files: string[]
-  /** What the compiler, the generator of the documents or the probe has against the result; empty if nothing. */
+  /** The errors of the compiler, of `npm run docs` and of the probe. */
   faults: string[]
 }
 
 const copied = ['proxy', 'bench', 'config', 'test', 'package.json', 'tsconfig.json', 'README.md', 'CONTRIBUTING.md']
 const probing = ['test/probe.ts']
 const compiler = 'node_modules/typescript/bin/tsc'
-/** `npm run docs` writes these, and tests come with whatever is added. */
-const notByHand = /^(test\/|config\/schema\.json$|(.*\/)?README\.md$)/
+/** Tests, and the files that `npm run docs` writes. */
+const notByHand = /^test\/|^config\/schema\.json$|(^|\/)README\.md$/
 
-/** The texts of the files that `exercise` changes or makes, by path, in the tree at `root`. Throws where an edit finds no place, or two. */
+/** The texts of the files that `exercise` changes or adds, by path. Throws for an edit that finds no place in the tree at `root`, or two. */
 function textsAfter({ edits, files = {} }: Exercise, root: string): Map<string, string> {
   const texts = new Map(Object.entries(files))
   for (const { file, before, after } of edits) {
@@ -46,12 +46,12 @@ function textsAfter({ edits, files = {} }: Exercise, root: string): Map<string, 
   return texts
 }
 
-/** The files that `exercise` changes or makes by hand, sorted, by its edits alone. Throws where one of them finds no place, or two. */
+/** The files that `exercise` changes or adds by hand, sorted. Throws for an edit that finds no place, or two. */
 export function filesByHand(exercise: Exercise, root: string): string[] {
   return [...textsAfter(exercise, root).keys()].filter((file) => !notByHand.test(file)).sort()
 }
 
-/** Makes the edits of `exercise` in a copy of the tree at `root`, and tries the result. Throws like {@link filesByHand}. */
+/** Applies `exercise` to a copy of the tree at `root`, and tries the result. Throws like {@link filesByHand}. */
 export async function tryExercise(exercise: Exercise, root: string, environment = process.env): Promise<Outcome> {
   const { files = {}, probe } = exercise
   const copy = mkdtempSync(join(tmpdir(), 'onramp-exercise-'))
@@ -75,7 +75,7 @@ export async function tryExercise(exercise: Exercise, root: string, environment 
   }
 }
 
-/** Runs Node in `copy` with `program`. */
+/** Runs `program` with Node in `copy`. Resolves to its output if it fails. */
 async function faultsOf(program: readonly string[], copy: string, env: NodeJS.ProcessEnv): Promise<string[]> {
   const outcome = await promisify(execFile)(process.execPath, program, { cwd: copy, env, timeout: 60_000 }).catch(
     (error: { stdout?: string; stderr?: string }) => error,

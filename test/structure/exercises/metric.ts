@@ -1,6 +1,6 @@
 import type { Exercise } from './exercise.ts'
 
-/** A metric of something that nobody reported before: the fact, where it happens, and how it is counted. */
+/** A metric of a new fact: the kind of fact, the place that observes it, and its counter. */
 export const metric: Exercise = {
   title: 'a metric',
   mostFiles: 3,

@@ -1,6 +1,6 @@
 import type { Exercise } from './exercise.ts'
 
-/** A type of parameter: declared in the file, in the JSON Schema and the README, and read into a canonical value. */
+/** A parameter type: declared in the configuration, the JSON Schema and the documents, and parsed into a canonical value. */
 export const parameterType: Exercise = {
   title: 'a parameter type',
   mostFiles: 2,
@@ -64,6 +64,6 @@ deepEqual(read('2014-12-31'), {
 })
 for (const wrong of ['2014-02-29', '31.12.2014', '2014-1-1', '']) deepEqual('faults' in read(wrong), true)
 match(readFileSync('config/schema.json', 'utf8'), /"const": "date"/)
-match(readFileSync('README.md', 'utf8'), /^\\| \`date\` \\|/m)
+match(readFileSync('config/README.md', 'utf8'), /^\\| \`date\` \\|/m)
 `,
 }

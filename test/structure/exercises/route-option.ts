@@ -1,6 +1,6 @@
 import type { Exercise } from './exercise.ts'
 
-/** A setting of a route: read from the file, obeyed, shown by `/routes`, and noticed by a reload. */
+/** A setting of a route: read from the configuration, applied, shown by `/routes`, and taken over by a reload. */
 export const routeOption: Exercise = {
   title: 'a route option',
   mostFiles: 2,
