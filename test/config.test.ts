@@ -108,7 +108,7 @@ describe('a file', () => {
     const { connections } = read(routes).postgres
     const reserving = (reserve: number) => withRoute(`share: { reserve: ${reserve} }`)
     expect(faults(reserving(connections - 1))).toEqual([])
-    const fault = expect.stringMatching(/postgres\.connections: \d+ must be more than all share\.reserve/)
+    const fault = expect.stringMatching(/postgres\.connections: \d+ must be more than the sum of all share\.reserve/)
     expect(faults(reserving(connections))).toEqual([fault])
     expect(faults(`postgres: { connections: 4 }\n${reserving(4)}`)).toEqual([fault])
     expect(faults(`postgres: { connections: 4 }\n${reserving(3)}`)).toEqual([])
@@ -353,11 +353,15 @@ routes:
     withSection('request: { timeout: 1999ms }'),
     /yaml:1 request\.timeout.*more than postgres\.statementTimeout.*2000ms/,
   ],
-  ['a route to warm that there is not', `warm: [one, two]\n${routes}`, /yaml:1 warm.*no route: two/],
+  [
+    'a route to warm that there is not',
+    `warm: [one, two]\n${routes}`,
+    /yaml:1 warm.*the route two, which does not exist/,
+  ],
   [
     'a parameter to warm that there is not',
     `warm: [{ route: one, params: { a: 1 } }]\n${routes}`,
-    /yaml:1 warm.*no parameter of one: a/,
+    /yaml:1 warm.*names a, which is not a parameter of one/,
   ],
   ['a memory too small', withSection('memory: { maxBytes: 1023KiB }'), /memory\.maxBytes.*1MiB/],
 ]
@@ -493,9 +497,9 @@ describe('a number without its unit', () => {
 })
 
 describe('the types of parameters', () => {
-  const listed = (message: string | undefined) => message?.replace('is none of the types ', '').split(', ')
+  const listed = (message: string | undefined) => message?.replace('is not one of the types ', '').split(', ')
   const toldOf = (settings: string) =>
-    listed(/is none of the types .*$/.exec(faults(withParameter(settings)).join('\n'))?.[0])
+    listed(/is not one of the types .*$/.exec(faults(withParameter(settings)).join('\n'))?.[0])
 
   test('are all named where a type is none of them', () => {
     expect(toldOf('type: sting')).toEqual(Object.keys(parameterTypes))
@@ -591,7 +595,9 @@ describe('the web tier', () => {
 
   test('with a certificate has a name that the certificate is for', () => {
     for (const host of ['127.0.0.1', '[::1]'])
-      expect(faults(withSection(`upstream: { url: "https://${host}:8443" }`)).join()).toMatch(/needs the name/)
+      expect(faults(withSection(`upstream: { url: "https://${host}:8443" }`)).join()).toMatch(
+        /needs the name in its certificate/,
+      )
   })
 
   test('believes peers that are addresses or networks', () => {
@@ -609,7 +615,7 @@ describe('a certificate', () => {
       /listen\.tls.*none\.pem/,
     )
     expect(faults(withSection('listen: { tls: { cert: states.sql, key: states.sql } }')).join()).toMatch(
-      /no certificate/,
+      /must name a PEM certificate and its private key/,
     )
     expect(faults(withSection('listen: { tls: { cert: states.sql } }')).join()).toMatch(/key: is missing/)
   })

@@ -64,6 +64,6 @@ deepEqual(read('2014-12-31'), {
 })
 for (const wrong of ['2014-02-29', '31.12.2014', '2014-1-1', '']) deepEqual('faults' in read(wrong), true)
 match(readFileSync('config/schema.json', 'utf8'), /"const": "date"/)
-match(readFileSync('README.md', 'utf8'), /^\\| \`date\` \\|/m)
+match(readFileSync('config/README.md', 'utf8'), /^\\| \`date\` \\|/m)
 `,
 }
