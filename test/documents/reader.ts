@@ -26,8 +26,8 @@ interface Result {
 export class Reader {
   readonly folder = newFolder('reader')
   readonly #stage: Stage
-  /** What runs in the background, by the number of its job. */
-  readonly #jobs: ChildProcess[] = []
+  /** Processes in the background, by job number; as in a shell, a new job has the number after the highest. */
+  readonly #jobs = new Map<number, ChildProcess>()
 
   constructor(stage: Stage) {
     this.#stage = stage
@@ -52,7 +52,7 @@ export class Reader {
 
   /** Ends everything that runs in the background. */
   async leave(): Promise<void> {
-    for (const job of this.#jobs.keys()) await this.#end(job + 1)
+    for (const job of [...this.#jobs.keys()]) await this.#end(job)
   }
 
   async #run(shown: ShownCommand): Promise<void> {
@@ -70,7 +70,7 @@ export class Reader {
   /** Starts a command, and waits until it has printed what is shown; where nothing is shown, anything. */
   async #startInBackground(shown: ShownCommand): Promise<void> {
     const child = this.#spawn(shown.command.slice(0, -2))
-    this.#jobs.push(child)
+    this.#jobs.set(Math.max(0, ...this.#jobs.keys()) + 1, child)
     let output = ''
     let hasEnded = false
     for (const stream of [child.stdout, child.stderr]) stream?.on('data', (text) => (output += text))
@@ -85,8 +85,9 @@ export class Reader {
 
   /** Ends a job as `kill %1` does: all its processes are told. */
   async #end(job: number): Promise<void> {
-    const child = this.#jobs[job - 1]
+    const child = this.#jobs.get(job)
     if (child?.pid === undefined) throw new Error(`There is no job ${job}.`)
+    this.#jobs.delete(job)
     if (child.exitCode !== null || child.signalCode !== null) return
     const ended = once(child, 'close')
     process.kill(-child.pid, 'SIGTERM')

@@ -25,7 +25,7 @@ export interface Outcome {
   faults: string[]
 }
 
-const copied = ['proxy', 'bench', 'config', 'test', 'package.json', 'tsconfig.json', 'README.md']
+const copied = ['proxy', 'bench', 'config', 'test', 'package.json', 'tsconfig.json', 'README.md', 'CONTRIBUTING.md']
 const probing = ['test/probe.ts']
 const compiler = 'node_modules/typescript/bin/tsc'
 /** `npm run docs` writes these, and tests come with whatever is added. */
