@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { newFolder } from '../bench/servers/run-folder.ts'
+import { parametersTable, routeSettingsTable, settingsTable } from '../config/documents/settings.ts'
 import { readConfig } from '../proxy/config/load.ts'
 import { anyOf, parameterTypes } from '../proxy/config/parameter-types.ts'
 import type { Config } from '../proxy/config/schema.ts'
@@ -525,6 +526,16 @@ describe('the types of parameters', () => {
     for (const [name, { settings }] of Object.entries(parameterTypes))
       expect([...settings.shape.type.values]).toEqual([name])
   })
+})
+
+test('every setting says what it is for: in sentences, and in fewer than 30 words', () => {
+  const rows = [settingsTable(), routeSettingsTable(), parametersTable()].flatMap((table) => table.split('\n').slice(2))
+  expect(rows.length).toBeGreaterThan(60)
+  for (const row of rows) {
+    const meaning = row.split(' | ').at(-1)?.replace(/ \|$/, '') ?? ''
+    expect(meaning, row).toMatch(/^[A-Z`].*\.$/)
+    expect(meaning.split(' ').length, row).toBeLessThan(30)
+  }
 })
 
 test('ports may be 0 to 65535', () => {

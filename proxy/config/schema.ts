@@ -60,7 +60,7 @@ export const schema = z.strictObject({
       timeout: wait
         .prefault('100ms')
         .describe(
-          'Longest wait for Redis; then the request continues without it. An overloaded process may wait up to 1 s. Raise it for a distant Redis.',
+          'Longest wait for Redis; then the request continues without it. A process that is late itself waits up to 1 s. Raise it for a distant Redis.',
         ),
     })
     .prefault({}),
