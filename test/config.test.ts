@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { newFolder } from '../bench/servers/run-folder.ts'
+import { parametersTable, routeSettingsTable, settingsTable } from '../config/documents/settings.ts'
 import { readConfig } from '../proxy/config/load.ts'
 import { anyOf, parameterTypes } from '../proxy/config/parameter-types.ts'
 import type { Config } from '../proxy/config/schema.ts'
@@ -108,7 +109,7 @@ describe('a file', () => {
     const { connections } = read(routes).postgres
     const reserving = (reserve: number) => withRoute(`share: { reserve: ${reserve} }`)
     expect(faults(reserving(connections - 1))).toEqual([])
-    const fault = expect.stringMatching(/postgres\.connections: \d+ must be more than all share\.reserve/)
+    const fault = expect.stringMatching(/postgres\.connections: \d+ must be more than the sum of all share\.reserve/)
     expect(faults(reserving(connections))).toEqual([fault])
     expect(faults(`postgres: { connections: 4 }\n${reserving(4)}`)).toEqual([fault])
     expect(faults(`postgres: { connections: 4 }\n${reserving(3)}`)).toEqual([])
@@ -353,11 +354,15 @@ routes:
     withSection('request: { timeout: 1999ms }'),
     /yaml:1 request\.timeout.*more than postgres\.statementTimeout.*2000ms/,
   ],
-  ['a route to warm that there is not', `warm: [one, two]\n${routes}`, /yaml:1 warm.*no route: two/],
+  [
+    'a route to warm that there is not',
+    `warm: [one, two]\n${routes}`,
+    /yaml:1 warm.*the route two, which does not exist/,
+  ],
   [
     'a parameter to warm that there is not',
     `warm: [{ route: one, params: { a: 1 } }]\n${routes}`,
-    /yaml:1 warm.*no parameter of one: a/,
+    /yaml:1 warm.*names a, which is not a parameter of one/,
   ],
   ['a memory too small', withSection('memory: { maxBytes: 1023KiB }'), /memory\.maxBytes.*1MiB/],
 ]
@@ -493,9 +498,9 @@ describe('a number without its unit', () => {
 })
 
 describe('the types of parameters', () => {
-  const listed = (message: string | undefined) => message?.replace('is none of the types ', '').split(', ')
+  const listed = (message: string | undefined) => message?.replace('is not one of the types ', '').split(', ')
   const toldOf = (settings: string) =>
-    listed(/is none of the types .*$/.exec(faults(withParameter(settings)).join('\n'))?.[0])
+    listed(/is not one of the types .*$/.exec(faults(withParameter(settings)).join('\n'))?.[0])
 
   test('are all named where a type is none of them', () => {
     expect(toldOf('type: sting')).toEqual(Object.keys(parameterTypes))
@@ -521,6 +526,16 @@ describe('the types of parameters', () => {
     for (const [name, { settings }] of Object.entries(parameterTypes))
       expect([...settings.shape.type.values]).toEqual([name])
   })
+})
+
+test('every setting says what it is for: in sentences, and in fewer than 30 words', () => {
+  const rows = [settingsTable(), routeSettingsTable(), parametersTable()].flatMap((table) => table.split('\n').slice(2))
+  expect(rows.length).toBeGreaterThan(60)
+  for (const row of rows) {
+    const meaning = row.split(' | ').at(-1)?.replace(/ \|$/, '') ?? ''
+    expect(meaning, row).toMatch(/^[A-Z`].*\.$/)
+    expect(meaning.split(' ').length, row).toBeLessThan(30)
+  }
 })
 
 test('ports may be 0 to 65535', () => {
@@ -566,7 +581,7 @@ describe('an admin address that others can reach', () => {
   })
 })
 
-describe('the web tier', () => {
+describe('the upstream', () => {
   test.each([
     'http://127.0.0.1:3000',
     'http://web.internal',
@@ -591,10 +606,12 @@ describe('the web tier', () => {
 
   test('with a certificate has a name that the certificate is for', () => {
     for (const host of ['127.0.0.1', '[::1]'])
-      expect(faults(withSection(`upstream: { url: "https://${host}:8443" }`)).join()).toMatch(/needs the name/)
+      expect(faults(withSection(`upstream: { url: "https://${host}:8443" }`)).join()).toMatch(
+        /needs the name in its certificate/,
+      )
   })
 
-  test('believes peers that are addresses or networks', () => {
+  test('trusts peers that are addresses or networks', () => {
     const told = faults(withSection('upstream: { trustedProxies: [10.0.0.0/8, localhost, "10.0.0.0/40"] }'))
     expect(told.join('\n')).toMatch(
       /localhost is neither an IP address nor a network.*\n.*10\.0\.0\.0\/40 is neither an IP address nor a network/,
@@ -611,7 +628,7 @@ describe('a certificate', () => {
       /listen\.tls.*none\.pem/,
     )
     expect(faults(withSection('listen: { tls: { cert: states.sql, key: states.sql } }')).join()).toMatch(
-      /no certificate/,
+      /must name a PEM certificate and its private key/,
     )
     expect(faults(withSection('listen: { tls: { cert: states.sql } }')).join()).toMatch(/key: is missing/)
   })
@@ -723,7 +740,7 @@ describe('a secret', () => {
     ['another address where its section should be', `postgres: "postgres://app:${secret}@host/db"`],
     ['a list of addresses where their section should be', `postgres: ["postgres://app:${secret}@host/db"]`],
     ['a token where its section should be', `admin: ${secret}`],
-    ['an address of the web tier with a password', `upstream: { url: "http://app:${secret}@host" }`],
+    ['an address of the upstream with a password', `upstream: { url: "http://app:${secret}@host" }`],
     ['an address of the receiver of traces', `traces: { url: "collector://app:${secret}@host" }`],
     ['an address of that where its section should be', `traces: "http://app:${secret}@host"`],
     ['a misspelt token', `admin: { tokne: ${secret} }`],

@@ -346,10 +346,10 @@ routes:
     expect(code).toBe(1)
     for (const words of [
       'lisen: is not a setting here; did you mean listen?',
-      'log.level: "chatty" is none of',
+      'log.level: "chatty" is not one of',
       'routes.a.sql: names a file that cannot be read',
-      'routes.b.path: "/b/:x" has a parameter that is not declared: :x',
-      'routes.c.path: "/a" is taken by route a already',
+      'routes.b.path: "/b/:x" names :x, which is not declared in parameters',
+      'routes.c.path: "/a" is the path of route a already',
       'routes.c.sql: uses :y, which is not declared',
       'routes.c.lifetime.fresh: "soon" is not a duration',
     ]) {

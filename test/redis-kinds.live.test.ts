@@ -87,9 +87,9 @@ async function shareAndPurge([one, other]: [Running, Running]): Promise<void> {
   expect((await other.get(path)).cacheStatus).toContain('detail=origin')
 }
 
-test('a user with the rights that README.md lists, and no others', async () => {
-  const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
-  const [, rights = ''] = /`ACL SETUSER onramp on >… ([^`]+)`/.exec(readme) ?? []
+test('a user with the rights that config/README.md lists, and no others', async () => {
+  const readme = readFileSync(new URL('../config/README.md', import.meta.url), 'utf8')
+  const [, rights = ''] = /^ACL SETUSER onramp on >… (.+)$/m.exec(readme) ?? []
   const redis = await startRedis()
   stops.push(() => redis.stop())
   const owner = new Redis(redis.url)

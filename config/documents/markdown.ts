@@ -1,11 +1,11 @@
-/** A table in Markdown. Without rows it says that nothing has been measured yet. */
+/** A table in Markdown. Without rows, its one row says that nothing has been measured yet. */
 export function table(head: string[], rows: string[][]): string {
   const line = (cells: string[]) => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`
   const body = rows.length > 0 ? rows : [head.map((_, i) => (i === 0 ? 'not measured yet' : ''))]
   return [line(head), line(head.map(() => '---')), ...body.map(line)].join('\n')
 }
 
-/** `document` with the text between `<!-- NAME -->` and `<!-- /NAME -->` replaced, for each part. Throws for a missing place. */
+/** `document` with each part between its `<!-- NAME -->` and `<!-- /NAME -->`. Throws for a part without a place. */
 export function withParts(document: string, parts: Readonly<Record<string, () => string>>): string {
   return Object.entries(parts).reduce((text, [name, make]) => {
     const between = new RegExp(`(<!-- ${name} -->\n)[\\s\\S]*?(<!-- /${name} -->)`)

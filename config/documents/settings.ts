@@ -1,7 +1,7 @@
 import { jsonSchema } from '../../proxy/config/json-schema.ts'
 import { table } from './markdown.ts'
 
-/** As much of a JSON Schema as is shown. */
+/** The parts of a JSON Schema that the tables show. */
 interface Node {
   type?: string
   description?: string
@@ -19,7 +19,7 @@ interface Node {
 const root = jsonSchema() as Node
 const route = eachOf(child(root, 'routes'))
 
-/** The settings of the file, but for those of each route. */
+/** The settings of the file, without those of routes. */
 export const settingsTable = () => table(['setting', 'default', 'meaning'], settings(root))
 
 /** The settings of a route. */
@@ -28,11 +28,15 @@ export const routeSettingsTable = () => table(['setting of a route', 'default', 
 /** The types of a route's parameters, and the settings of each type. */
 export function parametersTable(): string {
   const types = eachOf(child(route, 'parameters')).oneOf ?? []
-  const rows = types.map((type) => [`\`${type.properties?.type?.const}\``, ownSettings(type)])
-  return table(['type', 'settings of its own'], rows)
+  const rows = types.flatMap((type) => {
+    const name = `\`${type.properties?.type?.const}\``
+    const [, ...own] = settings(type) // the first is `type` itself
+    return own.map((row) => [name, ...row])
+  })
+  return table(['type', 'setting', 'default', 'meaning'], rows)
 }
 
-/** One row a setting; sections of the file are walked into, mappings of named things are not. */
+/** One row for each setting. Sections of the file are walked into; mappings with names of the user's are not. */
 function settings(node: Node, path = ''): string[][] {
   return Object.entries(node.properties ?? {}).flatMap(([name, setting]) => {
     const at = path === '' ? name : `${path}.${name}`
@@ -48,7 +52,7 @@ function child({ properties }: Node, name: string): Node {
   return found
 }
 
-/** What each named thing of a mapping looks like. */
+/** The schema of the values of a mapping. */
 function eachOf({ additionalProperties }: Node): Node {
   if (!additionalProperties) throw new Error('The schema describes no mapping here.')
   return additionalProperties
@@ -58,14 +62,4 @@ function presetOf(parent: Node, name: string, setting: Node): string {
   if (setting.default !== undefined)
     return `\`${typeof setting.default === 'string' ? setting.default : JSON.stringify(setting.default)}\``
   return parent.required?.includes(name) ? 'required' : 'none'
-}
-
-function ownSettings(parameter: Node): string {
-  return Object.entries(parameter.properties ?? {})
-    .filter(([name]) => name !== 'type')
-    .map(([name, setting]) => {
-      const preset = presetOf(parameter, name, setting)
-      return `\`${name}\`${preset === 'none' ? '' : ` (${preset})`}`
-    })
-    .join(', ')
 }

@@ -1,8 +1,8 @@
--- The example marketplace: what is sold where, and for how much, in the shape of the first year of the federal health
--- insurance marketplace (plan year 2014). PostgreSQL 14 to 18.
+-- The example marketplace: plans, service areas and prices, in the shape of the first year of the federal health
+-- insurance marketplace (plan year 2014). For PostgreSQL 14 to 18.
 --
--- Codes are text collate "C": they compare as bytes, so that an order by code is the same order in every database.
--- The published files of the first year do not say which year they are of, hence `default 2014`.
+-- Codes are text collate "C": they compare as bytes, so that an order by code is the same in every database.
+-- The published files of the first year do not name their year, hence `default 2014`.
 
 create table metal_levels (
   metal_level      text primary key,
@@ -125,7 +125,7 @@ create table rates (
   age          integer not null,
   rating_area  integer not null,
   premium      numeric(10, 2) not null,
-  primary key (plan_id, plan_year, age, rating_area)  -- so that a plan's price at one age is read in one go for all areas
+  primary key (plan_id, plan_year, age, rating_area)  -- a plan's prices at one age, for all areas, lie together
 );
 comment on table rates is
   'Dollars a month for one person of that age, 0 to 64, without tobacco. No foreign key and no checks: price lists are '
@@ -142,6 +142,6 @@ create table applications (
 comment on table applications is
   'A stand-in for personal data, which the cache must never touch (postgres.privateTables). Never filled.';
 
--- What onramp follows: every table but the private one.
+-- onramp follows every table except the private one.
 create publication onramp for table
   metal_levels, poverty_guidelines, age_curve, counties, zip_county, issuers, plans, plan_county, plan_benefits, rates;

@@ -1,9 +1,9 @@
--- Fills the example marketplace. Nothing here is real but the public facts: states, their numbers of counties and rating
--- areas, ZIP ranges, metal levels, the federal age curve and the poverty guidelines. Names, prices and popularity are
--- invented in the shape of the first year's: what a cache sees of the data is how much of it each question touches.
+-- Fills the example marketplace. Only public facts are real: states, their numbers of counties and rating areas, ZIP ranges,
+-- metal levels, the federal age curve and the poverty guidelines. Names, prices and popularity are invented. Their amounts
+-- have the shape of the first year's, because a cache is affected only by the amount of data that each query touches.
 --
--- The same rows on every machine and version: no random(), no floating point, no order that depends on a locale.
--- Each `-- step:` line starts a group of statements that is run, and shown, as one.
+-- It makes the same rows on every machine and version: no random(), no floating point, no order that depends on a locale.
+-- Each `-- step:` line starts a group of statements. The program runs each group, and shows its name as progress.
 
 -- step: reference tables
 create function pg_temp.draw(what text) returns integer language sql immutable
@@ -37,7 +37,7 @@ from unnest(array[
 ]) with ordinality as known(factor, place);
 
 -- step: states
--- people: millions, in tenths. least, typical, most: plans in the poorest, the middle and the richest county.
+-- people: in tenths of a million. least, typical, most: numbers of plans in the county with the fewest, the median and the most.
 -- price: the state's prices in thousandths of the country's.
 create temporary table seed_state (
   state text collate "C" primary key, fips text, counties integer, areas integer, zip_low integer, zip_high integer,
@@ -138,7 +138,7 @@ cross join lateral (select (c.k * 577 + c.people * 131) % 984 as name) named
 join lines l on c.rank >= l.rank and (c.rank < l.next_rank or l.next_rank is null);
 
 -- step: ZIP codes
--- A county has ZIPs by its popularity, in one run; the ZIPs in several counties spill into the runs that follow.
+-- Each county has a run of consecutive ZIPs, longer if it is popular. ZIPs in several counties extend into the next runs.
 alter table zip_county drop constraint zip_county_county_fips_fkey;
 with quotas as (
   select state, zip_low, span, (38804 * span_upto / spans - 38804 * (span_upto - span) / spans)::integer as quota
@@ -149,7 +149,7 @@ with quotas as (
   ) spanned
 ), sized as (
   select state, county_fips, counties, 3 + 90 / (place + 2) + people / (place + 5) as size,
-    (k + 29 * counties - 30) % counties as turn  -- 51059 comes first, and so has 22030
+    (k + 29 * counties - 30) % counties as turn  -- 51059 comes first, so it has 22030
   from seed_county
 ), runs as (
   select z.*, q.zip_low, q.span, q.quota,
@@ -179,7 +179,7 @@ join sized c on c.state = z.state and c.turn = (z.turn + step) % z.counties;
 alter table zip_county add foreign key (county_fips) references counties;
 
 -- step: issuers
--- reach: 0 sells everywhere, 999 in a corner of the state.
+-- reach: 0 sells in the whole state, 999 in one corner of it.
 create temporary table seed_issuer as
 select s.state, j, n, (10007 + n * 47717 % 89983)::text as issuer_id, s.price,
   case j when 1 then 0 else least(999, 120 + pg_temp.draw('reach' || s.state || j) * 9 / 10) end as reach,
@@ -202,7 +202,7 @@ select issuer_id,
 from seed_issuer;
 
 -- step: plans
--- Each metal's plans are dealt out evenly over the issuers, so that every issuer has about the country's mix.
+-- Plans of each metal are spread evenly over the issuers, so that each issuer has about the same mix as the country.
 create temporary table seed_plan as
 with dealt as (
   select metal, row_number() over (order by (2 * i - 1) * 1000000 / quota, metal) as n
@@ -271,9 +271,9 @@ cross join lateral (
 ) made;
 
 -- step: plans by county
--- shelf: how many plans the county has room for, between the state's least and most; more where it is popular, and much
--- the same throughout a rating area. The nearest plans fill it: far is how far its issuer, its metal and chance keep a
--- plan from being sold there. Each plan has one county, of the state's best supplied, where it is sold in any case.
+-- shelf: the number of plans sold in the county, between the state's least and most. It rises with popularity, and is similar
+-- throughout a rating area. The plans with the smallest `far` are sold; `far` depends on issuer, metal and chance. Each plan is
+-- also sold in one of the state's best supplied counties, so that no plan is sold nowhere.
 create temporary table seed_shelf as
 with drawn as (
   select c.state, c.county_fips, c.rating_area, c.k, s.plans, s.least, s.typical, s.most, c.counties,
@@ -319,7 +319,7 @@ from (
       + case p.metal
         when 'Silver' then 5 when 'Bronze' then -8 when 'Platinum' then 48 when 'Catastrophic' then -4 else -2
       end as far
-    offset 0  -- worked out once for an area, not for each of its counties
+    offset 0  -- computed once for each area, not for each of its counties
   ) a
   join seed_shelf h on h.state = p.state and h.rating_area = area.rating_area
 ) ranked
@@ -333,7 +333,7 @@ alter table plan_county add foreign key (plan_id, plan_year) references plans;
 alter table plan_county add foreign key (county_fips) references counties;
 
 -- step: plan benefits
--- Amounts are the standard plan's of the metal level; a plan moves them up or down and words them in its own way.
+-- Amounts start from the standard plan of the metal level. Each plan moves them up or down, and words them differently.
 alter table plan_benefits drop constraint plan_benefits_plan_id_plan_year_fkey;
 insert into plan_benefits (plan_id, plan_year, variant, benefit, cost_text)
 with designs(metal, variant, deductible, maximum, share, visit, specialist, emergency, generic, brand, rare) as (
@@ -397,7 +397,7 @@ order by plan_id, variant, benefit;
 alter table plan_benefits add foreign key (plan_id, plan_year) references plans;
 
 -- step: rates
--- A plan is priced in every rating area with a county it is sold in, and there at every age. In cents until the last.
+-- A plan has a price for every age in each rating area where it is sold in some county. Prices are cents until the last step.
 alter table rates drop constraint rates_pkey;
 insert into rates (plan_id, plan_year, age, rating_area, premium)
 with priced as materialized (

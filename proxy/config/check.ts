@@ -1,4 +1,4 @@
-// What the schema cannot see: settings against each other, and against files.
+// Checks beyond the schema: settings against each other and against files.
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { resolve } from 'node:path'
@@ -11,10 +11,10 @@ import { recordAt, type TellFault, valueAt } from './raw.ts'
 import { schema } from './schema.ts'
 
 /**
- * Checks what the schema cannot see: SQL against parameters, paths against each other, addresses against tokens.
+ * Checks settings against each other and against files: SQL against parameters, paths against each other, addresses against tokens.
  *
- * Works on the file as it was parsed, before and whether or not it fits the schema, so that all faults come at once. SQL files
- * are found in `folder`. Returns the SQL of each route, as far as there is any.
+ * Works on the file as parsed, whether or not it fits the schema, so that all faults are told at once. Paths of files are relative
+ * to `folder`. Returns the SQL of each route that has any.
  */
 export function crossCheck(raw: unknown, folder: string, tell: TellFault): Map<string, string> {
   checkAdmin(raw, tell)
@@ -29,7 +29,7 @@ export function crossCheck(raw: unknown, folder: string, tell: TellFault): Map<s
 function checkAdmin(raw: unknown, tell: TellFault): void {
   const { host, token } = recordAt(raw, ['admin'])
   if (typeof host === 'string' && !isLoopback(host) && !token)
-    tell(['admin', 'host'], 'is not a loopback address, so admin.token must be set', host)
+    tell(['admin', 'host'], 'is not a loopback address: set admin.token, or listen on 127.0.0.1', host)
 }
 
 function checkListen(raw: unknown, folder: string, tell: TellFault): void {
@@ -38,7 +38,7 @@ function checkListen(raw: unknown, folder: string, tell: TellFault): void {
   try {
     createSecureContext({ cert: readFileSync(resolve(folder, cert)), key: readFileSync(resolve(folder, key)) })
   } catch (error) {
-    tell(['listen', 'tls'], `names files that are no certificate and its key: ${messageOf(error)}`)
+    tell(['listen', 'tls'], `must name a PEM certificate and its private key: ${messageOf(error)}`)
   }
 }
 
@@ -47,7 +47,7 @@ function checkUpstream(raw: unknown, tell: TellFault): void {
   const at = ['upstream', 'url']
   const isEncrypted = typeof url === 'string' && url.startsWith('https:')
   if (isEncrypted && isIP((URL.parse(url)?.hostname ?? '').replace(/^\[|\]$/g, '')) !== 0)
-    tell(at, 'is encrypted, so it needs the name its certificate is for instead of an address', url)
+    tell(at, 'is https, so it needs the name in its certificate instead of an IP address', url)
   if (typeof url === 'string' && !url.startsWith('unix:') && URL.parse(url) === null) tell(at, 'is not an address', url)
   for (const text of Array.isArray(trustedProxies) ? trustedProxies : []) {
     try {
@@ -58,7 +58,7 @@ function checkUpstream(raw: unknown, tell: TellFault): void {
   }
 }
 
-/** Each timeout leaves time for the one around it to do something about it: soft, statement, request. */
+/** Each timeout must be shorter than the next, so that there is time left to answer: soft, statement, request. */
 function checkTimeouts(raw: unknown, tell: TellFault): void {
   const { request, postgres } = schema.shape
   const timeouts = [
@@ -79,7 +79,7 @@ function checkTimeouts(raw: unknown, tell: TellFault): void {
   }
 }
 
-/** Every reserve can be kept at once, with a slot to spare for those without one. */
+/** All reserves together must leave one connection for routes without a reserve. */
 function checkShares(raw: unknown, tell: TellFault): void {
   const shape = schema.shape.postgres.unwrap().shape.connections
   const connections = shape.safeParse(valueAt(raw, ['postgres', 'connections'])).data ?? Number.NaN
@@ -90,25 +90,29 @@ function checkShares(raw: unknown, tell: TellFault): void {
   if (reserved > 0 && reserved >= connections)
     tell(
       ['postgres', 'connections'],
-      `must be more than all share.reserve of the routes together, which are ${reserved}`,
+      `must be more than the sum of all share.reserve, which is ${reserved}`,
       connections,
     )
 }
 
-/** What is to be read at the start exists; whether each value fits is seen when the routes are compiled. */
+/** Routes and parameters to warm must exist. Whether each value fits is checked when the routes are compiled. */
 function checkWarm(raw: unknown, tell: TellFault): void {
   const list = valueAt(raw, ['warm'])
   const routes = recordAt(raw, ['routes'])
   for (const one of Array.isArray(list) ? list : []) {
     const { route = one, params = {} } = recordAt(one, [])
-    if (typeof route !== 'string') continue // the schema tells
+    if (typeof route !== 'string') continue // the schema tells of it
     if (!Object.hasOwn(routes, route)) {
-      tell(['warm'], `names no route: ${route}${suggest(route, Object.keys(routes))}`, one)
+      tell(['warm'], `names the route ${route}, which does not exist${suggest(route, Object.keys(routes))}`, one)
       continue
     }
     const declared = parametersOf(routes[route])
     for (const name of Object.keys(recordAt(params, [])))
       if (!Object.hasOwn(declared, name))
-        tell(['warm'], `names no parameter of ${route}: ${name}${suggest(name, Object.keys(declared))}`, one)
+        tell(
+          ['warm'],
+          `names ${name}, which is not a parameter of ${route}${suggest(name, Object.keys(declared))}`,
+          one,
+        )
   }
 }

@@ -1,8 +1,8 @@
-// The schema as JSON Schema, for editors and for the tables of the README.
+// The schema as JSON Schema, for editors and for the tables of config/README.md.
 import { z } from 'zod'
 import { schema } from './schema.ts'
 
-/** The configuration as JSON Schema, as editors read it: every scalar may also be a `${NAME:-default}`. */
+/** The configuration as JSON Schema. Every scalar may also be a `${NAME:-default}`. */
 export function jsonSchema(): Record<string, unknown> {
   const fromEnvironment = { type: 'string', pattern: '\\$\\{[A-Z_][A-Z0-9_]*(:-[^}]*)?\\}' }
   return {

@@ -1,4 +1,4 @@
-// A file read: environment, YAML, every fault with its line.
+// Reading the configuration file: environment, YAML, every fault with its line.
 import { readFileSync } from 'node:fs'
 import { basename, dirname, resolve } from 'node:path'
 import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument, visit } from 'yaml'
@@ -14,9 +14,9 @@ type Environment = Readonly<Record<string, string | undefined>>
 /**
  * Reads and validates a configuration file.
  *
- * `${NAME}` and `${NAME:-default}` in its scalars are taken from `environment`; a setting that comes out empty counts as
- * not given. SQL files are found beside the file. Throws one {@link Refusal} with every fault there is, one a line, each
- * with its line number, its path, the bad value and the nearest known name.
+ * `${NAME}` and `${NAME:-default}` in its scalars are taken from `environment`; a setting that becomes empty counts as not given.
+ * Paths of SQL files are relative to the file. Throws one {@link Refusal} with all faults, one a line, each with its line number,
+ * its path, the bad value and the nearest known name.
  */
 export function readConfig(file: string, environment: Environment): Config {
   const faults = new Faults(file)
@@ -28,14 +28,14 @@ export function readConfig(file: string, environment: Environment): Config {
   for (const issue of checked.error?.issues ?? []) addIssue(issue, raw, faults)
   const sqlOf = crossCheck(raw, dirname(file), (...fault) => faults.add(...fault))
   faults.throwIfAny()
-  if (!checked.success) throw checked.error // none of its issues was a fault
+  if (!checked.success) throw checked.error // a defect: every issue is a fault
   const read = checked.data
   const { tls } = read.listen
   if (tls !== undefined) read.listen.tls = { cert: beside(file, tls.cert), key: beside(file, tls.key) }
   return complete(read, sqlOf)
 }
 
-/** Adds what the schema says of `raw`: for unknown keys one fault each, in the lines of the message. */
+/** Adds one issue of the schema to the faults. Of unknown keys each is a fault: the lines of the message, in the same order. */
 function addIssue(issue: z.core.$ZodIssue, raw: unknown, faults: Faults): void {
   const at = issue.path.filter((part) => typeof part !== 'symbol') // YAML has none
   if (issue.code === 'unrecognized_keys') {
@@ -53,7 +53,7 @@ class Faults {
   readonly #file: string
   lineOf: (path: Path) => number | undefined = () => undefined
   lineAt: (node: unknown) => number | undefined = () => undefined
-  /** The environment variables the setting at a path was taken from. */
+  /** The environment variables from which the setting at a path was taken. */
   variablesOf: (path: Path) => readonly string[] = () => []
 
   constructor(file: string) {
@@ -79,7 +79,7 @@ class Faults {
   }
 }
 
-/** Whether what stands at `path` may hold an address with a password, or a token: misplaced ones too. */
+/** Whether the value at `path` may contain a password or a token, also a misplaced one. Such a value is never shown. */
 function mayBeSecret([section, ...rest]: Path): boolean {
   if (!['admin', 'redis', 'postgres', 'upstream', 'traces'].includes(String(section))) return false
   return rest.length === 0 || rest[0] === 'token' || rest[0] === 'url'
@@ -101,7 +101,7 @@ function parseYaml(file: string, faults: Faults): Document {
   faults.lineAt = lineAt
   faults.lineOf = (path) => {
     for (let depth = path.length; depth > 0; depth -= 1) {
-      // The name where there is one, for a value may begin lines below it.
+      // The line of the name if there is one: its value may begin lines below.
       const parent = depth === 1 ? document.contents : document.getIn(path.slice(0, depth - 1), true)
       const name = isMap(parent) && parent.items.find(({ key }) => isScalar(key) && key.value === path[depth - 1])?.key
       const line = lineAt(name) ?? lineAt(document.getIn(path.slice(0, depth), true))
@@ -110,24 +110,24 @@ function parseYaml(file: string, faults: Faults): Document {
     return undefined
   }
   for (const error of document.errors) {
-    // biome-ignore lint/suspicious/noTemplateCurlyInString: it is what the file says
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: the file spells it so
     const hint = source.includes('${') ? '. Within { } and [ ], ${NAME:-default} needs quotes' : ''
     faults.add([], `is not YAML: ${error.message}${hint}`, undefined, lineCounter.linePos(error.pos[0]).line)
   }
   visit(document, {
     Alias(_key, alias) {
       if (alias.resolve(document) === undefined) {
-        faults.add([], `names an anchor that is not there: *${alias.source}`, undefined, lineAt(alias))
+        faults.add([], `refers to an anchor that does not exist: *${alias.source}`, undefined, lineAt(alias))
       }
     },
   })
-  // A file whose structure is broken would only give misleading faults further on; a repeated key does not break it.
+  // In a file with a broken structure all further faults would mislead. A repeated key does not break the structure.
   const isBroken = document.errors.some((error) => error.code !== 'DUPLICATE_KEY')
   if (isBroken || faults.count > document.errors.length) faults.throwIfAny()
   return document
 }
 
-/** Stands where a variable came out empty; aliases may refer to it. */
+/** Marks a setting that became empty. (It is not removed: an alias may refer to it.) */
 const notGiven = Symbol('not given')
 
 /** `value` without the settings that are not given. */
@@ -138,7 +138,7 @@ function withoutNotGiven(value: unknown): unknown {
   return Object.fromEntries(given.map(([name, setting]) => [name, withoutNotGiven(setting)]))
 }
 
-/** Replaces what is taken from the environment. What comes out empty counts as not given: the default holds. */
+/** Replaces `${NAME}` in all scalars. A setting that becomes empty counts as not given, so that its default holds. */
 function substitute(document: Document, environment: Environment, faults: Faults): void {
   const variables = new Map<unknown, string[]>()
   faults.variablesOf = (path) => (path.length === 0 ? [] : (variables.get(document.getIn(path, true)) ?? []))
@@ -162,26 +162,31 @@ function substitute(document: Document, environment: Environment, faults: Faults
   })
 }
 
-/** What is wrong, for the issues whose schema does not say it itself. Unknown keys: one line each, in their order. */
+/** The sentence for an issue whose schema has none. For unknown keys: one line each, in their order. */
 function sentence(issue: z.core.$ZodRawIssue): string | undefined {
   switch (issue.code) {
     case 'unrecognized_keys': {
       const known = issue.inst instanceof z.ZodObject ? Object.keys(issue.inst.shape) : []
       return issue.keys
-        .map((key) => `is not a setting here${suggest(key, known) || `; there are ${known.join(', ')}`}`)
+        .map((key) => `is not a setting here${suggest(key, known) || `; the settings here are ${known.join(', ')}`}`)
         .join('\n')
     }
     case 'invalid_type':
       return issue.input === undefined ? 'is missing' : `is not ${article(issue.expected)}`
     case 'invalid_value':
-      return `is none of ${issue.values.join(', ')}${typeof issue.input === 'string' ? suggest(issue.input, issue.values.map(String)) : ''}`
+      return `is not one of ${issue.values.join(', ')}${typeof issue.input === 'string' ? suggest(issue.input, issue.values.map(String)) : ''}`
     case 'too_small':
-      return issue.origin === 'number' || issue.origin === 'int' ? `must be at least ${issue.minimum}` : 'is too short'
+      return limitSentence(issue.origin, 'at least', issue.minimum)
     case 'too_big':
-      return issue.origin === 'number' || issue.origin === 'int' ? `must be at most ${issue.maximum}` : 'is too long'
+      return limitSentence(issue.origin, 'at most', issue.maximum)
     default:
       return undefined
   }
+}
+
+function limitSentence(of: string, bound: 'at least' | 'at most', amount: number | bigint): string {
+  if (of === 'number' || of === 'int') return `must be ${bound} ${amount}`
+  return amount === 1 ? 'must not be empty' : `must have ${bound} ${amount} ${of === 'array' ? 'items' : 'characters'}`
 }
 
 function article(type: string): string {

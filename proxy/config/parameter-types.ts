@@ -1,12 +1,12 @@
-// The types a route's parameters may have: what the file says of each, and what may not be said together.
+// The types of route parameters: the settings of each type, and their contradictions.
 import { z } from 'zod'
 import { messageOf, quote } from '../errors.ts'
 import { flag, integer } from './scalars.ts'
 
-/** What the database takes the values of a parameter for. */
+/** The kind of value that the database gets for a parameter. */
 export type Held = 'texts' | 'integers'
 
-/** One type of parameter: its settings, what they say against each other, in sentences, and what its values are. */
+/** One type of parameter: its settings, a sentence for each contradiction between them, and the kind of its values. */
 function parameterType<Settings extends z.ZodObject>(
   settings: Settings,
   contradictions: (parameter: z.output<Settings>) => string[],
@@ -15,24 +15,34 @@ function parameterType<Settings extends z.ZodObject>(
   return { settings, contradictions, holds }
 }
 
-/** The sentences of the rules that are broken. */
+/** The sentences of the rules that do not hold. */
 function broken(...rules: (readonly [holds: boolean, sentence: string])[]): string[] {
   return rules.flatMap(([holds, sentence]) => (holds ? [] : [sentence]))
 }
 
+const aboutDefault =
+  'Value when the parameter is not given; `null` binds NULL. Without a default, the parameter is required.'
+
 /**
- * The types of a single value. A type is added here and, with its reader, in `http/routes/parameters.ts`: the rest of the
- * program, config/schema.json and the README take it from this table. The name is the `type` that its settings begin with.
+ * The types of a single value, by the `type` that their settings begin with. To add one: here, and its reader in
+ * `http/routes/parameters.ts`. The rest of the program, config/schema.json and config/README.md read this table.
  */
 const scalarTypes = {
   string: parameterType(
     z.strictObject({
       type: z.literal('string'),
-      pattern: z.string().optional().describe('A regular expression the whole value must match'),
-      minLength: integer(0, 1000).prefault(1),
-      maxLength: integer(1, 1000).prefault(100),
-      lowercase: flag.prefault(false).describe('Fold the value to lower case first, so that case makes no other key'),
-      default: z.string().nullish().describe('Taken when the value is not given; `null` binds NULL'),
+      pattern: z
+        .string()
+        .optional()
+        .describe('JavaScript regular expression (flag `v`) that the whole value must match; else 400.'),
+      minLength: integer(0, 1000)
+        .prefault(1)
+        .describe('Fewest characters; a shorter value gets 400. `0` allows an empty one.'),
+      maxLength: integer(1, 1000).prefault(100).describe('Most characters; a longer value gets 400.'),
+      lowercase: flag
+        .prefault(false)
+        .describe('Converts the value to lower case first, so that all spellings share one entry.'),
+      default: z.string().nullish().describe(aboutDefault),
     }),
     ({ minLength, maxLength, lowercase, pattern, default: preset }) => [
       ...broken([minLength <= maxLength, 'has a minLength above its maxLength']),
@@ -43,9 +53,11 @@ const scalarTypes = {
   integer: parameterType(
     z.strictObject({
       type: z.literal('integer'),
-      min: integer(-2_147_483_648, 2_147_483_647).prefault(0),
-      max: integer(-2_147_483_648, 2_147_483_647).prefault(2_147_483_647),
-      default: integer(-2_147_483_648, 2_147_483_647).nullish(),
+      min: integer(-2_147_483_648, 2_147_483_647).prefault(0).describe('Smallest value; a smaller one gets 400.'),
+      max: integer(-2_147_483_648, 2_147_483_647)
+        .prefault(2_147_483_647)
+        .describe('Largest value; a larger one gets 400.'),
+      default: integer(-2_147_483_648, 2_147_483_647).nullish().describe(aboutDefault),
     }),
     ({ min, max, default: preset }) =>
       broken(
@@ -60,13 +72,13 @@ const scalarTypes = {
   enum: parameterType(
     z.strictObject({
       type: z.literal('enum'),
-      values: z.array(z.string().min(1)).min(1),
-      default: z.string().nullish(),
+      values: z.array(z.string().min(1)).min(1).describe('Allowed values, spelled exactly so; any other gets 400.'),
+      default: z.string().nullish().describe(aboutDefault),
     }),
     ({ values, default: preset }) =>
       broken([
         typeof preset !== 'string' || values.includes(preset),
-        `has a default that is none of its values: ${quote(preset)}`,
+        `has a default that is not one of its values: ${quote(preset)}`,
       ]),
   ),
 }
@@ -77,27 +89,36 @@ export const parameterTypes = {
   list: parameterType(
     z.strictObject({
       type: z.literal('list'),
-      items: anyOf(Object.values(scalarTypes)),
-      minItems: integer(1, 1000).prefault(1),
-      maxItems: integer(1, 1000).prefault(20),
-      sorted: flag.prefault(false).describe('Order means nothing: sort, so that it makes no other key'),
-      unique: flag.prefault(false).describe('A repeated item means nothing: keep one'),
-      default: z.null().optional(),
+      items: anyOf(Object.values(scalarTypes)).describe(
+        'Type and limits of each item: any type but `list`, without a default.',
+      ),
+      minItems: integer(1, 1000).prefault(1).describe('Fewest items; fewer get 400.'),
+      maxItems: integer(1, 1000)
+        .prefault(20)
+        .describe('Most items; more get 400. With `unique`, repeated items count once.'),
+      sorted: flag
+        .prefault(false)
+        .describe('Sorts the items, so that every order shares one entry. Set it if order does not matter.'),
+      unique: flag.prefault(false).describe('Drops repeated items. Set it if repetition does not matter.'),
+      default: z
+        .null()
+        .optional()
+        .describe('`null` binds NULL when no list is given. Without it, the list is required.'),
     }),
     ({ minItems, maxItems, items }) =>
       broken(
         [minItems <= maxItems, 'has a minItems above its maxItems'],
-        [items.default === undefined, 'has items with a default'],
+        [items.default === undefined, 'has items with a default: items cannot have one'],
       ),
   ),
 }
 
-/** A parameter of any of `types`, told apart by its `type`. */
+/** The schema of a parameter of any of `types`, told apart by its `type`. */
 export function anyOf<Type extends { settings: z.ZodObject }>(types: readonly Type[]) {
   const [first, ...more] = types.map(settingsOf)
   if (first === undefined) throw new Error('There is no type of parameter.')
   return z.discriminatedUnion('type', [first, ...more], {
-    error: ({ options }) => (Array.isArray(options) ? `is none of the types ${options.join(', ')}` : undefined),
+    error: ({ options }) => (Array.isArray(options) ? `is not one of the types ${options.join(', ')}` : undefined),
   })
 }
 
@@ -115,12 +136,12 @@ export type Parameter = ParameterOf[keyof ParameterOf]
 /** A parameter of a route. */
 export const parameter = anyOf(Object.values(parameterTypes))
 
-/** What the values of `parameter` are, or the items of a list. */
+/** The kind of the values of `parameter`; of a list, that of its items. */
 export function heldBy(parameter: Parameter): Held {
   return scalarTypes[parameter.type === 'list' ? parameter.items.type : parameter.type].holds
 }
 
-/** What the settings of `parameter` say against each other, in sentences. */
+/** The contradictions between the settings of `parameter`, a sentence each. */
 export function contradictions(parameter: Parameter): string[] {
   const own = contradictionsOf(parameter.type, parameter)
   return parameter.type === 'list' ? [...own, ...contradictions(parameter.items)] : own
@@ -135,16 +156,16 @@ function contradictionsOf<Type extends keyof ParameterOf>(type: Type, parameter:
 function misfits(preset: string, minLength: number, maxLength: number, lowercase: boolean): string[] {
   const isFitting = preset.length >= minLength && preset.length <= maxLength && preset.isWellFormed()
   return broken(
-    [isFitting && !preset.includes('\0'), `has a default that it would refuse: ${quote(preset)}`],
+    [isFitting && !preset.includes('\0'), `has a default that its own limits refuse: ${quote(preset)}`],
     [!lowercase || preset === preset.toLowerCase(), `has a default that is not in lower case: ${quote(preset)}`],
   )
 }
 
 function patternFaults(pattern: string, preset: string | null | undefined): string[] {
   try {
-    new RegExp(pattern, 'v') // by itself: in the parentheses below it could close what it did not open
+    new RegExp(pattern, 'v') // alone first: within the parentheses below, `a)|(?:b` would be accepted
   } catch (error) {
-    return [`has a pattern that is no regular expression: ${messageOf(error)}`]
+    return [`has a pattern that is not a regular expression: ${messageOf(error)}`]
   }
   return broken([
     typeof preset !== 'string' || new RegExp(`^(?:${pattern})$`, 'v').test(preset),

@@ -1,4 +1,4 @@
-// Single values as people write them: durations, sizes, percentages, whole numbers, true and false.
+// Schemas of single values: durations, sizes, percentages, whole numbers, true and false.
 import { z } from 'zod'
 
 export const day = 86_400_000
@@ -6,9 +6,9 @@ export const day = 86_400_000
 interface Quantity {
   noun: string
   examples: string
-  /** How much of the smallest unit each one is. */
+  /** Each unit in terms of the smallest. */
   units: Readonly<Record<string, number>>
-  /** The units that a bare number most likely lacks, the likeliest first. */
+  /** Units that a fault suggests for a number without one, the likeliest first. */
   likely: readonly string[]
 }
 
@@ -25,18 +25,18 @@ const sizes: Quantity = {
   likely: ['B', 'MiB'],
 }
 
-/** What a setting allows of an amount, and the sentence for every other one. */
+/** A limit of an amount, and the sentence for an amount beyond it. */
 interface Bound {
   allows(amount: number): boolean
   error: string
 }
 
-/** A number with its unit; an amount of the smallest unit once read. */
+/** A number with its unit; parsed, an amount of the smallest unit. */
 function amount({ noun, examples, units, likely }: Quantity, bounds: readonly Bound[]) {
   const read = (text: string) =>
     Math.round(Number.parseFloat(text) * (units[text.replace(/^[\d.]+/, '')] ?? Number.NaN))
   const error = ({ input }: { input?: unknown }) => {
-    if (input === undefined) return undefined // it is missing, which the reader of the file says
+    if (input === undefined) return undefined // load.ts says that it is missing
     const fitting = isBareNumber(input)
       ? likely.find((unit) => bounds.every(({ allows }) => allows(read(`${input}${unit}`))))
       : undefined
@@ -47,21 +47,21 @@ function amount({ noun, examples, units, likely }: Quantity, bounds: readonly Bo
   return bounds.reduce((bounded, { allows, error }) => bounded.refine(allows, { error }), schema)
 }
 
-/** Whether a unit is all that `value` lacks. */
+/** Whether `value` is a number that lacks only its unit. */
 export function isBareNumber(value: unknown): value is number | string {
   return (typeof value === 'number' || typeof value === 'string') && /^\d+(\.\d+)?$/.test(String(value))
 }
 
-/** A duration as people write it; milliseconds once read. */
+/** A duration like `10m`; parsed, milliseconds. */
 export const duration = (...bounds: Bound[]) => amount(durations, bounds)
 
-/** A duration that a timer must be able to hold (RFC 9111 has no such limit; Node's timers do, at 24.8 days). */
+/** A duration for a timer, at most 10 minutes. (Node's timers end at 24.8 days; RFC 9111 has no such limit for lifetimes.) */
 export const wait = duration({ allows: (ms) => ms >= 1 && ms <= 600_000, error: 'must lie between 1ms and 10m' })
 
-/** A size as people write it; bytes once read. */
+/** A size like `64KiB`; parsed, bytes. */
 export const size = (...bounds: Bound[]) => amount(sizes, bounds)
 
-/** A percentage as people write it; a share of 1 once read. */
+/** A percentage like `5%`; parsed, a share of 1. */
 export const percentage = z
   .string({ error: notAPercentage })
   .regex(/^(100|\d{1,2}(\.\d+)?)%$/, { error: notAPercentage })
@@ -71,7 +71,7 @@ function notAPercentage({ input }: { input?: unknown }): string | undefined {
   return input === undefined ? undefined : 'is not a percentage: write 0.1%, 5% or 100%'
 }
 
-/** An integer, also as the text an environment variable gives. */
+/** An integer, or its text, as an environment variable has it. */
 export function integer(min: number, max: number) {
   return z.preprocess(
     (value) => (typeof value === 'string' && /^-?\d{1,15}$/.test(value) ? Number(value) : value),
@@ -79,5 +79,5 @@ export function integer(min: number, max: number) {
   )
 }
 
-/** True or false, also as the text an environment variable gives. */
+/** True or false, or its text, as an environment variable has it. */
 export const flag = z.preprocess((value) => (value === 'true' ? true : value === 'false' ? false : value), z.boolean())

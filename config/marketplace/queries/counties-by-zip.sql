@@ -1,4 +1,4 @@
--- The counties a ZIP lies in. A ZIP is no place to buy a plan in; a county is.
+-- The counties of a ZIP. Plans are sold by county, so the shopper chooses one of these.
 select c.county_fips, c.county_name, c.state, c.rating_area
 from zip_county z
 join counties c on c.county_fips = z.county_fips

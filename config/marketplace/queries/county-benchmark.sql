@@ -1,4 +1,4 @@
--- The second-lowest-cost silver plan of a county, by which tax credits are measured; the lowest where it is the only one.
+-- The second-cheapest silver plan of a county (the cheapest if it is the only one). Tax credits are based on it.
 select lowest.county_fips, lowest.county_name, :age::int as age, lowest.plan_id, lowest.plan_name, lowest.premium
 from (
   select c.county_fips, c.county_name, p.plan_id, p.plan_name, r.premium

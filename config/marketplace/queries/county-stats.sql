@@ -1,4 +1,4 @@
--- What a county's plans cost one person, by metal level.
+-- The prices of a county's plans for one person, by metal level.
 select p.metal_level, count(*) as plans, count(distinct p.issuer_id) as issuers,
   min(r.premium) as lowest,
   round(percentile_cont(0.5) within group (order by r.premium)::numeric, 2) as median,

@@ -1,4 +1,4 @@
--- The metal levels, and what share of costs each of them pays.
+-- The metal levels, and the share of costs that each pays.
 select metal_level, actuarial_value, description
 from metal_levels
 order by sort_order

@@ -1,4 +1,4 @@
--- The second-lowest silver premium of each rating area (the lowest where it is the only one), averaged by state.
+-- The second-lowest silver premium of each rating area (the lowest if it is the only one), averaged by state.
 select state, count(*) as rating_areas, round(avg(premium), 2) as benchmark
 from (
   select p.state, r.rating_area, r.premium,

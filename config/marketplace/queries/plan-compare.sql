@@ -1,5 +1,5 @@
--- Some plans side by side, priced for a household as plan-search prices them. The premium is null where the plan is not
--- sold in the county, and where it has no rate for somebody who is charged for.
+-- Several plans side by side, priced for a household as in plan-search. The premium is null if the plan is not sold in the
+-- county, or has no rate for a member who is charged for.
 with household as materialized (
   select least(age, 64) as age, count(*) as members
   from (

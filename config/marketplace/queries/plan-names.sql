@@ -1,4 +1,4 @@
--- Plans by a part of their name, in any case. The words are compared as they are, not as a pattern.
+-- Plans by a part of their name, ignoring case. The text is compared literally, not as a pattern.
 select p.plan_id, p.plan_name, i.issuer_name, p.state
 from plans p
 join issuers i on i.issuer_id = p.issuer_id

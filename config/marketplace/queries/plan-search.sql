@@ -1,10 +1,10 @@
 -- The plans sold in a county, priced for a household.
 --
--- Only the three oldest members under 21 are charged for; everybody of 21 or more is; nobody is older than 64. A plan
--- without a rate for any member who is charged for is not shown.
+-- Charged for are all members of 21 or more, and the three oldest under 21. Members over 64 are priced as 64. A plan that lacks a
+-- rate for one of these is not shown.
 --
--- The household is worked out once, and a plan costs one index lookup per age in it. `offset 0` holds the planner to
--- that: left to join the rates freely it may read all 65 ages of each plan, and take five times as long.
+-- The household is computed once, and each plan costs one index lookup for each of its ages. `offset 0` keeps the planner to
+-- that. Without it, the planner may read all 65 ages of each plan, and take five times as long.
 with household as materialized (
   select least(age, 64) as age, count(*) as members
   from (

@@ -1,4 +1,4 @@
--- One plan, with the benefits of its standard variant and of its cost-sharing variants.
+-- One plan, with the benefits of its standard and its cost-sharing variants.
 select p.plan_id, p.plan_year, p.state, p.issuer_id, i.issuer_name, p.plan_name, p.metal_level, p.plan_type,
   p.child_only_offering, p.network_url, p.brochure_url, p.sbc_url, p.formulary_url,
   (

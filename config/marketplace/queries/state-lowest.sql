@@ -1,7 +1,7 @@
--- Every county of a state, with the plans one person finds there and their lowest premiums, null where there are none.
+-- Every county of a state: its plans for one person, and their lowest premiums (null if there are none).
 --
--- A plan costs the same in every county of a rating area, so the state's price list is read once and met with what is
--- sold, instead of once per county.
+-- A plan costs the same in every county of a rating area. So the state's prices are read once and joined with the plans sold,
+-- instead of once for each county.
 with prices as materialized (
   select p.plan_id, p.issuer_id, p.metal_level, r.rating_area, r.premium
   from plans p

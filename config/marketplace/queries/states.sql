@@ -1,4 +1,4 @@
--- What each state sells: plans, the issuers behind them, and the counties with at least one plan.
+-- For each state: its plans, their issuers, and the counties with at least one plan.
 select sold.state, sold.plans, sold.issuers, coalesce(reached.counties, 0) as counties
 from (
   select p.state, count(*) as plans, count(distinct p.issuer_id) as issuers

@@ -6,10 +6,12 @@ export const routeOption: Exercise = {
   mostFiles: 2,
   edits: [
     {
-      file: 'proxy/config/schema.ts',
-      before: "  returns: z.enum(['rows', 'row'])",
+      file: 'proxy/config/route-schema.ts',
+      before: `  returns: z
+    .enum(['rows', 'row'])`,
       after: `  emptyIsMissing: flag.optional().describe('A parameter that is given as empty text counts as not given'),
-  returns: z.enum(['rows', 'row'])`,
+  returns: z
+    .enum(['rows', 'row'])`,
     },
     {
       file: 'proxy/http/routes/route.ts',
