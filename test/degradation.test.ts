@@ -151,14 +151,14 @@ describe('the degradation level', () => {
     expect(degradation.action).toBe(events['degraded-stale-only'].action)
     see(shed('too-late'))
     expect(degradation.reason).toBe(
-      `queue too slow: statements of the route plans would miss their deadline; ${outages}`,
+      `PostgreSQL is too slow for the load: statements of the route plans wait past their deadline; ${outages}`,
     )
     expect(degradation.action).toBe(events['degraded-shedding'].action)
   })
 
   test.each([
     ['overloaded', 'this process is overloaded: its event loop is late'],
-    ['queue-full', 'queue full: too many statements of the route plans are waiting'],
+    ['queue-full', 'PostgreSQL is too slow for the load: the queue of the route plans is full'],
     ['upstream-full', 'the upstream has upstream.maxRequests open requests'],
   ] as const)('%s is given as the cause of shedding', (reason, cause) => {
     const { see, degradation } = setup()

@@ -21,7 +21,16 @@ function setup(clock = new ManualClock(), isLate = () => false) {
     asked.push(answer)
     return answer.promise
   }
-  const tier: Tier = { name: 'redis', label: 'Redis', get: () => ask('get'), set: () => ask('set').then(() => true) }
+  const state = { isUsable: true }
+  const tier: Tier = {
+    name: 'redis',
+    label: 'Redis',
+    get isUsable() {
+      return state.isUsable
+    },
+    get: () => ask('get'),
+    set: () => ask('set').then(() => true),
+  }
   const { observe, of } = recorder()
   const guarded = new FailOpenTier(tier, { ...limits, isLate }, clock, observe)
   const last = () => asked.at(-1) as Asked
@@ -32,6 +41,7 @@ function setup(clock = new ManualClock(), isLate = () => false) {
     expect(await reading).toBeUndefined()
   }
   return {
+    state,
     clock,
     asked,
     guarded,
@@ -236,6 +246,17 @@ describe('while the circuit is open', () => {
     expect(await trying).toBe(entry)
     expect(of('tier-back')).toEqual([{ kind: 'tier-back', tier: 'redis', label: 'Redis' }])
     expect([await asks(), await asks()]).toEqual([true, true])
+  })
+
+  test('a tier that must not be asked is not tried, so the circuit stays open', async () => {
+    const { state, guarded, open, asks, clock, of } = setup()
+    await open()
+    state.isUsable = false
+    clock.pass(limits.openMs)
+    expect([await asks(), await guarded.set(key, entry, 1000)]).toEqual([false, false])
+    expect([guarded.isOpen, of('tier-back')]).toEqual([true, []])
+    state.isUsable = true
+    expect(await asks()).toBe(true)
   })
 
   test('after the circuit has closed, it takes all failures to open it again', async () => {

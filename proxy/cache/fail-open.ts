@@ -66,10 +66,12 @@ export class FailOpenTier implements Tier {
   }
 
   get(key: Key): Promise<Entry | undefined> {
+    if (this.#tier.isUsable === false) return Promise.resolve(undefined)
     return this.#guard('get', () => this.#tier.get(key), undefined)
   }
 
   set(key: Key, entry: Entry, keepMs: number): Promise<boolean> {
+    if (this.#tier.isUsable === false) return Promise.resolve(false)
     return this.#guard('set', () => this.#tier.set(key, entry, keepMs), false)
   }
 

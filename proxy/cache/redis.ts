@@ -38,6 +38,7 @@ export class RedisConnection {
     this.client.on('ready', () => {
       this.#isReady = true
       this.#isLeaving = false
+      this.#lastError = undefined
       observe({ kind: 'redis-connection', state: 'ready' })
     })
     this.client.on('error', (error) => {
@@ -46,7 +47,8 @@ export class RedisConnection {
       this.#isLost = !this.#isReady
     })
     this.client.on('close', () => {
-      if (this.#isReady) observe({ kind: 'redis-connection', state: 'lost', error: this.#lastError })
+      const error = this.#lastError ?? new Error('the server closed the connection')
+      if (this.#isReady) observe({ kind: 'redis-connection', state: 'lost', error })
       this.#isLost = this.#isReady || this.#isLost
       this.#isReady = false
     })
@@ -183,6 +185,9 @@ export function redisTier(
   const time = new RedisTime(client, clock)
   return {
     ...redisTierNames,
+    get isUsable() {
+      return sharing.isShared
+    },
     async get(key) {
       if (!sharing.isShared) return undefined
       const [ahead, value] = await Promise.all([time.ahead(), client.getBuffer(keyPrefix + key)])

@@ -28,8 +28,9 @@ const sheddingMs = 5000
 
 /** Causes of overload, for the reason of the level. An open circuit breaker is no overload: it is the level above. */
 const overloads: Record<Exclude<RejectionReason, 'breaker-open'>, (route: string) => string> = {
-  'queue-full': (route) => `queue full: too many statements of the route ${route} are waiting`,
-  'too-late': (route) => `queue too slow: statements of the route ${route} would miss their deadline`,
+  'queue-full': (route) => `PostgreSQL is too slow for the load: the queue of the route ${route} is full`,
+  'too-late': (route) =>
+    `PostgreSQL is too slow for the load: statements of the route ${route} wait past their deadline`,
   overloaded: () => 'this process is overloaded: its event loop is late',
   'upstream-full': () => 'the upstream has upstream.maxRequests open requests',
 }

@@ -85,7 +85,7 @@ export const events = {
   ),
   'degraded-shedding': warn(
     'Degraded to shedding: some requests are rejected so that the others are answered in time.',
-    'Find the slow or most requested route on the dashboard. If the process is overloaded, add a process.',
+    'Check PostgreSQL and the slowest route on the dashboard. If the process is overloaded, add a process.',
   ),
   healthy: info('Healthy again: all cache tiers and PostgreSQL are in use.'),
   'circuit-open': warn(
