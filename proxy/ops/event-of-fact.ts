@@ -22,7 +22,7 @@ export interface ReportedEvent {
 export const eventsByFact: FactTable<ReportedEvent | undefined> = {
   'origin-query': ({ route, outcome, seconds, error }) => {
     if (outcome === 'ok') return undefined
-    const fields = { route, queryOutcome: outcome, durationSeconds: seconds, ...errorFields(error) }
+    const fields = { route, queryOutcome: outcome, durationSeconds: rounded(seconds), ...errorFields(error) }
     return { event: 'statement-failed', fields, subject: `${route} ${outcome}` }
   },
   'origin-connection-lost': ({ error }) => ({ event: 'postgres-connection-lost', fields: errorFields(error) }),
@@ -56,7 +56,7 @@ export const eventsByFact: FactTable<ReportedEvent | undefined> = {
   'variant-failed': ({ error }) => ({ event: 'compression-failed', fields: errorFields(error) }),
   warmed: ({ entries, failed, seconds }) => ({
     event: 'warmed',
-    fields: { entries, failedEntries: failed, durationSeconds: seconds },
+    fields: { entries, failedEntries: failed, durationSeconds: rounded(seconds) },
   }),
   'config-reloaded': ({ routes, changed }) => ({
     event: 'config-reloaded',
@@ -99,15 +99,20 @@ export const eventsByFact: FactTable<ReportedEvent | undefined> = {
   traces: ({ state, error }) =>
     state === 'back' ? { event: 'traces-restored' } : { event: 'traces-lost', fields: errorFields(error) },
   draining: ({ signal }) => ({ event: 'draining', fields: { signal } }),
-  drained: ({ seconds }) => ({ event: 'drained', fields: { durationSeconds: seconds } }),
+  drained: ({ seconds }) => ({ event: 'drained', fields: { durationSeconds: rounded(seconds) } }),
 }
 
 /** The event of a response that has to be written, and its fields. */
 export function responseEvent(event: EventName, response: FactOf<'response'>): ReportedEvent {
-  const { kind: _kind, state: cacheState, seconds: durationSeconds, error, ...fields } = response
-  return { event, fields: { ...fields, cacheState, durationSeconds, ...errorFields(error) } }
+  const { kind: _kind, state: cacheState, seconds, error, ...fields } = response
+  return { event, fields: { ...fields, cacheState, durationSeconds: rounded(seconds), ...errorFields(error) } }
 }
 
 function someOf(names: readonly string[]): string {
   return `${names.slice(0, 10).join(', ')}${names.length > 10 ? ' …' : ''}`
+}
+
+/** Seconds, to the microsecond. */
+function rounded(seconds: number): number {
+  return Math.round(seconds * 1e6) / 1e6
 }

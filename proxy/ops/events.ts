@@ -28,7 +28,7 @@ export const events = {
   ),
   'statement-failed': warn(
     'The SQL statement of a route failed; stale answers are served where the route allows them.',
-    'Check PostgreSQL. With a `sqlState` other than 57014 (timeout), run `onramp check --db`.',
+    'Check PostgreSQL. If `sqlState` begins with 42 (an error in the SQL), run `onramp check --db`.',
   ),
   'postgres-connection-lost': warn(
     'Lost a connection to PostgreSQL; the pool opens another when it needs one.',
