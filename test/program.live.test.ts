@@ -396,6 +396,7 @@ routes:
   statistics: { path: /18, sql: "select tablename from pg_stats" }
   sample: { path: /19, sql: "select county_fips from counties tablesample bernoulli (50)" }
   same-sample: { path: /20, sql: "select county_fips from counties tablesample bernoulli (50) repeatable (1)" }
+  untyped: { path: /23, sql: "select county_fips from counties where state = :state and (:since is null or county_fips >= :state)", parameters: { state: { type: string }, since: { type: string, default: null } } }
   ruled: { path: /21, sql: "select county_fips from onramp_test_ruled" }
   escapes: { path: /22, sql: "select 1) t; commit; begin read write; create table onramp_test_escaped (n int); commit; begin; savepoint attempt; select count(*) from (select 1" }
 `,
@@ -413,6 +414,7 @@ routes:
     expect(said('built-in')).toContain('random(), which is volatile')
     for (const route of ['operator', 'writes', 'writes-within', 'two', 'escapes'])
       expect([route, said(route)]).toEqual([route, expect.stringContaining('the database rejects its statement')])
+    expect(said('untyped')).toContain('data type of parameter :since; write its type after it, like ::integer.')
     expect(said('locks')).toContain('locks rows')
     expect(said('twice')).toContain('"n" specified more than once')
     expect(said('xml')).toContain('can read any table')

@@ -98,8 +98,7 @@ function checkSql({ parameters, tell }: RawRoute, sql: string): void {
       tell(['sql'], `uses :${name}, which is not declared in parameters${suggest(name, Object.keys(parameters))}`)
   }
   for (const name of Object.keys(parameters)) {
-    if (!names.includes(name))
-      tell(['sql'], `never uses the declared parameter :${name}: use it or remove it${suggest(name, names)}`)
+    if (!names.includes(name)) tell(['sql'], `never uses the declared parameter :${name}: use it or remove it`)
   }
 }
 

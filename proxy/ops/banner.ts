@@ -56,7 +56,7 @@ function toTry({ routes, here, admin, needsToken }: Serving): string[] {
   const simplest = routes.find(({ path }) => !path.includes(':')) ?? routes[0]
   if (simplest === undefined) return [`${curl(admin)} ${at(admin)}/stats`]
   return [
-    `${curl(here)} -i '${at(here)}${simplest.path}'`,
+    `${curl(here)} -i '${at(here)}${simplest.path.replace(/:(\w+)/g, '<$1>')}'`,
     `${curl(admin)} ${at(admin)}/routes`,
     purge({ route: simplest.name }),
   ]

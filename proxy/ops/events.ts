@@ -68,7 +68,7 @@ export const events = {
   'config-reloaded': info('Reloaded the configuration.'),
   'config-rejected': error(
     'Rejected the new configuration; the previous one stays in use.',
-    'Correct the lines named in `error`, then reload again.',
+    'Correct the faults named in `error`, then reload again.',
   ),
   'schema-changed': info('Tables, views or functions of some routes were redefined; their routes were prepared again.'),
   'schema-rejected': error(

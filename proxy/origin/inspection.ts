@@ -1,6 +1,7 @@
 // Inspection of statements by the database before they are served.
 import type { PoolClient } from 'pg'
 import { messageOf } from '../errors.ts'
+import { sqlState } from '../sql-state.ts'
 import { jsonSql } from './answer-sql.ts'
 import type { Inspection, Query } from './origin.ts'
 import { type PlanNode, planNodes } from './plan.ts'
@@ -53,9 +54,9 @@ export class Inspector {
     // Generic plans only, so that no plan is made for the NULLs of the EXPLAIN.
     await this.#client.query('set local plan_cache_mode = force_generic_plan')
     for (const [i, query] of queries.entries()) {
-      await this.#attempt(`Route ${query.route}: the database rejects its statement`, () =>
-        this.#inspectRoute(query, `onramp_inspected_${i}`),
-      )
+      const subject = `Route ${query.route}: the database rejects its statement`
+      const inspect = () => this.#inspectRoute(query, `onramp_inspected_${i}`)
+      await this.#attempt(subject, inspect, query.statement.names)
     }
     await forgetStatements(this.#client)
     await this.#client.query('rollback')
@@ -87,8 +88,8 @@ export class Inspector {
     }
   }
 
-  /** Runs one step and rolls back its changes. An SQL error becomes a fault of `subject`. */
-  async #attempt(subject: string, run: () => Promise<void>): Promise<void> {
+  /** Runs one step and rolls back its changes. An SQL error becomes a fault of `subject`, with its parameters by name. */
+  async #attempt(subject: string, run: () => Promise<void>, parameters: readonly string[] = []): Promise<void> {
     await this.#client.query('savepoint attempt')
     try {
       await run()
@@ -96,7 +97,7 @@ export class Inspector {
       const kind = kindOf(error)
       if (kind === 'of the connection') throw error
       if (kind === 'of the moment') this.#inspection.isOfMoment = true
-      this.#inspection.faults.push(`${subject}: ${messageOf(error)}.`)
+      this.#inspection.faults.push(`${subject}: ${sqlFault(error, parameters)}.`)
     }
     await this.#client.query('rollback to savepoint attempt')
   }
@@ -174,6 +175,16 @@ export class Inspector {
     this.#inspection.faults.push(...faults.map((fault) => `Route ${query.route}: ${fault}`))
     this.#inspection.warnings.push(...warnings.map((warning) => `Route ${query.route}: ${warning}`))
   }
+}
+
+/** The message of an SQL error, in which PostgreSQL numbers parameters, with their names. Untyped ones get advice (42P18). */
+function sqlFault(error: unknown, parameters: readonly string[]): string {
+  const named = (number: string, position: string) => {
+    const name = parameters[Number(position) - 1]
+    return name === undefined ? number : `:${name}`
+  }
+  const message = messageOf(error).replace(/\$(\d+)/g, named)
+  return sqlState(error) === '42P18' ? `${message}; write its type after it, like ::integer` : message
 }
 
 /**
