@@ -21,6 +21,8 @@ export interface ProcessState {
   degradationSeconds: number
   /** Unless it is healthy. */
   degradationReason?: string
+  /** What the operator can do; unless it is healthy. */
+  degradationAction?: string
   memory: Pick<MemoryTier, 'bytes' | 'maxBytes' | 'entries'>
   /** Where there is one. */
   redis?: { connected: boolean }
