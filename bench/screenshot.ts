@@ -26,7 +26,7 @@ const isStates = process.argv[2] === '--states'
 const [folder = '', secondsText] = isStates ? process.argv.slice(3) : ['', process.argv[2]]
 const seconds = Number(secondsText ?? (isStates ? 20 : 120))
 if (!(seconds > 0) || (isStates && folder === '')) {
-  console.error('usage: node bench/screenshot.ts [SECONDS] | --states FOLDER [SECONDS]')
+  process.stderr.write('usage: node bench/screenshot.ts [SECONDS] | --states FOLDER [SECONDS]\n')
   process.exit(2)
 }
 
@@ -86,7 +86,7 @@ async function saveState(name: string, served: Served, level: string): Promise<v
       await save(page, join(folder, `${name}-${screen}-${scheme}.png`), true)
     }
   }
-  console.info(name)
+  process.stdout.write(`${name}\n`)
 }
 
 /** Traffic for `seconds`, with changes of rows and three purges. Resolves to a function that stops it. */

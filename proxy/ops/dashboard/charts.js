@@ -32,8 +32,8 @@ function commonSpecs(sources) {
       id: 'latency',
       title: 'Response time',
       series: [
-        { key: 'p50Seconds', label: 'p50', color: 'memory', text: seconds },
-        { key: 'p99Seconds', label: 'p99', color: 'origin', text: seconds, dash: [6, 3] },
+        { key: 'p50Seconds', label: 'p50', color: 'upstream', text: seconds },
+        { key: 'p99Seconds', label: 'p99', color: 'other', text: seconds, dash: [6, 3] },
       ],
       isLog: true,
       axis: seconds,
@@ -71,7 +71,7 @@ const totalSpecs = [
     title: 'Database connections',
     series: [
       { key: 'poolActive', label: 'active', color: 'origin', text: number, isFilled: true },
-      { key: 'poolWaiting', label: 'statements waiting', color: 'redis', text: number, dash: [6, 3] },
+      { key: 'poolWaiting', label: 'statements waiting', color: 'other', text: number, dash: [6, 3] },
     ],
     axis: number,
     steps: wholeSteps,
@@ -91,7 +91,7 @@ const totalSpecs = [
   {
     id: 'lag',
     title: 'Invalidation lag (p99)',
-    series: [{ key: 'lagSeconds', label: 'lag', color: 'redis', text: seconds }],
+    series: [{ key: 'lagSeconds', label: 'lag', color: 'other', text: seconds }],
     numbers: [{ key: 'invalidations', label: 'invalidations/s', text: number }],
     axis: seconds,
     least: 0.01,

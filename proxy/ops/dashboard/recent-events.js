@@ -5,6 +5,7 @@ import { clockTime, count, seconds, utcTime } from './words.js'
 /**
  * @import { Cause } from '../../observation.ts'
  * @import { Advice } from '../advice.ts'
+ * @import { RecentInvalidation } from '../recent-events.ts'
  * @import { Stats } from '../stats.ts'
  */
 
@@ -47,15 +48,39 @@ export class RecentEventsPanel {
       className: isBad ? 'worse' : 'better',
     }))
     this.#changes.show(changes.length > 0 ? changes : nothing)
-    const invalidations = recentEvents.invalidations.slice(0, 5).map(({ agoSeconds, cause, tags, lagSeconds }) => ({
-      at: timeOf(agoSeconds),
-      text: `${tags.slice(0, 4).join(', ')}${tags.length > 4 ? ` and ${tags.length - 4} more` : ''}`,
-      note: lagSeconds === undefined ? causes[cause] : `${causes[cause]}, lag ${seconds(lagSeconds)}`,
-    }))
+    const invalidations = groupsOf(recentEvents.invalidations)
+      .slice(0, 5)
+      .map(({ latest: { agoSeconds, cause, tags, lagSeconds }, times, firstAgoSeconds }) => ({
+        at: timeOf(agoSeconds),
+        text: `${tags.slice(0, 4).join(', ')}${tags.length > 4 ? ` and ${tags.length - 4} more` : ''}`,
+        note: [
+          causes[cause],
+          ...(lagSeconds === undefined ? [] : [`lag ${seconds(lagSeconds)}`]),
+          ...(times === 1 ? [] : [`${times} times since ${clockTime(timeOf(firstAgoSeconds))}`]),
+        ].join(', '),
+      }))
     this.#invalidations.show(invalidations.length > 0 ? invalidations : nothing)
     this.#adviceSection.hidden = advice.length === 0
     this.#advice.show(adviceLines(advice))
   }
+}
+
+/**
+ * Neighbors of the same cause and tags as one, latest first.
+ *
+ * @param {RecentInvalidation[]} invalidations latest first
+ */
+function groupsOf(invalidations) {
+  /** @type {{ latest: RecentInvalidation, times: number, firstAgoSeconds: number }[]} */
+  const groups = []
+  for (const one of invalidations) {
+    const group = groups.at(-1)
+    if (group !== undefined && group.latest.cause === one.cause && `${group.latest.tags}` === `${one.tags}`) {
+      group.times += 1
+      group.firstAgoSeconds = one.agoSeconds
+    } else groups.push({ latest: one, times: 1, firstAgoSeconds: one.agoSeconds })
+  }
+  return groups
 }
 
 /**

@@ -114,17 +114,12 @@ export class FigureTiles {
     this.#write('requests', 'Requests/s', number(now.requests), sinceStart(total.requests))
     this.#write('errors', 'Failed', percent(now.errorRatio), sinceStart(total.errors), now.errors > 0 ? 'alarm' : '')
     this.#write('shed', 'Shed/s', number(now.shed), sinceStart(total.shed), now.shed > 0 ? 'warning' : '')
-    this.#write('p50', 'p50', seconds(now.p50Seconds), 'median response time')
+    this.#write('p50', 'p50', seconds(now.p50Seconds), 'median')
     this.#write('p99', 'p99', seconds(now.p99Seconds), '1 in 100 takes longer')
     this.#write('hits', 'Hit ratio', percent(now.hitRatio), hits)
     this.#write('sent', 'SQL sent/s', number(now.queries), sinceStart(total.queries))
     this.#write('saved', 'SQL saved/s', number(now.queriesSaved), saved)
-    this.#write(
-      'clients',
-      'Connections',
-      count(clients),
-      `of clients; ${count(flights)} ${flights === 1 ? 'fill' : 'fills'} running`,
-    )
+    this.#write('clients', 'Clients', count(clients), `${count(flights)} ${flights === 1 ? 'fill' : 'fills'} running`)
   }
 
   /**
