@@ -73,7 +73,7 @@ function axesOf({ isLog, axis, steps }) {
     grid: { stroke: color('line'), width: 1, ...(isLog && { filter: onlyDecades }) },
     gap: 6,
     size: (_plot, texts) => widthOf(texts ?? [], font) + 8,
-    space: 28,
+    space: 22,
     values: inWords(axis),
     ...(steps && { incrs: steps }),
     ...(isLog && { filter: onlyDecades }),
