@@ -113,7 +113,7 @@ export class FigureTiles {
     const saved = wanted > 0 ? `${percent(now.queriesSaved / wanted)} of statements` : 'no requests now'
     this.#write('requests', 'Requests/s', number(now.requests), sinceStart(total.requests))
     this.#write('errors', 'Failed', percent(now.errorRatio), sinceStart(total.errors), now.errors > 0 ? 'alarm' : '')
-    this.#write('shed', 'Shed/s', number(now.shed), sinceStart(total.shed), now.shed > 0 ? 'warning' : '')
+    this.#write('shed-requests', 'Shed/s', number(now.shed), sinceStart(total.shed), now.shed > 0 ? 'warning' : '')
     this.#write('p50', 'p50', seconds(now.p50Seconds), 'median')
     this.#write('p99', 'p99', seconds(now.p99Seconds), '1 in 100 takes longer')
     this.#write('hits', 'Hit ratio', percent(now.hitRatio), hits)
