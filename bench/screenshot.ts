@@ -19,7 +19,7 @@ import { traffic } from './traffic.ts'
  *     node bench/screenshot.ts --states FOLDER [SECONDS]   five states on a wall, a laptop and a phone, light and dark
  *
  * SECONDS is the time of traffic before the first picture with traffic: 120 by default, 20 for the states. Two processes share a
- * Redis and get requests; the second one is shown.
+ * Redis and get requests; one of them is shown.
  */
 
 const isStates = process.argv[2] === '--states'
@@ -44,7 +44,7 @@ const children = processes()
 const start = (...args: string[]) =>
   children.node('../proxy/main.ts', args, { environment, says: /clients +(http:\S+)/ })
 const adminOf = (served: Served) => /admin +(http:\S+)/.exec(served.printed())?.[1] as string
-const [neighbor, shown] = [await start(), await start()]
+const [shown, neighbor] = [await start(), await start()] // the first one follows the database, and measures the lag of that
 const browser = await chromium.launch({
   executablePath: findProgram('chromium', 'chromium'),
   args: ['--headless=new', '--no-sandbox', '--disable-gpu'],
@@ -71,8 +71,8 @@ async function open(served: Served, level: string, screen: keyof typeof screens,
   return page
 }
 
-async function save(page: Page, file: string, fullPage: boolean): Promise<void> {
-  await page.screenshot({ path: file, fullPage })
+async function save(page: Page, file: string): Promise<void> {
+  await page.screenshot({ path: file, fullPage: true })
   await page.close()
   execFileSync(findProgram('optipng', 'optipng'), ['-quiet', '-o2', file])
 }
@@ -83,7 +83,7 @@ async function saveState(name: string, served: Served, level: string): Promise<v
   for (const screen of ['wall', 'laptop', 'phone'] as const) {
     for (const scheme of ['light', 'dark'] as const) {
       const page = await open(served, level, screen, scheme)
-      await save(page, join(folder, `${name}-${screen}-${scheme}.png`), true)
+      await save(page, join(folder, `${name}-${screen}-${scheme}.png`))
     }
   }
   process.stdout.write(`${name}\n`)
@@ -164,12 +164,12 @@ async function saveStates(): Promise<void> {
 
 async function saveReadmePicture(): Promise<void> {
   const leave = await visit()
-  const page = await browser.newPage({ viewport: { width: 1600, height: 900 }, colorScheme: 'light' })
+  const page = await browser.newPage({ viewport: screens.laptop, colorScheme: 'light' })
   await page.goto(`${adminOf(shown)}/dashboard`)
   await page.waitForSelector('body[data-level=healthy] #chart-lag canvas')
   await sell()
   await pause(3000)
-  await save(page, fileURLToPath(new URL('results/dashboard.png', import.meta.url)), false)
+  await save(page, fileURLToPath(new URL('results/dashboard.png', import.meta.url)))
   leave()
 }
 

@@ -91,7 +91,7 @@ const totalSpecs = [
   {
     id: 'lag',
     title: 'Invalidation lag (p99)',
-    series: [{ key: 'lagSeconds', label: 'lag', color: 'other', text: seconds }],
+    series: [{ key: 'lagSeconds', label: 'lag, if published here', color: 'other', text: seconds }],
     numbers: [{ key: 'invalidations', label: 'invalidations/s', text: number }],
     axis: seconds,
     least: 0.01,
@@ -187,7 +187,7 @@ export class TotalCharts extends Charts {
   }
 
   /** @param {Stats} stats */
-  showStats({ total, memory, postgres, recentEvents }) {
+  showStats({ total, memory, postgres }) {
     this.show({
       ...total.now,
       poolActive: postgres.total - postgres.idle,
@@ -196,7 +196,7 @@ export class TotalCharts extends Charts {
       memoryLimit: memory.maxBytes,
       evictions: this.last('evictions'),
       invalidations: this.last('invalidations'),
-      lagSeconds: recentEvents.invalidations[0]?.lagSeconds ?? null,
+      lagSeconds: this.last('lagSeconds'),
     })
   }
 }
