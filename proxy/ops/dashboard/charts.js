@@ -92,7 +92,7 @@ const totalSpecs = [
     id: 'lag',
     title: 'Invalidation lag (p99)',
     series: [{ key: 'lagSeconds', label: 'lag, if published here', color: 'other', text: seconds }],
-    numbers: [{ key: 'invalidations', label: 'invalidations/s', text: number }],
+    numbers: [{ key: 'invalidations', label: 'events/s', text: number }],
     axis: seconds,
     least: 0.01,
   },
