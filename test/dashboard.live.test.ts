@@ -69,7 +69,7 @@ function rowOf(tab: Tab, route: string): Promise<Record<string, string>> {
   const script = `(() => {
     const table = document.querySelector('#routes')
     const row = [...table.tBodies[0].rows].find(({ cells }) => cells[0].textContent === ${JSON.stringify(route)})
-    const heads = [...table.tHead.rows[0].cells].map((cell) => cell.textContent)
+    const heads = [...(table.tHead.rows[0]?.cells ?? [])].map((cell) => cell.textContent)
     return Object.fromEntries(heads.map((head, i) => [head, row?.cells[i].textContent ?? '']))
   })()`
   return inPage(tab, script)
@@ -103,9 +103,186 @@ async function faultsOf(tab: Tab, part = 'html'): Promise<string[]> {
   return inPage(tab, `axe.run('${part}').then(({ violations }) => violations.map(${sentence}))`)
 }
 
-test('before anybody has come it says that it is well, shows every route and claims nothing', async () => {
+interface FirstLine {
+  level: string
+  since: string
+  /** Of `since`, as an ISO time. */
+  moment: string
+  cause: string
+  action: string
+  effect: string
+}
+
+/** What the first line of the page shows; hidden rows are empty. */
+function firstLineOf(tab: Tab): Promise<FirstLine> {
+  return inPage(
+    tab,
+    `(() => {
+      const text = (id) => document.getElementById(id).checkVisibility() ? document.getElementById(id).textContent : ''
+      const [level, since, cause, action, effect] = ['level', 'since', 'cause', 'action', 'effect'].map(text)
+      return { level, since, moment: document.getElementById('since').dateTime, cause, action, effect }
+    })()`,
+  )
+}
+
+/** Where the page is red: elements with text, background or border of that hue, and canvases with points of it. */
+function redOf(tab: Tab): Promise<string[]> {
+  const script = `(() => {
+    const isRed = (r, g, b) => {
+      const [high, low] = [Math.max(r, g, b), Math.min(r, g, b)]
+      const hue = high !== r ? 180 : (60 * (g - b)) / Math.max(1, high - low)
+      return high - low > 60 && Math.abs(hue) < 12
+    }
+    const isRedText = (text) => {
+      const [r, g, b, alpha = 1] = (text.match(/[\\d.]+/g) ?? [0, 0, 0, 0]).map(Number)
+      return alpha > 0 && isRed(r, g, b)
+    }
+    const nameOf = (one) => one.id ? '#' + one.id : one.localName + '.' + one.className
+    const red = []
+    for (const one of document.querySelectorAll('body, body *')) {
+      if (!one.checkVisibility()) continue
+      if (one instanceof HTMLCanvasElement) {
+        const { data } = one.getContext('2d').getImageData(0, 0, one.width, one.height)
+        let points = 0
+        for (let i = 0; i < data.length; i += 4) if (data[i + 3] > 128 && isRed(data[i], data[i + 1], data[i + 2])) points += 1
+        if (points > 3) red.push('canvas of #' + one.closest('.plot').id)
+        continue
+      }
+      const style = getComputedStyle(one)
+      const hasText = [...one.childNodes].some((node) => node.nodeType === 3 && node.data.trim() !== '')
+      const borders = ['top', 'right', 'bottom', 'left'].filter((side) => style.getPropertyValue('border-' + side + '-width') !== '0px')
+      const colors = [
+        ...(hasText ? [style.color] : []),
+        style.backgroundColor,
+        ...borders.map((side) => style.getPropertyValue('border-' + side + '-color')),
+      ]
+      if (colors.some(isRedText)) red.push(nameOf(one))
+    }
+    return red
+  })()`
+  return inPage(tab, script)
+}
+
+/** The elements whose content is wider than they are, but for what only screen readers see. */
+function cutOff(tab: Tab): Promise<string[]> {
+  const script = `[...document.querySelectorAll('html, body *')]
+    .filter((one) => one.checkVisibility() && !one.closest('.hidden, .plot') && !['input', 'select', 'option'].includes(one.localName))
+    .filter((one) => one.clientWidth > 0 && one.scrollWidth > one.clientWidth)
+    .map((one) => one.localName + (one.className && '.' + one.className))`
+  return inPage(tab, script)
+}
+
+/** A text on a canvas, and where it is, in pixels; with the size of its canvas. */
+interface Label {
+  chart: string
+  text: string
+  left: number
+  right: number
+  top: number
+  bottom: number
+  width: number
+  height: number
+}
+
+/** Notes each text that is drawn on a canvas; clearing the canvas forgets its texts. */
+const noteLabels = `{
+  globalThis.labels = new Map()
+  const { fillText, clearRect } = CanvasRenderingContext2D.prototype
+  CanvasRenderingContext2D.prototype.clearRect = function (...args) {
+    globalThis.labels.delete(this.canvas)
+    return clearRect.apply(this, args)
+  }
+  CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
+    const { actualBoundingBoxLeft, actualBoundingBoxRight, actualBoundingBoxAscent, actualBoundingBoxDescent } = this.measureText(text)
+    const { e, f } = this.getTransform()
+    const box = {
+      text,
+      left: x + e - actualBoundingBoxLeft,
+      right: x + e + actualBoundingBoxRight,
+      top: y + f - actualBoundingBoxAscent,
+      bottom: y + f + actualBoundingBoxDescent,
+    }
+    globalThis.labels.set(this.canvas, [...(globalThis.labels.get(this.canvas) ?? []), box])
+    return fillText.call(this, text, x, y)
+  }
+}`
+
+const labelsOf = (tab: Tab) =>
+  inPage<Label[]>(
+    tab,
+    `[...globalThis.labels].flatMap(([{ width, height, parentElement }, labels]) => labels
+      .filter(({ text }) => text !== '')
+      .map((label) => ({ ...label, width, height, chart: parentElement.closest('.plot').id })))`,
+  )
+
+/** Labels of one chart that overlap, and labels that leave their canvas. */
+function collisions(labels: Label[]): string[] {
+  return labels.flatMap((one, i) => {
+    const { chart, text, left, right, top, bottom } = one
+    const isInside = left >= 0 && top >= 0 && right <= one.width && bottom <= one.height
+    const hit = labels.slice(i + 1).filter((other) => {
+      const isBeside = other.left >= right || other.right <= left || other.top >= bottom || other.bottom <= top
+      return other.chart === chart && !isBeside
+    })
+    return [
+      ...(isInside ? [] : [`${chart}: ${text} is cut off`]),
+      ...hit.map((other) => `${chart}: ${text} on ${other.text}`),
+    ]
+  })
+}
+
+/** Opens a page that is shown the statistics as `change` leaves them; failures of the past too, where there are any now. */
+async function changed(
+  viewport: { width: number; height: number },
+  colorScheme: 'light' | 'dark',
+  change: (told: Stats) => void,
+): Promise<Tab> {
+  const tab = await (await browser.newContext({ viewport, colorScheme })).newPage()
+  tab.setDefaultTimeout(60_000)
+  await tab.addInitScript(noteLabels)
+  let errors = 0
+  await tab.route('**/events', async (route) => {
+    const told = await stats()
+    change(told)
+    errors = told.total.now.errors
+    await route.fulfill({ contentType: 'text/event-stream', body: `data: ${JSON.stringify(told)}\n\n` })
+  })
+  await tab.route('**/dashboard/history*', async (route) => {
+    const past = await (await route.fetch()).json()
+    past.columns.errors = past.columns.errors.map(() => errors)
+    await route.fulfill({ json: past })
+  })
+  await tab.goto(`${app.adminUrl}/dashboard`)
+  return tab
+}
+
+/** Gives every figure of every route its longest form. */
+function widen(told: Stats): void {
+  const times = { p50Seconds: 0.1234, p99Seconds: 0.3456 }
+  const wide = {
+    requests: 1234,
+    errors: 12.34,
+    shed: 12.34,
+    collapsed: 12.34,
+    queries: 1234,
+    queriesSaved: 12_345,
+    memory: 120.5,
+    redis: 12.5,
+    origin: 10.25,
+    ageSeconds: 5340,
+    ...times,
+    sources: { memory: times, redis: times, origin: times },
+  }
+  for (const [name, counts] of Object.entries(told.routes)) {
+    told.routes[name] = { ...counts, requests: 12_345_678, now: { ...told.total.now, ...wide } }
+  }
+  Object.assign(told.total.now, wide)
+  Object.assign(told.total, { requests: 12_345_678, errors: 123_456, queries: 12_345_678, shed: 123_456 })
+}
+
+test('before the first request it is healthy, shows every route, and has dashes for figures without data', async () => {
   const { tab, policy } = opened
-  await until(() => textOf(tab, '#level'), 'healthy')
+  await until(() => textOf(tab, '#level'), 'Healthy')
   await until(() => tab.locator('#routes tbody tr').count(), 14)
   expect(await textOf(tab, '#figure-hits')).toBe('–')
   expect(await textOf(tab, '#figure-p99')).toBe('–')
@@ -123,13 +300,13 @@ test('under load its numbers are those of /stats, and those that the clients hav
     for (const { cacheStatus } of answers) (seen[/detail=(\w+)/.exec(cacheStatus ?? '')?.[1] ?? ''] as number) += 1
   }
   expect(seen).toEqual({ memory: 236, redis: 0, origin: 4 })
-  await until(() => textOf(tab, '#figures > div:first-child .note'), '240 since the start')
+  await until(() => textOf(tab, '#figures > div:first-child .note'), '240 since start')
   await until(async () => (await rowOf(tab, 'county')).Requests, '180')
   const { total, routes } = await stats()
   expect(total).toMatchObject({ requests: 240, memory: 236, origin: 4, queries: 4, errors: 0 })
   expect(routes.county).toMatchObject({ requests: 180, memory: 177, origin: 3 })
 
-  // What is of now moves each second: between two of them the page and /stats are to be one.
+  // Current figures change each second: within one second the page and /stats must agree.
   await until(async () => {
     const { total, routes } = await stats()
     const now = routes.county?.now
@@ -158,8 +335,8 @@ test('under load its numbers are those of /stats, and those that the clients hav
       hits,
       sent,
       saved,
-      rate: row.Rate,
-      memory: row.Memory,
+      rate: row['Req/s'],
+      memory: row['Memory hits'],
       slow: row.p99,
       age: row.Age,
     }
@@ -237,9 +414,9 @@ test('a tier that only the server knows is in the charts, the table and the word
     (count) => count > 20,
   )
   const heads = await tab.locator('#routes thead th').allInnerTexts()
-  expect(heads).toEqual(expect.arrayContaining(['Memory', 'Disk', 'Disk p50 · p99', 'Database p50 · p99']))
+  expect(heads).toEqual(expect.arrayContaining(['Memory hits', 'Disk hits', 'Disk p99', 'Database p99']))
   expect(heads.join()).not.toContain('Redis')
-  expect((await rowOf(tab, 'county')).Disk).toBe('75 %')
+  expect((await rowOf(tab, 'county'))['Disk hits']).toBe('75 %')
   await tab.getByRole('button', { name: 'county', exact: true }).click()
   await until(
     () => textOf(tab, '#facts'),
@@ -275,7 +452,7 @@ test('a purge needs the token, does what it says, and leaves the token nowhere',
   expect(JSON.stringify(kept)).not.toContain(token)
 })
 
-test('a route shows its charts, its hottest keys, its slowest fills and its SQL, and is purged from there', async () => {
+test('a route shows its charts, hot keys, slowest fills and SQL, and is purged from there', async () => {
   const { tab } = opened
   await tab.getByRole('button', { name: 'county', exact: true }).click()
   await until(
@@ -311,8 +488,8 @@ test('what others send is shown as text', async () => {
 
 test('a Redis that is killed shows within two seconds', async () => {
   const { tab, complaints } = opened
-  expect(await textOf(tab, '#level')).toBe('healthy')
-  // The page shows one message a second: the next one may come too early, the one after it may not.
+  expect(await textOf(tab, '#level')).toBe('Healthy')
+  // The page shows one message a second: the first may come too early, the second may not.
   const messages = await openEvents()
   await messages.next()
   void redis.stop()
@@ -321,11 +498,74 @@ test('a Redis that is killed shows within two seconds', async () => {
   )
   expect(levels).toContain('memory-only')
   await messages.return(undefined)
-  await until(() => textOf(tab, '#level'), 'memory-only')
-  expect(await textOf(tab, '#why')).toContain('Redis cannot be used; memory and the database go on')
-  expect(await textOf(tab, '#changes')).toContain('From healthy to memory-only')
-  expect(await faultsOf(tab, 'header')).toEqual([])
+  await until(() => textOf(tab, '#level'), 'Degraded: memory-only')
+  await until(async () => (await firstLineOf(tab)).cause !== '')
+  const told = await stats()
+  const line = await firstLineOf(tab)
+  expect(Math.abs(Date.parse(line.moment) - (Date.now() - told.degradationSeconds * 1000))).toBeLessThan(2000)
+  expect(line.since).toBe(words.clockTime(Date.parse(line.moment)))
+  expect(line.cause.toLowerCase()).toBe(told.degradationReason?.toLowerCase())
+  expect(line.action).toBe(told.degradationAction ?? '')
+  expect(line.effect).toBe('Requests are answered from memory and the database.')
+  expect(await textOf(tab, '#spoken')).toContain(`Degraded: memory-only since ${line.since}. ${line.cause}`)
+  const change = told.recentEvents.changes.find(({ kind }) => kind === 'degradation')
+  expect(await textOf(tab, '#changes')).toContain(change?.text)
+  expect(await faultsOf(tab)).toEqual([])
   expect(complaints).toEqual([])
+})
+
+test('nothing is red while Redis is down and no request has failed', async () => {
+  expect((await stats()).total.errors).toBe(0)
+  expect(await redOf(opened.tab)).toEqual([])
+  const dark = await open(app.adminUrl, 'dark')
+  await until(() => textOf(dark.tab, '#level'), 'Degraded: memory-only')
+  await until(() => painted(dark.tab, 'chart-requests', 'memory-area'), many)
+  expect(await redOf(dark.tab)).toEqual([])
+  expect(await faultsOf(dark.tab)).toEqual([])
+  await dark.tab.context().close()
+})
+
+test('an action that the server gives is in the first line, and a failed request is red', async () => {
+  for (const colorScheme of ['light', 'dark'] as const) {
+    const tab = await changed({ width: 1440, height: 900 }, colorScheme, (told) => {
+      told.degradationReason = 'Redis: connect ECONNREFUSED 127.0.0.1:6379'
+      told.degradationAction = 'Start Redis, or check redis.url.'
+      Object.assign(told.total.now, { errors: 2, errorRatio: 0.1 })
+    })
+    await until(async () => (await firstLineOf(tab)).action, 'Start Redis, or check redis.url.')
+    expect(await firstLineOf(tab)).toMatchObject({ cause: 'Redis: connect ECONNREFUSED 127.0.0.1:6379' })
+    await until(() => painted(tab, 'chart-failures', 'bad'), many)
+    expect(await redOf(tab)).toEqual(expect.arrayContaining(['#figure-errors', 'canvas of #chart-failures']))
+    expect(await faultsOf(tab)).toEqual([])
+    await tab.context().close()
+  }
+})
+
+test('at 1,440 px and wider nothing is cut off and no axis labels overlap, with figures as wide as they get', async () => {
+  await app.get('/api/counties/51059')
+  const screens = [
+    { width: 1440, height: 900 },
+    { width: 1920, height: 1080 },
+    { width: 390, height: 844 },
+  ]
+  for (const screen of screens) {
+    const tab = await changed(screen, 'light', widen)
+    await until(async () => (await rowOf(tab, 'county')).Requests, '12,345,678')
+    await until(async () => (await labelsOf(tab)).length >= 7 * 4)
+    expect(await cutOff(tab)).toEqual(screen.width === 390 ? ['div.scroll'] : [])
+    expect(collisions(await labelsOf(tab))).toEqual([])
+    if (screen.width === 1440) {
+      // Without room the same look finds what is cut off.
+      await tab.setViewportSize({ width: 1260, height: 900 })
+      expect(await cutOff(tab)).toContain('div.scroll')
+    }
+    await tab.context().close()
+  }
+  // Two labels a pixel apart are none too close; two that share a pixel are.
+  const label = { chart: 'c', text: 't', left: 0, right: 10, top: 0, bottom: 10, width: 100, height: 100 }
+  expect(collisions([label, { ...label, left: 11, right: 21 }])).toEqual([])
+  expect(collisions([label, { ...label, left: 9, right: 19 }])).toEqual(['c: t on t'])
+  expect(collisions([{ ...label, right: 101 }])).toEqual(['c: t is cut off'])
 })
 
 /** What /events sends, message by message. */
@@ -359,18 +599,20 @@ test('/events is /stats, once a second', async () => {
   expect(messages.map((message) => Object.keys(message))).toEqual(messages.map(() => Object.keys(shown)))
 })
 
-test('an open page keeps nothing from ending; it says that it has lost contact, and goes on when onramp is back', async () => {
+test('an open page keeps nothing from ending; it says that it has lost contact, and reconnects when onramp is back', async () => {
   const port = String(await freePort())
   const first = await ready([], { ADMIN_PORT: port })
   const { tab } = await open(first.adminUrl)
-  await until(() => textOf(tab, '#level'), 'healthy')
+  await until(() => textOf(tab, '#level'), 'Healthy')
   await fetch(`${first.url}/api/states`)
-  await until(() => textOf(tab, '#figures > div:first-child .note'), '1 since the start')
+  await until(() => textOf(tab, '#figures > div:first-child .note'), '1 since start')
   first.child.kill('SIGTERM')
   expect(await first.ended).toBe(0)
-  await until(() => textOf(tab, '#level'), 'no contact')
-  expect(await textOf(tab, '#why')).toContain('trying again')
+  await until(() => textOf(tab, '#level'), 'No contact')
+  const line = await firstLineOf(tab)
+  expect(line.since).toBe(words.clockTime(Date.parse(line.moment)))
+  expect(line.action).toContain('This page reconnects by itself.')
   await ready([], { ADMIN_PORT: port })
-  await until(() => textOf(tab, '#level'), 'healthy')
-  await until(() => textOf(tab, '#figures > div:first-child .note'), '0 since the start')
+  await until(() => textOf(tab, '#level'), 'Healthy')
+  await until(() => textOf(tab, '#figures > div:first-child .note'), '0 since start')
 })

@@ -121,7 +121,7 @@ describe('the past', () => {
     expect(history.read(undefined, 99_999)).toMatchObject({ steps: 721, agoSeconds: [] })
   })
 
-  test('of a route begins with its first request, in step with that of all', () => {
+  test('of a route begins with its first request, aligned with that of all routes', () => {
     const { history, second } = setup()
     for (let i = 0; i < 5; i += 1) second()
     for (let i = 0; i < 5; i += 1) second([fromOrigin, 3])
@@ -389,13 +389,24 @@ describe('numbers as people read them', async () => {
     ['bytes', 4_415_000, '4.21 MiB'],
   ])('%s of %j is %j', (how, value, text) => expect(words[how](value)).toBe(text))
 
-  test('the reason of a degradation level is what the program says, whatever tier it is; then what that means', () => {
-    expect(words.explain('memory-only', 'File cannot be used')).toBe(
-      'File cannot be used; memory and the database go on',
-    )
-    expect(words.explain('stale-only', 'the database is left alone')).toBe(
-      'The database is left alone; what is held is served',
-    )
-    expect(words.explain('healthy')).toBe('Everything is in use')
+  test('a moment of today is a time, any other has its date', () => {
+    const now = new Date(2026, 0, 31, 14, 3, 12).getTime()
+    expect(words.clockTime(now - 1000, now)).toBe('14:03:11')
+    expect(words.clockTime(new Date(2026, 0, 31).getTime(), now)).toBe('00:00:00')
+    expect(words.clockTime(new Date(2026, 0, 31).getTime() - 1000, now)).toBe('30 Jan 2026, 23:59:59')
+    expect(words.clockTime(new Date(2025, 0, 31, 14, 3, 12).getTime(), now)).toBe('31 Jan 2025, 14:03:12')
+    expect(words.utcTime(Date.UTC(2026, 0, 31, 13, 3, 12))).toBe('2026-01-31 13:03:12 UTC')
+  })
+
+  test('each degradation level has a name, and a sign of its own', () => {
+    const all: { sign: string; name: string; effect: string }[] = Object.values(words.levels)
+    expect(all.map(({ name }) => name)).toEqual([
+      'Healthy',
+      'Degraded: memory-only',
+      'Degraded: stale-only',
+      'Degraded: shedding',
+      'No contact',
+    ])
+    expect(new Set(all.map(({ sign }) => sign)).size).toBe(5)
   })
 })

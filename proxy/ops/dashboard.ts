@@ -1,4 +1,4 @@
-// Serves the page, its stream and the past.
+// The dashboard: its files, its stream of messages, and the history behind its charts.
 import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { PassThrough } from 'node:stream'
@@ -18,13 +18,13 @@ export interface DashboardDependencies {
   slowest(route: string): SlowFill[]
 }
 
-/** The past of a route, and what stands out of it. */
+/** The history of a route, its hot keys and its slowest fills. */
 export interface RoutePast extends PastSteps {
   hotKeys: ReturnType<HotKeys['of']>
   slowest: SlowFill[]
 }
 
-/** What the page is made of. uPlot is served out of its package: the page asks nobody else for anything. */
+/** The files of the page. uPlot is served from its package: the page loads nothing from other hosts. */
 const page = new URL('./dashboard/', import.meta.url)
 const uplot = new URL('./', pathToFileURL(createRequire(import.meta.url).resolve('uplot')))
 const scripts = [
@@ -71,11 +71,11 @@ const headers = {
   'Cross-Origin-Resource-Policy': 'same-origin',
 }
 
-/** What a page that does not read may have waiting for it; it misses seconds then. */
+/** The most bytes that wait for a slow page. Beyond that it misses messages. */
 const mostBytesWaiting = 1024 ** 2
 const mostStreams = 100
 
-/** Adds the dashboard to the admin listener: its page, the stream it lives on, and the past. */
+/** Adds the dashboard to the admin listener: its page, its stream of messages and its history. */
 export function dashboardRoutes(server: FastifyInstance, parts: DashboardDependencies): void {
   const { history } = parts
   for (const [path, [file, type]] of Object.entries(files)) {
@@ -92,14 +92,15 @@ export function dashboardRoutes(server: FastifyInstance, parts: DashboardDepende
   )
   server.get<{ Querystring: { name?: string; since?: string } }>('/dashboard/route', ({ query }): RoutePast => {
     const { name = '' } = query
-    if (!parts.isRoute(name)) throw new Problem('bad-parameters', `There is no route named ${quote(name)}.`)
+    if (!parts.isRoute(name))
+      throw new Problem('bad-parameters', `There is no route named ${quote(name)}. /routes lists all routes.`)
     const past = history.read(name, sinceOf(query.since))
     return { ...past, hotKeys: parts.hotKeys(name), slowest: parts.slowest(name) }
   })
   eventStream(server, parts)
 }
 
-/** `GET /events`: what /stats shows, each second. It is written once, whoever many look. */
+/** `GET /events`: the content of /stats, once a second. Each message is serialized once for all streams. */
 function eventStream(server: FastifyInstance, { stats, history }: DashboardDependencies): void {
   const streams = new Set<PassThrough>()
   const message = () => `data: ${JSON.stringify(stats())}\n\n`
@@ -109,12 +110,13 @@ function eventStream(server: FastifyInstance, { stats, history }: DashboardDepen
     for (const stream of streams) if (stream.writableLength < mostBytesWaiting) stream.write(text)
   })
   server.get('/events', { exposeHeadRoute: false }, (_request, reply) => {
-    if (streams.size >= mostStreams) throw new Problem('shed', 'More pages are open than this listener serves.')
+    if (streams.size >= mostStreams)
+      throw new Problem('shed', 'Too many dashboard pages are open. Close one, then reload this page.')
     const stream = new PassThrough()
     streams.add(stream)
     stream.once('close', () => streams.delete(stream))
     stream.write(`retry: 1000\n${message()}`)
-    // When the listener closes, the streams end, and their connections with them.
+    // When the listener closes, the streams end, and with them their connections.
     return reply.headers({ 'Content-Type': 'text/event-stream', Connection: 'close' }).send(stream)
   })
   server.addHook('preClose', async () => {
@@ -123,6 +125,10 @@ function eventStream(server: FastifyInstance, { stats, history }: DashboardDepen
 }
 
 function sinceOf(text = '0'): number {
-  if (!/^\d{1,9}$/.test(text)) throw new Problem('bad-parameters', 'since is not the number of a step.')
+  if (!/^\d{1,9}$/.test(text))
+    throw new Problem(
+      'bad-parameters',
+      'The parameter since must be the number of a step: a whole number of at most nine digits.',
+    )
   return Number(text)
 }

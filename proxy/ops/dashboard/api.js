@@ -1,6 +1,7 @@
-/**
- * What the page asks of the admin listener: each answer is read in one place, and has its type from there on. Of an answer only its
- * own members are looked at: what they hold comes from the same build as this page.
+// The requests of the page to the admin listener.
+
+/*
+ * Each response is checked and typed in one place. Only the names of its members are checked: page and server are of one build.
  */
 
 /**
@@ -41,7 +42,7 @@ const purgedMembers = ['tags', 'soft', 'scope', 'reached', 'missed']
 export function readStats(text) {
   /** @type {unknown} */
   const stats = JSON.parse(text)
-  if (!isStats(stats)) throw new TypeError('A message of events is no statistics.')
+  if (!isStats(stats)) throw new TypeError('A message of events is not of the type Stats.')
   return stats
 }
 
@@ -70,7 +71,7 @@ export function fetchRoutes() {
 }
 
 /**
- * Purges, with `token` where it is not empty. Throws when there is no answer.
+ * Purges, with `token` unless it is empty. Throws when there is no response.
  *
  * @param {PurgeRequest} request
  * @param {string} token
@@ -88,7 +89,7 @@ export async function sendPurge(request, token) {
   const answer = await response.json()
   if (response.ok && isPurged(answer)) return { purged: answer }
   if (!response.ok && isProblem(answer)) return { problem: answer.detail ?? answer.title }
-  throw new TypeError(`purge: ${response.status} with an answer of another kind`)
+  throw new TypeError(`purge: ${response.status} with an unexpected body`)
 }
 
 /**
@@ -101,7 +102,7 @@ async function fetchJson(path, isExpected) {
   if (!response.ok) throw new Error(`${path}: ${response.status}`)
   /** @type {unknown} */
   const answer = await response.json()
-  if (!isExpected(answer)) throw new TypeError(`${path}: an answer of another kind`)
+  if (!isExpected(answer)) throw new TypeError(`${path}: unexpected body`)
   return answer
 }
 

@@ -1,4 +1,4 @@
-/** How a chart is drawn, as uPlot has it: pure, but for the colors and the font of the style sheet. */
+// The uPlot options of a chart. Pure, except that colors and font come from the style sheet.
 
 /**
  * @import uPlot from './uPlot.js'
@@ -6,8 +6,10 @@
  * @import { Text } from './words.js'
  */
 
-/** A page that has just begun shows this much, rather than one point. */
+/** The shortest time axis: a process that has just started shows this much instead of one point. */
 export const leastSeconds = 120
+
+const fontPixels = 11
 
 /**
  * @param {ChartSpec} spec
@@ -19,7 +21,7 @@ export function optionsOf(spec, cursorKey, cursorMoved) {
   const drawn = spec.series.map((series) => seriesOf(series, spec.isStacked === true))
   return {
     legend: { show: false },
-    padding: [8, spec.right ? 0 : 12, 0, 0],
+    padding: [8, 24, 0, 0], // on the right: half of a clock time
     cursor: { sync: { key: cursorKey }, drag: { x: false, y: false }, y: false, points: { show: false } },
     hooks: { setCursor: [cursorMoved] },
     series: [{}, ...(spec.isStacked ? drawn.reverse() : drawn)],
@@ -33,9 +35,8 @@ export function optionsOf(spec, cursorKey, cursorMoved) {
  * @param {boolean} isStacked
  * @returns {uPlot.Series}
  */
-function seriesOf({ color: name, dash, isFilled, scale }, isStacked) {
+function seriesOf({ color: name, dash, isFilled }, isStacked) {
   return {
-    scale: scale ?? 'y',
     stroke: color(name),
     width: isStacked ? 1 : 1.75,
     ...(dash && { dash }),
@@ -54,7 +55,6 @@ function scalesOf({ isLog, least = 1 }) {
     y: isLog
       ? { distr: 3, range: (_plot, from, to) => decades(from, to) }
       : { range: (_plot, _from, to) => [0, top(to, least)] },
-    right: { range: (_plot, _from, to) => [0, top(to, 1)] },
   }
 }
 
@@ -62,36 +62,36 @@ function scalesOf({ isLog, least = 1 }) {
  * @param {ChartSpec} spec
  * @returns {uPlot.Axis[]}
  */
-function axesOf({ isLog, axis, steps, right }) {
-  const font = `11px ${getComputedStyle(document.body).fontFamily}`
+function axesOf({ isLog, axis, steps }) {
+  const font = `${fontPixels}px ${getComputedStyle(document.body).fontFamily}`
   const faint = { font, stroke: color('muted'), ticks: { show: false } }
   /** @type {uPlot.Axis} */
-  const time = { ...faint, grid: { show: false }, space: 48, size: 24, values: clockTimes }
+  const time = { ...faint, grid: { show: false }, space: 76, gap: 8, size: 26, values: clockTimes }
   /** @type {uPlot.Axis} */
   const left = {
     ...faint,
     grid: { stroke: color('line'), width: 1, ...(isLog && { filter: onlyDecades }) },
-    size: 62,
-    space: 32,
+    gap: 6,
+    size: (_plot, texts) => widthOf(texts ?? [], font) + 8,
+    space: 22,
     values: inWords(axis),
     ...(steps && { incrs: steps }),
     ...(isLog && { filter: onlyDecades }),
   }
-  if (right === undefined) return [time, left]
-  return [
-    time,
-    left,
-    {
-      ...faint,
-      scale: 'right',
-      side: 1,
-      grid: { show: false },
-      size: 44,
-      space: 32,
-      values: inWords(right.text),
-      stroke: color(right.color),
-    },
-  ]
+  return [time, left]
+}
+
+/**
+ * Pixels that the widest of `texts` takes.
+ *
+ * @param {string[]} texts
+ * @param {string} font
+ */
+function widthOf(texts, font) {
+  const context = document.createElement('canvas').getContext('2d')
+  if (context === null) return 60
+  context.font = font
+  return Math.ceil(Math.max(20, ...texts.map((text) => context.measureText(text).width)))
 }
 
 /**
@@ -99,12 +99,12 @@ function axesOf({ isLog, axis, steps, right }) {
  * @returns {uPlot.Axis.DynamicValues}
  */
 function inWords(text) {
-  // uPlot puts null where a filter has left out a mark.
+  // uPlot passes null for a mark that a filter removed.
   return (_plot, /** @type {(number | null)[]} */ marks) => marks.map((mark) => (mark === null ? '' : text(mark)))
 }
 
 /**
- * Points that no line leads to or from.
+ * The points without a neighbor, which no line would show.
  *
  * @param {uPlot} plot
  * @param {number} index
@@ -115,7 +115,7 @@ function isolatedPoints(plot, index) {
 }
 
 /**
- * The color `name` of the style sheet, by day or by night, in words that a canvas knows. A name without one gets `other`.
+ * The color `name` of the style sheet, light or dark, as a canvas reads it. A name without a color gets `other`.
  *
  * @param {string} name
  * @param {'' | '-area'} suffix
@@ -139,7 +139,7 @@ function rangeOf(from, to) {
 }
 
 /**
- * Room above the highest; something to see where there is nothing.
+ * The end of the axis: a tenth above the highest value, or `least` when there is none.
  *
  * @param {number | null} highest
  * @param {number} least

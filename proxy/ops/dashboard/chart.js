@@ -1,11 +1,13 @@
+// One chart: title, legend with numbers, and the plot.
 import { leastSeconds, optionsOf } from './chart-options.js'
 import { element, write } from './dom.js'
 import uPlot from './uPlot.js'
+import { clockTime } from './words.js'
 
 /** @import { Text } from './words.js' */
 
 /**
- * One line of a chart: the column it shows, and its color by the name in the style sheet.
+ * One series of a chart: its column, and the name of its color in the style sheet.
  *
  * @typedef {object} SeriesSpec
  * @property {string} key
@@ -14,35 +16,48 @@ import uPlot from './uPlot.js'
  * @property {Text} text
  * @property {number[]} [dash]
  * @property {boolean} [isFilled]
- * @property {'right'} [scale]
+ * @property {boolean} [hidesZero] draws no line, and no color in the legend, where the value is 0
  */
 
 /**
- * A chart: its series, the text of its axis, and the axis on the right where it has one.
+ * One number of the legend that is not drawn: it would need an axis of its own.
+ *
+ * @typedef {object} NumberSpec
+ * @property {string} key
+ * @property {string} label
+ * @property {Text} text
+ */
+
+/**
+ * A chart: its series on one axis, and numbers beside them in the legend.
  *
  * @typedef {object} ChartSpec
  * @property {string} id
  * @property {string} title
  * @property {SeriesSpec[]} series
+ * @property {NumberSpec[]} [numbers]
  * @property {Text} axis
  * @property {boolean} [isStacked]
  * @property {boolean} [isLog]
- * @property {number} [least] where the axis ends while nothing is higher
+ * @property {number} [least] the end of the axis while every value is 0
  * @property {number[]} [steps] between the marks of the axis
- * @property {{ text: Text, color: string }} [right]
  */
 
 /** @typedef {(number | null)[]} Values */
-/** @typedef {Readonly<Record<string, unknown>>} NowByKey the numbers of now, by the key of their series */
+/** @typedef {Readonly<Record<string, unknown>>} NowByKey the current numbers, by the key of their series */
 /** @typedef {[at: number[], ...columns: Values[]]} ChartData */
 
-/** One chart: a title, a legend with the numbers of now (or of under the cursor), and the past. */
+/** A chart whose legend shows the current numbers, or those under the cursor. */
 export class Chart {
   #spec
   #cursorKey
   #body = element('div')
-  /** @type {{ series: SeriesSpec, number: HTMLElement }[]} */
+  /** The time under the cursor. */
+  #time = element('small')
+  /** @type {{ spec: SeriesSpec | NumberSpec, swatch: HTMLElement | undefined, number: HTMLElement }[]} */
   #legend
+  /** @type {Readonly<Record<string, Values>>} */
+  #columns = {}
   /** @type {ChartData} */
   #data = [[]]
   /** @type {NowByKey} */
@@ -58,14 +73,19 @@ export class Chart {
   constructor(place, spec, cursorKey) {
     this.#spec = spec
     this.#cursorKey = cursorKey
-    this.#legend = spec.series.map((series) => ({ series, number: element('b') }))
+    this.#legend = [
+      ...spec.series.map((series) => ({ spec: series, swatch: swatchOf(series), number: element('b') })),
+      ...(spec.numbers ?? []).map((number) => ({ spec: number, swatch: undefined, number: element('b') })),
+    ]
     const list = element('ul')
-    list.append(...this.#legend.map(({ series, number }) => legendItem(series, number)))
+    list.append(...this.#legend.map(legendItem))
+    const title = element('h3', spec.title)
+    title.append(' ', this.#time)
     const caption = element('figcaption')
-    caption.append(element('h3', spec.title), list)
+    caption.append(title, list)
     this.#body.className = 'plot'
     this.#body.id = `chart-${spec.id}`
-    this.#body.setAttribute('aria-hidden', 'true') // what it says now, the legend says in words
+    this.#body.setAttribute('aria-hidden', 'true') // the legend has the current numbers as text
     const figure = element('figure')
     figure.append(caption, this.#body)
     place.append(figure)
@@ -80,15 +100,23 @@ export class Chart {
   draw(at, columns) {
     const end = Date.now() / 1000
     const { series } = this.#spec
-    // Before there are two points: an empty stretch of time, rather than the year 1970.
+    this.#columns = columns
+    // With fewer than two points uPlot would show the year 1970.
     if (at.length < 2) this.#data = [[end - leastSeconds, end], ...series.map(() => [null, null])]
-    else this.#data = [at, ...series.map(({ key }) => columns[key] ?? at.map(() => null))]
+    else
+      this.#data = [
+        at,
+        ...series.map(({ key, hidesZero }) => {
+          const values = columns[key] ?? at.map(() => null)
+          return hidesZero ? withoutZeros(values) : values
+        }),
+      ]
     if (this.#plot === undefined) this.#make()
     else this.#plot.setData(this.#drawn())
   }
 
   /**
-   * The numbers of now.
+   * The current numbers.
    *
    * @param {NowByKey} now
    */
@@ -97,13 +125,16 @@ export class Chart {
     this.#writeLegend()
   }
 
-  /** The values under the cursor; those of now where it is elsewhere. */
+  /** Writes the values under the cursor, or the current ones when the cursor is elsewhere. */
   #writeLegend() {
     const index = this.#plot?.cursor.idx ?? undefined
-    const [, ...columns] = this.#data
-    for (const [i, { series, number }] of this.#legend.entries()) {
-      const value = index === undefined ? this.#now[series.key] : columns[i]?.[index]
-      write(number, series.text(typeof value === 'number' ? value : null))
+    const at = index === undefined ? undefined : this.#data[0][index]
+    write(this.#time, at === undefined ? '' : `at ${clockTime(at * 1000)}`)
+    for (const { spec, swatch, number } of this.#legend) {
+      const column = this.#columns[spec.key]
+      const value = index === undefined || column === undefined ? this.#now[spec.key] : column[index]
+      write(number, spec.text(typeof value === 'number' ? value : null))
+      if ('hidesZero' in spec && spec.hidesZero) swatch?.classList.toggle('zero', !value)
     }
   }
 
@@ -127,16 +158,28 @@ export class Chart {
   }
 }
 
-/**
- * @param {SeriesSpec} series
- * @param {HTMLElement} number
- */
-function legendItem({ label, color, dash }, number) {
+/** @param {SeriesSpec} series */
+function swatchOf({ color, dash }) {
   const swatch = element('span')
   swatch.className = `swatch ${color}${dash === undefined ? '' : ' dashed'}`
+  return swatch
+}
+
+/** @param {{ spec: { label: string }, swatch: HTMLElement | undefined, number: HTMLElement }} entry */
+function legendItem({ spec, swatch, number }) {
   const item = element('li')
-  item.append(swatch, `${label} `, number)
+  item.append(...(swatch === undefined ? [] : [swatch]), `${spec.label} `, number)
   return item
+}
+
+/**
+ * The values with null for every 0 that has a 0 on both sides: nothing of the series is drawn there.
+ *
+ * @param {Values} values
+ * @returns {Values}
+ */
+function withoutZeros(values) {
+  return values.map((value, i) => (value || values[i - 1] || values[i + 1] ? value : null))
 }
 
 /**
@@ -147,11 +190,11 @@ function legendItem({ label, color, dash }, number) {
  */
 function stacked([at, ...columns]) {
   let below = at.map(() => 0)
-  // Where there is nothing of one, and nothing beside it, no line of it lies on the others.
   const sums = columns.map((values) => {
     const sum = below.map((height, i) => height + (values[i] ?? 0))
     below = sum
-    return sum.map((height, i) => (values[i] || values[i - 1] || values[i + 1] ? height : null))
+    // No line of an empty series may lie on the series below it.
+    return withoutZeros(values).map((value, i) => (value === null ? null : (sum[i] ?? null)))
   })
   return [at, ...sums.reverse()]
 }

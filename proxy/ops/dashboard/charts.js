@@ -1,3 +1,4 @@
+// The charts of the page and of the route dialog, and the data behind them.
 import { Chart } from './chart.js'
 import { leastSeconds } from './chart-options.js'
 import { bytes, number, seconds, span } from './words.js'
@@ -9,71 +10,95 @@ import { bytes, number, seconds, span } from './words.js'
  * @import { ChartSpec, NowByKey, Values } from './chart.js'
  */
 
-/** As the server keeps them: an hour in steps of five seconds. */
+/** As many as the server keeps: an hour in steps of five seconds. */
 const mostSteps = 720
 
 /**
- * The charts that a route and the whole have.
+ * The charts that both the page and the route dialog have.
  *
  * @param {readonly AnswerSource[]} sources
  * @returns {ChartSpec[]}
  */
 function commonSpecs(sources) {
-  const bySource = sources.map(({ name, label }) => ({ key: name, label, color: name, text: number }))
+  const bySource = sources.map(({ name, label }) => ({
+    key: name,
+    label: name === 'none' ? 'Failed or no route' : label,
+    color: name,
+    text: number,
+  }))
   return [
     { id: 'requests', title: 'Requests/s by source', series: bySource, isStacked: true, axis: number },
     {
       id: 'latency',
       title: 'Response time',
       series: [
-        { key: 'p50Seconds', label: 'p50', color: 'memory', text: seconds },
-        { key: 'p99Seconds', label: 'p99', color: 'origin', text: seconds, dash: [6, 3] },
+        { key: 'p50Seconds', label: 'p50', color: 'upstream', text: seconds },
+        { key: 'p99Seconds', label: 'p99', color: 'other', text: seconds, dash: [6, 3] },
       ],
       isLog: true,
       axis: seconds,
     },
+    {
+      id: 'failures',
+      title: 'Failed and shed requests/s',
+      series: [
+        { key: 'errors', label: 'failed (5xx)', color: 'bad', text: number, hidesZero: true },
+        { key: 'shed', label: 'shed', color: 'warn', text: number, dash: [6, 3], hidesZero: true },
+      ],
+      axis: number,
+    },
   ]
 }
+
+/** Between the marks of an axis that counts: no halves. */
+const wholeSteps = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]
+/** Between the marks of an axis of bytes: powers of two. */
+const byteSteps = Array.from({ length: 30 }, (_, i) => 1024 * 2 ** i)
 
 /** @type {ChartSpec[]} */
 const totalSpecs = [
   {
     id: 'sql',
-    title: 'SQL and connections',
+    title: 'SQL statements/s',
     series: [
-      { key: 'queries', label: 'sent/s', color: 'origin', text: number, isFilled: true },
-      { key: 'poolActive', label: 'active', color: 'redis', text: number, scale: 'right' },
-      { key: 'poolWaiting', label: 'waiting', color: 'bad', text: number, scale: 'right', dash: [2, 3] },
+      { key: 'queries', label: 'sent', color: 'origin', text: number, isFilled: true },
+      { key: 'queriesSaved', label: 'saved', color: 'memory', text: number, dash: [6, 3] },
     ],
     axis: number,
-    right: { text: number, color: 'redis' },
+  },
+  {
+    id: 'connections',
+    title: 'Database connections',
+    series: [
+      { key: 'poolActive', label: 'active', color: 'origin', text: number, isFilled: true },
+      { key: 'poolWaiting', label: 'statements waiting', color: 'other', text: number, dash: [6, 3] },
+    ],
+    axis: number,
+    steps: wholeSteps,
   },
   {
     id: 'memory',
-    title: 'Memory',
-    series: [
-      { key: 'memoryBytes', label: 'held', color: 'memory', text: bytes, isFilled: true },
-      { key: 'evictions', label: 'evictions/s', color: 'bad', text: number, scale: 'right', dash: [2, 3] },
+    title: 'Memory tier',
+    series: [{ key: 'memoryBytes', label: 'used', color: 'memory', text: bytes, isFilled: true }],
+    numbers: [
+      { key: 'memoryLimit', label: 'limit', text: bytes },
+      { key: 'evictions', label: 'evictions/s', text: number },
     ],
     axis: bytes,
     least: 1024 ** 2,
-    steps: Array.from({ length: 30 }, (_, i) => 1024 * 2 ** i),
-    right: { text: number, color: 'bad' },
+    steps: byteSteps,
   },
   {
     id: 'lag',
-    title: 'Invalidation',
-    series: [
-      { key: 'lagSeconds', label: 'lag', color: 'redis', text: seconds },
-      { key: 'invalidations', label: 'invalidations/s', color: 'upstream', text: number, scale: 'right', dash: [2, 3] },
-    ],
+    title: 'Invalidation lag (p99)',
+    series: [{ key: 'lagSeconds', label: 'lag, if published here', color: 'other', text: seconds }],
+    numbers: [{ key: 'invalidations', label: 'events/s', text: number }],
     axis: seconds,
     least: 0.01,
-    right: { text: number, color: 'upstream' },
   },
 ]
 
-/** Charts over one past, side by side, with one cursor. */
+/** Charts with the same time axis and one cursor. */
 class Charts {
   #charts
   #steps = 0
@@ -92,7 +117,7 @@ class Charts {
     this.clear()
   }
 
-  /** The number of the step from which on the past is missing. */
+  /** The number of the first step that is still to be fetched. */
   get steps() {
     return this.#steps
   }
@@ -120,7 +145,7 @@ class Charts {
   }
 
   /**
-   * Adds the steps since number `since`. What was asked for before the charts were cleared, or is there by now, is dropped.
+   * Adds the steps since number `since`. Drops steps that were fetched before the charts were cleared, or that are there already.
    *
    * @param {number} since
    * @param {PastSteps} past
@@ -137,7 +162,7 @@ class Charts {
   }
 
   /**
-   * The numbers of now, in the legends.
+   * Shows the current numbers in the legends.
    *
    * @param {NowByKey} now
    */
@@ -162,15 +187,16 @@ export class TotalCharts extends Charts {
   }
 
   /** @param {Stats} stats */
-  showStats({ total, memory, postgres, recentEvents }) {
+  showStats({ total, memory, postgres }) {
     this.show({
       ...total.now,
       poolActive: postgres.total - postgres.idle,
       poolWaiting: postgres.waiting,
       memoryBytes: memory.bytes,
+      memoryLimit: memory.maxBytes,
       evictions: this.last('evictions'),
       invalidations: this.last('invalidations'),
-      lagSeconds: recentEvents.invalidations[0]?.lagSeconds ?? null,
+      lagSeconds: this.last('lagSeconds'),
     })
   }
 }

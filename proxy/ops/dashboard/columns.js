@@ -1,3 +1,4 @@
+// The columns of the table of routes.
 import { cacheSources, shareOf } from './sources.js'
 import { count, number, percent, seconds, span } from './words.js'
 
@@ -9,7 +10,7 @@ import { count, number, percent, seconds, span } from './words.js'
  */
 
 /**
- * What a row shows: the counts and figures of a route, where there are any, and its settings, where it is configured.
+ * The data of a row: the counts and figures of a route, if it has any, and its settings, if it is configured.
  *
  * @typedef {object} RowData
  * @property {string} name
@@ -19,57 +20,66 @@ import { count, number, percent, seconds, span } from './words.js'
  */
 
 /**
- * A column: its head and what that is short for, the value to sort by, and how that is shown (or how the row is).
- * `isAlarm`: more than none of it is to be seen from afar.
+ * A column: its head, the explanation of the head, the value to sort by, and its text. `tone`: the class of a cell whose value
+ * is not 0. `alarm` is red and only for failed requests.
  *
  * @typedef {object} Column
  * @property {string} head
  * @property {string} title
  * @property {(row: RowData) => number | null | undefined} value
- * @property {Text} [text]
- * @property {(row: RowData) => string} [rowText]
- * @property {boolean} [isAlarm]
+ * @property {Text} text
+ * @property {'alarm' | 'warning'} [tone]
  */
 
 /**
- * The columns of the table of routes, without the name in front.
+ * The columns of the table of routes, except its name.
  *
  * @param {readonly AnswerSource[]} sources
  * @returns {Column[]}
  */
 export function columnsOf(sources) {
   return [
-    { head: 'Requests', title: 'since the start', value: ({ counts }) => counts?.requests ?? 0, text: count },
-    { head: 'Rate', title: 'requests a second', value: ({ now }) => now?.requests, text: number },
+    { head: 'Requests', title: 'Requests since the start', value: ({ counts }) => counts?.requests ?? 0, text: count },
+    { head: 'Req/s', title: 'Requests per second', value: ({ now }) => now?.requests, text: number },
     {
-      head: 'Errors',
-      title: 'answers 500 and above, a second',
+      head: 'Failed/s',
+      title: 'Responses with status 500 or above, per second',
       value: ({ now }) => now?.errors,
       text: number,
-      isAlarm: true,
+      tone: 'alarm',
     },
     {
-      head: 'Shed',
-      title: 'refused to stay alive, a second',
+      head: 'Shed/s',
+      title: 'Rejected to protect the service, per second; a cached entry may have been served instead',
       value: ({ now }) => now?.shed,
       text: number,
-      isAlarm: true,
+      tone: 'warning',
     },
     ...sources.filter(({ isHit }) => isHit).map((source) => shareColumn(source, sources)),
-    { head: 'p50', title: 'half are faster', value: ({ now }) => now?.p50Seconds, text: seconds },
-    { head: 'p99', title: '1 in 100 is slower', value: ({ now }) => now?.p99Seconds, text: seconds },
-    ...cacheSources(sources).map(timesColumn),
-    { head: 'Age', title: 'of what is served, on average', value: ({ now }) => now?.ageSeconds, text: span },
+    { head: 'p50', title: 'Median response time', value: ({ now }) => now?.p50Seconds, text: seconds },
+    {
+      head: 'p99',
+      title: 'Response time that 1 request in 100 exceeds',
+      value: ({ now }) => now?.p99Seconds,
+      text: seconds,
+    },
+    ...cacheSources(sources).map(timeColumn),
+    { head: 'Age', title: 'Average age of the served entries', value: ({ now }) => now?.ageSeconds, text: span },
     {
       head: 'TTL',
-      title: 'how long it is fresh',
+      title: 'Time for which an entry is fresh',
       value: ({ route }) => route && route.lifetime.fresh / 1000,
       text: span,
     },
-    { head: 'SQL', title: 'statements a second', value: ({ now }) => now?.queries, text: number },
     {
-      head: 'Collapsed',
-      title: 'waited for the fill of another, a second',
+      head: 'SQL/s',
+      title: 'Statements sent to the database, per second',
+      value: ({ now }) => now?.queries,
+      text: number,
+    },
+    {
+      head: 'Collapsed/s',
+      title: 'Requests that waited for the fill of another request, per second',
       value: ({ now }) => now?.collapsed,
       text: number,
     },
@@ -83,8 +93,8 @@ export function columnsOf(sources) {
  */
 function shareColumn(source, sources) {
   return {
-    head: source.label,
-    title: `share answered from ${source.label}`,
+    head: `${source.label} hits`,
+    title: `Share of responses from ${source.label}`,
     value: ({ now }) => now && shareOf(now, source, sources),
     text: percent,
   }
@@ -94,14 +104,11 @@ function shareColumn(source, sources) {
  * @param {AnswerSource} source
  * @returns {Column}
  */
-function timesColumn({ name, label }) {
+function timeColumn({ name, label }) {
   return {
-    head: `${label} p50 · p99`,
-    title: `time of what ${label} answered`,
+    head: `${label} p99`,
+    title: `Response time that 1 response in 100 from ${label} exceeds`,
     value: ({ now }) => now?.sources[name]?.p99Seconds,
-    rowText: ({ now }) => {
-      const { p50Seconds = null, p99Seconds = null } = now?.sources[name] ?? {}
-      return p50Seconds === null ? '–' : `${seconds(p50Seconds)} · ${seconds(p99Seconds)}`
-    },
+    text: seconds,
   }
 }

@@ -1,7 +1,7 @@
-/** The elements of the page, found and made. */
+// Finds, makes and writes elements of the page.
 
 /**
- * The element of the page with this id. Throws where there is none, or where it is of another type.
+ * The element of the page with this id. Throws if there is none, or if it has another type.
  *
  * @template {HTMLElement} T
  * @param {string} id
@@ -36,7 +36,7 @@ export function element(tag, text = '') {
 }
 
 /**
- * Writes `text` where something else stands: what has not changed keeps its selection.
+ * Writes `text` if it has changed: an unchanged text keeps its selection.
  *
  * @param {HTMLElement} place
  * @param {string} text

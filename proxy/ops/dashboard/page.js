@@ -1,3 +1,4 @@
+// The page: the connection to /events, and the parts that show its messages.
 import { fetchPast, fetchRoutes, readStats } from './api.js'
 import { TotalCharts } from './charts.js'
 import { byId } from './dom.js'
@@ -11,14 +12,16 @@ import { span } from './words.js'
 /** @import { DescribedRoute, Stats } from '../stats.ts' */
 
 /*
- * The page: it lives on /events, one message a second, and fetches the past when it opens, when it has lost contact, and
- * whenever a step of it is complete. Whatever onramp says is put in as text.
+ * /events sends one message a second. The page fetches the past when it opens, when it has lost contact, and whenever a step of
+ * the past is complete. Everything from onramp is inserted as text.
  */
 
-/** Without a message for this long, what is shown is not how things are. */
+/** Without a message for this long, the figures are out of date: contact is lost. */
 const silenceMs = 2500
+/** The two clocks may drift apart by this much before times on the page are corrected. */
+const driftMs = 2000
 
-/** All that is shown, from the first message on: that says which sources there are. */
+/** The parts of the page. Made with the first message, which names the sources. */
 class Page {
   #stats
   #sources
@@ -30,9 +33,11 @@ class Page {
   #purge = new PurgeForm()
   /** @type {ReadonlyMap<string, DescribedRoute>} */
   #routes = new Map()
-  /** How many routes and reloads there were when the routes were fetched. */
+  /** The number of routes and of reloads when the routes were fetched. */
   #routesAsOf = ''
   #isFetching = false
+  /** When the process started, in milliseconds since 1970 on the clock of the browser. */
+  #startedAt = 0
 
   /** @param {Stats} stats */
   constructor(stats) {
@@ -44,7 +49,7 @@ class Page {
     this.#table = new RoutesPanel(sources, (name) => this.#dialog.open(name, this.#stats, this.#routes))
   }
 
-  /** Forgets the past: after a loss of contact it may be another process that answers. */
+  /** Forgets the past: after a loss of contact another process may answer. */
   clear() {
     this.#charts.clear()
     this.#dialog.clear()
@@ -52,14 +57,17 @@ class Page {
 
   /** @param {Stats} stats */
   show(stats) {
-    // Another version of onramp, which has another page.
+    // The sources differ: another version of onramp, which has another page.
     if (JSON.stringify(stats.sources) !== this.#sources) return location.reload()
     this.#stats = stats
-    showHealth(stats)
+    // Kept while the clocks agree: a time that is computed anew each second would flicker.
+    const startedAt = Date.now() - stats.uptimeSeconds * 1000
+    if (Math.abs(startedAt - this.#startedAt) > driftMs) this.#startedAt = startedAt
+    showHealth(stats, this.#startedAt)
     this.#tiles.show(stats)
-    byId('window', HTMLElement).textContent = `a second, over the last ${span(stats.nowSeconds)}`
+    byId('window', HTMLElement).textContent = `rates over the last ${span(stats.nowSeconds)}`
     this.#charts.showStats(stats)
-    this.#recentEvents.show(stats)
+    this.#recentEvents.show(stats, this.#startedAt)
     this.#showRoutes()
     void this.#fetchRoutes()
     void this.#fetchPast()
@@ -71,7 +79,7 @@ class Page {
     this.#dialog.show(this.#stats, this.#routes)
   }
 
-  /** Fetches the routes when there are others, or when they have been reloaded. */
+  /** Fetches the routes when their number has changed, and after a reload of the configuration. */
   async #fetchRoutes() {
     const { routes, recentEvents } = this.#stats
     const reloads = recentEvents.changes.filter(({ kind }) => kind === 'config-reloaded').length
@@ -82,11 +90,11 @@ class Page {
       this.#routes = new Map((await fetchRoutes()).map((route) => [route.name, route]))
       this.#showRoutes()
     } catch {
-      this.#routesAsOf = '' // asked again with the next message
+      this.#routesAsOf = '' // tried again with the next message
     }
   }
 
-  /** Fetches what the charts do not have yet. */
+  /** Fetches the steps that the charts do not have yet. */
   async #fetchPast() {
     const since = this.#charts.steps
     if (this.#isFetching || this.#stats.historySteps === since) return
@@ -96,18 +104,19 @@ class Page {
       byId('charts-title', HTMLElement).textContent = this.#charts.title
       await this.#dialog.refresh()
     } catch {
-      // The next message comes here again; that there is none is shown.
+      // Tried again with the next message; a loss of contact is shown.
     } finally {
       this.#isFetching = false
     }
   }
 }
 
-/** Keeps the stream open, and says when nothing comes of it. */
+/** Keeps the stream open, and says when it is silent. */
 class Connection {
   /** @type {Page | undefined} */
   #page
-  #lastMessageAt = 0
+  /** At first the time at which the page was opened; in milliseconds since 1970. */
+  #lastMessageAt = Date.now()
 
   constructor() {
     this.#connect()
@@ -119,21 +128,20 @@ class Connection {
     events.addEventListener('open', () => this.#page?.clear())
     events.addEventListener('message', ({ data }) => this.#show(readStats(data)))
     events.addEventListener('error', () => {
-      // It tries again by itself, unless it was given an answer that is no stream.
+      // The browser reconnects by itself, except after a response that is no stream.
       if (events.readyState === EventSource.CLOSED) setTimeout(() => this.#connect(), 1000)
     })
   }
 
   /** @param {Stats} stats */
   #show(stats) {
-    this.#lastMessageAt = performance.now()
+    this.#lastMessageAt = Date.now()
     this.#page ??= new Page(stats)
     this.#page.show(stats)
   }
 
   #checkSilence() {
-    const silentMs = performance.now() - this.#lastMessageAt
-    if (this.#page !== undefined && silentMs > silenceMs) showNoContact(silentMs / 1000)
+    if (Date.now() - this.#lastMessageAt > silenceMs) showNoContact(this.#lastMessageAt)
   }
 }
 

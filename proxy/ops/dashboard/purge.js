@@ -1,3 +1,4 @@
+// The purge form.
 import { sendPurge } from './api.js'
 import { byId, element } from './dom.js'
 
@@ -7,9 +8,9 @@ import { byId, element } from './dom.js'
  */
 
 /**
- * The purge form.
+ * Sends what the form, or a route dialog, asks for.
  *
- * The token is only ever in its field and in the Authorization header of a POST: never in an address, never stored.
+ * The token is only in its field and in the Authorization header of a POST: never in a URL, never stored.
  */
 export class PurgeForm {
   #kind = byId('purge-kind', HTMLSelectElement)
@@ -20,7 +21,7 @@ export class PurgeForm {
   #outcome = byId('purged', HTMLElement)
   /** @type {DescribedRoute[]} */
   #routes = []
-  /** The suggestions there are, as one text. */
+  /** The present suggestions, joined. */
   #suggested = ''
 
   constructor() {
@@ -44,22 +45,22 @@ export class PurgeForm {
   }
 
   /**
-   * Purges, and resolves to what came of it, in a sentence.
+   * Purges, and resolves to the outcome in a sentence.
    *
    * @param {PurgeRequest} request
    */
   async purge(request) {
-    this.#write('…')
+    this.#write('Purging …')
     try {
       const answer = await sendPurge(request, this.#token.value)
       if ('purged' in answer) this.#write(sentenceOf(answer.purged), answer.purged.missed.length > 0)
       else if ('problem' in answer) this.#write(answer.problem, true)
       else {
-        this.#write('The token is missing, or is not the one of admin.token.', true)
+        this.#write('The token is missing or wrong. Enter the value of admin.token.', true)
         this.#token.focus()
       }
     } catch {
-      this.#write('onramp did not answer; whether it was purged is not known.', true)
+      this.#write('No reply from onramp: the purge may or may not have happened. Purge again.', true)
     }
     return this.#outcome.textContent
   }
@@ -88,6 +89,6 @@ function tagsOf(routes) {
 function sentenceOf({ tags, soft, reached, missed }) {
   const what = `${soft ? 'Soft purge of' : 'Purged'} ${tags.join(', ')}`
   return missed.length > 0
-    ? `${what} in ${reached.join(' and ')}; ${missed.join(' and ')} did not answer, and is not used until it has heard of it.`
+    ? `${what} in ${reached.join(' and ')}. No reply from ${missed.join(' and ')}, which stays bypassed until it has the purge.`
     : `${what}${soft ? '' : ` in ${reached.join(' and ')}`}.`
 }

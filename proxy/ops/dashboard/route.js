@@ -1,8 +1,9 @@
+// The route dialog.
 import { fetchRoutePast } from './api.js'
 import { RouteCharts } from './charts.js'
 import { bodyOf, byId, element } from './dom.js'
 import { cacheSources, figureOf } from './sources.js'
-import { count, number, parametersOf, percent, seconds, span } from './words.js'
+import { clockTime, count, number, parametersOf, percent, seconds, span } from './words.js'
 
 /**
  * @import { PurgeRequest } from '../../coherence/purge.ts'
@@ -12,7 +13,7 @@ import { count, number, parametersOf, percent, seconds, span } from './words.js'
 
 /** @typedef {[name: string, value: string]} Fact */
 
-/** One route: its charts, its hottest keys, its slowest fills, its settings and its SQL. */
+/** One route: its charts, hot keys, slowest fills, settings and SQL. */
 export class RouteDialog {
   #dialog = byId('route', HTMLDialogElement)
   #facts = byId('facts', HTMLDListElement)
@@ -21,7 +22,7 @@ export class RouteDialog {
   #outcome = byId('route-purged', HTMLElement)
   #charts
   #sources
-  /** The route that is open. @type {string | undefined} */
+  /** The route in the dialog. @type {string | undefined} */
   #name
 
   /**
@@ -41,7 +42,7 @@ export class RouteDialog {
     }
     const dialog = this.#dialog
     byId('route-close', HTMLButtonElement).addEventListener('click', () => dialog.close())
-    // A click beside it closes it, as Escape does.
+    // A click outside closes the dialog, as Escape does.
     dialog.addEventListener('click', (event) => event.target === dialog && dialog.close())
     dialog.addEventListener('close', () => {
       this.#name = undefined
@@ -68,13 +69,13 @@ export class RouteDialog {
     void this.refresh().catch(() => {}) // tried again with the next step
   }
 
-  /** Forgets the past: it may be another process that answers from now on. */
+  /** Forgets the past: another process may answer from now on. */
   clear() {
     this.#charts.clear()
   }
 
   /**
-   * The numbers of now.
+   * Shows the current numbers.
    *
    * @param {Stats} stats
    * @param {ReadonlyMap<string, DescribedRoute>} routes
@@ -92,7 +93,7 @@ export class RouteDialog {
     this.#facts.replaceChildren(...facts.flatMap(([name, value]) => [element('dt', name), element('dd', value)]))
   }
 
-  /** What has come of the past, and which keys are hot. */
+  /** Fetches new steps of the past, the hot keys and the slowest fills. */
   async refresh() {
     const name = this.#name
     if (name === undefined) return
@@ -106,13 +107,17 @@ export class RouteDialog {
     )
     fillRows(
       this.#slowest,
-      past.slowest.map((fill) => [parametersOf(fill.key), seconds(fill.seconds), `${span(fill.agoSeconds)} ago`]),
+      past.slowest.map((fill) => [
+        parametersOf(fill.key),
+        seconds(fill.seconds),
+        clockTime(Date.now() - fill.agoSeconds * 1000),
+      ]),
     )
   }
 }
 
 /** @type {Fact[]} */
-const noCounts = [['Requests', 'none since the start']]
+const noCounts = [['Requests', 'none since start']]
 
 /**
  * @param {DescribedRoute} route
@@ -122,10 +127,10 @@ function settingsOf({ lifetime, tags, tables, cacheControl }) {
   /** @param {number} value */
   const ms = (value) => span(value / 1000)
   return [
-    ['Fresh', `${ms(lifetime.fresh)}, of nothing ${ms(lifetime.negative)}`],
-    ['Stale', `${ms(lifetime.stale)} more, if the database fails ${ms(lifetime.staleIfError)}`],
-    ['Clients may keep', cacheControl],
-    ['Tags', tags.join(', ') || 'none of its own'],
+    ['Fresh for', `${ms(lifetime.fresh)}; without rows ${ms(lifetime.negative)}`],
+    ['Then stale for', `${ms(lifetime.stale)}; if the database fails ${ms(lifetime.staleIfError)}`],
+    ['Cache-Control', cacheControl],
+    ['Tags', tags.join(', ') || 'none'],
     ['Tables', tables.join(', ') || 'none'],
   ]
 }
@@ -139,12 +144,24 @@ function countsOf(counts, sources) {
   const { queries, failedQueries, now } = counts
   const from = cacheSources(sources).map(({ name, label }) => `${label} ${count(figureOf(counts, name))}`)
   return [
-    ['Requests', `${count(counts.requests)} since the start, ${percent(counts.hitRatio)} hits`],
-    ['From', from.join(', ')],
-    ['Stale', count(counts.stale)],
-    ['SQL', `${count(queries)}, failed ${count(failedQueries)}; ${number(now?.queries)} a second now`],
-    ['Collapsed, shed, errors', `${count(counts.collapsed)}, ${count(counts.shed)}, ${count(counts.errors)}`],
+    ['Requests', `${count(counts.requests)} since start, ${percent(counts.hitRatio)} hits`],
+    ['Failed (5xx)', count(counts.errors)],
+    ['Shed', count(counts.shed)],
+    ['Answered from', from.join(', ')],
+    ...cacheSources(sources).map(({ name, label }) => /** @type {Fact} */ ([`${label} p50, p99`, timesOf(now, name)])),
+    ['Served stale', count(counts.stale)],
+    ['Collapsed', count(counts.collapsed)],
+    ['SQL statements', `${count(queries)}, ${count(failedQueries)} failed; ${number(now?.queries)}/s now`],
   ]
+}
+
+/**
+ * @param {RouteStats['now']} now
+ * @param {string} source
+ */
+function timesOf(now, source) {
+  const { p50Seconds = null, p99Seconds = null } = now?.sources[source] ?? {}
+  return p50Seconds === null ? 'no responses now' : `${seconds(p50Seconds)}, ${seconds(p99Seconds)}`
 }
 
 /**
@@ -157,7 +174,7 @@ function fillRows(body, lines) {
 }
 
 function nothingYet() {
-  const cell = element('td', 'Nothing yet.')
+  const cell = element('td', 'None yet.')
   cell.colSpan = 3
   return rowOf([cell])
 }

@@ -1,4 +1,4 @@
-/** What the server says by source. Which sources there are, it says too: `stats.sources`. */
+// Figures by source. The server names the sources in `stats.sources`.
 
 /**
  * @import { AnswerSource } from '../../sources.ts'
@@ -7,7 +7,7 @@
  */
 
 /**
- * How many answers came from the source called `name`: since the start, or a second now.
+ * The number of responses from the source `name`: since the start, or per second now.
  *
  * @param {RouteStats | Figures} figures
  * @param {string} name
@@ -18,7 +18,7 @@ export function figureOf(figures, name) {
 }
 
 /**
- * The sources that the cache answers from: the tiers and the database.
+ * The sources of cached routes: the tiers and the database.
  *
  * @param {readonly AnswerSource[]} sources
  */
@@ -27,7 +27,7 @@ export function cacheSources(sources) {
 }
 
 /**
- * The share of what the cache answers now that comes from `source`; `null` when it answers nothing.
+ * The share of `source` in the current responses of cached routes; `null` without any.
  *
  * @param {Figures} now
  * @param {AnswerSource} source

@@ -1,3 +1,4 @@
+// The table of routes.
 import { columnsOf } from './columns.js'
 import { byId, element, write } from './dom.js'
 
@@ -9,7 +10,7 @@ import { byId, element, write } from './dom.js'
 
 /** @typedef {{ element: HTMLElement, cells: { column: Column, cell: HTMLElement }[], data: RowData }} Row */
 
-/** The routes, a row each; a head sorts by its column, a name opens its route. */
+/** One row per route. A head sorts by its column, a name opens the route dialog. */
 export class RoutesPanel {
   #body
   #columns
@@ -93,9 +94,9 @@ export class RoutesPanel {
     row.data = data
     for (const { column, cell } of row.cells) {
       const value = column.value(data)
-      write(cell, column.rowText?.(data) ?? column.text?.(value) ?? '')
+      write(cell, column.text(value))
       const isNothing = value === undefined || value === null || value === 0
-      cell.className = isNothing ? 'nothing' : column.isAlarm ? 'alarm' : ''
+      cell.className = isNothing ? 'nothing' : (column.tone ?? '')
     }
   }
 
@@ -122,7 +123,7 @@ export class RoutesPanel {
     return row
   }
 
-  /** Puts the rows in order; what has the focus keeps it. */
+  /** Puts the rows in order; the focused element keeps the focus. */
   #order() {
     const sorted = [...this.#rows.values()].sort((a, b) => this.#compare(a.data, b.data))
     if (sorted.every(({ element }, i) => this.#body.rows[i] === element)) return
@@ -132,7 +133,7 @@ export class RoutesPanel {
   }
 
   /**
-   * By the column sorted by, and what is alike by name. A row without a value comes last either way.
+   * By the sorted column, then by name. A row without a value comes last in both directions.
    *
    * @param {RowData} a
    * @param {RowData} b

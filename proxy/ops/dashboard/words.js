@@ -1,4 +1,4 @@
-/** Numbers and times as the page shows them. Pure; `null` is a dash, for nothing was there to be measured. */
+// Numbers, times and levels as text. Pure; `null`, for nothing measured, is a dash.
 
 /** @import { DegradationLevel } from '../degradation.ts' */
 
@@ -7,7 +7,7 @@
 const none = '–'
 
 /**
- * 0, 0.25, 7.1, 12, 1,234, 12.3k, 4.5M: three digits that mean something.
+ * 0, 0.25, 7.1, 12, 1,234, 12.3k, 4.5M: three significant digits, four below 10k.
  *
  * @type {Text}
  */
@@ -30,7 +30,7 @@ function fixed(value) {
 }
 
 /**
- * A count, every digit of it.
+ * A count with all its digits.
  *
  * @type {Text}
  */
@@ -43,7 +43,7 @@ export function percent(ratio) {
   if (ratio === null || ratio === undefined) return none
   const value = ratio * 100
   if (value > 0 && value < 0.1) return '<0.1 %'
-  // Never rounded to all, or to nothing: that would be another statement.
+  // Never rounded to 100 % or 0 %: either would be a false statement.
   if (value < 100 && value > 99.9) return '>99.9 %'
   return `${value >= 99.95 ? '100' : value.toFixed(value < 10 || value > 99 ? 1 : 0).replace(/\.0$/, '')} %`
 }
@@ -61,7 +61,7 @@ export function seconds(value) {
 }
 
 /**
- * A duration that people live through: 45 s, 12 min, 3 h, 2 d.
+ * A duration on a human scale: 45 s, 12 min, 3 h, 2 d.
  *
  * @type {Text}
  */
@@ -86,29 +86,50 @@ export function bytes(value) {
 }
 
 /**
- * How things are, by the degradation level: a sign of its own shape, and what that means. `none`: there is no contact.
+ * A moment on the clock of the reader: 14:03:12, with the date in front unless it is on the day of `now`.
  *
- * @type {Record<DegradationLevel | 'none', readonly [sign: string, meaning: string]>}
+ * @param {number} at in milliseconds since 1970, as is `now`
+ * @param {number} [now]
  */
-export const levels = {
-  healthy: ['●', 'Everything is in use'],
-  'memory-only': ['◆', 'Memory and the database go on'],
-  'stale-only': ['▲', 'What is held is served'],
-  shedding: ['■', 'Some requests are refused, so that the others are answered in time'],
-  none: ['○', 'No contact with onramp'],
+export function clockTime(at, now = Date.now()) {
+  const [date, today] = [new Date(at), new Date(now)]
+  const time = date.toLocaleTimeString('en-GB')
+  if (date.toDateString() === today.toDateString()) return time
+  return `${date.toLocaleDateString('en-GB', { day: 'numeric', month: 'short', year: 'numeric' })}, ${time}`
 }
 
 /**
- * Why it is on that level, where there is a reason, and what that means.
+ * The same moment as log lines have it: 2026-01-31 13:03:12 UTC.
  *
- * @param {DegradationLevel | 'none'} level
- * @param {string} [reason]
+ * @param {number} at
  */
-export function explain(level, reason) {
-  const [, meaning] = levels[level]
-  if (reason === undefined) return meaning
-  const lower = meaning.charAt(0).toLowerCase() + meaning.slice(1)
-  return `${reason.charAt(0).toUpperCase()}${reason.slice(1)}; ${lower}`
+export function utcTime(at) {
+  return `${new Date(at).toISOString().slice(0, 19).replace('T', ' ')} UTC`
+}
+
+/**
+ * The degradation levels in words: a sign of its own shape, the name, and the effect on requests. `none`: no contact.
+ *
+ * @type {Record<DegradationLevel | 'none', { sign: string, name: string, effect: string }>}
+ */
+export const levels = {
+  healthy: { sign: '●', name: 'Healthy', effect: 'All cache tiers and the database are in use.' },
+  'memory-only': {
+    sign: '◆',
+    name: 'Degraded: memory-only',
+    effect: 'Requests are answered from memory and the database.',
+  },
+  'stale-only': {
+    sign: '▲',
+    name: 'Degraded: stale-only',
+    effect: 'Cached entries are served, stale ones too. Requests without a cached entry fail.',
+  },
+  shedding: {
+    sign: '■',
+    name: 'Degraded: shedding',
+    effect: 'Some requests are rejected, so that the others are answered in time.',
+  },
+  none: { sign: '○', name: 'No contact', effect: 'The figures below are the last ones received.' },
 }
 
 /**
