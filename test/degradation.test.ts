@@ -166,6 +166,16 @@ describe('the degradation level', () => {
     expect(degradation.reason).toBe(cause)
   })
 
+  test('gives the loss of the connection rather than what the operations of the tier met then', () => {
+    const { see, degradation } = setup()
+    see(redisLost, timeout('redis'), bypassed)
+    expect(degradation.reason).toBe('Redis: connect ECONNREFUSED 127.0.0.1:6379')
+    see(redisReady)
+    expect(degradation.reason).toBe('Redis: no reply within 100 ms')
+    see(redisLost)
+    expect(degradation.reason).toBe('Redis: connect ECONNREFUSED 127.0.0.1:6379')
+  })
+
   test('never quotes a value of the database', () => {
     const { see, degradation } = setup()
     const error = Object.assign(new Error('invalid input syntax for type integer: "secret"'), { code: '22P02' })

@@ -97,7 +97,9 @@ export class DegradationMonitor {
   /** Why the level is not `healthy`: each dependency and its latest error. */
   get reason(): string | undefined {
     if (this.#level === 'healthy') return undefined
-    const byLabel = new Map([...this.#outages.values()].map(({ label, error }) => [label, error]))
+    // A lost connection says more than the timeouts of a bypassed tier, so it comes last and wins.
+    const outages = [...this.#outages].sort(([one], [other]) => rankOf(one) - rankOf(other))
+    const byLabel = new Map(outages.map(([, { label, error }]) => [label, error]))
     const causes = [
       this.#overload,
       this.#isOriginCircuitOpen ? withError('PostgreSQL', this.#originError) : undefined,
@@ -141,6 +143,8 @@ export class DegradationMonitor {
     return this.#outages.size > 0 ? 'memory-only' : 'healthy'
   }
 }
+
+const rankOf = (outage: string) => (outage === 'connection' ? 1 : 0)
 
 function withError(dependency: string, error: unknown): string {
   const { error: message = 'not available', sqlState, errorCode } = errorFields(error)
