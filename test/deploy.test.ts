@@ -98,7 +98,7 @@ describe('an alert', () => {
       'OnrampBreakerOpen',
       'OnrampMemoryOnly',
       'OnrampInvalidationsLate',
-      'OnrampDegraded',
+      'OnrampInvalidationsUnverified',
       'OnrampAuditMismatch',
       'OnrampOverloaded',
     ])

@@ -58,9 +58,12 @@ const facts: { [Kind in FactKind]: FactOf<Kind>[] } = {
   followed: [{ kind: 'followed', lagSeconds: 0.001 }],
   'log-gap': [{ kind: 'log-gap' }],
   coherence: (['synchronized', 'degraded'] as const).map((state) => ({ kind: 'coherence', state, before: 'starting' })),
-  changes: (['leading', 'waiting', 'lost', 'off'] as const).map((state) => ({
-    ...{ kind: 'changes', state, mode: 'replication', why: 'no slot is free', error: ofPostgres },
-  })),
+  changes: [
+    ...(['leading', 'waiting', 'off'] as const).map((state) => ({
+      ...{ kind: 'changes' as const, state, mode: 'replication', why: 'the server allows it' },
+    })),
+    { kind: 'changes', state: 'lost', mode: 'replication', why: 'the server allows it', error: ofPostgres },
+  ],
   audited: [{ kind: 'audited', route: 'plan', outcome: 'mismatch', ageSeconds: 1 }],
   traces: [
     { kind: 'traces', state: 'lost', error: ofNode },

@@ -171,6 +171,26 @@ test('a rejection by Redis is logged once in ten seconds for each operation; a m
   ])
 })
 
+test('a circuit that stays open, and connections lost together, are logged once in ten seconds', () => {
+  const { clock, observe, lines } = setup()
+  const breaker = (state: 'open' | 'half-open' | 'closed', why?: string) =>
+    observe({ kind: 'breaker', name: 'origin', state, why })
+  breaker('open', '3 of 5 statements failed, 0 were slow')
+  for (let i = 0; i < 3; i += 1) {
+    breaker('half-open')
+    breaker('open', 'the trial statement failed')
+    observe({ kind: 'origin-connection-lost', error: new Error('terminated') })
+  }
+  const warnings = () => lines().flatMap(({ level, event }) => (level === warn ? [event] : []))
+  expect(warnings()).toEqual(['circuit-open', 'circuit-open', 'postgres-connection-lost'])
+  breaker('closed')
+  breaker('open', '4 of 6 statements failed, 0 were slow')
+  expect(warnings()).toHaveLength(4)
+  clock.pass(10_000)
+  breaker('open', 'the trial statement failed')
+  expect(warnings()).toHaveLength(5)
+})
+
 test('a mismatch found by an audit is logged once in ten seconds for each route; other outcomes are only counted', () => {
   const { clock, observe, lines } = setup()
   const found = { kind: 'audited', route: 'plan', outcome: 'mismatch', ageSeconds: 42 } as const

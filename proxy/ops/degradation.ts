@@ -26,13 +26,32 @@ export const degradationLevels = [
 /** After a rejected request the level stays `shedding` for this time. */
 const sheddingMs = 5000
 
-/** Causes of overload, for the reason of the level. An open circuit breaker is no overload: it is the level above. */
-const overloads: Record<Exclude<RejectionReason, 'breaker-open'>, (route: string) => string> = {
-  'queue-full': (route) => `PostgreSQL is too slow for the load: the queue of the route ${route} is full`,
-  'too-late': (route) =>
-    `PostgreSQL is too slow for the load: statements of the route ${route} wait past their deadline`,
-  overloaded: () => 'this process is overloaded: its event loop is late',
-  'upstream-full': () => 'the upstream has upstream.maxRequests open requests',
+/** What rejects requests, and what the operator can do. */
+interface Overload {
+  cause: string
+  action: string
+}
+
+const slowDatabase = 'Check that PostgreSQL answers. If it does, look at the route with the most SQL on the dashboard.'
+
+/** By the reason for a rejection. An open circuit breaker is no overload: it is the level above. */
+const overloads: Record<Exclude<RejectionReason, 'breaker-open'>, (route: string) => Overload> = {
+  'queue-full': (route) => ({
+    cause: `PostgreSQL answers too slowly, or not at all: the queue of the route ${route} is full`,
+    action: slowDatabase,
+  }),
+  'too-late': (route) => ({
+    cause: `PostgreSQL answers too slowly, or not at all: statements of the route ${route} wait past their deadline`,
+    action: slowDatabase,
+  }),
+  overloaded: () => ({
+    cause: 'this process is overloaded: its event loop is late',
+    action: 'Add a process, or remove the CPU limit of this one.',
+  }),
+  'upstream-full': () => ({
+    cause: 'the upstream has upstream.maxRequests open requests',
+    action: 'Check why the upstream is slow. Raise upstream.maxRequests only if the upstream has room.',
+  }),
 }
 
 /**
@@ -50,7 +69,7 @@ export class DegradationMonitor {
   #originError: unknown
   #isOriginCircuitOpen = false
   /** The latest cause of overload, while it lasts. */
-  #overload: string | undefined
+  #overload: Overload | undefined
   #cancel = () => {}
   #level: DegradationLevel = 'healthy'
   #since: number
@@ -101,7 +120,7 @@ export class DegradationMonitor {
     const outages = [...this.#outages].sort(([one], [other]) => rankOf(one) - rankOf(other))
     const byLabel = new Map(outages.map(([, { label, error }]) => [label, error]))
     const causes = [
-      this.#overload,
+      this.#overload?.cause,
       this.#isOriginCircuitOpen ? withError('PostgreSQL', this.#originError) : undefined,
       ...[...byLabel].map(([label, error]) => withError(label, error)),
     ]
@@ -110,6 +129,7 @@ export class DegradationMonitor {
 
   /** The next step of the operator, unless the level is `healthy`. */
   get action(): string | undefined {
+    if (this.#overload !== undefined) return this.#overload.action
     return this.#level === 'healthy' ? undefined : events[`degraded-${this.#level}`].action
   }
 
@@ -119,7 +139,7 @@ export class DegradationMonitor {
     this.#update()
   }
 
-  #shed(overload: string): void {
+  #shed(overload: Overload): void {
     this.#cancel()
     this.#overload = overload
     this.#cancel = this.#clock.after(sheddingMs, () => {

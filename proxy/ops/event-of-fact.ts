@@ -25,7 +25,11 @@ export const eventsByFact: FactTable<ReportedEvent | undefined> = {
     const fields = { route, queryOutcome: outcome, durationSeconds: rounded(seconds), ...errorFields(error) }
     return { event: 'statement-failed', fields, subject: `${route} ${outcome}` }
   },
-  'origin-connection-lost': ({ error }) => ({ event: 'postgres-connection-lost', fields: errorFields(error) }),
+  'origin-connection-lost': ({ error }) => ({
+    event: 'postgres-connection-lost',
+    fields: errorFields(error),
+    subject: 'postgres-connection-lost',
+  }),
   'redis-connection': ({ state, error }) =>
     state === 'ready' ? { event: 'redis-connected' } : { event: 'redis-disconnected', fields: errorFields(error) },
   'tier-bypassed': ({ tier, label, forMs }) => ({
@@ -82,10 +86,13 @@ export const eventsByFact: FactTable<ReportedEvent | undefined> = {
     event: `circuit-${state}`,
     fields: { circuitBreaker: name, openReason: why },
     about: name,
+    // Each failed trial opens it again, for the same reason.
+    ...(state === 'open' && { subject: `circuit-open ${name} ${why}` }),
   }),
   changes: ({ state, mode, why, error }) => ({
     event: `following-${state}`,
-    fields: { followMode: mode, followReason: why, ...errorFields(error) },
+    // An error says why it was lost; `why` is then still the reason for the method.
+    fields: { followMode: mode, followReason: error === undefined ? why : undefined, ...errorFields(error) },
     ...((state === 'leading' || state === 'waiting') && { about: mode }),
   }),
   certificate: ({ outcome, error }) =>

@@ -23,7 +23,7 @@ export const events = {
     'Read `error`. The runbook lists the causes of each status under symptoms.',
   ),
   'requests-shed': warn(
-    'Rejecting requests of a route to protect the service.',
+    'Rejecting statements of a route to protect the service; stale answers are served where the route allows them.',
     'Read `shedReason`; the runbook section OnrampShedding has a step for each reason.',
   ),
   'statement-failed': warn(
@@ -41,7 +41,7 @@ export const events = {
   ),
   'tier-circuit-open': warn(
     'The circuit breaker of a cache tier opened: the tier is bypassed until a test succeeds.',
-    'Check the latency and the load of Redis. onramp uses it again after its first successful reply.',
+    'Check Redis: its connection, latency and load. onramp uses it again after its first successful reply.',
   ),
   'tier-circuit-closed': info('The circuit breaker of a cache tier closed: the tier is used again.'),
   'tier-error': debug('An operation on a cache tier failed; the request continued without the tier.'),
@@ -59,8 +59,8 @@ export const events = {
     'If this repeats, check Redis for restarts, FLUSHALL or evicted keys.',
   ),
   'coherence-degraded': warn(
-    'Invalidations cannot be followed: entries live 2 to 5 seconds until they can.',
-    'Check Redis and PostgreSQL; /ready shows which of them this process has lost.',
+    'Invalidations cannot be followed: entries are served for 2 to 5 s only, longer if PostgreSQL fails.',
+    'Find redis-disconnected or following-lost in the lines before; /ready shows the state of both.',
   ),
   'coherence-synchronized': info('Synchronized with the invalidation log: entries live their full lifetime.'),
   'compression-failed': warn('Could not compress an entry; it is served uncompressed.'),
@@ -85,7 +85,7 @@ export const events = {
   ),
   'degraded-shedding': warn(
     'Degraded to shedding: some requests are rejected so that the others are answered in time.',
-    'Check PostgreSQL and the slowest route on the dashboard. If the process is overloaded, add a process.',
+    'Read `degradationReason`; the runbook section OnrampShedding has a step for each reason.',
   ),
   healthy: info('Healthy again: all cache tiers and PostgreSQL are in use.'),
   'circuit-open': warn(
@@ -97,8 +97,8 @@ export const events = {
   'following-leading': info('This process follows the changes of the database.'),
   'following-waiting': info('Another process follows the changes of the database; this one stands by.'),
   'following-lost': warn(
-    'Lost the changes of the database: entries live 2 to 5 seconds until they are followed again.',
-    'Read `error` and `followReason`; check replication slots, WAL senders and the rights of the role.',
+    'Lost the changes of the database: entries are served for 2 to 5 s only, until they are followed again.',
+    'Check PostgreSQL. If it runs, check its replication slots, its WAL senders and the rights of the role.',
   ),
   'following-off': warn(
     'The changes of the database are not followed: entries are served until they expire.',
