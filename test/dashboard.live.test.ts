@@ -506,7 +506,9 @@ test('a Redis that is killed shows within two seconds', async () => {
   expect(line.since).toBe(words.clockTime(Date.parse(line.moment)))
   expect(line.cause.toLowerCase()).toBe(told.degradationReason?.toLowerCase())
   expect(line.action).toBe(told.degradationAction ?? '')
-  expect(line.effect).toBe('Requests are answered from memory and the database.')
+  expect(line.effect).toBe(
+    'Requests are answered from memory and the database. This process has just started: its memory is still filling.',
+  )
   expect(await textOf(tab, '#spoken')).toContain(`Degraded: memory-only since ${line.since}. ${line.cause}`)
   const change = told.recentEvents.changes.find(({ kind }) => kind === 'degradation')
   expect(await textOf(tab, '#changes')).toContain(change?.text)

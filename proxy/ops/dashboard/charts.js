@@ -43,7 +43,14 @@ function commonSpecs(sources) {
       title: 'Failed and shed requests/s',
       series: [
         { key: 'errors', label: 'failed (5xx)', color: 'bad', text: number, hidesZero: true },
-        { key: 'shed', label: 'shed', color: 'warn', text: number, dash: [6, 3], hidesZero: true },
+        {
+          key: 'shed',
+          label: 'shed (503 or older answer)',
+          color: 'warn',
+          text: number,
+          dash: [6, 3],
+          hidesZero: true,
+        },
       ],
       axis: number,
     },

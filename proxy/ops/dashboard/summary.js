@@ -16,6 +16,10 @@ import { clockTime, count, levels, number, percent, seconds, span, utcTime } fro
  * @property {Partial<Record<'cause' | 'action' | 'effect' | 'circuits', string>>} details
  */
 
+/** A process younger than this has a memory tier that is still filling. */
+const newSeconds = 120
+const justStarted = ' This process has just started: its memory is still filling.'
+
 const rows = /** @type {const} */ (['cause', 'action', 'effect', 'circuits'])
 
 /**
@@ -34,7 +38,7 @@ export function showHealth(stats, startedAt) {
     details: {
       ...(degradationReason !== undefined && { cause: sentence(degradationReason) }),
       ...(degradationAction !== undefined && { action: degradationAction }),
-      effect: levels[level].effect,
+      effect: `${levels[level].effect}${uptimeSeconds < newSeconds ? justStarted : ''}`,
       ...(open.length > 0 && { circuits: `${open.slice(0, 4).join(', ')}${more}` }),
     },
   })
