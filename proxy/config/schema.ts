@@ -92,7 +92,7 @@ export const schema = z.strictObject({
         .array(z.string().min(1))
         .default([])
         .describe(
-          'Tables and views that no route may read, not even through a view or a function. The start fails for a route that does.',
+          'Tables and views that no route may read, not even through a view or a `BEGIN ATOMIC` function. The start fails for a route that does.',
         ),
       follow: z
         .enum(['auto', 'replication', 'notify', 'off'])
