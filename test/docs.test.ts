@@ -1,4 +1,4 @@
-import { globSync, readFileSync } from 'node:fs'
+import { existsSync, globSync, readFileSync } from 'node:fs'
 import { basename, relative } from 'node:path/posix'
 import { expect, test } from 'vitest'
 import { readFaultResults } from '../bench/fault-results.ts'
@@ -70,4 +70,38 @@ test('the code map has each file of proxy/ and its first comment', () => {
   const map = codeMap().split('\n')
   expect(map).toEqual(expect.arrayContaining(rows))
   expect(map.filter((line) => line.startsWith('| [')).length).toBe(files.length)
+})
+
+/** The anchors of a document: one for each heading, as GitHub makes them. */
+function anchorsOf(document: string): Set<string> {
+  const headings = document.replace(/^```[\s\S]*?^```/gm, '').matchAll(/^#+ (.+)$/gm)
+  const plain = (heading: string) => heading.replace(/\[([^\]]*)\]\([^)]*\)/g, '$1').toLowerCase()
+  return new Set(
+    [...headings].map(([, heading = '']) =>
+      plain(heading)
+        .replace(/[^\w -]/g, '')
+        .replaceAll(' ', '-'),
+    ),
+  )
+}
+
+/** Links of the document at `path` to files that do not exist, or to headings that the file does not have. */
+function brokenLinks(path: string, text: string): string[] {
+  const links = [...text.matchAll(/\]\(([^)\s]+)\)/g)].map(([, target = '']) => target)
+  return links.filter((target) => {
+    if (/^https?:/.test(target)) return false
+    const [file = '', anchor] = target.split('#')
+    const url = new URL(file === '' ? basename(path) : file, new URL(`../${path}`, import.meta.url))
+    if (!existsSync(url)) return true
+    return anchor !== undefined && !anchorsOf(readFileSync(url, 'utf8')).has(anchor)
+  })
+}
+
+test.each(Object.keys(documents))('every link of %s leads to a file, and to a heading of it', (path) => {
+  expect(brokenLinks(path, readDocument(path))).toEqual([])
+})
+
+test('twin: a link to a missing file or heading is found', () => {
+  const text = '[a](README.md) [b](missing.md) [c](#what-are-its-limits) [d](config/README.md#nothing) [e](https://x)'
+  expect(brokenLinks('README.md', text)).toEqual(['missing.md', 'config/README.md#nothing'])
 })
