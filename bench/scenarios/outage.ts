@@ -1,5 +1,6 @@
 import { openLoop } from '../open-loop.ts'
 import { after } from '../processes.ts'
+import { random } from '../random.ts'
 import { noSource, Recording, sourcesOf } from '../recording.ts'
 import { type Claim, counted, duration, failures, type Outcome, type Scenario } from '../scenario.ts'
 import { search, shoppers } from '../shoppers.ts'
@@ -33,7 +34,7 @@ export const outage: Scenario = {
       redisBack: 38 * scale,
       end: 45 * scale,
     }
-    let asked = 0
+    const draw = random(seed)
     let own = 0
     note(`${rate} requests per second; one in fifty asks for a key that is not cached`)
     const ask = (share: number, path: () => string) =>
@@ -60,7 +61,7 @@ export const outage: Scenario = {
       say('Redis back')
     }
     const [cached, uncached] = await Promise.all([
-      ask(0.98, () => known[asked++ % known.length] as string),
+      ask(0.98, () => known[Math.floor(draw() ** 2 * known.length)] as string),
       ask(0.02, () => `${search(next())}&offset=${++own}`),
       faults(),
     ])
@@ -161,7 +162,7 @@ function outcome(cached: Recording, uncached: Recording, happened: { at: number;
     notes: [
       'Killed means SIGKILL, to the server and its children. Entries are fresh for 3 s here, so that they become stale during the outage.',
       'One request in fifty asks for a key that is not cached. Without PostgreSQL it fails.',
-      'The memory tier has 1 MiB here, less than the entries need. So Redis has a share of the answers while it runs.',
+      'The memory tier has 1 MiB here, less than the entries need. So the popular entries are in memory, and the others in Redis.',
     ],
   }
 }

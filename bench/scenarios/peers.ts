@@ -97,7 +97,7 @@ export const peers: Scenario = {
     outcome.notes.push(
       `${count} rounds of one second for each cache. More throughput is better, and less CPU per request.`,
       'nginx and Varnish cache by URL and know neither parameters nor tables. The same household in another order is another entry, and a changed row shows only after a timeout.',
-      'nginx runs with proxy_cache, one worker and sendfile. It opens a file on disk for each hit. With open_file_cache and files in memory it needs less CPU: this is not nginx at its best.',
+      'nginx runs with proxy_cache, one worker and sendfile. It opens a file on disk for each hit. This is not nginx at its best: open_file_cache and files in memory save CPU, and are not measured here.',
       'bentocache caches rows and serializes them for every answer, as in its documentation.',
     )
     return outcome
