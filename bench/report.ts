@@ -68,12 +68,13 @@ function commit(): string {
 /** A run as text for a terminal. */
 export function summary(results: Results): string {
   const lines = [`\n${machineLine(results)}\n`]
+  const width = Math.max(0, ...results.scenarios.flatMap(({ claims }) => claims.map((claim) => verdict(claim).length)))
   for (const { name, claims, tables, notes, seconds } of results.scenarios) {
     lines.push(`\n${name} (${seconds.toFixed(0)} s)`)
     for (const claim of claims) {
       const target = goal(claim) === '' ? '' : ` (target: ${goal(claim)})`
-      lines.push(`  ${verdict(claim).padEnd(14)} ${claim.measure}: ${claim.measured}${target}`)
-      if (isMissed(claim)) lines.push(`  ${''.padEnd(14)} cause: ${causeOf(claim)}`)
+      lines.push(`  ${verdict(claim).padEnd(width)} ${claim.measure}: ${claim.measured}${target}`)
+      if (isMissed(claim)) lines.push(`  ${''.padEnd(width)} cause: ${causeOf(claim)}`)
     }
     for (const { title, head, rows } of tables) lines.push('', ...columns(title, head, rows))
     for (const text of notes) lines.push(`  note: ${text}`)
@@ -198,7 +199,7 @@ function verdictLine(results: Results): string {
   const lines = [`${held.length} of ${held.length + missed.length} targets hold.`]
   if (missed.length > 0)
     lines.push(
-      `Those that do not: ${missed.map(({ scenario, claim }) => `${claim.measure} (${scenario})`).join('; ')}.`,
+      `Those that do not: ${[...new Set(missed.map(({ scenario, claim }) => `${claim.measure} (${scenario})`))].join('; ')}.`,
     )
   const without = withoutTarget(results)
   if (without.length > 0) lines.push(`Scenarios without a target: ${without.join(', ')}.`)

@@ -95,9 +95,10 @@ export function rounded(value: number): string {
   return String(Number(value.toPrecision(3)))
 }
 
-/** A ratio, and in brackets its lowest and its highest round. */
+/** A ratio, and in brackets its lowest and its highest round, if there were several. */
 export function times({ value, rounds: [lowest, highest] }: Compared, ofWhat = ''): string {
-  return `${rounded(value)} times${ofWhat} (${rounded(lowest)} to ${rounded(highest)})`
+  const range = lowest === highest ? '' : ` (${rounded(lowest)} to ${rounded(highest)})`
+  return `${rounded(value)} times${ofWhat}${range}`
 }
 
 /** A count with thousands separators. */

@@ -5,7 +5,7 @@ import { page } from '../bench/page.ts'
 import { random, weighted } from '../bench/random.ts'
 import { median, percentileOf, Recording, sourcesOf } from '../bench/recording.ts'
 import { inShort, type Results, resultsTable, summaryTable, targetsOf, verdict } from '../bench/report.ts'
-import { holds } from '../bench/scenario.ts'
+import { holds, times } from '../bench/scenario.ts'
 import { bindings } from '../bench/servers/statement.ts'
 import { shoppers } from '../bench/shoppers.ts'
 import { compare, interleaved } from '../bench/variants.ts'
@@ -147,6 +147,11 @@ test('a claim holds up to its bound and not beyond it; without a bound it has no
   expect([1.5, 1.51].map((value) => holds({ ...claim, value, atMost: 1.5 }))).toEqual([true, false])
   expect(holds({ ...claim, value: Number.NaN, atMost: 1 })).toBe(false)
   expect(holds({ ...claim, value: 1 })).toBeUndefined()
+})
+
+test('a ratio is shown with its lowest and its highest round, if there were several', () => {
+  expect(times({ value: 1.1, rounds: [0.95, 1.2] }, ' its throughput')).toBe('1.1 times its throughput (0.95 to 1.2)')
+  expect(times({ value: 1.1, rounds: [1.1, 1.1] })).toBe('1.1 times')
 })
 
 test('a verdict is within the noise if a round is on the other side of the target', () => {
