@@ -1,11 +1,15 @@
 import { escapeHtml } from './html.ts'
 import { type Chart, rounded } from './scenario.ts'
 
+/** 10,000 as 10K: ticks of the x axis stand close together. */
+const short = new Intl.NumberFormat('en-US', { notation: 'compact' })
 /** About the width of a phone, in CSS pixels: text then has nearly its own size on every screen. */
 const [width, height] = [400, 250]
-const edge = { left: 52, right: 12, top: 26, bottom: 46 }
+const edge = { left: 58, right: 16, top: 26, bottom: 46 }
 /** Of a label above the plot. */
-const rowHeight = 14
+const rowHeight = 17
+/** Of a letter, at the largest size of the text that the style of the page sets. */
+const letterWidth = 7.7
 
 /** A chart as an SVG, without title and legend: these are HTML, so that they wrap. */
 export function svg(chart: Chart): string {
@@ -20,14 +24,15 @@ interface Axis {
 function lines(chart: Chart): string {
   const series = (chart.kind === 'stack' ? stacked(chart.series) : chart.series).map(({ name, points }) => ({
     name,
-    points: points.filter(([, y]) => Number.isFinite(y) && (!chart.isLog || y > 0)),
+    points: points.filter(([x, y]) => Number.isFinite(y) && (!chart.isLog || y > 0) && (!chart.isXLog || x > 0)),
   }))
   const all = series.flatMap(({ points }) => points)
   if (all.length === 0) return ''
-  const x = linear(
-    [Math.min(0, ...all.map(([at]) => at)), Math.max(...all.map(([at]) => at))],
-    [edge.left, width - edge.right],
-  )
+  const places = all.map(([at]) => at)
+  const horizontal: [number, number] = [edge.left, width - edge.right]
+  const x = chart.isXLog
+    ? logarithmic([Math.min(...places), Math.max(...places)], horizontal)
+    : linear([Math.min(0, ...places), Math.max(...places)], horizontal)
   const values = all.map(([, value]) => value)
   const vertical: [number, number] = [height - edge.bottom, edge.top]
   const y = chart.isLog
@@ -46,16 +51,19 @@ function lines(chart: Chart): string {
   // The tallest first: each series covers the lower part of the sum that contains it.
   if (chart.kind === 'stack') shapes.reverse()
   const marks = chart.marks ?? []
-  const labels = marks.map(({ x: at, label }, i) => mark(x.place(at), rowHeight * (i + 1 - marks.length) + 13, label))
+  const labels = marks.map(({ x: at, label }, i) => mark(x.place(at), rowHeight * (i + 1 - marks.length) + 10, label))
   return frame(chart, grid(x, y) + shapes.join('') + labels.join(''), rowHeight * marks.length)
 }
 
-/** A dashed line down to the axis from a label above the plot, which is to its right, or to its left where it would be cut off. */
+/**
+ * A dashed line down to the axis from a label above the plot. The label is to the right of the line. Where it would be cut off, it is above
+ * the line, at the edge.
+ */
 function mark(x: number, y: number, label: string): string {
-  const isLeft = x + 4 + label.length * 6.6 > width
-  const [at, anchor] = isLeft ? [x - 4, 'end'] : [x + 4, 'start']
+  const isAtEdge = x + 4 + label.length * letterWidth > width
+  const [at, anchor, top] = isAtEdge ? [width - 1, 'end', y + 4] : [x + 4, 'start', y - 9]
   return (
-    `<line x1="${x.toFixed(1)}" x2="${x.toFixed(1)}" y1="${y - 9}" y2="${height - edge.bottom}" stroke="var(--soft)" stroke-dasharray="3 3"/>` +
+    `<line x1="${x.toFixed(1)}" x2="${x.toFixed(1)}" y1="${top}" y2="${height - edge.bottom}" stroke="var(--soft)" stroke-dasharray="3 3"/>` +
     `<text class="halo" x="${at.toFixed(1)}" y="${y}" text-anchor="${anchor}" fill="var(--soft)">${escapeHtml(label)}</text>`
   )
 }
@@ -91,7 +99,7 @@ function bars(chart: Chart): string {
         const top = y.place(value)
         return (
           `<rect x="${left.toFixed(1)}" y="${top.toFixed(1)}" width="${(thick - 2).toFixed(1)}" height="${Math.max(0, vertical[0] - top).toFixed(1)}" rx="2" fill="var(--c${i % 6})"><title>${escapeHtml(name)}: ${rounded(value)}</title></rect>` +
-          `<text x="${(left + thick / 2 - 1).toFixed(1)}" y="${(top - 4).toFixed(1)}" text-anchor="middle" font-size="10.5" fill="var(--soft)">${rounded(value)}</text>`
+          `<text x="${(left + thick / 2 - 1).toFixed(1)}" y="${(top - 4).toFixed(1)}" text-anchor="middle" class="value" fill="var(--soft)">${rounded(value)}</text>`
         )
       }),
   )
@@ -111,7 +119,7 @@ function frame({ title, x, y }: Chart, inside: string, above = 0): string {
   return (
     `<svg viewBox="0 ${-above} ${width} ${height + above}" role="img" aria-label="${escapeHtml(title)}">${inside}` +
     `<text x="${width - edge.right}" y="${height - 4}" text-anchor="end" fill="var(--soft)">${escapeHtml(x)}</text>` +
-    `<text x="2" y="${13 - above}" fill="var(--soft)">${escapeHtml(y)}</text></svg>`
+    `<text x="2" y="${10 - above}" fill="var(--soft)">${escapeHtml(y)}</text></svg>`
   )
 }
 
@@ -130,7 +138,7 @@ function grid(x: Axis, y: Axis): string {
   )
   const down = x.ticks.map(
     (tick) =>
-      `<text x="${x.place(tick)}" y="${height - edge.bottom + 15}" text-anchor="middle" fill="var(--soft)">${rounded(tick)}</text>`,
+      `<text x="${x.place(tick)}" y="${height - edge.bottom + 15}" text-anchor="middle" fill="var(--soft)">${tick < 1000 ? rounded(tick) : short.format(tick)}</text>`,
   )
   return across.join('') + down.join('')
 }
@@ -148,12 +156,12 @@ function niceStep(rough: number): number {
   return ([1, 2, 5, 10].find((factor) => factor * unit >= rough) ?? 10) * unit
 }
 
-function logarithmic([low, high]: [number, number], vertical: [number, number]): Axis {
+function logarithmic([low, high]: [number, number], ends: [number, number]): Axis {
   const [from, to] = [
     Math.floor(Math.log10(low)),
     Math.max(Math.ceil(Math.log10(high)), Math.floor(Math.log10(low)) + 1),
   ]
-  const inner = linear([from, to], vertical)
+  const inner = linear([from, to], ends)
   const ticks = Array.from({ length: to - from + 1 }, (_none, i) => 10 ** (from + i))
   return { place: (value) => inner.place(Math.log10(value)), ticks }
 }

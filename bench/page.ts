@@ -3,12 +3,15 @@ import { escapeHtml } from './html.ts'
 import {
   causeOf,
   type Finished,
+  goal,
+  inShort,
   isMissed,
   type Judged,
   machineLine,
   type Results,
   targetsOf,
   verdict,
+  withoutTarget,
 } from './report.ts'
 import type { Chart, Claim, Table } from './scenario.ts'
 
@@ -39,6 +42,8 @@ const limits = [
   'One machine: the load generator, onramp, PostgreSQL and Redis share its cores and talk over loopback. A network adds its own latency, and loses packets.',
   'Absolute figures depend on this machine. Ratios compare variants that took turns within one run; they carry over better.',
   'Minutes, not days: slow growth of memory, long-lived connections and disk wear are not measured.',
+  'The time from a commit to the visible change: the fault tests measure it, see test/README.md.',
+  'The hit ratio of your traffic: story caches all of its lists. The scenario hit-ratio has the ratios of a limited memory.',
   'The data is synthetic: the example marketplace, with the real popularity of counties, but with assumed households. Other data has other hit ratios.',
   'Most scenarios read. Writes are measured by pgbench only, in the scenario writes.',
   'The fault tests measure more failures than the scenario outage does: see test/README.md.',
@@ -48,26 +53,33 @@ function overview(results: Results): string {
   const { held, missed } = targetsOf(results)
   const all = held.length + missed.length
   const list = (some: Judged[]) => `<ul class="verdicts">${some.map(judged).join('')}</ul>`
-  return `<section id="verdicts">
+  const short = inShort(results)
+  const without = withoutTarget(results)
+  return `${short.length === 0 ? '' : `<section id="short">\n<h2>In short</h2>\n${notesList(short)}\n</section>\n`}<section id="verdicts">
 <h2>What holds, and what does not</h2>
-<p class="question">${held.length} of ${all} targets hold${missed.length === 0 ? '.' : `, ${missed.length} ${missed.length === 1 ? 'does' : 'do'} not.`} Measures without a target are in the sections of their scenarios.</p>
+<p class="question">${held.length} of ${all} targets hold${missed.length === 0 ? '.' : `, ${missed.length} ${missed.length === 1 ? 'does' : 'do'} not.`} Measures without a target are in the sections of their scenarios.${without.length === 0 ? '' : ` No target at all: ${without.join(', ')}.`}</p>
 ${missed.length === 0 ? '' : list(missed)}
 ${list(held)}
 </section>
 <section id="limits">
 <h2>What this benchmark does not show</h2>
-<ul class="notes">${limits.map((text) => `<li>${escapeHtml(text)}</li>`).join('')}</ul>
+${notesList(limits)}
 <h2>How to read the figures</h2>
-<ul class="notes">${reading.map((text) => `<li>${escapeHtml(text)}</li>`).join('')}</ul>
+${notesList(reading)}
 </section>`
 }
 
+function notesList(texts: readonly string[]): string {
+  return `<ul class="notes">${texts.map((text) => `<li>${escapeHtml(text)}</li>`).join('')}</ul>`
+}
+
 const reading = [
-  'p50 and p99: half of the answers, and 99 % of them, took at most this time. Waits are in µs (microseconds), ms (milliseconds) or s (seconds).',
+  'p50 and p99: half of the answers, and 99 % of them, took at most this time. Waits are in µs (microseconds), ms (milliseconds) or s (seconds). Waits of failed requests are included.',
   'CPU per request: CPU time of the server, user and system, divided by its answers. Neither the load generator nor PostgreSQL is included.',
-  'A ratio (times, of its throughput) is the median of the ratios of the rounds. With a large spread it can differ from the ratio of the medians in a table.',
-  'Spread: the difference between the fastest and the slowest round, as a share of the median round. A large spread means noise.',
-  'Load generator CPU: its share of one core. Near 100 %, the load generator limits the throughput; CPU per request is still valid.',
+  'A ratio (times) is the median of the ratios of the rounds. In brackets: its lowest and its highest round. It can differ from the ratio of the medians in a table.',
+  'Within the noise: some rounds are on the other side of the target.',
+  'Spread: the difference between the highest and the lowest round of the named measure, as a share of the median round. A large spread means noise.',
+  'Load generator CPU: its share of one core. Near 100 %, the load generator limits the throughput: compare CPU per request, and look at its spread.',
   'Failed: an answer other than 2xx or 304, or no answer within the timeout.',
   'KB is 1,000 bytes; KiB and MiB are 1,024 and 1,048,576 bytes.',
 ]
@@ -80,13 +92,16 @@ function judged({ scenario, claim }: Judged): string {
 
 function section({ name, question, claims, tables, charts, notes }: Finished): string {
   const figures = charts.map(figure).join('')
+  const facts = notes.length === 0 ? '' : notesList(notes)
+  // With an odd number of charts, the notes fill the rest of the last row.
+  const isBeside = charts.length % 2 === 1
   return `<section id="${name}">
 <h2>${name}</h2>
 <p class="question">${escapeHtml(question)}</p>
 <div class="claims">${claims.map(card).join('')}</div>
-${figures === '' ? '' : `<div class="charts">${figures}</div>`}
+${figures === '' ? '' : `<div class="charts">${figures}${isBeside ? facts : ''}</div>`}
 ${tables.map(table).join('\n')}
-${notes.length === 0 ? '' : `<ul class="notes">${notes.map((note) => `<li>${escapeHtml(note)}</li>`).join('')}</ul>`}
+${isBeside ? '' : facts}
 </section>`
 }
 
@@ -96,10 +111,10 @@ function figure(chart: Chart): string {
 
 function card(claim: Claim): string {
   const held = verdict(claim)
-  const kind = held === '' ? '' : held === 'holds' ? ' good' : ' bad'
+  const kind = held === '' ? '' : isMissed(claim) ? ' bad' : ' good'
   const cause = isMissed(claim) ? ` ${escapeHtml(causeOf(claim))}` : ''
-  const target =
-    claim.target === undefined ? '' : `<small>target: ${escapeHtml(claim.target)}; <b>${held}</b>.${cause}</small>`
+  const judged = held === '' ? '' : `; <b>${held}</b>.${cause}`
+  const target = goal(claim) === '' ? '' : `<small>target: ${escapeHtml(goal(claim))}${judged}</small>`
   return `<div class="claim${kind}"><span>${escapeHtml(claim.measure)}</span><strong>${escapeHtml(claim.measured)}</strong>${target}</div>`
 }
 
@@ -142,22 +157,33 @@ h2 { margin: 0; font-size: 23px }
 .claim strong { font-size: 17px; line-height: 1.3; font-variant-numeric: tabular-nums }
 .claim.good { border-left-color: var(--good) } .good b { color: var(--good) }
 .claim.bad { border-left-color: var(--bad) } .bad b { color: var(--bad) }
-.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 380px), 1fr)); gap: 14px }
-figure { margin: 0; background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 12px }
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 480px), 1fr)); gap: 14px }
+figure { container-type: inline-size; margin: 0; background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 12px }
 figcaption, h3 { font-weight: 600; font-size: 15px; margin: 0; padding-bottom: 6px }
 h3 { margin-top: 18px }
 .legend { display: flex; flex-wrap: wrap; gap: 2px 14px; margin: 0 0 6px; padding: 0; list-style: none; font-size: 13px }
 .legend i { display: inline-block; width: 11px; height: 11px; border-radius: 2px; margin-right: 5px }
-svg { width: 100%; height: auto; display: block; font: 12px system-ui, sans-serif }
+/* A chart is 400 units wide, whatever its size on the screen is: the text has between 12 and 15 pixels. */
+svg { width: 100%; height: auto; display: block; font: 14px system-ui, sans-serif }
+svg .value { font-size: .85em }
+@container (min-width: 380px) { svg { font-size: 12px } }
+@container (min-width: 480px) { svg { font-size: 10px } }
+@container (min-width: 560px) { svg { font-size: 9.5px } }
 svg .halo { paint-order: stroke; stroke: var(--card); stroke-width: 4px; stroke-linejoin: round }
-.scroll { overflow-x: auto; margin: 0 0 16px }
+.scroll { overflow-x: auto; margin: 0 0 16px; background: linear-gradient(90deg, var(--paper) 30%, transparent) 0 0 / 40px 100% no-repeat local,
+  linear-gradient(-90deg, var(--paper) 30%, transparent) 100% 0 / 40px 100% no-repeat local,
+  linear-gradient(90deg, var(--line), transparent) 0 0 / 14px 100% no-repeat, linear-gradient(-90deg, var(--line), transparent) 100% 0 / 14px 100% no-repeat }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 14px }
 th, td { text-align: right; padding: 5px 11px; border-bottom: 1px solid var(--line); white-space: nowrap; vertical-align: bottom }
 th { color: var(--soft); font-weight: 500; white-space: normal }
 th:first-child, td:first-child { text-align: left; padding-left: 0; white-space: normal; min-width: 11em }
 .notes { color: var(--soft); font-size: 14px; max-width: 95ch; padding-left: 18px; margin: 10px 0 }
+#short .notes { color: inherit; font-size: inherit }
+#short li + li { margin-top: 6px }
 @media (max-width: 560px) {
   header, main { padding: 0 14px }
+  header { padding-top: 20px }
+  figure { padding: 8px }
   .verdicts li { grid-template-columns: 1fr }
   th:first-child, td:first-child { min-width: 8em }
 }

@@ -1,4 +1,5 @@
 import type { Stage } from './stage.ts'
+import type { Compared } from './variants.ts'
 
 /** One question about onramp, and the function that measures its answer. */
 export interface Scenario {
@@ -40,6 +41,10 @@ export interface Claim {
   atLeast?: number
   /** The target as shown. */
   target?: string
+  /** The lowest and the highest `value` of all rounds, where variants took turns. */
+  rounds?: readonly [lowest: number, highest: number]
+  /** The better direction of a claim without a target. */
+  better?: 'more' | 'less'
   /** Why the figure is as it is, by profiles. Shown only if the target does not hold. */
   cause?: string
 }
@@ -57,6 +62,8 @@ export interface Chart {
   y: string
   /** Logarithmic y axis. */
   isLog?: boolean
+  /** Logarithmic x axis. */
+  isXLog?: boolean
   series: { name: string; points: [x: number, y: number][] }[]
   /** Vertical lines with a label; for `bars`, the names of the groups. */
   marks?: { x: number; label: string }[]
@@ -66,6 +73,11 @@ export interface Chart {
 export function holds({ value, atMost, atLeast }: Claim): boolean | undefined {
   if (atMost === undefined && atLeast === undefined) return undefined
   return value <= (atMost ?? Number.POSITIVE_INFINITY) && value >= (atLeast ?? Number.NEGATIVE_INFINITY)
+}
+
+/** Whether some round has another verdict than the median round. */
+export function isWithinNoise(claim: Claim): boolean {
+  return claim.rounds?.some((value) => holds({ ...claim, value }) !== holds(claim)) ?? false
 }
 
 /** A duration with its unit: s, ms or µs. */
@@ -83,9 +95,20 @@ export function rounded(value: number): string {
   return String(Number(value.toPrecision(3)))
 }
 
+/** A ratio, and in brackets its lowest and its highest round, if there were several. */
+export function times({ value, rounds: [lowest, highest] }: Compared, ofWhat = ''): string {
+  const range = lowest === highest ? '' : ` (${rounded(lowest)} to ${rounded(highest)})`
+  return `${rounded(value)} times${ofWhat}${range}`
+}
+
 /** A count with thousands separators. */
 export function counted(count: number): string {
   return Math.round(count).toLocaleString('en-US')
+}
+
+/** Failed requests of all, as shares are easier to compare, and counts show how many there were. */
+export function failures(failed: number, all: number): string {
+  return `${percent(failed / Math.max(1, all))} failed (${counted(failed)} of ${counted(all)} requests)`
 }
 
 export function percent(share: number): string {

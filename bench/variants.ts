@@ -23,9 +23,17 @@ export async function interleaved<Name extends string, Measured>(
   return measured
 }
 
-/** The ratio of two variants: `of(ours) / of(theirs)` for each round, and the median of these. */
-export function ratioOf<Measured>(ours: Measured[], theirs: Measured[], of: (one: Measured) => number): number {
-  return median(ours.map((one, i) => of(one) / of(theirs[i] as Measured)))
+/** The ratio of two variants: `value` is the median of the ratios of the rounds. */
+export interface Compared {
+  value: number
+  rounds: readonly [lowest: number, highest: number]
+}
+
+/** Compares two variants: `of(ours) / of(theirs)` for each round. */
+export function compare<Measured>(ours: Measured[], theirs: Measured[], of: (one: Measured) => number): Compared {
+  const ratios = ours.map((one, i) => of(one) / of(theirs[i] as Measured))
+  const finite = ratios.filter(Number.isFinite)
+  return { value: median(ratios), rounds: [Math.min(...finite), Math.max(...finite)] }
 }
 
 /** The median of `of` over the rounds. */

@@ -4,11 +4,11 @@ import { bestHits } from '../bench/belady.ts'
 import { page } from '../bench/page.ts'
 import { random, weighted } from '../bench/random.ts'
 import { median, percentileOf, Recording, sourcesOf } from '../bench/recording.ts'
-import { type Results, resultsTable, summaryTable, targetsOf } from '../bench/report.ts'
-import { holds } from '../bench/scenario.ts'
+import { inShort, type Results, resultsTable, summaryTable, targetsOf, verdict } from '../bench/report.ts'
+import { holds, times } from '../bench/scenario.ts'
 import { bindings } from '../bench/servers/statement.ts'
 import { shoppers } from '../bench/shoppers.ts'
-import { interleaved, ratioOf } from '../bench/variants.ts'
+import { compare, interleaved } from '../bench/variants.ts'
 
 describe('a recording', () => {
   test('of a known distribution has its percentiles and its mean', () => {
@@ -134,8 +134,9 @@ test('variants take turns, and each round starts with another one', async () => 
   expect(order.join('')).toBe('abcbcacab')
 })
 
-test('a ratio is the median of the ratios of the rounds, so that one bad round does not decide', () => {
-  expect(ratioOf([2, 2, 2, 2, 200], [1, 1, 1, 1, 1], (one) => one)).toBe(2)
+test('a ratio is the median of the ratios of the rounds, so that one bad round does not decide; its rounds show it', () => {
+  expect(compare([2, 2, 2, 2, 200], [1, 1, 1, 1, 1], (one) => one)).toEqual({ value: 2, rounds: [2, 200] })
+  expect(compare([Number.NaN, 3], [1, 1], (one) => one)).toEqual({ value: 3, rounds: [3, 3] })
   expect(median([3, 1, 2, 10])).toBe(2.5)
   expect(median([Number.NaN, 4])).toBe(4)
 })
@@ -148,6 +149,20 @@ test('a claim holds up to its bound and not beyond it; without a bound it has no
   expect(holds({ ...claim, value: 1 })).toBeUndefined()
 })
 
+test('a ratio is shown with its lowest and its highest round, if there were several', () => {
+  expect(times({ value: 1.1, rounds: [0.95, 1.2] }, ' its throughput')).toBe('1.1 times its throughput (0.95 to 1.2)')
+  expect(times({ value: 1.1, rounds: [1.1, 1.1] })).toBe('1.1 times')
+})
+
+test('a verdict is within the noise if a round is on the other side of the target', () => {
+  const claim = { id: '', measure: '', measured: '', value: 1, atMost: 1.2 }
+  expect(verdict({ ...claim, rounds: [0.9, 1.2] })).toBe('holds')
+  expect(verdict({ ...claim, rounds: [0.9, 1.21] })).toBe('holds, within the noise')
+  expect(verdict({ ...claim, value: 1.3, rounds: [1.2, 1.4] })).toBe('does not hold, within the noise')
+  expect(verdict({ ...claim, value: 1.3, rounds: [1.21, 1.4] })).toBe('does not hold')
+  expect(verdict({ id: '', measure: '', measured: '', value: 1, rounds: [0, 9] })).toBe('')
+})
+
 test('the names in a statement are bound; casts are not names', () => {
   const { text, values } = bindings('-- :none\nselect :ages::int[], :county::text, :ages::int[] limit :limit::int')
   expect(text).toBe('\nselect $1::int[], $2::text, $1::int[] limit $3::int')
@@ -155,6 +170,7 @@ test('the names in a statement are bound; casts are not names', () => {
 })
 
 describe('the text of a run', () => {
+  const kept = JSON.parse(readFileSync(new URL('../bench/results/latest.json', import.meta.url), 'utf8')) as Results
   const results: Results = {
     date: '2014-12-23',
     commit: 'abc',
@@ -173,7 +189,7 @@ describe('the text of a run', () => {
         seconds: 1,
         claims: [
           { id: 'a', measure: 'a|b', measured: '2', value: 2, atMost: 1, target: 'at most 1', cause: 'slow' },
-          { id: 'c', measure: 'c', measured: '3', value: 3 },
+          { id: 'c', measure: 'c', measured: '3', value: 3, better: 'less' },
         ],
         tables: [{ title: 'T', head: ['x'], rows: [['<y>']] }],
         charts: [
@@ -224,26 +240,35 @@ describe('the text of a run', () => {
 
   test('names each target that does not hold, with its cause', () => {
     expect(resultsTable(results)).toContain(
-      '| **one** | a\\|b | 2 | at most 1 | **does not hold**: slow |\n|  | c | 3 |  |  |',
+      '| **one** | a\\|b | 2 | at most 1 | **does not hold**: slow |\n|  | c | 3 | none; less is better |  |',
     )
     expect(summaryTable(results)).toContain(
-      '| a\\|b | 2 | at most 1: **does not hold** |\n| Targets that hold, in all scenarios | 0 of 1 |  |',
+      '0 of 1 targets hold.\n\n| measure | measured | target |\n| --- | --- | --- |\n| a\\|b | 2 | at most 1: **does not hold** |',
     )
     expect(page(results)).toMatch(/<li class="bad"><b>does not hold<\/b><span>a\|b: .*<small>slow<\/small>/)
   })
 
+  test('names the scenarios without a target', () => {
+    const [one] = results.scenarios as [Results['scenarios'][number]]
+    const free = { ...one, name: 'two', claims: one.claims.slice(1) }
+    expect(resultsTable({ ...results, scenarios: [one, free] })).toMatch(/Scenarios without a target: two\.$/)
+  })
+
   test('has the headline rows, a row for each target that does not hold, and the number of targets that hold', () => {
-    const kept = JSON.parse(readFileSync(new URL('../bench/results/latest.json', import.meta.url), 'utf8')) as Results
-    const rows = summaryTable(kept)
-      .split('\n')
-      .filter((line) => line.startsWith('|'))
+    const summary = summaryTable(kept)
+    const rows = summary.split('\n').filter((line) => line.startsWith('|'))
     const { held, missed } = targetsOf(kept)
-    for (const { claim } of missed) {
-      const row = rows.find((line) => line.startsWith(`| ${claim.measure} |`))
-      expect(row).toContain('**does not hold**')
-    }
-    expect(rows.filter((line) => line.includes('does not hold'))).toHaveLength(missed.length)
-    expect(rows.at(-1)).toContain(`| ${held.length} of ${held.length + missed.length} |`)
+    for (const { claim } of missed)
+      expect(rows.find((line) => line.includes(claim.measured))).toContain('**does not hold')
+    expect(summary.match(/does not hold/g) ?? []).toHaveLength(missed.length)
+    expect(summary).toContain(`\n${held.length} of ${held.length + missed.length} targets hold.\n`)
+    expect(rows.length - 2).toBeGreaterThanOrEqual(7)
+  })
+
+  test('has the gain, the cost and the limits in a few sentences; those without their figures are left out', () => {
+    expect(inShort(kept)).toHaveLength(5)
+    for (const text of inShort(kept)) expect(text).not.toMatch(/[{}]/)
+    expect(inShort(results)).toEqual([])
   })
 
   test('is a page that escapes all texts, loads nothing from other hosts, and never shows a missing figure', () => {

@@ -860,14 +860,14 @@ describe('TLS', () => {
 
     // One file after the other, as they are renamed: in between they do not match.
     put({ cert: second.cert })
-    await until(() => count(program, 'the new certificate is refused'), 1)
+    await until(() => count(program, '"event":"certificate-rejected"'), 1)
     expect(await shown(program.url)).toBe('CN=first')
     put({ key: second.key })
     await until(() => shown(program.url), 'CN=second', 5000)
-    expect(count(program, 'the certificate was read anew')).toBe(1)
+    expect(count(program, '"event":"certificate-reloaded"')).toBe(1)
 
     put({ cert: '-----BEGIN CERTIFICATE-----\nbroken\n-----END CERTIFICATE-----\n' })
-    await until(() => count(program, 'the new certificate is refused'), 2)
+    await until(() => count(program, '"event":"certificate-rejected"'), 2)
     expect(await shown(program.url)).toBe('CN=second')
 
     going.open()

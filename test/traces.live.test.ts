@@ -204,7 +204,7 @@ describe('a program of its own', () => {
     const program = await ready([], { ...telling, OTEL_EXPORTER_OTLP_ENDPOINT: endpoint })
     expect(program.errors()).toMatch(/^loaded .*\/ops\/traces\.ts$/m)
     expect(program.errors()).toContain('/@opentelemetry/sdk-trace/')
-    const told = () => program.output().split('traces are not taken').length - 1
+    const told = () => program.output().split('"event":"traces-lost"').length - 1
     // Two spans a request: more than fit into the queue.
     for (let asked = 0; asked < 1100; asked += 50) {
       const headers = { traceparent }

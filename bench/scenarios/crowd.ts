@@ -53,8 +53,8 @@ export const crowd: Scenario = {
       claims: [
         {
           id: 'connections-held',
-          measure: `Connections held at once, of ${counted(people)}`,
-          measured: counted(seen.opened),
+          measure: 'Connections held at once',
+          measured: `${counted(seen.opened)} of ${counted(people)}`,
           value: seen.opened,
           atLeast: people,
           target: 'all',
@@ -65,15 +65,15 @@ export const crowd: Scenario = {
           measured: `${seen.refused} refused, ${seen.closedEarly} closed`,
           value: seen.refused + seen.closedEarly,
           atMost: 0,
-          target: 'none',
+          target: '0',
         },
         {
           id: 'wait-p99',
-          measure: `Wait of ${counted(people)} people, 99th percentile`,
+          measure: `p99 wait of ${counted(people)} people`,
           measured: duration(waitOf(seen, 0.99)),
           value: waitOf(seen, 0.99),
           atMost: 343,
-          target: 'at most 343 ms',
+          target: 'at most 343 ms, the response time of the real marketplace in 2014',
         },
         {
           id: 'memory',
@@ -89,7 +89,7 @@ export const crowd: Scenario = {
           measured: `${counted(seen.failed)} of ${counted(seen.asked)}`,
           value: seen.failed,
           atMost: 0,
-          target: 'none',
+          target: '0',
         },
       ],
       tables: [
@@ -101,8 +101,8 @@ export const crowd: Scenario = {
             'p50',
             'p99',
             'maximum',
-            'onramp CPU',
-            'load generator CPU',
+            'CPU of all onramp processes',
+            'CPU of all load generators',
             'CPU per request',
           ],
           rows: [

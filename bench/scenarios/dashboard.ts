@@ -1,7 +1,7 @@
 import { load } from '../load.ts'
 import { after } from '../processes.ts'
-import { duration, percent, rounded, type Scenario } from '../scenario.ts'
-import { interleaved, medianOf, ratioOf, spreadOf } from '../variants.ts'
+import { duration, percent, rounded, type Scenario, times } from '../scenario.ts'
+import { compare, interleaved, medianOf, spreadOf } from '../variants.ts'
 
 const pages = 3
 const names = ['none', 'three'] as const
@@ -35,14 +35,15 @@ export const dashboard: Scenario = {
     // The kernel counts CPU time in hundredths of a second.
     const least = 0.01 / seconds
     const core = medianOf(idle.three, (one) => one.core) - medianOf(idle.none, (one) => one.core)
-    const share = ratioOf(rounds.three, rounds.none, (one) => one.perSecond)
+    const share = compare(rounds.three, rounds.none, (one) => one.perSecond)
     return {
       claims: [
         {
           id: 'throughput',
           measure: 'Throughput of hits with three dashboard pages open, compared with none',
-          measured: `${rounded(share)} times`,
-          value: share,
+          measured: times(share),
+          better: 'more',
+          ...share,
         },
         {
           id: 'core',
@@ -56,18 +57,20 @@ export const dashboard: Scenario = {
       tables: [
         {
           title: 'Hits while dashboard pages are open',
-          head: ['open pages', 'requests/s', 'spread', 'CPU per request', 'p99'],
+          head: ['open pages', 'requests/s', 'spread', 'CPU per request', 'CPU spread', 'p99'],
           rows: names.map((name) => [
             name,
             rounded(medianOf(rounds[name], (one) => one.perSecond)),
             percent(spreadOf(rounds[name], (one) => one.perSecond)),
             duration(medianOf(rounds[name], (one) => one.cpuMs)),
+            percent(spreadOf(rounds[name], (one) => one.cpuMs)),
             duration(medianOf(rounds[name], (one) => one.p99)),
           ]),
         },
       ],
       charts: [],
       notes: [
+        `Hits: ${rounds.none.length} rounds of ${isQuick ? 'one second' : 'two seconds'}. The CPU of the pages is less than the noise of such a load, so it is measured without one.`,
         'A page is simulated by its requests: the event stream, and the history once at the start and again with each step.',
       ],
     }

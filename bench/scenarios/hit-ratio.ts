@@ -4,7 +4,7 @@ import type { Key } from '../../proxy/cache/key.ts'
 import { type MemoryTier, memoryTier, sizeOf } from '../../proxy/cache/memory.ts'
 import { routeTag, tableTag } from '../../proxy/tags.ts'
 import { type Asked, bestHits } from '../belady.ts'
-import { percent, type Scenario } from '../scenario.ts'
+import { type Claim, percent, type Scenario } from '../scenario.ts'
 import { search, shoppers } from '../shoppers.ts'
 
 const mebibytes = [4, 16, 64, 256]
@@ -31,7 +31,7 @@ export const hitRatio: Scenario = {
     }
     const rows: string[][] = []
     const series: { name: string; points: [number, number][] }[] = []
-    const claims = []
+    const claims: Claim[] = []
     for (const [name, draw] of Object.entries(ways)) {
       note(`${count.toLocaleString('en-US')} requests, keyed by ${name}`)
       const { next } = shoppers(stage.popularity, seed)
@@ -50,8 +50,8 @@ export const hitRatio: Scenario = {
             entries,
           ) / count
         const possible = bestHits(trace, size * 1024 ** 2) / count
-        ours.push([size, measured])
-        best.push([size, possible])
+        ours.push([size, measured * 100])
+        best.push([size, possible * 100])
         rows.push([name, `${size} MiB`, percent(measured), percent(possible), percent(endless)])
       }
       series.push({ name: `${name}, onramp`, points: ours }, { name: `${name}, best possible`, points: best })
@@ -60,8 +60,9 @@ export const hitRatio: Scenario = {
       claims.push({
         id: name.replaceAll(' ', '-'),
         measure: `Hit ratio with 64 MiB, keyed by ${name}`,
-        measured: `${percent((ours[at] as [number, number])[1])}, which is ${percent(share)} of the best possible`,
+        measured: `${percent((ours[at] as [number, number])[1] / 100)}, which is ${percent(share)} of the best possible`,
         value: share,
+        better: 'more',
       })
     }
     return {
@@ -78,7 +79,7 @@ export const hitRatio: Scenario = {
           title: 'Hit ratio by size of the memory tier',
           kind: 'lines',
           x: 'MiB of memory',
-          y: 'hits, as a share of all requests',
+          y: 'hits in % of all requests',
           series,
         },
       ],

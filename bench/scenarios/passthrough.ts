@@ -1,7 +1,7 @@
 import { load } from '../load.ts'
 import { pinThis, type Served } from '../processes.ts'
-import { duration, type Outcome, percent, rounded, type Scenario } from '../scenario.ts'
-import { interleaved, medianOf, ratioOf, spreadOf } from '../variants.ts'
+import { duration, type Outcome, percent, rounded, type Scenario, times } from '../scenario.ts'
+import { compare, interleaved, medianOf, spreadOf } from '../variants.ts'
 
 const sizes = [1024, 65_536]
 const names = ['stream', 'dispatch', 'onramp'] as const
@@ -9,7 +9,7 @@ const connections = 32
 /** The core of the proxies. The load generator and the upstream share the other. */
 const proxyCore = 1
 const slowest =
-  'Each piece of a body is new memory outside of the JavaScript heap. The slowest requests wait for the garbage collector.'
+  'Not measured, but likely: each piece of a body is new memory outside of the JavaScript heap, so the slowest requests wait for the garbage collector.'
 
 export const passthrough: Scenario = {
   name: 'passthrough',
@@ -30,10 +30,11 @@ export const passthrough: Scenario = {
     }
     const outcome: Outcome = { claims: [], tables: [], charts: [], notes: [] }
     const rows: (string | number)[][] = []
+    const count = isQuick ? 3 : 5
     for (const bytes of sizes) {
       note(`${bytes / 1024} KiB`)
       for (const name of names) await load(`${served[name].url}/${bytes}`, { connections, seconds: 1 })
-      const rounds = await interleaved(names, isQuick ? 3 : 5, async (name) => {
+      const rounds = await interleaved(names, count, async (name) => {
         const before = served[name].cpuSeconds()
         const measured = await load(`${served[name].url}/${bytes}`, { connections, seconds: 1 })
         return {
@@ -51,14 +52,15 @@ export const passthrough: Scenario = {
           percent(spreadOf(own, (one) => one.perSecond)),
           duration(medianOf(own, (one) => one.cpuMs)),
           duration(medianOf(own, (one) => one.p99)),
+          percent(spreadOf(own, (one) => one.p99)),
           own.reduce((sum, one) => sum + one.failed, 0),
         ])
       }
       for (const way of ['stream', 'dispatch'] as const) {
         const name = `requests passed through, ${bytes / 1024} KiB, compared with undici.${way} behind node:http`
         const id = `${bytes / 1024}KiB-${way}`
-        const share = ratioOf(rounds.onramp, rounds[way], (one) => one.perSecond)
-        const times = ratioOf(rounds.onramp, rounds[way], (one) => one.p99)
+        const share = compare(rounds.onramp, rounds[way], (one) => one.perSecond)
+        const slower = compare(rounds.onramp, rounds[way], (one) => one.p99)
         const [least, most] =
           way === 'stream'
             ? [
@@ -70,25 +72,27 @@ export const passthrough: Scenario = {
           {
             id: `throughput-${id}`,
             measure: `Throughput of ${name}`,
-            measured: `${rounded(share)} times`,
-            value: share,
+            measured: times(share),
+            better: 'more',
+            ...share,
             ...least,
           },
           {
             id: `p99-${id}`,
             measure: `Wait (p99) of ${name}`,
-            measured: `${rounded(times)} times`,
-            value: times,
+            measured: times(slower),
+            better: 'less',
+            ...slower,
             ...most,
           },
         )
       }
     }
     pinThis(undefined)
-    const head = ['variant', 'requests/s', 'spread', 'CPU per request', 'p99', 'failed']
+    const head = ['variant', 'requests/s', 'spread', 'CPU per request', 'p99', 'p99 spread', 'failed']
     outcome.tables.push({ title: 'Requests passed through to the upstream, by body size and proxy', head, rows })
     outcome.notes.push(
-      'The proxies have one core. The load generator and the upstream have the other.',
+      `The proxies take turns for ${count} rounds of one second. They have one core. The load generator and the upstream have the other.`,
       "undici.stream is undici's interface for programs, undici.dispatch the lower one for libraries. These bare proxies add no forwarding headers and enforce no limits.",
       'onramp runs with the Node flags of `npm start`, the bare proxies with none.',
     )

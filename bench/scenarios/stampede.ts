@@ -82,6 +82,7 @@ async function withProcesses({ stage, isQuick, note, seed }: Context, count: num
       measure: `SQL statements per key for ${readers} readers at once, ${label}`,
       measured: `${rounded(median(statements))} in the median, ${most} at most; ${failed} failed`,
       value: most,
+      better: 'less',
     })
   }
   await Promise.all(all.map((one) => one.stop()))

@@ -2,7 +2,7 @@ import { openLoop } from '../open-loop.ts'
 import { after } from '../processes.ts'
 import { random } from '../random.ts'
 import { type Recording, sourcesOf } from '../recording.ts'
-import { type Context, counted, duration, type Outcome, percent, type Scenario } from '../scenario.ts'
+import { type Context, counted, duration, failures, type Outcome, percent, type Scenario } from '../scenario.ts'
 import { freePort } from '../servers/programs.ts'
 import { askOnce, type Shopper, shoppers } from '../shoppers.ts'
 import type { Onramp } from '../stage.ts'
@@ -102,10 +102,11 @@ function outcome(
     const run = runs[names[id]]
     result.claims.push({
       id,
-      measure: `Up to ${counted(people)} people, ${names[id]}`,
-      measured: `p50 ${duration(run.percentile(0.5))}, p99 ${duration(run.percentile(0.99))}, ${counted(run.failed)} of ${counted(run.count)} requests failed`,
+      measure: `Surge to ${counted(people)} people, ${names[id]}`,
+      measured: `${failures(run.failed, run.count)}; p50 ${duration(run.percentile(0.5))}, p99 ${duration(run.percentile(0.99))}`,
       value: run.failed,
-      ...(id !== 'cold' && { atMost: 0, target: 'no failed request' }),
+      better: 'less',
+      ...(id !== 'cold' && { atMost: 0, target: '0 failed' }),
       ...(id === 'deploy' && { cause: coldProcess }),
     })
   }
@@ -121,7 +122,7 @@ function outcome(
     })),
   })
   result.notes.push(
-    `Requests arrive at random, whether or not earlier ones were answered. A wait counts from the arrival.${isQuick ? ' This quick run has a quarter of the people.' : ''}`,
+    `Requests arrive at random, whether or not earlier ones were answered. A wait counts from the arrival; waits of failed requests are included.${isQuick ? ' This quick run has a quarter of the people.' : ''}`,
     `One household, drawn by the popularity of its county, stands for ${standsFor} people. Half of the pages are lists of plans.`,
     `With a cold cache, each answer costs one statement. onramp rejects (503) requests that PostgreSQL cannot answer in time: they count as failed, ${counted(runs[names.cold].failed)} in this run.`,
   )

@@ -2,9 +2,9 @@ import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import pg from 'pg'
 import { after, which } from '../processes.ts'
-import { percent, rounded, type Scenario } from '../scenario.ts'
+import { type Claim, percent, rounded, type Scenario, times } from '../scenario.ts'
 import type { Onramp, Stage, WrittenConfig } from '../stage.ts'
-import { interleaved, medianOf, ratioOf, spreadOf } from '../variants.ts'
+import { compare, interleaved, medianOf, spreadOf } from '../variants.ts'
 
 const tables = ['pgbench_accounts', 'pgbench_branches', 'pgbench_tellers']
 const nobody = 'no follower'
@@ -14,7 +14,7 @@ const run = promisify(execFile)
 
 export const writes: Scenario = {
   name: 'writes',
-  question: 'How much does it slow down writers that onramp follows the changes of the database?',
+  question: 'How much slower are writers of the database while onramp follows its changes?',
   async run({ stage, isQuick, note }) {
     const pgbench = which('pgbench')
     if (pgbench === undefined) {
@@ -34,7 +34,8 @@ export const writes: Scenario = {
     const receive = which(reader)
     const names: Name[] = [nobody, 'onramp, by table', 'onramp, by row']
     if (receive !== undefined) names.push(reader)
-    const measured = await interleaved(names, isQuick ? 1 : 4, async (name) => {
+    const [rounds, seconds] = isQuick ? [1, 2] : [4, 4]
+    const measured = await interleaved(names, rounds, async (name) => {
       note(`pgbench, follower: ${name}`)
       const follower =
         name === reader && receive !== undefined
@@ -42,19 +43,20 @@ export const writes: Scenario = {
           : await stage.onramp({ change: (settings) => reading(settings, name) })
       // Warm-up: a process that has just started compiles its code.
       await write(1)
-      const perSecond = await write(isQuick ? 2 : 4)
+      const perSecond = await write(seconds)
       await follower.stop()
       return { perSecond }
     })
     const slots = await slotsAfterKill(stage, owner)
     await owner.query(`drop table ${tables.join(', ')}, pgbench_history`)
     await owner.end()
-    const share = (name: Name) => ratioOf(measured[name], measured[nobody], (one) => one.perSecond)
-    const claim = (name: Name) => ({
+    const share = (name: Name) => compare(measured[name], measured[nobody], (one) => one.perSecond)
+    const claim = (name: Name): Claim => ({
       id: name.replace(/,? /g, '-'),
-      measure: `pgbench transactions per second, follower: ${name}; compared with no follower`,
-      measured: `${rounded(share(name))} times`,
-      value: share(name),
+      measure: `pgbench transactions per second while a follower reads the changes (${name}), compared with none`,
+      measured: times(share(name)),
+      better: 'more',
+      ...share(name),
     })
     return {
       claims: [
@@ -72,7 +74,7 @@ export const writes: Scenario = {
           measured: String(slots),
           value: slots,
           atMost: 0,
-          target: 'none',
+          target: '0',
         },
       ],
       tables: [
@@ -88,6 +90,7 @@ export const writes: Scenario = {
       ],
       charts: [],
       notes: [
+        `Rounds: ${rounds}, of ${seconds} seconds for each follower.`,
         'pgbench, PostgreSQL and onramp share the cores, so the follower slows down the writers. By row, onramp decodes each changed row of a transaction; by table, the first changed row of each table is enough.',
         'pg_recvlogical, a program of PostgreSQL, writes the stream to /dev/null and decodes nothing: the least cost of any follower.',
       ],
