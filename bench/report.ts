@@ -129,12 +129,10 @@ function claimOf({ scenarios }: Results, scenario: string, id: string): Claim | 
   return scenarios.find(({ name }) => name === scenario)?.claims.find((one) => one.id === id)
 }
 
-/** For the top README: the number of targets that hold, the headline figures, and each other target that does not hold. */
+/** For the top README: the headline figures, the number of targets that hold, and the names of those that do not. */
 export function summaryTable(results: Results): string {
   const { held, missed } = targetsOf(results)
-  const shown: Claim[] = []
   const row = (claims: Claim[], measure = claims[0]?.measure ?? '') => {
-    shown.push(...claims)
     const targets = claims.map((claim) => (claim.target === undefined ? '' : `${claim.target}: ${emphasized(claim)}`))
     return [measure, claims.map(({ measured }) => measured).join('; '), targets.filter(Boolean).join('; ')]
   }
@@ -142,11 +140,12 @@ export function summaryTable(results: Results): string {
     const found = claims.flatMap((id) => claimOf(results, scenario, id) ?? [])
     return found.length === claims.length ? [row(found, measure)] : []
   })
-  rows.push(...missed.filter(({ claim }) => !shown.includes(claim)).map(({ claim }) => row([claim])))
+  const { date, processor, cores } = results
+  const names = missed.map(({ scenario, claim }) => `\`${scenario}/${claim.id}\``)
+  const not = names.length === 0 ? '' : ` Those that do not: ${names.join(', ')}.`
   return [
-    machineLine(results),
-    '',
-    `${held.length} of ${held.length + missed.length} targets hold.`,
+    `Measured ${date} on ${processor}, ${cores} cores shared by load generator, onramp, PostgreSQL and Redis.`,
+    `${held.length} of ${held.length + missed.length} targets hold.${not}`,
     '',
     markdownTable(['measure', 'measured', 'target'], rows),
   ].join('\n')
