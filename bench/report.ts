@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { cpus, loadavg, release, totalmem } from 'node:os'
+import { table } from './markdown.ts'
 import { type Claim, holds, isWithinNoise, type Outcome, rounded } from './scenario.ts'
 
 /** The outcome of a scenario, with its question. */
@@ -104,7 +105,7 @@ export function resultsTable(results: Results): string {
   return [
     machineLine(results),
     '',
-    markdownTable(['scenario', 'measure', 'measured', 'target', 'verdict'], rows),
+    table(['scenario', 'measure', 'measured', 'target', 'verdict'], rows),
     '',
     verdictLine(results),
   ].join('\n')
@@ -141,13 +142,13 @@ export function summaryTable(results: Results): string {
     return found.length === claims.length ? [row(found, measure)] : []
   })
   const { date, processor, cores } = results
-  const names = missed.map(({ scenario, claim }) => `\`${scenario}/${claim.id}\``)
-  const not = names.length === 0 ? '' : ` Those that do not: ${names.join(', ')}.`
+  const names = new Set(missed.map(({ scenario }) => `\`${scenario}\``))
+  const not = missed.length === 0 ? '' : ` ${missed.length} not, in ${[...names].join(', ')}.`
   return [
     `Measured ${date} on ${processor}, ${cores} cores shared by load generator, onramp, PostgreSQL and Redis.`,
     `${held.length} of ${held.length + missed.length} targets hold.${not}`,
     '',
-    markdownTable(['measure', 'measured', 'target'], rows),
+    table(['measure', 'measured', 'target'], rows),
   ].join('\n')
 }
 
@@ -173,19 +174,14 @@ export function inShort(results: Results): string[] {
   })
 }
 
-function markdownTable(head: string[], rows: string[][]): string {
-  const line = (cells: string[]) => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`
-  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n')
-}
-
 /** Where and when a run was made, in one paragraph. */
 export function machineLine(run: Omit<Results, 'scenarios'>): string {
   const { date, commit, node, processor, cores, memory, kernel } = run
   const lines = [
     `Measured ${date} at commit ${commit}: ${processor}, ${cores} cores, ${memory} of memory, ${kernel}, Node ${node}.`,
     `Load generator, onramp, PostgreSQL and Redis share the ${cores} cores.`,
+    `The run took ${(run.seconds / 60).toFixed(0)} minutes.`,
   ]
-  lines.push(`The run took ${(run.seconds / 60).toFixed(0)} minutes.`)
   if (run.loadBefore > 1)
     lines.push(`Other processes used the machine too: load average ${run.loadBefore} before the run.`)
   if (run.quick) lines.push('This was a quick run: its figures are rough.')

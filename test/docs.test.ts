@@ -1,10 +1,8 @@
-import { existsSync, globSync, readFileSync } from 'node:fs'
-import { basename, relative } from 'node:path/posix'
+import { existsSync, readFileSync } from 'node:fs'
+import { basename } from 'node:path/posix'
 import { expect, test } from 'vitest'
-import { readFaultResults } from '../bench/fault-results.ts'
 import { page } from '../bench/page.ts'
-import { codeMap } from '../config/documents/code-map.ts'
-import { crowdsTable, faultsTable, plainNames } from '../config/documents/faults.ts'
+import { crowdsTable, faultsTable } from '../config/documents/faults.ts'
 import { withParts } from '../config/documents/markdown.ts'
 import { documents, keptResults, readDocument, schemaJson } from '../config/generate.ts'
 
@@ -26,7 +24,7 @@ test('the benchmark report shows the run that is kept beside it', () => {
 test('the table of faults says what a run measured', () => {
   const share = { sent: 10, failed: 0, worstAddedMs: 12.3, typicalAddedMs: 0 }
   const fault = {
-    fault: 'Redis gone',
+    fault: 'Redis unavailable',
     held: share,
     old: share,
     cold: { ...share, failed: 1 },
@@ -40,7 +38,7 @@ test('the table of faults says what a run measured', () => {
     noiseMs: 3.2,
     shed: 0,
   }
-  const crowd = { name: 'Redis there', clients: 1000, processes: 4, failed: 0, sql: 1, lifetimes: 1 }
+  const crowd = { name: 'Redis available', clients: 1000, processes: 4, failed: 0, sql: 1, lifetimes: 1 }
   const results = { faults: [fault], crowds: [crowd] }
   expect(faultsTable(results)).toContain(
     '| Redis gone | 0 of 10 | 12 ms | 0 of 10 | 12 ms | 3 of 20 | 46 ms | 1.3 s | 30 | memory-only | 3 ms |',
@@ -48,28 +46,8 @@ test('the table of faults says what a run measured', () => {
   expect(crowdsTable(results)).toContain('one expired key, Redis available | 1000 | 0 | 1 |')
 })
 
-test('each plainer name stands for a row that was measured', () => {
-  const { faults, crowds, coherence = [] } = readFaultResults()
-  const named = { faults: faults.map(({ fault }) => ({ name: fault })), crowds, coherence }
-  for (const kind of ['faults', 'crowds', 'coherence'] as const) {
-    const names = named[kind].map(({ name }) => name)
-    expect(names, kind).toEqual(expect.arrayContaining(Object.keys(plainNames[kind])))
-  }
-})
-
 test('the shipped configuration names the schema, so that editors complete it', () => {
   expect(read('config/onramp.yaml').split('\n')[0]).toBe('# yaml-language-server: $schema=schema.json')
-})
-
-test('the code map has each file of proxy/ and its first comment', () => {
-  const files = globSync('proxy/**/*.ts', { cwd: new URL('..', import.meta.url) })
-  const rows = files.map((path) => {
-    const [, comment] = /^(?:#!.*\n)?\/\/ (.+)\.\n/.exec(read(path)) ?? []
-    return `| [${basename(path)}](${relative('proxy', path)}) | ${comment?.replaceAll('|', '\\|')} |`
-  })
-  const map = codeMap().split('\n')
-  expect(map).toEqual(expect.arrayContaining(rows))
-  expect(map.filter((line) => line.startsWith('| [')).length).toBe(files.length)
 })
 
 /** The anchors of a document: one for each heading, as GitHub makes them. */

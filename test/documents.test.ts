@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { documents, readDocument } from '../config/generate.ts'
 import { isShown, stepsOf } from './documents/document.ts'
 
 test('commands, what they print, and files are found in their order', () => {
@@ -58,4 +59,16 @@ test.each<[string, string, string[], boolean]>([
   ["npm's own lines", '\n> onramp@0.1.0 start\n> exec env node x\n\nready\n', ['ready'], true],
 ])('%s', (_what, output, printed, expected) => {
   expect(isShown(output, printed)).toBe(expected)
+})
+
+/** Command lines in indented blocks that do not begin with `$ `: no test would run or list them. */
+const unmarked = (document: string) =>
+  document.match(/^ {4,}(?:npm|npx|node|curl|psql|createdb|docker|kubectl|systemctl|redis-cli|jq|onramp (?:check|tune)) .*$/gm) ?? []
+
+test.each(Object.keys(documents))('every command line of %s is marked with $, so that a test runs or lists it', (path) => {
+  expect(unmarked(readDocument(path))).toEqual([])
+})
+
+test('twin: a command line without its mark is found', () => {
+  expect(unmarked('    $ npm ci\n    npm start -- check\n    printed')).toEqual(['    npm start -- check'])
 })

@@ -7,6 +7,7 @@ import type { Observation } from '../proxy/observation.ts'
 import { events } from '../proxy/ops/events.ts'
 import { FactLogger } from '../proxy/ops/log.ts'
 import { prettyLine } from '../proxy/ops/pretty.ts'
+import { trialFailed } from '../proxy/origin/breaker.ts'
 import { ManualClock } from './support.ts'
 
 /** What is written, at debug, for the facts given one after the other. */
@@ -178,7 +179,7 @@ test('a circuit that stays open, and connections lost together, are logged once 
   breaker('open', '3 of 5 statements failed, 0 were slow')
   for (let i = 0; i < 3; i += 1) {
     breaker('half-open')
-    breaker('open', 'the trial statement failed')
+    breaker('open', trialFailed)
     observe({ kind: 'origin-connection-lost', error: new Error('terminated') })
   }
   const warnings = () => lines().flatMap(({ level, event }) => (level === warn ? [event] : []))
@@ -187,7 +188,7 @@ test('a circuit that stays open, and connections lost together, are logged once 
   breaker('open', '4 of 6 statements failed, 0 were slow')
   expect(warnings()).toHaveLength(4)
   clock.pass(10_000)
-  breaker('open', 'the trial statement failed')
+  breaker('open', trialFailed)
   expect(warnings()).toHaveLength(5)
 })
 

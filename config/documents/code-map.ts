@@ -1,7 +1,7 @@
 import { globSync, readFileSync } from 'node:fs'
 import { posix } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { table } from './markdown.ts'
+import { table } from '../../bench/markdown.ts'
 
 const proxyFolder = new URL('../../proxy/', import.meta.url)
 

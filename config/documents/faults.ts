@@ -1,31 +1,5 @@
 import { type FaultResults, readFaultResults, type Share } from '../../bench/fault-results.ts'
-import { table } from './markdown.ts'
-
-/** Plainer names for some rows of the kept results. */
-export const plainNames = {
-  faults: {
-    'Redis over 500 bytes a second': 'Redis limited to 500 bytes a second',
-    'Redis half-open: answers are lost': 'Redis half-open: its replies are lost',
-    'Redis wants a password': 'Redis requires a password',
-    'Redis is something else (PostgreSQL at its port)': 'Another server (PostgreSQL) on the port of Redis',
-    'PostgreSQL over 200 bytes a second': 'PostgreSQL limited to 200 bytes a second',
-    'PostgreSQL half-open: answers are lost': 'PostgreSQL half-open: its replies are lost',
-    'PostgreSQL is something else (Redis at its port)': 'Another server (Redis) on the port of PostgreSQL',
-    'PostgreSQL lets nobody in': 'PostgreSQL refuses every login',
-    'PostgreSQL ends connections amid statements': 'PostgreSQL ends connections during statements',
-    'PostgreSQL and Redis gone, both': 'PostgreSQL and Redis both killed',
-  },
-  crowds: { 'Redis there': 'Redis available', 'Redis gone': 'Redis unavailable' },
-  coherence: {
-    nothing: 'no fault',
-    'Redis without the tail of its log': 'Redis loses the end of its log',
-    'the leader killed': 'leader killed',
-    'the slot dropped': 'replication slot dropped',
-    'a synchronous standby that does not answer': 'synchronous standby does not reply',
-  },
-} satisfies Record<string, Record<string, string>>
-
-const plainName = (names: Readonly<Record<string, string>>, name: string) => names[name] ?? name
+import { table } from '../../bench/markdown.ts'
 
 /** The faults that the fault tests injected, and the failed requests and times during each. */
 export function faultsTable(results = readFaultResults()): string {
@@ -54,20 +28,13 @@ function faultRows({ faults: measured }: FaultResults): string[][] {
     const recovery = one.healthySeconds === null ? 'never' : `${one.healthySeconds.toFixed(1)} s`
     const levels = one.levels.join(', ') || 'healthy'
     const sqlPerSecond = one.sqlPerSecond.toFixed(0)
-    return [
-      plainName(plainNames.faults, one.fault),
-      ...shares,
-      recovery,
-      sqlPerSecond,
-      levels,
-      `${Math.round(one.noiseMs)} ms`,
-    ]
+    return [one.fault, ...shares, recovery, sqlPerSecond, levels, `${Math.round(one.noiseMs)} ms`]
   })
 }
 
 function crowdRows({ crowds: measured, deploy, beside }: FaultResults): string[][] {
   const rows = measured.map(({ name, clients, processes, failed, sql }) => [
-    `${clients.toLocaleString('en-US')} clients ask ${processes} processes for one expired key, ${plainName(plainNames.crowds, name)}`,
+    `${clients.toLocaleString('en-US')} clients ask ${processes} processes for one expired key, ${name}`,
     `${clients}`,
     `${failed}`,
     `${sql}`,
@@ -86,7 +53,7 @@ function crowdRows({ crowds: measured, deploy, beside }: FaultResults): string[]
 function coherenceRows({ coherence: measured = [] }: FaultResults): string[][] {
   const ms = (value: number | null) => (value === null ? '–' : `${Math.round(value)} ms`)
   return measured.map(({ name, reads, violations, everywhereP50Ms, everywhereP99Ms, convergedSeconds }) => [
-    plainName(plainNames.coherence, name),
+    name,
     reads.toLocaleString('en-US'),
     `${violations}`,
     ms(everywhereP50Ms),

@@ -189,7 +189,6 @@ export function redisTier(
       return sharing.isShared
     },
     async get(key) {
-      if (!sharing.isShared) return undefined
       const [ahead, value] = await Promise.all([time.ahead(), client.getBuffer(keyPrefix + key)])
       if (value === null) return undefined
       const entry = decodeEntry(key, value, ahead, clock.now())
@@ -203,7 +202,7 @@ export function redisTier(
     async set(key, entry, keepMs) {
       const ageMs = Math.max(0, Math.ceil(clock.now() - entry.readAt))
       const leftMs = Math.floor(keepMs) - ageMs
-      if (!sharing.isShared || entry.stamp.pos < 0 || leftMs < 1) return false
+      if (entry.stamp.pos < 0 || leftMs < 1) return false
       await client.set(keyPrefix + key, encodeEntry(key, entry, await time.ahead()), 'PX', leftMs)
       return true
     },

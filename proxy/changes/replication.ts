@@ -61,7 +61,8 @@ export class ReplicationStream implements ChangeStream {
    *   1. a commit is written to the WAL before the slot begins, and is not visible yet
    *   2. the slot begins after it, so the stream never shows the transaction
    *   3. the commit becomes visible: the transaction has ended without having been seen
-   *   4. the next heartbeat is sent and returns: the transaction counts as missed
+   *   4. the next heartbeat is sent and returns: the transaction counts as missed (one that was rolled back too: the two
+   *      cannot be told apart)
    */
   static async open(options: ReplicationOptions): Promise<ReplicationStream | undefined> {
     const connection = await connect(options.url, { replication: 'database', wal_sender_timeout: '10s' })

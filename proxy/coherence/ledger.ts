@@ -8,7 +8,7 @@ export interface Position {
   readonly id: string
 }
 
-/** The moment of a read, in the ledger's terms: the entry may lack every invalidation that was applied after it. */
+/** The moment of a read, in the ledger's terms: the entry may lack any invalidation that was applied after it. */
 export interface Stamp extends Position {
   /** Number of invalidations and gaps that this process had applied. */
   readonly seq: number
@@ -25,7 +25,7 @@ export interface Stamp extends Position {
  */
 export type Verdict = 'current' | 'soft' | 'unverified' | 'missed' | 'invalid'
 
-/** Whether the entry lacks no invalidation that is known, or that a gap may have hidden. */
+/** Whether the entry reflects every known hard invalidation, and no gap may have hidden one. */
 export function isGood(verdict: Verdict): boolean {
   return verdict !== 'invalid' && verdict !== 'missed'
 }

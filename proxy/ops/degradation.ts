@@ -34,7 +34,10 @@ interface Overload {
 
 const slowDatabase = 'Check that PostgreSQL answers. If it does, look at the route with the most SQL on the dashboard.'
 
-/** By the reason for a rejection. An open circuit breaker is no overload: it is the level above. */
+/**
+ * By the reason for a rejection. An open circuit breaker is no overload: that of the database makes the level
+ * `stale-only`, that of a route changes no level.
+ */
 const overloads: Record<Exclude<RejectionReason, 'breaker-open'>, (route: string) => Overload> = {
   'queue-full': (route) => ({
     cause: `PostgreSQL answers too slowly, or not at all: the queue of the route ${route} is full`,
@@ -116,9 +119,10 @@ export class DegradationMonitor {
   /** Why the level is not `healthy`: each dependency and its latest error. */
   get reason(): string | undefined {
     if (this.#level === 'healthy') return undefined
-    // A lost connection says more than the timeouts of a bypassed tier, so it comes last and wins.
-    const outages = [...this.#outages].sort(([one], [other]) => rankOf(one) - rankOf(other))
-    const byLabel = new Map(outages.map(([, { label, error }]) => [label, error]))
+    // A lost connection says more than the errors of a bypassed tier of the same label, so it is set last.
+    const lost = this.#outages.get('connection')
+    const outages = [...this.#outages.values(), ...(lost === undefined ? [] : [lost])]
+    const byLabel = new Map(outages.map(({ label, error }) => [label, error]))
     const causes = [
       this.#overload?.cause,
       this.#isOriginCircuitOpen ? withError('PostgreSQL', this.#originError) : undefined,
@@ -163,8 +167,6 @@ export class DegradationMonitor {
     return this.#outages.size > 0 ? 'memory-only' : 'healthy'
   }
 }
-
-const rankOf = (outage: string) => (outage === 'connection' ? 1 : 0)
 
 function withError(dependency: string, error: unknown): string {
   const { error: message = 'not available', sqlState, errorCode } = errorFields(error)

@@ -1,5 +1,6 @@
 // Turns a fact into its event, for the log and for the recent events of the dashboard.
 import type { FactOf, FactTable } from '../observation.ts'
+import { trialFailed } from '../origin/breaker.ts'
 import { tagInWords } from '../tags.ts'
 import { type ErrorFields, errorFields } from './error-fields.ts'
 import type { EventName, logFields } from './events.ts'
@@ -86,8 +87,8 @@ export const eventsByFact: FactTable<ReportedEvent | undefined> = {
     event: `circuit-${state}`,
     fields: { circuitBreaker: name, openReason: why },
     about: name,
-    // Each failed trial opens it again, for the same reason.
-    ...(state === 'open' && { subject: `circuit-open ${name} ${why}` }),
+    // It stays open: the line of its opening is enough.
+    ...(why === trialFailed && { subject: `circuit-open ${name}` }),
   }),
   changes: ({ state, mode, why, error }) => ({
     event: `following-${state}`,

@@ -16,14 +16,14 @@ export const events = {
   'request-answered': debug('Answered a request.'),
   'request-slow': warn(
     'A request took longer than log.slow.',
-    'Open its route on the dashboard: the slowest fills show whether PostgreSQL or the queue was slow.',
+    'Open its route on the dashboard. Slow fills: PostgreSQL. None: the queue or the event loop. Route `none`: the upstream.',
   ),
   'request-failed': warn(
     'Answered a request with a server error (5xx).',
     'Read `error`. The runbook lists the causes of each status under symptoms.',
   ),
   'requests-shed': warn(
-    'Rejecting statements of a route to protect the service; stale answers are served where the route allows them.',
+    'Rejecting requests to protect the service; a route may serve an older answer instead.',
     'Read `shedReason`; the runbook section OnrampShedding has a step for each reason.',
   ),
   'statement-failed': warn(
@@ -40,7 +40,7 @@ export const events = {
     'Check that Redis runs and is reachable at redis.url. onramp reconnects by itself.',
   ),
   'tier-circuit-open': warn(
-    'The circuit breaker of a cache tier opened: the tier is bypassed until a test succeeds.',
+    'The circuit breaker of a cache tier opened: the tier is bypassed until a trial succeeds.',
     'Check Redis: its connection, latency and load. onramp uses it again after its first successful reply.',
   ),
   'tier-circuit-closed': info('The circuit breaker of a cache tier closed: the tier is used again.'),
@@ -50,7 +50,7 @@ export const events = {
     'Read `error`: Redis may be full (maxmemory), read-only, or lack a permission for this user.',
   ),
   'refresh-failed': debug('A background refresh failed; the stale answer stays.'),
-  'fill-discarded': debug('Discarded a fill: an invalidation arrived while its statement ran.'),
+  'fill-discarded': debug('Did not cache an answer: an invalidation arrived while its statement ran.'),
   purged: info('Applied a purge.'),
   invalidated: debug('Applied an invalidation.'),
   'barrier-applied': debug('Applied a barrier that another process appended to the invalidation log.'),
@@ -92,12 +92,12 @@ export const events = {
     'A circuit breaker opened: its statements are not sent, and stale answers are served where possible.',
     'Read `circuitBreaker`. `origin`: check PostgreSQL. A route: check the statement of that route.',
   ),
-  'circuit-half-open': debug('A circuit breaker lets one statement through as a test.'),
+  'circuit-half-open': debug('A circuit breaker lets one trial statement through.'),
   'circuit-closed': info('A circuit breaker closed: its statements are sent again.'),
   'following-leading': info('This process follows the changes of the database.'),
   'following-waiting': info('Another process follows the changes of the database; this one stands by.'),
   'following-lost': warn(
-    'Lost the changes of the database: entries are served for 2 to 5 s only, until they are followed again.',
+    'Lost the stream of database changes; until it is back, entries are served for 2 to 5 s only.',
     'Check PostgreSQL. If it runs, check its replication slots, its WAL senders and the rights of the role.',
   ),
   'following-off': warn(
@@ -119,7 +119,7 @@ export const events = {
   ),
   'traces-restored': info('The trace receiver accepts spans again.'),
   draining: info('Draining: open requests are finished, new connections are refused.'),
-  drained: info('Drained: all requests are finished.'),
+  drained: info('Drained: all client connections are closed.'),
 } as const satisfies Record<string, EventText>
 
 export type EventName = keyof typeof events
@@ -140,13 +140,13 @@ export const logFields = {
   cacheState: 'State of the answer in the cache: `fresh`, `stale`, `miss`, `bypass` or `error`',
   fallbackReason: 'Reason why an older answer was served',
   ageSeconds: 'Age of the answer, in seconds',
-  durationSeconds: 'Duration of the request, the statement, the warming or the draining, in seconds',
+  durationSeconds: 'Duration of what the event reports, in seconds',
   queryOutcome: 'Outcome of a statement: `timeout`, `unavailable` or `failed`',
   shedReason: 'Reason why requests were rejected',
   tier: 'Name of the cache tier',
   operation: 'Operation on the tier: `get`, `set`, `log` or `lease`',
   tierFailure: 'Kind of failure of the tier: `timeout`, `error`, or the fault of an unreadable value',
-  bypassMs: 'Time until a bypassed tier is tried again, in milliseconds',
+  bypassMs: 'Time until the next trial of a bypassed tier, in milliseconds',
   invalidationCause: 'Cause of an invalidation: `purge`, `change` or `missed`',
   soft: 'Whether the entries may be served once more while they are refreshed',
   tags: 'Invalidated tags, at most 20',

@@ -90,7 +90,7 @@ export class RecentEvents {
     return this.#current(route).map(({ at, ...fill }) => ({ agoSeconds: this.#secondsSince(at), ...fill }))
   }
 
-  /** A circuit breaker that opens again after a test has not changed state: it would push out older events. */
+  /** A circuit breaker that opens again after a failed trial has not changed state: it would push out older events. */
   #isNews({ name, state }: FactOf<'breaker'>): boolean {
     const wasOpen = this.#openBreakers.has(name)
     if (state === 'open') this.#openBreakers.add(name)

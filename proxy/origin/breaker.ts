@@ -21,6 +21,9 @@ export interface BreakerLimits {
 
 const none: Readonly<Record<BreakerOutcome, number>> = { ok: 0, failed: 0, slow: 0, ignored: 0 }
 
+/** The reason for an opening after which the circuit had not been closed. */
+export const trialFailed = 'the trial statement failed'
+
 /**
  * Stops requests to a service that mostly fails or is mostly slow.
  *
@@ -107,7 +110,7 @@ export class Breaker {
       return void this.#become('open')
     }
     if (outcome === 'ok') return void this.#become('closed')
-    this.#open(Math.min(this.#openMs * 2, this.#limits.longestMs), 'the trial statement failed')
+    this.#open(Math.min(this.#openMs * 2, this.#limits.longestMs), trialFailed)
   }
 
   #open(ms: number, why: string): void {

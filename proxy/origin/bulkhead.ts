@@ -39,12 +39,10 @@ const newestWeight = 0.2
  * - A statement starts if its route is below its limit, and either below its reserve or more slots are free than other
  *   routes have reserved.
  * - Among waiting statements, the route with the least database time goes next: start-time fair queueing (Goyal, Vin
- *   and
- *   Cheng, 1996). The effect is that of deficit round-robin, without a quantum to choose. Within a route: first come, first
- *   served.
+ *   and Cheng, 1996). The effect is that of deficit round-robin, without a quantum to choose. Within a route: first
+ *   come, first served.
  * - A statement that cannot start in time is rejected on arrival, not at its deadline. A waiting statement is rejected
- *   at
- *   its deadline.
+ *   at its deadline.
  */
 export class Bulkhead {
   readonly #slots: number

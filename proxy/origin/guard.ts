@@ -149,7 +149,7 @@ export class GuardedOrigin implements Origin {
     this.#observe({ kind: 'shed', route, reason: 'breaker-open' })
     return new Problem(
       'origin-unavailable',
-      'Database circuit breaker open after repeated failures. Retry after the time in Retry-After.',
+      'Circuit breaker open: such statements have failed repeatedly. Retry after the time in Retry-After.',
     )
   }
 

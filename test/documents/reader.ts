@@ -57,14 +57,9 @@ export class Reader {
 
   async #run(shown: ShownCommand): Promise<void> {
     const run = () => resultOf(this.#spawn(shown.command))
-    const result = await run()
     const isAsShown = (seen: Result) => seen.code === 0 && this.#isShown(seen.output, shown)
-    if (isAsShown(result)) return
-    if (mayNeedTime(shown))
-      await until(run, isAsShown, 10_000).catch(() => {}) // told below, in better words
-    else throw this.#fault(shown, result)
-    const again = await run()
-    if (!isAsShown(again)) throw this.#fault(shown, again)
+    const result = mayNeedTime(shown) ? await until(run, isAsShown, 10_000).catch(run) : await run()
+    if (!isAsShown(result)) throw this.#fault(shown, result)
   }
 
   /** Starts a command, and waits until it has printed what is shown; where nothing is shown, anything. */
@@ -72,15 +67,11 @@ export class Reader {
     const child = this.#spawn(shown.command.slice(0, -2))
     this.#jobs.set(Math.max(0, ...this.#jobs.keys()) + 1, child)
     let output = ''
-    let hasEnded = false
     for (const stream of [child.stdout, child.stderr]) stream?.on('data', (text) => (output += text))
-    const ended = once(child, 'close')
-    void ended.then(() => {
-      hasEnded = true
-    })
+    const hasEnded = () => child.exitCode !== null || child.signalCode !== null
     const isReady = () => (shown.printed.length === 0 ? output !== '' : this.#isShown(output, shown))
-    await until(() => hasEnded || isReady(), true, 30_000).catch(() => {}) // told below
-    if (hasEnded || !isReady()) throw this.#fault(shown, { code: child.exitCode, output, errors: '' })
+    await until(() => hasEnded() || isReady(), true, 30_000).catch(() => {}) // told below
+    if (hasEnded() || !isReady()) throw this.#fault(shown, { code: child.exitCode, output, errors: '' })
   }
 
   /** Ends a job as `kill %1` does: all its processes are told. */
@@ -101,8 +92,8 @@ export class Reader {
   #spawn(command: string): ChildProcess {
     const env = { ...process.env, ...this.#stage.environment }
     // Detached, so that it leads a group of its own, as a job of a shell does.
-    const options = { cwd: this.folder, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] as const }
-    return recorded(spawn('sh', ['-c', this.#stage.here(command)], { ...options, stdio: [...options.stdio] }))
+    const run = ['-c', this.#stage.here(command)]
+    return recorded(spawn('sh', run, { cwd: this.folder, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] }))
   }
 
   #fault({ line, command, printed }: ShownCommand, { code, output, errors }: Result): Error {

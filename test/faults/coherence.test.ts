@@ -138,14 +138,14 @@ async function loseTail(): Promise<void> {
 }
 
 const faults: Fault[] = [
-  { name: 'nothing', inject: nothing, heal: nothing },
+  { name: 'no fault', inject: nothing, heal: nothing },
   { name: 'Redis killed', inject: () => stand.redis.kill(), heal: () => stand.redis.start() },
   { name: 'Redis frozen', inject: async () => stand.redis.freeze(), heal: async () => stand.redis.thaw() },
   { name: 'Redis flushed', inject: async () => void (await redis.flushall()), heal: nothing },
-  { name: 'Redis without the tail of its log', inject: loseTail, heal: nothing },
+  { name: 'Redis loses the end of its log', inject: loseTail, heal: nothing },
   { name: 'PostgreSQL restarted', inject: () => stand.postgres.stop(), heal: () => stand.postgres.start() },
   {
-    name: 'the leader killed',
+    name: 'leader killed',
     async inject() {
       const killed = await leader()
       checker.leave(killed.url)
@@ -159,12 +159,12 @@ const faults: Fault[] = [
     },
   },
   {
-    name: 'the slot dropped',
+    name: 'replication slot dropped',
     inject: dropSlot,
     heal: nothing,
   },
   {
-    name: 'a synchronous standby that does not answer',
+    name: 'synchronous standby does not reply',
     async inject() {
       await stand.postgres.sql(`alter system set synchronous_standby_names = 'nobody'`)
       await stand.postgres.sql('select pg_reload_conf()')
@@ -190,7 +190,7 @@ test.each(faults)(
     expect(found.reads).toBeGreaterThan(100)
     // The promise is five seconds; a slow machine gets three times that.
     expect(seconds).toBeLessThan(15)
-    if (name === 'nothing') expect(quantile(found.everywhereMs, 0.5)).toBeLessThan(250)
+    if (name === 'no fault') expect(quantile(found.everywhereMs, 0.5)).toBeLessThan(250)
   },
 )
 

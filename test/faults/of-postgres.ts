@@ -56,16 +56,16 @@ export const postgresFaults: Fault[] = [
   },
   { name: 'PostgreSQL slow (100 ms)', ...there, inject: network({ kind: 'latency', ms: 50 }) },
   {
-    name: 'PostgreSQL over 200 bytes a second',
+    name: 'PostgreSQL limited to 200 bytes a second',
     ...gone,
     inject: network({ kind: 'throttle', bytesPerSecond: 200 }),
   },
   { name: 'PostgreSQL in a black hole', ...gone, inject: network({ kind: 'black-hole' }) },
-  { name: 'PostgreSQL half-open: answers are lost', ...gone, inject: network({ kind: 'half-open' }) },
+  { name: 'PostgreSQL half-open: its replies are lost', ...gone, inject: network({ kind: 'half-open' }) },
   { name: 'PostgreSQL resets connections', ...gone, inject: network({ kind: 'reset' }) },
   { name: 'PostgreSQL cut off after 100 bytes', ...gone, inject: network({ kind: 'cut-after', bytes: 100 }) },
   {
-    name: 'PostgreSQL is something else (Redis at its port)',
+    name: 'Another server (Redis) on the port of PostgreSQL',
     ...gone,
     inject({ postgres, redis }) {
       postgres.proxy.set({ kind: 'elsewhere', port: redis.port })
@@ -73,7 +73,7 @@ export const postgresFaults: Fault[] = [
     },
   },
   {
-    name: 'PostgreSQL lets nobody in',
+    name: 'PostgreSQL refuses every login',
     ...gone,
     async inject({ postgres }) {
       await postgres.sql('alter role onramp nologin')
@@ -108,7 +108,7 @@ export const postgresFaults: Fault[] = [
     },
   },
   {
-    name: 'PostgreSQL ends connections amid statements',
+    name: 'PostgreSQL ends connections during statements',
     ...gone,
     async inject({ postgres }) {
       const heal = await trouble('sleep', '0.2')({ postgres } as Stand)
@@ -156,7 +156,7 @@ export const postgresFaults: Fault[] = [
     },
   },
   {
-    name: 'PostgreSQL and Redis gone, both',
+    name: 'PostgreSQL and Redis both killed',
     ...gone,
     async inject({ postgres, redis }) {
       await Promise.all([postgres.kill(), redis.kill()])

@@ -41,9 +41,13 @@ export const redisFaults: Fault[] = [
   },
   { name: 'Redis slow, within the deadline (20 ms)', ...promised, inject: network({ kind: 'latency', ms: 10 }) },
   { name: 'Redis slow, past the deadline (1 s)', ...silent, inject: network({ kind: 'latency', ms: 500 }) },
-  { name: 'Redis over 500 bytes a second', ...silent, inject: network({ kind: 'throttle', bytesPerSecond: 500 }) },
+  {
+    name: 'Redis limited to 500 bytes a second',
+    ...silent,
+    inject: network({ kind: 'throttle', bytesPerSecond: 500 }),
+  },
   { name: 'Redis in a black hole', ...silent, inject: network({ kind: 'black-hole' }) },
-  { name: 'Redis half-open: answers are lost', ...silent, inject: network({ kind: 'half-open' }) },
+  { name: 'Redis half-open: its replies are lost', ...silent, inject: network({ kind: 'half-open' }) },
   { name: 'Redis resets connections', ...gone, inject: network({ kind: 'reset' }) },
   { name: 'Redis cut off after 1,000 bytes', ...gone, inject: network({ kind: 'cut-after', bytes: 1000 }) },
   {
@@ -73,7 +77,7 @@ export const redisFaults: Fault[] = [
     },
   },
   {
-    name: 'Redis wants a password',
+    name: 'Redis requires a password',
     ...gone,
     async inject({ redis }) {
       const known = redis.client()
@@ -87,7 +91,7 @@ export const redisFaults: Fault[] = [
     },
   },
   {
-    name: 'Redis is something else (PostgreSQL at its port)',
+    name: 'Another server (PostgreSQL) on the port of Redis',
     ...gone,
     inject({ redis, postgres }) {
       redis.proxy.set({ kind: 'elsewhere', port: postgres.port })

@@ -151,7 +151,7 @@ describe('a thousand requests to four processes for one expired key', () => {
   }
 
   test('need one statement for each lifetime of the entry', async () => {
-    const result = await crowd('Redis there', true)
+    const result = await crowd('Redis available', true)
     const { failed, sql: statements, lifetimes } = result
     expect(failed).toBe(0)
     expect(statements).toBeGreaterThan(0)
@@ -160,7 +160,7 @@ describe('a thousand requests to four processes for one expired key', () => {
   })
 
   test('twin: need more than one while Redis is down, at most one for each process', async () => {
-    const result = await crowd('Redis gone', false)
+    const result = await crowd('Redis unavailable', false)
     const { failed, sql: statements, lifetimes } = result
     expect(failed).toBe(0)
     expect(statements).toBeGreaterThan(1)

@@ -59,7 +59,7 @@ const twins: Twin[] = [
     // Stands for: killed, restarted, reset, cut off, full, a replica, another server.
     without: 'a way to continue when Redis refuses, and to reconnect',
     start: bare,
-    fault: 'Redis wants a password',
+    fault: 'Redis requires a password',
     breaks: [
       'no request for a cached entry fails',
       'no request fails without need',

@@ -96,10 +96,6 @@ function spellings(node: Node): string[] {
       return [...spellings(node.consequent), ...spellings(node.alternate)]
     case 'LogicalExpression':
       return [...spellings(node.left), ...spellings(node.right)]
-    case 'BinaryExpression':
-      return spellings(node.left).flatMap((left) => spellings(node.right).map((right) => left + right))
-    case 'ParenthesizedExpression':
-      return spellings(node.expression)
     default:
       return [oneWord]
   }

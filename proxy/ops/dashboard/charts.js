@@ -98,7 +98,7 @@ const totalSpecs = [
   {
     id: 'lag',
     title: 'Invalidation lag (p99)',
-    series: [{ key: 'lagSeconds', label: 'lag, if published here', color: 'other', text: seconds }],
+    series: [{ key: 'lagSeconds', label: 'lag of invalidations published here', color: 'other', text: seconds }],
     numbers: [{ key: 'invalidations', label: 'events/s', text: number }],
     axis: seconds,
     least: 0.01,
