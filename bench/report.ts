@@ -191,14 +191,12 @@ export function machineLine(run: Omit<Results, 'scenarios'>): string {
 /** The number of targets that hold, the names of those that do not, and the scenarios without a target. */
 function verdictLine(results: Results): string {
   const { held, missed } = targetsOf(results)
-  const lines = [`${held.length} of ${held.length + missed.length} targets hold.`]
-  if (missed.length > 0)
-    lines.push(
-      `Those that do not: ${[...new Set(missed.map(({ scenario, claim }) => `${claim.measure} (${scenario})`))].join('; ')}.`,
-    )
   const without = withoutTarget(results)
-  if (without.length > 0) lines.push(`Scenarios without a target: ${without.join(', ')}.`)
-  return lines.join(' ')
+  const free = without.length === 0 ? [] : [`Scenarios without a target: ${without.join(', ')}.`]
+  const names = new Set(missed.map(({ scenario, claim }) => `- \`${scenario}\`: ${claim.measure}`))
+  const all = `${held.length} of ${held.length + missed.length} targets hold.`
+  if (names.size === 0) return [all, ...free].join(' ')
+  return [`${all} Those that do not:`, '', ...names, ...(free.length > 0 ? ['', ...free] : [])].join('\n')
 }
 
 /** The names of the scenarios of which no claim has a target. */

@@ -98,5 +98,5 @@ test('a decision without a part, a guard or a file is found', () => {
 test('a file is looked for beside the document and at the root; addresses, requests and packages are no files', () => {
   const text =
     '`proxy/main.ts` `main.ts` [app](app.ts#top) `none.ts` [none](http/none.ts) `/stats` `@scope/name` https://a.b/c.ts [a](https://a.b)'
-  expect(missingPaths('proxy/README.md', text)).toEqual(['none.ts', 'http/none.ts'])
+  expect(missingPaths('proxy/README.md', text)).toEqual(['none.ts'])
 })

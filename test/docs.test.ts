@@ -41,7 +41,7 @@ test('the table of faults says what a run measured', () => {
   const crowd = { name: 'Redis available', clients: 1000, processes: 4, failed: 0, sql: 1, lifetimes: 1 }
   const results = { faults: [fault], crowds: [crowd] }
   expect(faultsTable(results)).toContain(
-    '| Redis gone | 0 of 10 | 12 ms | 0 of 10 | 12 ms | 3 of 20 | 46 ms | 1.3 s | 30 | memory-only | 3 ms |',
+    '| Redis unavailable | 0 of 10 | 12 ms | 0 of 10 | 12 ms | 3 of 20 | 46 ms | 1.3 s | 30 | memory-only | 3 ms |',
   )
   expect(crowdsTable(results)).toContain('one expired key, Redis available | 1000 | 0 | 1 |')
 })

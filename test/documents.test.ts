@@ -63,11 +63,16 @@ test.each<[string, string, string[], boolean]>([
 
 /** Command lines in indented blocks that do not begin with `$ `: no test would run or list them. */
 const unmarked = (document: string) =>
-  document.match(/^ {4,}(?:npm|npx|node|curl|psql|createdb|docker|kubectl|systemctl|redis-cli|jq|onramp (?:check|tune)) .*$/gm) ?? []
+  document.match(
+    /^ {4,}(?:npm|npx|node|curl|psql|createdb|docker|kubectl|systemctl|redis-cli|jq|onramp (?:check|tune)) .*$/gm,
+  ) ?? []
 
-test.each(Object.keys(documents))('every command line of %s is marked with $, so that a test runs or lists it', (path) => {
-  expect(unmarked(readDocument(path))).toEqual([])
-})
+test.each(Object.keys(documents))(
+  'every command line of %s is marked with $, so that a test runs or lists it',
+  (path) => {
+    expect(unmarked(readDocument(path))).toEqual([])
+  },
+)
 
 test('twin: a command line without its mark is found', () => {
   expect(unmarked('    $ npm ci\n    npm start -- check\n    printed')).toEqual(['    npm start -- check'])

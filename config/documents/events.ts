@@ -1,5 +1,5 @@
-import { events, logFields } from '../../proxy/ops/events.ts'
 import { table } from '../../bench/markdown.ts'
+import { events, logFields } from '../../proxy/ops/events.ts'
 
 /** Every event of the log: name, level, sentence, next step. */
 export function eventsTable(): string {

@@ -1,6 +1,6 @@
+import { table } from '../../bench/markdown.ts'
 import { type GaugeReadings, registerGauges } from '../../proxy/ops/gauges.ts'
 import { Metrics } from '../../proxy/ops/metrics.ts'
-import { table } from '../../bench/markdown.ts'
 
 /** Readings of an idle program: the gauges are listed, not read. */
 const noReadings: GaugeReadings = {

@@ -1,5 +1,5 @@
-import { jsonSchema } from '../../proxy/config/json-schema.ts'
 import { table } from '../../bench/markdown.ts'
+import { jsonSchema } from '../../proxy/config/json-schema.ts'
 
 /** The parts of a JSON Schema that the tables show. */
 interface Node {

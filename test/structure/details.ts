@@ -96,6 +96,8 @@ function spellings(node: Node): string[] {
       return [...spellings(node.consequent), ...spellings(node.alternate)]
     case 'LogicalExpression':
       return [...spellings(node.left), ...spellings(node.right)]
+    case 'BinaryExpression':
+      return spellings(node.left).flatMap((left) => spellings(node.right).map((right) => left + right))
     default:
       return [oneWord]
   }
