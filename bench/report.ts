@@ -143,7 +143,7 @@ export function summaryTable(results: Results): string {
   })
   const { date, processor, cores } = results
   const names = new Set(missed.map(({ scenario }) => `\`${scenario}\``))
-  const not = missed.length === 0 ? '' : ` ${missed.length} not, in ${[...names].join(', ')}.`
+  const not = missed.length === 0 ? '' : ` ${missed.length} do not, in ${[...names].join(', ')}.`
   return [
     `Measured ${date} on ${processor}, ${cores} cores shared by load generator, onramp, PostgreSQL and Redis.`,
     `${held.length} of ${held.length + missed.length} targets hold.${not}`,

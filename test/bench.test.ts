@@ -242,7 +242,7 @@ describe('the text of a run', () => {
     expect(resultsTable(results)).toContain(
       '| **one** | a\\|b | 2 | at most 1 | **does not hold**: slow |\n|  | c | 3 | none; less is better |  |',
     )
-    expect(summaryTable(results)).toContain(`0 of 1 targets hold. 1 not, in \`one\`.\n\n| measure |`)
+    expect(summaryTable(results)).toContain(`0 of 1 targets hold. 1 do not, in \`one\`.\n\n| measure |`)
     expect(page(results)).toMatch(/<li class="bad"><b>does not hold<\/b><span>a\|b: .*<small>slow<\/small>/)
   })
 

@@ -23,7 +23,7 @@ import { clockTime, count, seconds, utcTime } from './words.js'
 const causes = {
   purge: 'purge',
   change: 'database change',
-  missed: 'invalidations may have been missed',
+  missed: 'changes before this are unknown, so these entries are refreshed',
   barrier: 'barrier',
 }
 
