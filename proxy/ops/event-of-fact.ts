@@ -26,11 +26,7 @@ export const eventsByFact: FactTable<ReportedEvent | undefined> = {
     const fields = { route, queryOutcome: outcome, durationSeconds: rounded(seconds), ...errorFields(error) }
     return { event: 'statement-failed', fields, subject: `${route} ${outcome}` }
   },
-  'origin-connection-lost': ({ error }) => ({
-    event: 'postgres-connection-lost',
-    fields: errorFields(error),
-    subject: 'postgres-connection-lost',
-  }),
+  'origin-connection-lost': ({ error }) => ({ event: 'postgres-connection-lost', fields: errorFields(error) }),
   'redis-connection': ({ state, error }) =>
     state === 'ready' ? { event: 'redis-connected' } : { event: 'redis-disconnected', fields: errorFields(error) },
   'tier-bypassed': ({ tier, label, forMs }) => ({
