@@ -74,16 +74,17 @@ export const routeSchema = z.strictObject({
     .strictObject({
       limit: integer(1, 1000)
         .optional()
-        .describe('Most statements of this route at once; 60 % of the connections by default.'),
-      reserve: integer(0, 1000).prefault(0).describe('Connections kept free for this route.'),
+        .describe(
+          'Most statements of this route at once; further ones wait. By default 60 % of `postgres.connections`. Raise it if the log has `queue-full`.',
+        ),
+      reserve: integer(0, 1000)
+        .prefault(0)
+        .describe('Connections of `postgres.connections` that are kept free for this route.'),
       queue: integer(0, 100_000)
         .prefault(1000)
         .describe('Most statements that wait for a connection; further ones get 503.'),
     })
-    .prefault({})
-    .describe(
-      'Share of `postgres.connections`: `limit`, most statements at once (default 60 %); `reserve`, connections kept free for it; `queue`, most that wait. Beyond that, 503.',
-    ),
+    .prefault({}),
   audit: percentage
     .prefault('0%')
     .describe(

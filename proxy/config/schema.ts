@@ -98,7 +98,7 @@ export const schema = z.strictObject({
         .enum(['auto', 'replication', 'notify', 'off'])
         .default('auto')
         .describe(
-          'How changes are noticed. `auto` takes logical replication, else triggers, else nothing. If `replication` or `notify` is not possible, the start fails.',
+          'How changes are noticed. `auto` takes logical replication, else triggers, else nothing. If the settings of the server exclude `replication` or `notify`, the start fails.',
         ),
     })
     .prefault({}),

@@ -16,7 +16,7 @@ export const events = {
   'request-answered': debug('Answered a request.'),
   'request-slow': warn(
     'A request took longer than log.slow.',
-    'Open its route on the dashboard. Slow fills: PostgreSQL. None: the queue or the event loop. Route `none`: the upstream.',
+    'On the dashboard, open the route. Slow fills: check PostgreSQL. None: check waiting statements. Route `none`: check the upstream.',
   ),
   'request-failed': warn(
     'Answered a request with a server error (5xx).',
@@ -72,7 +72,7 @@ export const events = {
   ),
   'schema-changed': info('Tables, views or functions of some routes were redefined; their routes were prepared again.'),
   'schema-rejected': error(
-    'Tables, views or functions of some routes were redefined in a way that onramp refuses.',
+    'Tables, views or functions were redefined so that a start would fail; a route that exposes a private table gets 503.',
     'Read `error`, then change the route or the database. `onramp check --db` shows the result.',
   ),
   'degraded-memory-only': warn(
@@ -111,7 +111,7 @@ export const events = {
   ),
   'audit-mismatch': warn(
     'An audit found an answer that differs from the database, although no change was reported.',
-    'Purge when these rows change, or shorten lifetime.fresh of the route.',
+    'Purge the route now. Then follow its table, correct `rows`, or shorten lifetime.fresh.',
   ),
   'traces-lost': warn(
     'The trace receiver does not accept spans; they are dropped.',
