@@ -8,5 +8,4 @@ export const notRun: readonly { pattern: RegExp; reason: string }[] = [
   { pattern: /^npm run test:fast$/, reason: 'A test run does not start another.' },
   { pattern: /^npm run bench -- (?!--help)/, reason: 'A benchmark needs the machine to itself.' },
   { pattern: /^onramp /, reason: 'A checkout has no installed command. config/README.md runs the same by npm start.' },
-  { pattern: /^jq /, reason: 'It reads a log file of the reader.' },
 ]
