@@ -54,6 +54,19 @@ describe('closed', () => {
     expect(breaker.state).toBe('open')
   })
 
+  test('a success does not open it when older successes leave the window of a past fault', () => {
+    const { breaker, clock, many } = setup()
+    many('ok', 12)
+    clock.pass(1000)
+    many('failed', 11)
+    clock.pass(9000)
+    expect(breaker.state).toBe('closed')
+    many('ok', 9)
+    expect(breaker.state).toBe('closed')
+    many('failed', 1)
+    expect(breaker.state).toBe('open')
+  })
+
   test('it forgets outcomes older than its window', () => {
     const { breaker, clock, many } = setup()
     many('failed', 19)

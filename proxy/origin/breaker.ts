@@ -96,7 +96,8 @@ export class Breaker {
       this.#counts[oldest.outcome] -= 1
     }
     const all = this.#outcomes.length
-    if (all < samples) return
+    // A success opens nothing: when older ones leave the window, the share of failures of a past fault rises again.
+    if (outcome === 'ok' || all < samples) return
     const { failed, slow } = this.#counts
     if (failed / all >= failedShare || slow / all >= slowShare)
       this.#open(this.#limits.openMs, `${failed} of ${all} statements failed, ${slow} were slow`)
