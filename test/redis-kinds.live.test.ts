@@ -74,11 +74,15 @@ const stateOf = async (app: Running) =>
 /** Two processes share an answer, and a purge of one reaches the other. */
 async function shareAndPurge([one, other]: [Running, Running]): Promise<void> {
   for (const app of [one, other]) await until(async () => (await stateOf(app)).state, 'synchronized')
-  const before = (await one.purge({ route: 'states' })).json() as { position: string }
-  await until(async () => (await stateOf(other)).position, before.position)
-  expect((await one.get(path)).cacheStatus).toContain('detail=origin')
+  // The first command to a node of a Cluster fails while its connection is opened, and an entry that is not written is filled
+  // by each process: so everything is asked anew until it is shared.
   await until(
-    () => other.get(path),
+    async () => {
+      const before = (await one.purge({ route: 'states' })).json() as { position: string }
+      await until(async () => (await stateOf(other)).position, before.position)
+      expect((await one.get(path)).cacheStatus).toContain('detail=origin')
+      return other.get(path)
+    },
     ({ cacheStatus }) => cacheStatus?.includes('detail=redis') === true,
   )
   const { position, scope } = (await one.purge({ route: 'states' })).json() as { position: string; scope: string }
